@@ -1,0 +1,45 @@
+"""Product recommendations from hybrid embeddings.
+
+>>> import recommender
+>>> rec = recommender.load("bundles")                    # doctest: +SKIP
+>>> rec.similar("0108775015", k=10).to_frame()           # doctest: +SKIP
+
+Names are resolved on first use (PEP 562), so that a service importing the library does not pay for pandas or torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Recommender": "recommender.recommender",
+    "Recommendations": "recommender.results",
+    "load": "recommender.recommender",
+    "Catalog": "recommender.catalog",
+    "Interactions": "recommender.catalog",
+    "Config": "recommender.config",
+    "Event": "recommender.events",
+    "RecommenderError": "recommender.errors",
+}
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from recommender.catalog import Catalog as Catalog
+    from recommender.catalog import Interactions as Interactions
+    from recommender.config import Config as Config
+    from recommender.errors import RecommenderError as RecommenderError
+    from recommender.events import Event as Event
+    from recommender.recommender import Recommender as Recommender
+    from recommender.recommender import load as load
+    from recommender.results import Recommendations as Recommendations
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'recommender' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,65 @@
+"""The errors a user is meant to see; everything else is a bug.
+
+They are raised at four doors only: reading the config, reading a catalogue or events, opening a bundle, and
+parsing a request. Each message says what was found, what was expected and what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RecommenderError(Exception):
+    """An expected error: the command line prints it as one line and exits with 1."""
+
+
+class ConfigError(RecommenderError):
+    """The configuration cannot be read or contradicts itself."""
+
+
+class DataError(RecommenderError):
+    """The shop's own files cannot be read as a catalogue or as events."""
+
+
+class EncoderError(RecommenderError):
+    """An encoder cannot be loaded: a missing package extra, weights or checkpoint."""
+
+
+class BundleError(RecommenderError):
+    """A bundle cannot be opened or published."""
+
+
+class StoreError(RecommenderError):
+    """The event store cannot be reached or refuses the data."""
+
+
+class RequestError(RecommenderError):
+    """A question that cannot be answered as asked.
+
+    Parameters
+    ----------
+    message
+        What was found and what was expected.
+    pointer
+        Where in the request, as a JSON pointer such as ``/filter/must/0/field``.
+    suggestion
+        The nearest valid value, if there is one.
+    """
+
+    def __init__(self, message: str, pointer: str = "", suggestion: str | None = None) -> None:
+        hint = f"; did you mean {suggestion!r}?" if suggestion else ""
+        super().__init__(message + hint)
+        self.pointer = pointer
+        self.suggestion = suggestion
+
+
+class UnknownItemError(RequestError):
+    """The only seed of a question is an id that no bundle and no overlay has ever seen."""
+
+    def __init__(self, item_id: str, suggestion: str | None = None) -> None:
+        super().__init__(f"unknown item {item_id!r}", "/seeds/items", suggestion)
+        self.item_id = item_id
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like `name`, or None if none is close."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

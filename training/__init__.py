@@ -1,0 +1,1 @@
+"""Learns weights from a shop's products and events, and publishes bundles."""
