@@ -1,0 +1,136 @@
+"""Writes the demo shop as a shop's own files: `products.csv`, `photos.zip`, `events.csv` and `shop.toml`."""
+
+import csv
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recommender.demo.drawing import draw_product
+from recommender.demo.products import KINDS, Product, make_products
+from recommender.demo.shoppers import Taste, make_events, make_tastes
+from recommender.events import Event
+from recommender.progress import progress
+
+_PRODUCT_HEADER = (
+    "id",
+    "title",
+    "description",
+    "image_link",
+    "product_type",
+    "brand",
+    "price",
+    "availability",
+    "item_group_id",
+    "color",
+    "material",
+    "pattern",
+    "published_at",
+)
+_EVENT_HEADER = ("user_id", "item_id", "event_name", "timestamp", "quantity", "price")
+_CONFIG = """\
+# A shop of drawn products, made by `recommender demo`. The columns bear the standard names, none is mapped.
+[catalog]
+path = "products.csv"
+images = "photos.zip"
+
+[events]
+path = "events.csv"
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The files, and what was planted in them."""
+
+    config: Path
+    products: list[Product]
+    tastes: dict[str, Taste]
+
+
+def make_shop(folder: Path, n: int = 800, users: int = 2000, events: int = 30_000, seed: int = 0) -> Shop:
+    """Write a shop into `folder`; the same arguments write the same files, byte for byte.
+
+    Parameters
+    ----------
+    folder
+        Is made if it is not there; files of those names are overwritten.
+    n
+        Products.
+    users, events
+        Shoppers, and events in all. With either 0 there is no `events.csv`, and the config names none.
+    seed
+        Of everything that is drawn.
+
+    Returns
+    -------
+    Shop
+        The path of `shop.toml`, the products, and the taste of each shopper by user id.
+    """
+    rng = np.random.default_rng(seed)
+    products = make_products(n, rng)
+    tastes = make_tastes(users, rng)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(folder / "products.csv", _PRODUCT_HEADER, map(_product_row, products))
+    _write_photos(folder / "photos.zip", products)
+    config = _CONFIG
+    if users and events:
+        rows = map(_event_row, make_events(products, tastes, events, rng))
+        _write_csv(folder / "events.csv", _EVENT_HEADER, rows)
+    else:
+        config = config.partition("\n[events]")[0]
+    (folder / "shop.toml").write_text(config, encoding="utf-8")
+    return Shop(folder / "shop.toml", products, tastes)
+
+
+def _product_row(product: Product) -> Sequence[object]:
+    return (
+        product.id,
+        product.title,
+        product.description,
+        _photo_name(product) if product.has_photo else "",
+        KINDS[product.kind].product_type,
+        product.brand,
+        f"{product.price:.2f}",
+        product.availability,
+        product.item_group_id,
+        product.color,
+        KINDS[product.kind].material,
+        product.pattern,
+        f"{product.published_at:%Y-%m-%d}",
+    )
+
+
+def _event_row(event: Event) -> Sequence[object]:
+    return (
+        event.user_id,
+        event.item_id,
+        event.event_name,
+        f"{event.timestamp:%Y-%m-%dT%H:%M:%SZ}",
+        event.quantity,
+        event.price,
+    )
+
+
+def _photo_name(product: Product) -> str:
+    return f"{product.id}.jpg"
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _write_photos(path: Path, products: list[Product]) -> None:
+    photographed = [product for product in products if product.has_photo]
+    with zipfile.ZipFile(path, "w") as archive:
+        for product in progress(photographed, "drawing products", unit="photo"):
+            member = zipfile.ZipInfo(
+                _photo_name(product)
+            )  # dated 1980: the archive depends on the seed alone
+            archive.writestr(member, draw_product(product.kind, product.color, product.pattern, product.tilt))

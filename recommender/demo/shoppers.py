@@ -1,0 +1,117 @@
+"""The demo shop's shoppers: each has a taste, and shops by it. The tastes are the planted answer."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.demo.drawing import COLORS, PATTERNS
+from recommender.demo.products import BRANDS, DAYS, KINDS, OPENED, Product
+from recommender.events import Event
+
+_KIND, _COLOR, _PATTERN, _BRAND = 3.0, 2.0, 1.0, 1.0  # how much each liking adds to the log-odds of a visit
+_COMPANION, _CART, _PURCHASE = (
+    0.4,
+    0.35,
+    0.6,
+)  # probabilities: a visit's second product, and each further step
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What one shopper likes."""
+
+    kinds: frozenset[str]
+    colors: frozenset[str]
+    pattern: str
+    brand: str
+
+    def appeal(self, product: Product) -> float:
+        """Return the log-odds with which the shopper looks at `product`."""
+        return (
+            _KIND * (product.kind in self.kinds)
+            + _COLOR * (product.color in self.colors)
+            + _PATTERN * (product.pattern == self.pattern)
+            + _BRAND * (product.brand == self.brand)
+            + float(np.log(product.popularity))
+        )
+
+
+def make_tastes(users: int, rng: np.random.Generator) -> dict[str, Taste]:
+    """Return a taste for each of `users` shoppers, by user id."""
+
+    def some(names: Iterable[str], count: int) -> frozenset[str]:
+        return frozenset(str(name) for name in rng.choice(list(names), size=count, replace=False))
+
+    return {
+        f"u-{user:04d}": Taste(
+            kinds=some(KINDS, 2),
+            colors=some(COLORS, 2),
+            pattern=str(rng.choice(list(PATTERNS))),
+            brand=str(rng.choice(list(BRANDS))),
+        )
+        for user in range(users)
+    }
+
+
+def make_events(
+    products: list[Product], tastes: dict[str, Taste], count: int, rng: np.random.Generator
+) -> list[Event]:
+    """Return `count` events in order of time.
+
+    A visit is a look at one product, drawn by taste among those already published, at times followed by its
+    companion in the same style; each may go on to the cart and be bought.
+    """
+    events = list(islice(_visits(products, tastes, rng), count))
+    return sorted(events, key=lambda event: (event.timestamp, event.user_id))
+
+
+def _visits(products: list[Product], tastes: dict[str, Taste], rng: np.random.Generator) -> Iterator[Event]:
+    users = list(tastes)
+    appeals = np.array([[tastes[user].appeal(product) for product in products] for user in users])
+    published = np.array([(product.published_at - OPENED) / timedelta(days=1) for product in products])
+    style = _styles(products)
+    activity = rng.permutation(1 / np.arange(1, len(users) + 1) ** 0.5)
+    activity /= activity.sum()
+    while True:
+        user = int(rng.choice(len(users), p=activity))
+        day = float(rng.uniform(0, DAYS))
+        now = (OPENED + timedelta(seconds=round(day * 86_400))).replace(tzinfo=UTC)
+        on_sale = np.where(published <= day, 0.0, -np.inf)
+        row = _draw(appeals[user] + on_sale, rng)
+        yield from _funnel(users[user], products[row], now, rng)
+        companion = style[row] + 0.5 * appeals[user] + on_sale
+        if rng.random() < _COMPANION and np.isfinite(companion).any():
+            other = _draw(companion, rng)
+            yield from _funnel(users[user], products[other], now + timedelta(minutes=5), rng)
+
+
+def _styles(products: list[Product]) -> npt.NDArray[np.float64]:
+    """Return (n, n): how well the column's product goes with the row's; −inf unless it is a companion."""
+    kind, color, pattern, brand = (
+        np.array([getattr(product, name) for product in products])
+        for name in ("kind", "color", "pattern", "brand")
+    )
+    companion = np.array([KINDS[product.kind].companion for product in products])
+    likeness = sum(
+        weight * (values[:, None] == values[None, :])
+        for weight, values in ((2.0, color), (2.0, pattern), (1.0, brand))
+    )
+    return np.where(companion[:, None] == kind[None, :], likeness, -np.inf)
+
+
+def _draw(log_odds: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
+    """Draw a row from the softmax of `log_odds` (the Gumbel-max trick)."""
+    return int(np.argmax(log_odds + rng.gumbel(size=len(log_odds))))
+
+
+def _funnel(user: str, product: Product, now: datetime, rng: np.random.Generator) -> Iterator[Event]:
+    yield Event(product.id, "view_item", now, user)
+    if rng.random() < _CART:
+        yield Event(product.id, "add_to_cart", now + timedelta(minutes=1), user)
+        if rng.random() < _PURCHASE:
+            bought = now + timedelta(minutes=2)
+            yield Event(product.id, "purchase", bought, user, quantity=1, price=product.price)
