@@ -60,7 +60,7 @@ BRANDS: dict[str, float] = {  # brand: what it asks for a thing, against a middl
     "Nara": 1.5,
     "Wintergreen": 1.9,
 }
-_SYLLABLES = (
+_NAMES = (
     ("Al", "Bri", "Da", "El", "Fa", "Ho", "Ju", "Lo", "Mi", "Ru"),
     ("ma", "na", "ro", "va", "lis", "ska"),
 )
