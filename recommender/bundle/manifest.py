@@ -73,7 +73,7 @@ class Manifest:
     def seal(self) -> str:
         """Return the SHA-256 of everything but the name."""
         body = {**self.to_dict(), "generation": ""}
-        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
     def to_json(self) -> bytes:
         """Return the bytes of the generation's file."""
@@ -126,13 +126,11 @@ _REMEDY = "roll back to another generation (recommender bundles rollback) or fit
 
 def _sound(manifest: Manifest) -> bool:
     """Tell whether what opening relies on has its shape, and no path leaves the bundle's folder."""
-    files = {file: entry for part in manifest.parts.values() for file, entry in part["files"].items()}
+    files = [pair for part in manifest.parts.values() for pair in part["files"].items()]
     return (
         isinstance(manifest.n, int)
         and all(isinstance(d, int) for d in manifest.blocks.values())
         and all(_HASH.fullmatch(part["path"]) for part in manifest.parts.values())
-        and all(
-            isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str) for entry in files.values()
-        )
-        and not any(file.startswith("/") or ".." in file.split("/") for file in files)
+        and all(isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str) for _, entry in files)
+        and not any(file.startswith("/") or ".." in file.split("/") for file, _ in files)
     )

@@ -94,7 +94,7 @@ class Staging:
         return manifest.generation
 
     def _place(self, folder: Path, part: Mapping[str, Any]) -> None:
-        """Move a part to where its hash says, unless it is there already; one that was damaged is replaced."""
+        """Move a part to where its hash says, unless it is there already; a damaged one is replaced."""
         target = self.root / "parts" / part["path"]
         if target.exists():
             if all(_intact(target / file, entry) for file, entry in part["files"].items()):
@@ -108,7 +108,7 @@ def _intact(path: Path, entry: Mapping[str, Any]) -> bool:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    """Sync a part's files and folders, and return its manifest entry; its hash is that of its files' hashes."""
+    """Sync a part's files and folders and return its entry; its hash is that of its files' hashes."""
     inside = sorted(folder.rglob("*"))
     for path in [*inside, folder]:
         sync(path)
@@ -136,5 +136,5 @@ def _named(root: Path, manifest: Manifest) -> Manifest:
 
 
 def _disk_is_full(error: OSError) -> bool:
-    """Tell a full disk from other errors; `ndarray.tofile` and Annoy leave errno empty when a write falls short."""
+    """Tell a full disk from other errors; `ndarray.tofile` and Annoy leave errno empty when they fall short."""
     return error.errno in _FULL or error.errno is None
