@@ -4,7 +4,7 @@
 >>> rec = recommender.load("bundles")                    # doctest: +SKIP
 >>> rec.similar("0108775015", k=10).to_frame()           # doctest: +SKIP
 
-Names are resolved on first use (PEP 562), so that a service importing the library does not pay for pandas or torch.
+Names are resolved on first use (PEP 562): a service that imports the library does not pay for pandas or torch.
 """
 
 from importlib import import_module

@@ -1,0 +1,65 @@
+"""The named parts of an item vector and where each lies in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Double = NDArray[np.float64]
+Rows = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+BLOCKS = ("image", "text", "category", "behaviour")
+TERMS = (*BLOCKS, "cooccurrence", "prior")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which blocks a bundle has, in order, and the columns of the fused vector that each takes.
+
+    Parameters
+    ----------
+    dims
+        Block name to d_m, in the order of the fused vector.
+    """
+
+    dims: Mapping[str, int]
+    slices: dict[str, slice] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ends = np.cumsum([0, *self.dims.values()]).tolist()
+        pairs = zip(self.dims, pairwise(ends), strict=True)
+        object.__setattr__(self, "slices", {name: slice(start, end) for name, (start, end) in pairs})
+
+    @property
+    def d(self) -> int:
+        """Dimension of the fused vector."""
+        return sum(self.dims.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The blocks present in this bundle, in order."""
+        return tuple(self.dims)
+
+    def index(self, name: str) -> int:
+        """Position of a block, the column of it in a (n, M) presence matrix."""
+        return self.names.index(name)
+
+    def spread(self, weights: Mapping[str, float]) -> Double:
+        """Repeat each block's weight over its columns, shape (d,)."""
+        return np.repeat([weights[name] for name in self.names], [*self.dims.values()]).astype(np.float64)
+
+
+def unit(x: NDArray[np.floating]) -> Float:
+    """Scale each row to norm 1; a zero row stays zero.
+
+    Parameters
+    ----------
+    x
+        Shape (..., d).
+    """
+    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.divide(x, norm, out=np.zeros(x.shape, dtype=np.float32), where=norm > 0, casting="unsafe")

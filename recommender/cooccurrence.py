@@ -1,0 +1,72 @@
+"""The sparse item→item table of what is bought and viewed together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recommender.blocks import Double, Float, Rows
+
+NO_ROWS: Rows = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Cooccurrence:
+    """Rows of C in compressed form; C[i, j] says how strongly product j goes with product i, in [0, 1].
+
+    Parameters
+    ----------
+    indptr
+        Shape (n + 1,), int64.
+    indices
+        Columns, int32; sorted within a row.
+    values
+        Strengths, float32.
+    """
+
+    indptr: np.ndarray
+    indices: Rows
+    values: Float
+
+    @classmethod
+    def empty(cls, n: int) -> "Cooccurrence":
+        """Return the table of a shop without events."""
+        return cls(np.zeros(n + 1, dtype=np.int64), NO_ROWS, np.empty(0, dtype=np.float32))
+
+    @classmethod
+    def open(cls, load: Callable[[str], np.ndarray]) -> "Cooccurrence":
+        """Read the three arrays through `load`, a function from file name to array."""
+        names = ("indptr", "indices", "values")
+        return cls(*(load(f"cooccurrence_{name}.npy") for name in names))
+
+    def save(self, folder: Path) -> None:
+        """Write the three arrays into a part's folder."""
+        for name in ("indptr", "indices", "values"):
+            np.save(folder / f"cooccurrence_{name}.npy", getattr(self, name))
+
+    def row(self, row: int) -> tuple[Rows, Float]:
+        """Return the columns and strengths of one product."""
+        start, end = self.indptr[row], self.indptr[row + 1]
+        return self.indices[start:end], self.values[start:end]
+
+    def combine(self, rows: Rows, attention: Double) -> tuple[Rows, Double]:
+        """Return Σ_t a_t C[x_t, ·] as (columns, sums), columns ascending.
+
+        The sum runs over t in the given order whatever the number of other queries, so that one question
+        and a batch agree to the last bit.
+
+        Parameters
+        ----------
+        rows
+            Shape (t,).
+        attention
+            a_t, shape (t,).
+        """
+        taken = [(self.row(int(row)), weight) for row, weight in zip(rows, attention, strict=True)]
+        if not any(len(columns) for (columns, _), _ in taken):
+            return NO_ROWS, np.empty(0)
+        columns = np.concatenate([columns for (columns, _), _ in taken])
+        values = np.concatenate([strength.astype(np.float64) * weight for (_, strength), weight in taken])
+        found, place = np.unique(columns, return_inverse=True)
+        return found.astype(np.int32), np.bincount(place, weights=values)

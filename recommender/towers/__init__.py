@@ -1,0 +1,1 @@
+"""Item and user towers: numpy forward passes of what training learned."""

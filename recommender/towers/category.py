@@ -1,0 +1,163 @@
+"""Columns become the category block: the sum of one trained embedding per value."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recommender.blocks import Float, Mask, unit
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Sparse rows of (table row, weight): what each item looks up in the embedding table.
+
+    Parameters
+    ----------
+    starts
+        Where each item's entries start, shape (b,), int64.
+    entries
+        Rows of the table, int32.
+    weights
+        float32, one per entry.
+    columns
+        The position of the catalogue column that each entry comes from, int32.
+    """
+
+    starts: np.ndarray
+    entries: np.ndarray
+    weights: Float
+    columns: np.ndarray
+
+
+@dataclass(frozen=True)
+class ColumnVocabulary:
+    """The values that one column had in training; row 0 of its part of the table is 'unknown or missing'.
+
+    Parameters
+    ----------
+    name
+        The column.
+    first
+        Its first row in the table.
+    values
+        Category values, in the order of their rows; empty for a number.
+    knots
+        Ascending quantiles of a number, each with a row of its own; a number between two knots weighs both
+        (piecewise linear encoding, Gorishniy et al., NeurIPS 2022). Empty for categories.
+    """
+
+    name: str
+    first: int
+    values: tuple[str, ...] = ()
+    knots: tuple[float, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Rows of the table that belong to this column."""
+        return 1 + len(self.values) + len(self.knots)
+
+    def lookup(self, cells: Iterable[Any]) -> list[list[tuple[int, float]]]:
+        """Return the (table row, weight) pairs of each cell; a cell with nothing known gives the unknown row."""
+        if self.knots:
+            return [self._number(cell) for cell in cells]
+        place = {value: self.first + 1 + i for i, value in enumerate(self.values)}
+        return [self._category(cell, place) for cell in cells]
+
+    def _category(self, cell: Any, place: Mapping[str, int]) -> list[tuple[int, float]]:
+        values = cell if isinstance(cell, list | tuple) else [cell]
+        known = [place[value] for value in values if value in place]
+        return [(row, 1.0 / len(known)) for row in known] or [(self.first, 1.0)]
+
+    def _number(self, cell: Any) -> list[tuple[int, float]]:
+        if cell is None or cell == "" or cell != cell:
+            return [(self.first, 1.0)]
+        low = min(max(bisect_right(self.knots, float(cell)) - 1, 0), len(self.knots) - 1)
+        high = min(low + 1, len(self.knots) - 1)
+        gap = self.knots[high] - self.knots[low]
+        share = min(max((float(cell) - self.knots[low]) / gap, 0.0), 1.0) if gap > 0 else 0.0
+        pairs = [(self.first + 1 + low, 1.0 - share), (self.first + 1 + high, share)]
+        return [(row, weight) for row, weight in pairs if weight > 0]
+
+
+@dataclass(frozen=True)
+class CategoryEmbedding:
+    """The trained tabular model, exported: one table, one row per value, an item is their centred sum.
+
+    An item as the sum of its features' embeddings is LightFM's item (Kula, 2015).
+
+    Parameters
+    ----------
+    vocabularies
+        One per column.
+    table
+        Shape (rows of all vocabularies, d_m), float32.
+    mean
+        Mean sum over the training catalogue, shape (d_m,).
+    """
+
+    vocabularies: tuple[ColumnVocabulary, ...]
+    table: Float
+    mean: Float
+
+    @property
+    def dim(self) -> int:
+        """d_m of the block."""
+        return self.table.shape[1]
+
+    def vectors(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Float, Mask]:
+        """Return the category block of each item.
+
+        Parameters
+        ----------
+        columns
+            Column name to b cells; a column that is left out counts as missing.
+
+        Returns
+        -------
+        tuple
+            Blocks, shape (b, d_m), norm 1 or 0; and which items have any known value, shape (b,).
+        """
+        bags = bag(self.vocabularies, columns)
+        sums = np.add.reduceat(self.table[bags.entries] * bags.weights[:, None], bags.starts, axis=0)
+        unknown = np.array([vocabulary.first for vocabulary in self.vocabularies])
+        known = np.logical_or.reduceat(~np.isin(bags.entries, unknown), bags.starts)
+        return unit(sums - self.mean) * known[:, None], known
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the vocabularies, JSON-able; the arrays travel beside them."""
+        return {
+            "columns": [
+                {"name": v.name, "first": v.first, "values": list(v.values), "knots": list(v.knots)}
+                for v in self.vocabularies
+            ]
+        }
+
+    @classmethod
+    def from_exported(cls, exported: Mapping[str, Any], table: Float, mean: Float) -> "CategoryEmbedding":
+        """Read what `to_dict` wrote, with the two arrays."""
+        vocabularies = tuple(
+            ColumnVocabulary(c["name"], c["first"], tuple(c["values"]), tuple(c["knots"]))
+            for c in exported["columns"]
+        )
+        return cls(vocabularies, table, mean)
+
+
+def bag(vocabularies: Sequence[ColumnVocabulary], columns: Mapping[str, Sequence[Any]]) -> Bags:
+    """Look every cell up; entries are ordered by item, then by column."""
+    size = len(next(iter(columns.values()))) if columns else 1
+    looked_up = [
+        vocabulary.lookup(columns[vocabulary.name] if vocabulary.name in columns else [None] * size)
+        for vocabulary in vocabularies
+    ]
+    flat = [
+        (item, row, weight, place)
+        for item, cells in enumerate(zip(*looked_up, strict=True))
+        for place, cell in enumerate(cells)
+        for row, weight in cell
+    ]
+    items, rows, weights, places = (np.array(column) for column in zip(*flat, strict=True))
+    starts = np.searchsorted(items, np.arange(size))
+    return Bags(starts, rows.astype(np.int32), weights.astype(np.float32), places.astype(np.int32))

@@ -1,0 +1,92 @@
+"""An encoder's vectors become the image or text block: centred, rotated, beside their aligned projection."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommender.blocks import Float, unit
+
+
+@dataclass(frozen=True)
+class ContentBlock:
+    """One modality: fidelity and alignment side by side.
+
+    block = unit( √(1 − share) · unit((x − mean) axes)  ‖  √share · unit(projected − aligned_mean) )
+
+    The first part keeps what the encoder saw; the second, where a contrastive projection was trained, lies in
+    the space that text and image share. Both are centred: the two modalities lie in separate cones otherwise
+    (Liang et al., Mind the Gap, NeurIPS 2022).
+
+    Parameters
+    ----------
+    mean
+        Mean of the encoder's vectors, shape (d_e,).
+    axes
+        Principal axes, most important first, shape (d_e, p).
+    aligned_mean
+        Mean of the projected vectors, shape (d_a,); empty without a projection.
+    share
+        Share of the block's energy in its aligned part, 0 without a projection.
+    """
+
+    mean: Float
+    axes: Float
+    aligned_mean: Float
+    share: float
+
+    @property
+    def dim(self) -> int:
+        """d_m of the block."""
+        return self.axes.shape[1] + len(self.aligned_mean)
+
+    def vectors(self, encoded: Float, projected: Float | None) -> Float:
+        """Return the block of each item, shape (b, d_m), norm 1.
+
+        Parameters
+        ----------
+        encoded
+            The encoder's vectors, shape (b, d_e).
+        projected
+            Their aligned projection, shape (b, d_a), if this block has one.
+        """
+        raw = unit((encoded - self.mean) @ self.axes)
+        if projected is None or not len(self.aligned_mean):
+            return raw
+        aligned = unit(projected - self.aligned_mean)
+        return np.concatenate([(1 - self.share) ** 0.5 * raw, self.share**0.5 * aligned], axis=1)
+
+    def from_other(self, encoded: Float | None, projected: Float | None, other_mean: Float) -> Float:
+        """Return the query block for a vector of the *other* modality, shape (b, d_m), norm 1.
+
+        With a projection only the aligned part is asked; with an aligned encoder the vector itself is centred
+        by its own modality's mean and rotated like this one's.
+
+        Parameters
+        ----------
+        encoded
+            The other modality's encoder vectors, shape (b, d_e), if the encoder is aligned.
+        projected
+            Their projection, shape (b, d_a), if there is one.
+        other_mean
+            The other modality's mean in the space that is used.
+        """
+        if projected is not None and len(self.aligned_mean):
+            empty = np.zeros((len(projected), self.axes.shape[1]), dtype=np.float32)
+            return np.concatenate([empty, unit(projected - other_mean)], axis=1)
+        assert encoded is not None
+        return unit((encoded - other_mean) @ self.axes)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the exported arrays."""
+        return {
+            "mean": self.mean,
+            "axes": self.axes,
+            "aligned_mean": self.aligned_mean,
+            "share": np.array(self.share),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "ContentBlock":
+        """Read what `to_arrays` gave."""
+        return cls(arrays["mean"], arrays["axes"], arrays["aligned_mean"], float(arrays["share"]))

@@ -1,0 +1,159 @@
+"""Encoder vectors and columns become the blocks of an item."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recommender.blocks import Float, Layout, Mask, unit
+from recommender.towers.category import CategoryEmbedding
+from recommender.towers.content import ContentBlock
+from recommender.towers.predictor import BlockPredictor
+from recommender.towers.projection import AlignedProjection
+
+
+@dataclass(frozen=True)
+class ItemInputs:
+    """What is known of b items.
+
+    Parameters
+    ----------
+    image, text
+        Encoder vectors, shape (b, d_e); None if no item has that modality.
+    has_image, has_text
+        Shape (b,).
+    columns
+        Column name to b cells; empty if there is nothing to learn from.
+    """
+
+    image: Float | None
+    has_image: Mask
+    text: Float | None
+    has_text: Mask
+    columns: Mapping[str, Sequence[Any]]
+
+    @property
+    def b(self) -> int:
+        """Number of items."""
+        return len(self.has_image)
+
+
+@dataclass(frozen=True)
+class ItemTower:
+    """Makes item vectors; each block from its own inputs, a missing one predicted from the others.
+
+    Parameters
+    ----------
+    layout
+        The blocks of the bundle.
+    content
+        'image' and 'text' to their block makers, as far as the shop has them.
+    projection
+        Contrastive projections over an unaligned encoder; None with an aligned encoder or too few pairs.
+    category
+        The trained embedding of the columns, if there are columns.
+    predictor
+        Fills missing blocks.
+    """
+
+    layout: Layout
+    content: Mapping[str, ContentBlock]
+    projection: AlignedProjection | None
+    category: CategoryEmbedding | None
+    predictor: BlockPredictor
+
+    def own(self, inputs: ItemInputs) -> tuple[Float, Mask]:
+        """Return the blocks made from the items' own data, zero where missing.
+
+        Returns
+        -------
+        tuple
+            Vectors, shape (b, d), and which blocks are present, shape (b, M).
+        """
+        vectors = np.zeros((inputs.b, self.layout.d), dtype=np.float32)
+        present = np.zeros((inputs.b, len(self.layout.names)), dtype=bool)
+        for name, block in self.content.items():
+            encoded, has = getattr(inputs, name), getattr(inputs, f"has_{name}")
+            if encoded is not None:
+                made = block.vectors(encoded, self._project(name, encoded)) * has[:, None]
+                vectors[:, self.layout.slices[name]] = made
+                present[:, self.layout.index(name)] = has & made.any(axis=1)
+        if self.category is not None:
+            made, known = self.category.vectors(inputs.columns)
+            vectors[:, self.layout.slices["category"]] = made
+            present[:, self.layout.index("category")] = known & made.any(axis=1)
+        return vectors, present
+
+    def blocks(self, inputs: ItemInputs) -> tuple[Float, Mask]:
+        """Return complete vectors, missing blocks predicted, shape (b, d); and presence, shape (b, M)."""
+        vectors, present = self.own(inputs)
+        return self.predictor.fill(vectors, present), present
+
+    def query(self, modality: str, encoded: Float, aligned: bool) -> Float:
+        """Return the query vector of one free text or image, shape (d,).
+
+        It asks its own block, and with an aligned space the other modality's block too.
+
+        Parameters
+        ----------
+        modality
+            'text' or 'image'.
+        encoded
+            The encoder's vector, shape (1, d_e).
+        aligned
+            Whether the encoder's own text and image vectors share one space.
+        """
+        vector = np.zeros((1, self.layout.d), dtype=np.float32)
+        projected = self._project(modality, encoded)
+        other = "image" if modality == "text" else "text"
+        own = self.content.get(modality)
+        if own is not None:
+            vector[:, self.layout.slices[modality]] = own.vectors(encoded, projected)
+        if own is not None and other in self.content and (projected is not None or aligned):
+            mean = own.mean if projected is None else own.aligned_mean
+            asked = self.content[other].from_other(encoded, projected, mean)
+            vector[:, self.layout.slices[other]] = asked
+        return vector[0]
+
+    def _project(self, modality: str, encoded: Float) -> Float | None:
+        if self.projection is None:
+            return None
+        return unit(getattr(self.projection, modality)(encoded))
+
+    def save(self, folder: Path) -> None:
+        """Write the exported tower into a part's folder: npz and JSON, no pickle."""
+        for name, block in self.content.items():
+            np.savez(folder / f"{name}_block.npz", **block.to_arrays())
+        if self.projection is not None:
+            np.savez(folder / "projection.npz", **self.projection.to_arrays())
+        if self.category is not None:
+            np.savez(folder / "category.npz", table=self.category.table, mean=self.category.mean)
+            (folder / "category.json").write_text(json.dumps(self.category.to_dict()), "utf-8")
+        np.savez(folder / "predictor.npz", **self.predictor.to_arrays())
+
+    @classmethod
+    def open(cls, path_of: Callable[[str], Path], files: Sequence[str], layout: Layout) -> "ItemTower":
+        """Read what `save` wrote; `files` are the names that the part has."""
+        content = {
+            name: ContentBlock.from_arrays(_npz(path_of(f"{name}_block.npz")))
+            for name in ("image", "text")
+            if f"{name}_block.npz" in files
+        }
+        projection = (
+            AlignedProjection.from_arrays(_npz(path_of("projection.npz"))) if "projection.npz" in files else None
+        )
+        category = None
+        if "category.json" in files:
+            arrays = _npz(path_of("category.npz"))
+            exported = json.loads(path_of("category.json").read_text("utf-8"))
+            category = CategoryEmbedding.from_exported(exported, arrays["table"], arrays["mean"])
+        predictor = BlockPredictor.from_arrays(_npz(path_of("predictor.npz")), layout)
+        return cls(layout, content, projection, category, predictor)
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,78 @@
+"""A missing block predicted from those present; its norm says how sure the prediction is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommender.blocks import Float, Layout, Mask
+
+
+@dataclass(frozen=True)
+class BlockPredictor:
+    """One ridge regression per missing block and pattern of present ones.
+
+    The least-squares prediction of a unit vector is its conditional mean, so its norm is at most about 1 and
+    falls with the uncertainty: the confidence comes with the estimate.
+
+    Parameters
+    ----------
+    maps
+        (missing block, present blocks in layout order) to a matrix (Σ d_present, d_missing). Blocks are
+        centred, so no intercept is needed.
+    layout
+        Where the blocks lie.
+    """
+
+    maps: Mapping[tuple[str, tuple[str, ...]], Float]
+    layout: Layout
+
+    def fill(self, vectors: Float, present: Mask) -> Float:
+        """Return a copy of `vectors` in which missing blocks are predicted, norm at most 1.
+
+        Parameters
+        ----------
+        vectors
+            Fused vectors, zero where a block is missing, shape (b, d).
+        present
+            Shape (b, M).
+        """
+        filled = vectors.copy()
+        for pattern in np.unique(present, axis=0):
+            rows = np.flatnonzero((present == pattern).all(axis=1))
+            for missing in np.flatnonzero(~pattern):
+                name = self.layout.names[missing]
+                filled[rows, self.layout.slices[name]] = self.predict(name, vectors[rows], pattern)
+        return filled
+
+    def predict(self, name: str, vectors: Float, pattern: Mask) -> Float:
+        """Predict one block from the blocks present, shape (b, d_m); zeros if nothing was learned for them.
+
+        Parameters
+        ----------
+        vectors
+            Shape (b, d).
+        pattern
+            Which blocks to use, shape (M,).
+        """
+        used = tuple(other for other, on in zip(self.layout.names, pattern, strict=True) if on and other != name)
+        matrix = self.maps.get((name, used))
+        if matrix is None:
+            return np.zeros((len(vectors), self.layout.dims[name]), dtype=np.float32)
+        known = np.concatenate([vectors[:, self.layout.slices[other]] for other in used], axis=1)
+        guess = known @ matrix
+        norm = np.linalg.norm(guess, axis=1, keepdims=True)
+        return (guess / np.maximum(norm, 1.0)).astype(np.float32)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the maps under names like 'behaviour<image+text'."""
+        return {f"{name}<{'+'.join(used)}": matrix for (name, used), matrix in self.maps.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], layout: Layout) -> "BlockPredictor":
+        """Read what `to_arrays` gave."""
+        maps = {}
+        for key, matrix in arrays.items():
+            name, _, used = key.partition("<")
+            maps[(name, tuple(used.split("+")))] = matrix
+        return cls(maps, layout)
