@@ -12,6 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from recommender.cli_options import (
+    AsJson,
+    Bundles,
+    CatalogFile,
+    ConfigFile,
+    Count,
+    Data,
+    Events,
+    Explain,
+    Filter,
+    Images,
+    Store,
+    Strict,
+    Weights,
+)
 from recommender.errors import RecommenderError
 
 if TYPE_CHECKING:
@@ -30,28 +45,6 @@ events_app = typer.Typer(help="Fill the event store.", **_PLAIN)
 bundles_app = typer.Typer(help="Look after published generations.", **_PLAIN)
 app.add_typer(events_app, name="events")
 app.add_typer(bundles_app, name="bundles")
-
-Bundles = Annotated[Path, typer.Argument(help="Folder of published generations.", show_default=False)]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="The shop's TOML.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Where the TOML's paths start. [default: its folder]")
-]
-CatalogFile = Annotated[Path | None, typer.Option("--catalog", help="Products, where there is no TOML.")]
-Images = Annotated[Path | None, typer.Option("--images", help="Folder or zip of photos, beside --catalog.")]
-Events = Annotated[Path | None, typer.Option("--events", help="File of events.")]
-Store = Annotated[
-    str | None, typer.Option("--store", help="URL of the event store, such as sqlite:///shop.sqlite.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Make every reported problem fatal.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Count = Annotated[int, typer.Option("-k", "--limit", help="How many products to return.")]
-Filter = Annotated[
-    str | None, typer.Option("--filter", help="""Such as 'price < 50 AND NOT brand: ANY("Acme")'.""")
-]
-Weights = Annotated[
-    str | None, typer.Option("--weights", help="Such as image=1,category=0.5; others stay learned.")
-]
-Explain = Annotated[bool, typer.Option("--explain", help="Show what each score is made of, and why.")]
 
 
 @app.command()
@@ -207,9 +200,7 @@ def serve(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to make the shop.")] = Path("demo-shop"),
-    products: Annotated[int, typer.Option("--products")] = 800,
-    users: Annotated[int, typer.Option("--users")] = 2000,
-    events: Annotated[int, typer.Option("--events")] = 30_000,
+    products: Annotated[int, typer.Option("--products", help="Shoppers and events go with it.")] = 800,
     port: Annotated[int, typer.Option("--port")] = 8000,
     serving: Annotated[bool, typer.Option("--serve/--no-serve", help="End by serving on 127.0.0.1.")] = True,
 ) -> None:
@@ -217,7 +208,7 @@ def demo(
     from recommender.demo.shop import make_shop
     from recommender.demo.tour import introduce, tour
 
-    shop = make_shop(folder, products, users, events)
+    shop = make_shop(folder, products, users=products * 5 // 2, events=products * 75 // 2)
     typer.echo(introduce(shop))
     for step in tour(shop, port if serving else None):
         typer.echo(f"\n$ recommender {shlex.join(step)}")

@@ -39,7 +39,8 @@ def tour(shop: Shop, port: int | None = None) -> list[list[str]]:
 
 
 def introduce(shop: Shop) -> str:
-    """Return what there is to know before the tour: the keenest shopper and what was planted as their taste."""
+    """Return what there is to know before the tour: the keenest shopper and their planted taste."""
     user, taste = next(iter(shop.tastes.items()))
     likes = ", ".join([*sorted(taste.kinds), *sorted(taste.colors), taste.pattern, taste.brand])
-    return f"{len(shop.products)} products in {shop.config.parent}. Shopper {user} was given a taste for {likes}."
+    made = f"{len(shop.products)} products and {len(shop.tastes)} shoppers in {shop.config.parent}"
+    return f"{made}. Shopper {user} was given a taste for {likes}."
