@@ -1,0 +1,209 @@
+"""The conformance suite of stores: put to every module of recommender/stores/ that serves a URL scheme."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recommender.errors import StoreError
+from recommender.events import EVENT_WEIGHTS, Event
+from recommender.stores import Store, open_store, store_modules
+
+POSTGRES = os.environ.get(
+    "RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres"
+)
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def event(n: int, user: str = "u1", item: str = "A") -> Event:
+    return Event(item, "view_item", NOON + timedelta(minutes=n), user, event_id=f"e{n}", session_id="s")
+
+
+def postgres_schema() -> Iterator[str]:
+    """A fresh schema on the server, dropped afterwards."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install '.[postgres]'")
+    url = sa.make_url(POSTGRES).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(url, connect_args={"connect_timeout": 2})
+    schema = f"test_{uuid4().hex}"
+    try:
+        with admin.begin() as connection:
+            connection.execute(sa.schema.CreateSchema(schema))
+    except sa.exc.OperationalError as error:
+        pytest.skip(f"no PostgreSQL answers at {url!r} (set RECOMMENDER_TEST_POSTGRES): {error.orig}")
+    yield url.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+    with admin.begin() as connection:
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    admin.dispose()
+
+
+@pytest.fixture(params=sorted(store_modules()))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgresql":
+        yield from postgres_schema()
+    else:
+        yield f"{request.param}:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with open_store(url) as opened:
+        yield opened
+
+
+def test_an_event_comes_back_as_it_was(store: Store) -> None:
+    told = Event("Ä/7", "rate", NOON, "ü 1", 4.5, "e-1", "s-1", "r-1", 2.0, 9.99)
+    assert store.events.add([told]) == [True]
+    assert store.events.history("ü 1") == [told]
+
+
+def test_time_is_kept_to_the_microsecond_in_utc(store: Store) -> None:
+    there = datetime(2026, 11, 23, 14, 0, 0, 123457, tzinfo=timezone(timedelta(hours=9)))
+    store.events.add([replace(event(0), timestamp=there)])
+    (kept,) = store.events.history("u1")
+    assert kept.timestamp == there
+    assert kept.timestamp.tzinfo is UTC
+
+
+def test_history_is_the_latest_oldest_first(store: Store) -> None:
+    store.events.add([event(n) for n in (3, 1, 4, 0, 2)] + [event(9, user="other")])
+    assert [kept.event_id for kept in store.events.history("u1", limit=3)] == ["e2", "e3", "e4"]
+    assert store.events.history("nobody") == []
+
+
+def test_the_same_event_is_kept_once(store: Store) -> None:
+    assert store.events.add([event(1), event(2), event(1)]) == [True, True, False]
+    changed = replace(event(1), price=1.0)
+    assert store.events.add([changed, event(3)]) == [False, True]
+    assert store.events.history("u1") == [event(1), event(2), event(3)]
+
+
+def test_one_event_may_hold_several_items(store: Store) -> None:
+    basket = [event(1, item="A"), event(1, item="B")]
+    assert store.events.add(basket) == [True, True]
+    assert sorted(kept.item_id for kept in store.events.history("u1")) == ["A", "B"]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(calls=st.lists(st.lists(st.integers(0, 12), max_size=8), max_size=5))
+def test_new_means_never_seen_before(store: Store, calls: list[list[int]]) -> None:
+    store.events.forget("u1")
+    seen: set[int] = set()
+    for numbers in calls:
+        expected = []
+        for n in numbers:
+            expected.append(n not in seen)
+            seen.add(n)
+        assert store.events.add([event(n) for n in numbers]) == expected
+    assert store.events.history("u1") == [event(n) for n in sorted(seen)]
+
+
+def test_scan_reads_everything_in_time_order(store: Store) -> None:
+    events = [event(n, user=f"u{n % 3}") for n in range(250)]
+    store.events.add(events[::-1])
+    assert list(store.events.scan(batch=100)) == events
+    assert list(islice(store.events.scan(batch=10), 3)) == events[:3]
+
+
+def test_forget_deletes_one_user_only(store: Store) -> None:
+    store.events.add([event(n, user=f"u{n % 2}") for n in range(10)])
+    assert store.events.forget("u1") == 5
+    assert store.events.forget("u1") == 0
+    assert {kept.user_id for kept in store.events.scan()} == {"u0"}
+
+
+def test_overlay_merges_and_counts(store: Store) -> None:
+    assert store.overlay.revision() == 0
+    assert store.overlay.changes() == {}
+    assert store.overlay.put("A", {"price": 9.5, "availability": "in_stock"}) == 1
+    assert store.overlay.put("B", {"tags": ["x", "y"], "price": None}) == 2
+    assert store.overlay.put("A", {"price": 8}) == 3
+    assert store.overlay.revision() == 3
+    assert store.overlay.changes() == {
+        "A": {"price": 8, "availability": "in_stock"},
+        "B": {"tags": ["x", "y"], "price": None},
+    }
+
+
+def test_what_is_kept_outlives_the_process(url: str) -> None:
+    with open_store(url) as store:
+        store.events.add([event(1)])
+        store.overlay.put("A", {"price": 1})
+    with open_store(url) as store:
+        assert store.events.history("u1") == [event(1)]
+        assert store.overlay.changes() == {"A": {"price": 1}}
+
+
+def test_threads_lose_nothing(store: Store) -> None:
+    def write(thread: int) -> int:
+        for n in range(20):
+            store.events.add([event(n), event(n, user=f"t{thread}", item=f"t{thread}")])
+        return max(store.overlay.put("A", {f"{thread}": n}) for n in range(20))
+
+    with ThreadPoolExecutor(4) as pool:
+        revisions = list(pool.map(write, range(4)))
+    assert len(list(store.events.scan())) == 20 + 4 * 20
+    assert max(revisions) == store.overlay.revision() == 80
+    assert store.overlay.changes() == {"A": {"0": 19, "1": 19, "2": 19, "3": 19}}
+
+
+def _open_and_write(url: str, process: int) -> None:
+    with open_store(url) as store:
+        for n in range(20):
+            store.events.add([event(n), event(n, item=f"p{process}")])
+            store.overlay.put("A", {"price": n})
+
+
+def test_processes_may_open_a_new_store_at_once(url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_open_and_write, args=(url, process)) for process in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    with open_store(url) as store:
+        assert len(list(store.events.scan())) == 20 + 3 * 20
+        assert store.overlay.revision() == 60
+
+
+def test_every_event_name_is_kept(store: Store) -> None:
+    names = [replace(event(n), event_name=name) for n, name in enumerate(EVENT_WEIGHTS)]
+    store.events.add(names)
+    assert [kept.event_name for kept in store.events.history("u1")] == list(EVENT_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlight:///x.db", "did you mean 'sqlite'"),
+        ("events.sqlite", "expected one of postgresql, sqlite"),
+        ("sqlite:////no/such/folder/x.db", "unable to open database file"),
+        ("postgresql://u:secret@127.0.0.1:1/x", "refuse"),
+        ("postgresql+nodriver://x/y", "no usable store URL"),
+    ],
+)
+def test_a_url_that_cannot_be_opened_says_so(url: str, words: str) -> None:
+    with pytest.raises(StoreError, match=words) as caught:
+        open_store(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/store.db") as store:
+        store.events.add([event(1)])
+        pages = store.events._database._engine  # type: ignore[attr-defined]
+        with pages.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 20")
+        with pytest.raises(StoreError, match="full"):
+            store.events.add([event(n, item="x" * 500) for n in range(2, 500)])
+        assert store.events.history("u1") == [event(1)]
