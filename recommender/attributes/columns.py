@@ -1,13 +1,13 @@
 """One attribute of every item: what it is in a row, and which rows have what a filter asks for.
 
-Each kind of column is built from values (of a catalogue, or of the few rows that an overlay changes), saved and
-mapped again. A null is in no mask; a multi-valued row is in a mask if any of its values is.
+Each kind of column is built from values (of a catalogue, or of the few rows that an overlay changes), saved
+and mapped again. A null is in no mask; a multi-valued row is in a mask if any of its values is.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -210,7 +210,7 @@ KINDS: dict[str, type[Column]] = {
 
 
 def posix(text: str) -> float | None:
-    """Return an ISO 8601 date or time as POSIX seconds, UTC where it names no zone; None if it is no such date."""
+    """Return an ISO 8601 date or time as POSIX seconds, in UTC where it names no zone; None if it is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class Ids:
             They are not strictly increasing, or one of them cannot be kept: it holds a NUL or half of a
             surrogate pair.
         """
-        for before, after in zip(ids, ids[1:], strict=False):
+        for before, after in pairwise(ids):
             if not before < after:
                 raise DataError(f"ids must be sorted and unique; found {before!r} before {after!r}")
         return cls(_packed([_encoded(item_id) for item_id in ids]))
@@ -87,9 +88,7 @@ def _encoded(item_id: str) -> bytes:
     except UnicodeEncodeError:
         key = b"\0"
     if b"\0" in key:
-        raise DataError(
-            f"id {item_id!r} holds a character that no id can have: a NUL or half a surrogate pair"
-        )
+        raise DataError(f"id {item_id!r} holds a NUL or half a surrogate pair, which no id can have")
     return key
 
 

@@ -85,7 +85,7 @@ class Attributes:
         return cast(Numbers, self.column(name)).values
 
     def multi(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return a multi-valued attribute's starts, int64 (n + 1,), and its codes into `categories`, int32."""
+        """Return a multi-valued attribute's starts, int64 (n + 1,), and codes into `categories`, int32."""
         column = cast(Multi, self.column(name))
         return column.starts, column.codes
 

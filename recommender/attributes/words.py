@@ -20,7 +20,7 @@ class Words:
 
     def __init__(self, text: np.ndarray, offsets: np.ndarray) -> None:
         # A memoryview gives one element as a plain int or str several times faster than an array does.
-        self._text, self._offsets = memoryview(text), memoryview(offsets)
+        self._text, self._offsets = text.data, offsets.data
 
     @classmethod
     def of(cls, words: Iterable[str]) -> "Words":
