@@ -1,0 +1,33 @@
+# Each target makes the environment it needs, once: it is made anew only when what it is made from changes.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := recommender training serving
+MADE_FROM := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: demo test lint bench
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	$(BIN)/recommender demo
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-test
+	$(BIN)/python tests/benchmarks/serve.py --help
+
+$(VENV)/installed: $(MADE_FROM)
+	@command -v g++ >/dev/null || { echo "annoy is compiled: apt-get install g++ python3-dev" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
