@@ -93,7 +93,9 @@ def as_steps(events: Sequence[Event], rows: Sequence[int]) -> Steps:
     rows
         The row of each event's product, −1 if it is not in the bundle.
     """
-    known = [(event.timestamp.timestamp(), event, row) for event, row in zip(events, rows, strict=True) if row >= 0]
+    known = [
+        (event.timestamp.timestamp(), event, row) for event, row in zip(events, rows, strict=True) if row >= 0
+    ]
     known.sort(key=lambda entry: entry[0])
     return Steps(
         rows=np.array([row for _, _, row in known], dtype=np.int32),

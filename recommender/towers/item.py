@@ -143,7 +143,9 @@ class ItemTower:
             if f"{name}_block.npz" in files
         }
         projection = (
-            AlignedProjection.from_arrays(_npz(path_of("projection.npz"))) if "projection.npz" in files else None
+            AlignedProjection.from_arrays(_npz(path_of("projection.npz")))
+            if "projection.npz" in files
+            else None
         )
         category = None
         if "category.json" in files:

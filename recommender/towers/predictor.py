@@ -55,7 +55,9 @@ class BlockPredictor:
         pattern
             Which blocks to use, shape (M,).
         """
-        used = tuple(other for other, on in zip(self.layout.names, pattern, strict=True) if on and other != name)
+        # behaviour says little of how a product looks: it is predicted, never asked
+        known_blocks = zip(self.layout.names, pattern, strict=True)
+        used = tuple(other for other, on in known_blocks if on and other not in (name, "behaviour"))
         matrix = self.maps.get((name, used))
         if matrix is None:
             return np.zeros((len(vectors), self.layout.dims[name]), dtype=np.float32)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Double
+from recommender.blocks import Double, Rows
 from recommender.events import event_weight
 from recommender.history import Steps
 from recommender.scoring import Query
@@ -49,7 +49,7 @@ class UserTower:
 
     def query(self, steps: Steps, segment: Segment) -> Query:
         """Return the query of a history over one segment."""
-        return weighted_query(segment, steps, self.attention(steps))
+        return weighted_query(segment, steps.rows, self.attention(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the exported form, JSON-able; an infinite half-life is None."""
@@ -63,21 +63,21 @@ class UserTower:
         return cls(exported["event_weights"], exported["position_decay"], half_life or float("inf"))
 
 
-def weighted_query(segment: Segment, steps: Steps, attention: Double) -> Query:
+def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     """Combine the blocks and the co-occurrence of seeds by attention.
 
     Parameters
     ----------
+    rows
+        The seeds, shape (t,).
     attention
         a_t, shape (t,).
     """
-    vector = (segment.vectors[steps.rows].astype(np.float64) * attention[:, None]).sum(axis=0)
-    together_rows, together = segment.cooccurrence.combine(steps.rows, attention)
-    return Query(vector.astype(np.float32), steps.rows, attention, together_rows, together)
+    vector = (segment.vectors[rows].astype(np.float64) * attention[:, None]).sum(axis=0)
+    together_rows, together = segment.cooccurrence.combine(rows, attention)
+    return Query(vector.astype(np.float32), rows, attention, together_rows, together)
 
 
 def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
-    together_rows, together = segment.cooccurrence.combine(np.array([row], np.int32), np.ones(1))
-    rows = np.array([row], dtype=np.int32)
-    return Query(np.asarray(segment.vectors[row]), rows, np.ones(1), together_rows, together)
+    return weighted_query(segment, np.array([row], dtype=np.int32), np.ones(1))

@@ -1,0 +1,91 @@
+"""Why a product was recommended: the terms of its score, split by seed where that is exact."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recommender.blocks import Double
+from recommender.results import Reason
+from recommender.scoring import Query, Scorer
+from recommender.segment import Segment
+
+CODES = {
+    "image": "visual_similarity",
+    "text": "text_similarity",
+    "category": "same_category",
+    "behaviour": "your_history",
+    "cooccurrence": "bought_together",
+    "prior": "popular",
+}
+WORDS = {
+    "visual_similarity": "Similar look to {}",
+    "text_similarity": "Described like {}",
+    "same_category": "Same kind as {}",
+    "your_history": "Chosen by people who chose {}",
+    "bought_together": "Often chosen together with {}",
+    "popular": "Popular now",
+}
+LEAST_SHARE = 0.05
+SHOWN = 3
+
+
+def reasons(
+    scorer: Scorer, segment: Segment, query: Query, row: int, parts: Double, id_of: Callable[[int], str]
+) -> tuple[Reason, ...]:
+    """Return the strongest reasons for one answered row.
+
+    Parameters
+    ----------
+    parts
+        The terms of its score, shape (M + 2,).
+    id_of
+        Row to id.
+    """
+    positive = np.maximum(parts, 0.0)
+    total = positive.sum()
+    found = []
+    for place in np.argsort(-positive, kind="stable")[:SHOWN]:
+        if total <= 0 or positive[place] / total < LEAST_SHARE:
+            break
+        term = scorer.terms[place]
+        seed = None if term == "prior" else _strongest_seed(scorer, segment, query, row, term)
+        share = float(positive[place] / total)
+        found.append(Reason(CODES[term], None if seed is None else id_of(seed), share))
+    return tuple(found)
+
+
+def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> Double:
+    """Split one term of a row's score by seed, shape (t,); it sums to the term.
+
+    The prior has no seed and splits into zeros.
+    """
+    weight = scorer.weights.get(term, 0.0)
+    if term in segment.layout.slices:
+        place = segment.layout.slices[term]
+        seeds = segment.vectors[query.rows, place].astype(np.float64)
+        return weight * query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
+    if term == "cooccurrence":
+        strengths = [_cell(segment, int(seed), row) for seed in query.rows]
+        return weight * query.attention * np.array(strengths, dtype=np.float64)
+    return np.zeros(len(query.rows))
+
+
+def in_words(found: tuple[Reason, ...], title: Callable[[str], str]) -> str | None:
+    """Say the strongest reason in words; `title` names a product by its id."""
+    if not found:
+        return None
+    first = found[0]
+    words = WORDS.get(first.code, first.code)
+    return words.format(title(first.seed)) if first.seed is not None else words.replace(" {}", " your choice")
+
+
+def _strongest_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> int | None:
+    if not len(query.rows):
+        return None
+    return int(query.rows[np.argmax(by_seed(scorer, segment, query, row, term))])
+
+
+def _cell(segment: Segment, seed: int, row: int) -> float:
+    columns, values = segment.cooccurrence.row(seed)
+    hit = np.flatnonzero(columns == row)
+    return float(values[hit[0]]) if len(hit) else 0.0

@@ -1,0 +1,385 @@
+"""Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+import numpy as np
+
+from recommender.attributes import Attributes
+from recommender.blocks import Layout, Mask, Rows
+from recommender.bundle import Bundle, Thumbnails, open_bundle
+from recommender.errors import RequestError, UnknownItemError, nearest
+from recommender.explanation import in_words, reasons
+from recommender.filters import compile
+from recommender.history import History, as_events, as_steps
+from recommender.index.rules import Rules
+from recommender.index.search import Found, Question, Search
+from recommender.opening import open_item_tower, open_search
+from recommender.results import Recommendation, Recommendations, RecommendationTable
+from recommender.scoring import Query, Scorer
+from recommender.towers.item import ItemInputs
+from recommender.towers.user import UserTower, item_query
+from recommender.weights import resolve
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from recommender.stores.base import ItemOverlay
+
+NONE: Rows = np.empty(0, dtype=np.int32)
+
+
+class Options(TypedDict, total=False):
+    """What every question may say.
+
+    Parameters
+    ----------
+    filter
+        `price < 50 AND brand: ANY("Acme")`, or the tree form; only products that meet it are answered.
+    weights
+        Term name to weight; terms left out keep their learned share.
+    exclude
+        Ids that may not appear.
+    explain
+        Whether each product carries the parts of its score and reasons.
+    variants
+        'collapse' answers the best variant of a product only, 'all' every one.
+    plan
+        'auto', 'exact' (all eligible rows) or 'annoy'.
+    """
+
+    filter: str | Mapping[str, Any] | None
+    weights: Mapping[str, float] | None
+    exclude: Iterable[str]
+    explain: bool
+    variants: Literal["collapse", "all"]
+    plan: Literal["auto", "exact", "annoy"]
+
+
+def load(bundles: str | Path, overlay: "ItemOverlay | None" = None) -> "Recommender":
+    """Open the current generation of a bundle.
+
+    Parameters
+    ----------
+    bundles
+        The folder that `recommender fit --out` wrote.
+    overlay
+        Attributes changed since the bundle.
+
+    Raises
+    ------
+    BundleError
+        If there is none, or it is incomplete, damaged or of a newer format.
+    """
+    return Recommender(open_bundle(bundles), overlay)
+
+
+class Recommender:
+    """Similar items and recommendations for a user, with exact scores and their explanation.
+
+    Parameters
+    ----------
+    bundle
+        An opened generation.
+    overlay
+        Attributes changed since the bundle, and products added since.
+    """
+
+    def __init__(self, bundle: Bundle, overlay: "ItemOverlay | None" = None) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.generation = bundle.generation
+        self.layout = Layout(bundle.manifest.blocks)
+        self.weights = bundle.manifest.weights
+        self.attributes = Attributes.open(bundle.folder("base") / "attributes")
+        self.search_space: Search = open_search(bundle, self.layout)
+        self.segment = self.search_space.segment
+        self.item_tower = open_item_tower(bundle, self.layout)
+        self.user_tower = UserTower.from_dict(bundle.manifest.extra["user_tower"])
+        self.n = self.segment.n
+        self._thumbnails = Thumbnails(bundle.folder("thumbnails"))
+        self._overlay = overlay
+        self._encoder: Any = None
+
+    def __contains__(self, item_id: str) -> bool:
+        return self.attributes.row_of(item_id) >= 0
+
+    def __len__(self) -> int:
+        return self.n
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids, in order of row."""
+        return [self.attributes.id_of(row) for row in range(self.n)]
+
+    def product(self, item_id: str) -> dict[str, Any]:
+        """Return what the catalogue says of a product, changes since the bundle included."""
+        row = self.attributes.row_of(item_id)
+        changed = dict(self._changes().get(item_id, {}))
+        if row < 0 and not changed:
+            raise UnknownItemError(item_id)
+        known = self.attributes.fields(row, self.attributes.names) if row >= 0 else {}
+        return {"id": item_id, **known, **changed}
+
+    def thumbnail(self, item_id: str) -> bytes | None:
+        """Return a product's small JPEG picture, if it has a photo."""
+        row = self.attributes.row_of(item_id)
+        return self._thumbnails.get(row) if row >= 0 else None
+
+    def similar(self, item_id: str, k: int = 10, **options: Unpack[Options]) -> Recommendations:
+        """Return the products most like one; itself and its variants never among them.
+
+        A product that was added since the bundle is answered by its category.
+
+        Raises
+        ------
+        UnknownItemError
+            If the id was never seen.
+        RequestError
+            If k, the filter or the weights cannot be used.
+        """
+        row = self.attributes.row_of(item_id)
+        if row < 0:
+            return self._similar_to_new(item_id, k, options)
+        question = self._item_question(row, k, options)
+        return self._answer(question, "item", "similar", options, seed_row=row)
+
+    def recommend(
+        self, history: History, k: int = 10, *, exclude_history: bool = True, **options: Unpack[Options]
+    ) -> Recommendations:
+        """Return what to recommend to somebody with this history.
+
+        Parameters
+        ----------
+        history
+            Ids (oldest first), `Event` objects, mappings or a frame with item_id, event_name, timestamp, value.
+            Unknown ids are ignored and named in the warnings; with nothing to go on the popular are answered.
+        k
+            How many, at least 1.
+        exclude_history
+            Whether products of the history may not appear.
+        """
+        question, unknown = self._user_question(history, k, exclude_history, options)
+        warnings = (f"unknown items ignored: {', '.join(unknown[:10])}",) if unknown else ()
+        if not question.query.attention.any():
+            return self._popular(k, options, question.excluded, "popular", warnings)
+        return self._answer(question, "user", "for_you", options, warnings)
+
+    def popular(self, k: int = 10, **options: Unpack[Options]) -> Recommendations:
+        """Return the products chosen most lately."""
+        return self._popular(k, options, self._excluded(options), None, ())
+
+    def search(
+        self, text: str | None = None, image: "Image | None" = None, k: int = 10, **options: Unpack[Options]
+    ) -> Recommendations:
+        """Return the products that fit words or a picture; loads the bundle's encoder (torch) on first use."""
+        if (text is None) == (image is None):
+            raise RequestError("give either a text or an image", "/seeds")
+        query, warnings = self._free_query(text, image)
+        weights = {name: 0.0 for name in self.weights["item"] if name not in ("image", "text")}
+        asked: Options = {**options, "weights": options.get("weights") or weights}
+        question = Question(query, _count(k), self._excluded(options))
+        return self._answer(question, "item", "search", asked, warnings)
+
+    def similar_many(
+        self, item_ids: Sequence[str] | None = None, k: int = 10, **options: Unpack[Options]
+    ) -> RecommendationTable:
+        """Answer `similar` for many products (by default all) by matrix products."""
+        rows = range(self.n) if item_ids is None else [self._known_row(item_id) for item_id in item_ids]
+        questions = [self._item_question(row, k, options) for row in rows]
+        return self._table(questions, "item", "similar", k, options)
+
+    def recommend_many(
+        self,
+        histories: Sequence[History],
+        k: int = 10,
+        *,
+        exclude_history: bool = True,
+        **options: Unpack[Options],
+    ) -> RecommendationTable:
+        """Answer `recommend` for many histories by matrix products."""
+        questions = [self._user_question(history, k, exclude_history, options)[0] for history in histories]
+        return self._table(questions, "user", "for_you", k, options)
+
+    def _item_question(self, row: int, k: int, options: Options) -> Question:
+        excluded = np.union1d(self.segment.variants(row), self._excluded(options)).astype(np.int32)
+        table_row = None if options.get("weights") else row
+        return Question(item_query(self.segment, row), _count(k), excluded, table_row)
+
+    def _user_question(
+        self, history: History, k: int, exclude_history: bool, options: Options
+    ) -> tuple[Question, list[str]]:
+        events = as_events(history)
+        rows = [self.attributes.row_of(event.item_id) for event in events]
+        unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
+        steps = as_steps(events, rows)
+        excluded = self._excluded(options)
+        if exclude_history:
+            excluded = np.union1d(excluded, self._with_variants(np.unique(steps.rows), options)).astype(
+                np.int32
+            )
+        return Question(self.user_tower.query(steps, self.segment), _count(k), excluded), unknown
+
+    def _with_variants(self, rows: Rows, options: Options) -> Rows:
+        if options.get("variants") == "all" or not len(rows):
+            return rows
+        return np.concatenate([self.segment.variants(int(row)) for row in rows])
+
+    def _similar_to_new(self, item_id: str, k: int, options: Options) -> Recommendations:
+        changed = self._changes().get(item_id)
+        if changed is None:
+            raise UnknownItemError(item_id, nearest(item_id, ()))
+        nothing = np.zeros(1, dtype=bool)
+        columns = {name: [value] for name, value in changed.items()}
+        vectors, present = self.item_tower.blocks(ItemInputs(None, nothing, None, nothing, columns))
+        if not present.any():
+            return self._popular(k, options, self._excluded(options), "popular", ())
+        query = Query(vectors[0], NONE, np.empty(0), NONE, np.empty(0))
+        question = Question(query, _count(k), self._excluded(options))
+        return self._answer(
+            question, "item", "similar_by_category", options, (), fallback="similar_by_category"
+        )
+
+    def _popular(
+        self, k: int, options: Options, excluded: Rows, fallback: str | None, warnings: tuple[str, ...]
+    ) -> Recommendations:
+        if not self.segment.prior.any():
+            warnings = (*warnings, "this bundle knows no popularity; products are in order of id")
+        nothing = Query(np.zeros(self.layout.d, np.float32), NONE, np.empty(0), NONE, np.empty(0))
+        scorer = self._scorer(dict.fromkeys(self.weights["user"], 0.0) | {"prior": 1.0})
+        found = self.search_space.one(
+            scorer, Question(nothing, _count(k), excluded), self._rules(options), "exact"
+        )
+        return self._present(found, scorer, nothing, "popular", options, warnings, fallback)
+
+    def _free_query(self, text: str | None, image: "Image | None") -> tuple[Query, tuple[str, ...]]:
+        if self._encoder is None:
+            from recommender.encoders import create_for
+
+            self._encoder = create_for(self.manifest)
+        modality = "text" if text is not None else "image"
+        encoded = (
+            self._encoder.encode_texts([text]) if text is not None else self._encoder.encode_images([image])
+        )
+        vector = self.item_tower.query(modality, encoded, self._encoder.aligned)
+        alone = not self._encoder.aligned and self.item_tower.projection is None
+        warnings = (f"the encoder is not aligned: the {modality} block alone was asked",) if alone else ()
+        return Query(vector, NONE, np.empty(0), NONE, np.empty(0)), warnings
+
+    def _answer(
+        self,
+        question: Question,
+        kind: str,
+        strategy: str,
+        options: Options,
+        warnings: tuple[str, ...] = (),
+        seed_row: int | None = None,
+        fallback: str | None = None,
+    ) -> Recommendations:
+        scorer = self._scorer(resolve(self.weights[kind], options.get("weights")))
+        rules = self._rules(options, seed_row)
+        found = self.search_space.one(scorer, question, rules, options.get("plan", "auto"))
+        return self._present(found, scorer, question.query, strategy, options, warnings, fallback)
+
+    def _table(
+        self, questions: Sequence[Question], kind: str, strategy: str, k: int, options: Options
+    ) -> RecommendationTable:
+        scorer = self._scorer(resolve(self.weights[kind], options.get("weights")))
+        plan = options.get("plan", "auto")
+        rows = np.full((len(questions), _count(k)), -1, dtype=np.int32)
+        scores = np.full(rows.shape, np.nan)
+        answers = self.search_space.many(scorer, questions, self._rules(options), plan)
+        for line, found in enumerate(answers):
+            size = len(found.selection.rows)
+            rows[line, :size] = found.selection.rows
+            scores[line, :size] = found.selection.scores
+        return RecommendationTable(rows, scores, self._ids_of(rows), [strategy] * len(questions))
+
+    def _present(
+        self,
+        found: Found,
+        scorer: Scorer,
+        query: Query,
+        strategy: str,
+        options: Options,
+        warnings: tuple[str, ...],
+        fallback: str | None,
+    ) -> Recommendations:
+        explain = bool(options.get("explain"))
+        items = [
+            self._explained(found, place, scorer, query) if explain else self._plain(found, place)
+            for place in range(len(found.selection.rows))
+        ]
+        return Recommendations(
+            items=tuple(items),
+            strategy=strategy,
+            plan=found.plan,
+            eligible=found.eligible,
+            candidates=found.candidates,
+            generation=self.generation,
+            fallback_used=fallback,
+            warnings=warnings,
+            describe=self._describe,
+        )
+
+    def _plain(self, found: Found, place: int) -> Recommendation:
+        item_id = self.attributes.id_of(int(found.selection.rows[place]))
+        return Recommendation(item_id, place + 1, float(found.selection.scores[place]))
+
+    def _explained(self, found: Found, place: int, scorer: Scorer, query: Query) -> Recommendation:
+        plain = self._plain(found, place)
+        parts = found.selection.parts[place]
+        row = int(found.selection.rows[place])
+        why = reasons(scorer, self.segment, query, row, parts, self.attributes.id_of)
+        named = {name: float(value) for name, value in zip(scorer.terms, parts, strict=True)}
+        return Recommendation(plain.item_id, plain.rank, plain.score, named, why, in_words(why, self._title))
+
+    def _describe(self, item_id: str) -> tuple[dict[str, Any], bytes | None]:
+        return self.product(item_id), self.thumbnail(item_id)
+
+    def _title(self, item_id: str) -> str:
+        return str(self.product(item_id).get("title") or item_id)
+
+    def _scorer(self, weights: Mapping[str, float]) -> Scorer:
+        return Scorer(self.segment.vectors, self.segment.prior, self.layout, weights)
+
+    def _rules(self, options: Options, seed_row: int | None = None) -> Rules:
+        collapse = options.get("variants", "collapse") == "collapse"
+        return Rules(self.segment, self._mask(options.get("filter"), seed_row), collapse)
+
+    def _mask(self, filter: str | Mapping[str, Any] | None, seed_row: int | None) -> Mask | None:
+        if filter is None:
+            return None
+        patch = {row: change for row, change in self._changed_rows()}
+        return compile(filter, self.attributes, seed_row=seed_row, overlay=patch or None, trusted=True)
+
+    def _changes(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._overlay.changes() if self._overlay is not None else {}
+
+    def _changed_rows(self) -> list[tuple[int, Mapping[str, Any]]]:
+        rows = ((self.attributes.row_of(item_id), change) for item_id, change in self._changes().items())
+        return [(row, change) for row, change in rows if row >= 0]
+
+    def _excluded(self, options: Options) -> Rows:
+        rows = {self.attributes.row_of(item_id) for item_id in options.get("exclude", ())} - {-1}
+        return np.array(sorted(rows), dtype=np.int32)
+
+    def _known_row(self, item_id: str) -> int:
+        row = self.attributes.row_of(item_id)
+        if row < 0:
+            raise UnknownItemError(item_id)
+        return row
+
+    def _ids_of(self, rows: Rows) -> np.ndarray:
+        id_of: Callable[[int], str] = self.attributes.id_of
+        known = {int(row): id_of(int(row)) for row in np.unique(rows) if row >= 0}
+        return np.array([[known.get(int(row)) for row in line] for line in rows], dtype=object).reshape(
+            rows.shape
+        )
+
+
+def _count(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise RequestError(f"k is {k!r}; expected a whole number of at least 1", "/limit")
+    return int(k)

@@ -1,0 +1,187 @@
+"""From a shop's files to a published generation."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import pandas as pd
+from recommender.config import Config
+
+from recommender import load
+from recommender.catalog import Catalog, Interactions
+from recommender.encoders import create
+from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
+from recommender.evaluation import evaluate
+from recommender.events import EVENT_WEIGHTS
+from recommender.progress import notice
+from recommender.segment import Segment
+from recommender.towers.item import ItemTower
+from training.model import Model, Products, place_products, train_tower
+from training.pairs import pairs_of
+from training.publish import publish
+from training.settings import DEFAULT_PRIOR, Settings, find, untrained
+
+# The last part of the events in time: weights and figures come from it.
+LATER_SHARE = 0.2
+# Fewer events than this cannot decide anything.
+LEAST_EVENTS = 200
+
+
+@dataclass
+class Clock:
+    """Seconds spent in each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is inside, and say that it begins."""
+        notice(name)
+        started = perf_counter()
+        yield
+        self.seconds[name] = round(perf_counter() - started, 2)
+
+
+def fit(
+    config: Config,
+    out: Path | str,
+    *,
+    store_url: str | None = None,
+    until: datetime | None = None,
+    cache_dir: Path | None = None,
+    strict: bool = False,
+) -> str:
+    """Train on a shop's files (and its event store) and publish a generation.
+
+    Parameters
+    ----------
+    config
+        Where the files are and what their columns mean.
+    out
+        The bundle's folder.
+    store_url
+        An event store whose events join those of the files.
+    until
+        Only events before this moment are known; figures are then the caller's to measure.
+    cache_dir
+        Where encoder vectors are kept between fits.
+    strict
+        Whether problems in the data are errors.
+
+    Returns
+    -------
+    str
+        The generation's name.
+    """
+    clock = Clock()
+    with clock.stage("reading"):
+        catalog = Catalog.load(config, strict=strict)
+        interactions = _interactions(config, catalog, store_url, strict)
+        if interactions is not None and until is not None:
+            interactions = interactions.before(until)
+    with clock.stage("encoding"):
+        encoder = create(config.encoder)
+        encoded = encode_catalog(catalog, encoder, cache_dir)
+    products = Products.of(catalog, encoded)
+    draft, final = _train(products, interactions, config.train.seed, clock)
+    figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
+    return publish(
+        Path(out), final, products, encoded, config, {"evaluation": figures, "seconds": clock.seconds}
+    )
+
+
+def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[str, Any]:
+    """Fit on the earlier part of the events and return the figures on the later; publishes nothing."""
+    with TemporaryDirectory() as folder:
+        fit(config, folder, cache_dir=cache_dir)
+        return load(folder).manifest.metrics
+
+
+def _interactions(
+    config: Config, catalog: Catalog, store_url: str | None, strict: bool
+) -> Interactions | None:
+    parts = []
+    if config.events is not None:
+        parts.append(Interactions.load(config, catalog, strict=strict))
+    if store_url is not None:
+        from recommender.stores import open_store
+
+        weights = config.events.weights if config.events is not None else None
+        events, _ = open_store(store_url)
+        parts.append(Interactions.from_events(events.scan(), catalog, weights))
+    found = parts[0] if len(parts) == 1 else parts[0].joined(parts[1]) if parts else None
+    if found is None or not len(found.frame):
+        return None
+    return found
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model of the earlier events, and the later events that it has not seen."""
+
+    model: Model
+    earlier: Interactions
+    later: Interactions
+
+
+def _train(
+    products: Products, interactions: Interactions | None, seed: int, clock: Clock
+) -> tuple[Draft | None, Model]:
+    """Train on the earlier part, choose on the later, then learn the behaviour once more from everything."""
+    if interactions is None or len(interactions.frame) < LEAST_EVENTS:
+        return None, _without_choice(products, interactions, seed, clock)
+    moment = interactions.frame["timestamp"].quantile(1 - LATER_SHARE)
+    earlier, later = interactions.before(moment), interactions.since(moment)
+    if not len(earlier.frame) or not len(later.frame):
+        notice("all events lie on one moment: nothing later to choose weights by")
+        return None, _without_choice(products, interactions, seed, clock)
+    with clock.stage("towers"):
+        tower, figures = train_tower(products, pairs_of(earlier), seed)
+        early_tower, early, _ = place_products(tower, products, earlier, DEFAULT_PRIOR, seed)
+    with clock.stage("weights"):
+        learning, measuring = _halves(later)
+        settings = find(early, earlier, learning, seed)
+        early = replace(early, prior=settings.prior.fit(earlier, early.n)[0])
+    with clock.stage("everything once more"):
+        full_tower, segment, prior = place_products(tower, products, interactions, settings.prior, seed)
+    draft = Draft(_model(early_tower, early, settings, figures), earlier, measuring)
+    return draft, _model(full_tower, segment, settings, figures | {"prior": prior})
+
+
+def _without_choice(products: Products, interactions: Interactions | None, seed: int, clock: Clock) -> Model:
+    with clock.stage("towers"):
+        pairs = None if interactions is None else pairs_of(interactions)
+        tower, figures = train_tower(products, pairs, seed)
+        tower, segment, prior = place_products(tower, products, interactions, DEFAULT_PRIOR, seed)
+    event_weights = dict(interactions.weights) if interactions is not None else dict(EVENT_WEIGHTS)
+    settings = untrained(segment, event_weights, events=interactions is not None)
+    return _model(tower, segment, settings, figures | {"prior": prior})
+
+
+def _model(tower: ItemTower, segment: Segment, settings: Settings, figures: dict[str, Any]) -> Model:
+    weights = {kind: learned.weights for kind, learned in settings.weights.items()}
+    return Model(tower, settings.users, segment, weights, figures | {"weights": settings.stated()})
+
+
+def _halves(later: Interactions) -> tuple[Interactions, Interactions]:
+    """Split by user, so that figures come from people whose choices set no weight."""
+    users = later.frame["user_id"]
+    learning = pd.util.hash_array(users.to_numpy(dtype=object)) % 2 == 0
+    return tuple(  # type: ignore[return-value]
+        replace(later, frame=later.frame[half].reset_index(drop=True)) for half in (learning, ~learning)
+    )
+
+
+def _figures(
+    draft: Draft, products: Products, encoded: EncodedCatalog, config: Config, clock: Clock
+) -> dict[str, Any]:
+    """Measure the draft through the product itself: published to a temporary folder and asked."""
+    with clock.stage("evaluation"), TemporaryDirectory() as folder:
+        publish(Path(folder), draft.model, products, encoded, config, {}, pictures=False)
+        report = evaluate(load(folder), draft.earlier, draft.later)
+        return report.to_dict()

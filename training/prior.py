@@ -1,0 +1,46 @@
+"""The prior of a product: how much it is chosen lately, and how new it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recommender.blocks import Float
+from recommender.catalog import Catalog, Interactions
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class PriorShape:
+    """How popularity is counted.
+
+    Parameters
+    ----------
+    half_life_days
+        An event so old counts half.
+    """
+
+    half_life_days: float
+
+    def fit(self, interactions: Interactions, n: int) -> tuple[Float, dict[str, Any]]:
+        """Return the prior, shape (n,), in [0, 1], and what the manifest states of it.
+
+        prior(x) = log(1 + c_x) / log(1 + max c), c_x the decayed number of its positive events.
+        """
+        frame = interactions.frame
+        weights = np.maximum(np.asarray(interactions.event_weights(), dtype=np.float64), 0.0)
+        times = frame["timestamp"].to_numpy().astype("datetime64[s]")
+        as_of = times.max()
+        ages = (as_of - times).astype(np.float64) / DAY
+        mass = weights * 0.5 ** (ages / self.half_life_days)
+        counts = np.bincount(frame["row"].to_numpy(), weights=mass, minlength=n)
+        top = counts.max(initial=0.0)
+        prior = np.log1p(counts) / np.log1p(top) if top > 0 else np.zeros(n)
+        stated = {"function": "log decayed count", "as_of": str(as_of), "half_life_days": self.half_life_days}
+        return prior.astype(np.float32), stated
+
+
+def no_prior(catalog: Catalog) -> tuple[Float, dict[str, Any]]:
+    """Return the prior of a shop without events: every product alike, shape (n,)."""
+    return np.zeros(len(catalog), dtype=np.float32), {"function": "none"}

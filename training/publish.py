@@ -1,0 +1,107 @@
+"""Writes a trained model as one generation."""
+
+from io import BytesIO
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from recommender.config import Config
+
+from recommender.attributes import write_attributes
+from recommender.bundle import Staging, write_thumbnails
+from recommender.catalog import Catalog
+from recommender.encoders.pipeline import EncodedCatalog
+from recommender.progress import notice, progress
+from recommender.scoring import Query
+from recommender.towers.user import weighted_query
+from training.index import build_index
+from training.model import Model, Products
+
+THUMBNAIL = (120, 160)
+# Stands in for held-out histories when recall is measured: so many products mixed at random.
+MIXED = 3
+
+
+def publish(
+    root: Path,
+    model: Model,
+    products: Products,
+    encoded: EncodedCatalog,
+    config: Config,
+    metrics: dict[str, Any],
+    *,
+    pictures: bool = True,
+) -> str:
+    """Write the parts, build and measure the index, and make the generation current.
+
+    Parameters
+    ----------
+    metrics
+        Figures for the manifest; the recall of the index joins them.
+    pictures
+        Whether thumbnails go in.
+
+    Returns
+    -------
+    str
+        The generation's name.
+    """
+    notice("index and publishing")
+    started = perf_counter()
+    with Staging(root) as staging:
+        model.tower.save(staging.part("towers"))
+        base = staging.part("base")
+        attributes = base / "attributes"
+        attributes.mkdir()
+        write_attributes(attributes, products.catalog)
+        queries = _user_queries(model, config.train.seed)
+        built = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed)
+        built.segment.save(base)
+        usable = encoded.has_image if pictures else np.zeros(model.segment.n, dtype=bool)
+        write_thumbnails(staging.part("thumbnails"), _thumbnails(products.catalog, usable))
+        seconds = metrics.get("seconds", {}) | {"publishing": round(perf_counter() - started, 2)}
+        return staging.publish(
+            {
+                "n": model.segment.n,
+                "blocks": dict(model.segment.layout.dims),
+                "weights": model.weights,
+                "metric": "inner product, angular after augmentation",
+                "trees": config.index.trees,
+                "seed": config.train.seed,
+                "encoders": {"name": encoded.encoder, "fingerprint": encoded.fingerprint, **encoded.counts},
+                "config": config.to_dict(),
+                "metrics": metrics | {"recall": built.stated, "training": model.stated, "seconds": seconds},
+                "user_tower": model.users.to_dict(),
+                "index": {"budget": built.stated["budget"]},
+            }
+        )
+
+
+def _user_queries(model: Model, seed: int) -> list[Query]:
+    """Mix products at random into queries that look like users'; recall needs no names in a bundle."""
+    generator = np.random.default_rng(seed)
+    segment = model.segment
+    queries = []
+    for _ in range(200):
+        rows = generator.choice(segment.n, min(MIXED, segment.n), replace=False).astype(np.int32)
+        attention = generator.dirichlet(np.ones(len(rows)))
+        queries.append(weighted_query(segment, rows, attention))
+    return queries
+
+
+def _thumbnails(catalog: Catalog, usable: np.ndarray) -> "list[bytes | None]":
+    pairs = zip(catalog.image_refs(), usable.tolist(), strict=True)
+    shown = progress(pairs, "thumbnails", len(catalog), "photo")
+    return [_thumbnail(catalog.images.read(ref)) if ok else None for ref, ok in shown]
+
+
+def _thumbnail(photo: bytes) -> bytes:
+    with Image.open(BytesIO(photo)) as opened:
+        opened.draft("RGB", (THUMBNAIL[0] * 2, THUMBNAIL[1] * 2))
+        small = ImageOps.exif_transpose(opened).convert("RGB")
+        small.thumbnail(THUMBNAIL)
+        out = BytesIO()
+        small.save(out, "JPEG", quality=80)
+        return out.getvalue()

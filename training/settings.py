@@ -1,0 +1,104 @@
+"""Finds the settings that the later part of the events likes best: recency, the prior's clock, the weights."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from recommender.catalog import Interactions
+from recommender.progress import progress
+from recommender.segment import Segment
+from recommender.towers.user import UserTower
+from training.choices import Case, choices, item_cases, item_queries, user_cases, user_queries
+from training.pairs import pairs_of
+from training.prior import PriorShape
+from training.weights import LEAST_CASES, Learned, equal, learn
+
+POSITION_DECAYS = (0.6, 0.8, 0.95)
+HALF_LIVES = (30.0, 180.0, float("inf"))
+PRIOR_HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
+DEFAULT_PRIOR = PriorShape(half_life_days=30.0)
+# Products chosen within so many events of each other count as what goes with one another.
+TOGETHER = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was found, and how.
+
+    Parameters
+    ----------
+    users
+        The user tower.
+    prior
+        The prior's clock.
+    weights
+        'item' and 'user' to learned weights.
+    """
+
+    users: UserTower
+    prior: PriorShape
+    weights: dict[str, Learned]
+
+    def stated(self) -> dict[str, Any]:
+        """Return what the manifest says of the choice."""
+        return {
+            kind: {"cases": learned.cases, "negative_log_likelihood": learned.loss}
+            for kind, learned in self.weights.items()
+        }
+
+
+def untrained(segment: Segment, event_weights: dict[str, float], events: bool) -> Settings:
+    """Return the settings of a shop whose events cannot decide anything."""
+    weights = Learned(equal((*segment.layout.names, "cooccurrence", "prior"), events), float("nan"), 0)
+    return Settings(UserTower(event_weights), DEFAULT_PRIOR, {"item": weights, "user": weights})
+
+
+def find(segment: Segment, earlier: Interactions, later: Interactions, seed: int) -> Settings:
+    """Search the settings under which what was chosen later is likeliest.
+
+    Parameters
+    ----------
+    segment
+        Products placed with the earlier events only.
+    """
+    settings = untrained(segment, dict(earlier.weights), events=True)
+    cases = user_cases(earlier, later, seed)
+    if len(cases) < LEAST_CASES:
+        return settings
+    prior = _best_prior(segment, earlier, settings.users, cases, seed)
+    segment = replace(segment, prior=prior.fit(earlier, segment.n)[0])
+    tower, for_users = _best_tower(segment, dict(earlier.weights), cases, seed)
+    for_items = _item_weights(segment, later, seed) or settings.weights["item"]
+    return Settings(tower, prior, {"item": for_items, "user": for_users})
+
+
+def _best_prior(
+    segment: Segment, earlier: Interactions, users: UserTower, cases: list[Case], seed: int
+) -> PriorShape:
+    """Try each clock of popularity, everything else equal."""
+    losses = {}
+    for half_life in PRIOR_HALF_LIVES:
+        shape = PriorShape(half_life)
+        timed = replace(segment, prior=shape.fit(earlier, segment.n)[0])
+        losses[shape] = learn(choices(timed, user_queries(timed, users, cases), cases, seed)).loss
+    return min(losses, key=lambda shape: losses[shape])
+
+
+def _best_tower(
+    segment: Segment, event_weights: dict[str, float], cases: list[Case], seed: int
+) -> tuple[UserTower, Learned]:
+    """Try each forgetting of the history, each with weights of its own."""
+    grid = [UserTower(event_weights, decay, life) for decay, life in product(POSITION_DECAYS, HALF_LIVES)]
+    tried = []
+    for tower in progress(grid, "score weights", len(grid), "setting"):
+        learned = learn(choices(segment, user_queries(segment, tower, cases), cases, seed))
+        tried.append((learned.loss, len(tried), tower, learned))
+    _, _, tower, learned = min(tried)
+    return tower, learned
+
+
+def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned | None:
+    cases = item_cases(segment, pairs_of(later, TOGETHER), seed)
+    if len(cases) < LEAST_CASES:
+        return None
+    return learn(choices(segment, item_queries(segment, cases), cases, seed))
