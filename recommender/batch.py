@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 import numpy as np
 import orjson
@@ -19,7 +19,7 @@ from recommender.events import Event
 from recommender.progress import progress
 
 if TYPE_CHECKING:
-    from recommender.recommender import Recommender
+    from recommender.recommender import Options, Recommender
     from recommender.results import RecommendationTable
 
 T = TypeVar("T")
@@ -54,9 +54,8 @@ def write_similar(
     k: int = 20,
     *,
     item_ids: Sequence[str] | None = None,
-    filter: str | Mapping[str, Any] | None = None,
-    weights: Mapping[str, float] | None = None,
     chunk: int = 1024,
+    **options: Unpack["Options"],
 ) -> int:
     """Write the `k` products most like each product.
 
@@ -70,7 +69,7 @@ def write_similar(
         score, strategy.
     item_ids
         The seeds; by default every product, in order of id.
-    filter, weights
+    options
         As in `Recommender.similar`.
 
     Returns
@@ -84,9 +83,9 @@ def write_similar(
         If the extension of `out` is none of the three.
     """
     if item_ids is None:
-        item_ids = [recommender.attributes.id_of(row) for row in range(recommender.n)]
+        item_ids = recommender.ids
     answers = (
-        (seeds, recommender.similar_many(seeds, k, filter=filter, weights=weights))
+        (seeds, recommender.similar_many(seeds, k, **options))
         for seeds in chunks(progress(item_ids, "similar items", unit="item"), chunk)
     )
     return _write(out, "seed_item_id", answers)
@@ -98,9 +97,8 @@ def write_users(
     out: Path,
     k: int = 20,
     *,
-    filter: str | Mapping[str, Any] | None = None,
-    weights: Mapping[str, float] | None = None,
     chunk: int = 1024,
+    **options: Unpack["Options"],
 ) -> int:
     """Write `k` recommendations for each user, as `write_similar` does for products; first column: user_id.
 
@@ -110,7 +108,7 @@ def write_users(
         The events of each user, see `by_user`.
     """
     answers = (
-        (users, recommender.recommend_many([histories[u] for u in users], k, filter=filter, weights=weights))
+        (users, recommender.recommend_many([histories[u] for u in users], k, **options))
         for users in chunks(progress(histories, "users", unit="user"), chunk)
     )
     return _write(out, "user_id", answers)

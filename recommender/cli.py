@@ -7,35 +7,23 @@ go to stdout; progress and notices go to stderr.
 import logging
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.cli_options import (
-    AsJson,
-    Bundles,
-    CatalogFile,
-    ConfigFile,
-    Count,
-    Data,
-    Events,
-    Explain,
-    Filter,
-    Images,
-    Store,
-    Strict,
-    Weights,
-)
+from recommender import cli_options as options
 from recommender.errors import RecommenderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from recommender.config import Config
     from recommender.events import Event
-    from recommender.recommender import Recommender
-    from recommender.stores.base import EventStore, ItemOverlay
+    from recommender.recommender import Options, Recommender
+    from recommender.results import Recommendations
+    from recommender.stores import Store as OpenStore
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 app = typer.Typer(
@@ -49,13 +37,13 @@ app.add_typer(bundles_app, name="bundles")
 
 @app.command()
 def validate(
-    config: ConfigFile = None,
-    data: Data = None,
-    catalog: CatalogFile = None,
-    images: Images = None,
-    events: Events = None,
-    strict: Strict = False,
-    as_json: AsJson = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    catalog: options.CatalogFile = None,
+    images: options.Images = None,
+    events: options.Events = None,
+    strict: options.Strict = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Read everything, report every problem, train nothing."""
     from recommender.catalog import validate
@@ -67,14 +55,14 @@ def validate(
 @app.command()
 def fit(
     out: Annotated[Path, typer.Option("--out", help="Folder to publish into.")],
-    config: ConfigFile = None,
-    data: Data = None,
-    catalog: CatalogFile = None,
-    images: Images = None,
-    events: Events = None,
-    store: Store = None,
-    strict: Strict = False,
-    as_json: AsJson = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    catalog: options.CatalogFile = None,
+    images: options.Images = None,
+    events: options.Events = None,
+    store: options.Store = None,
+    strict: options.Strict = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Learn from a shop's files (and its event store) and publish a generation."""
     from training.fit import fit
@@ -86,12 +74,12 @@ def fit(
 @app.command()
 def evaluate(
     bundles: Annotated[Path | None, typer.Argument(help="Show the figures published with it.")] = None,
-    config: ConfigFile = None,
-    data: Data = None,
-    catalog: CatalogFile = None,
-    images: Images = None,
-    events: Events = None,
-    as_json: AsJson = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    catalog: options.CatalogFile = None,
+    images: options.Images = None,
+    events: options.Events = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show the figures of a bundle; or refit on the earlier part of the events and measure on the later."""
     if (bundles is None) == (config is None and catalog is None):
@@ -111,85 +99,81 @@ def evaluate(
 
 @app.command()
 def similar(
-    bundles: Bundles,
+    bundles: options.Bundles,
     item_id: Annotated[str, typer.Argument(help="The shop's id of a product.", show_default=False)],
-    k: Count = 10,
-    filter: Filter = None,
-    weights: Weights = None,
-    explain: Explain = False,
-    as_json: AsJson = False,
+    k: options.Count = 10,
+    filter: options.Filter = None,
+    weights: options.Weights = None,
+    explain: options.Explain = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show the products most like one."""
-    rec = _load(bundles)
-    answer = rec.similar(item_id, k, filter=filter, weights=_weights(weights), explain=explain)
-    from recommender.terminal import show_answer
-
-    _emit(answer.to_dict(), show_answer(answer, rec.product), as_json)
+    with _opened(bundles) as (rec, _):
+        answer = rec.similar(item_id, k, filter=filter, weights=_weights(weights), explain=explain)
+        _emit_answer(answer, rec, as_json)
 
 
 @app.command()
 def recommend(
-    bundles: Bundles,
+    bundles: options.Bundles,
     history: Annotated[str | None, typer.Option("--history", help="Product ids, oldest first: ID,ID")] = None,
     user: Annotated[str | None, typer.Option("--user", help="A user of --events or --store.")] = None,
-    events: Events = None,
-    store: Store = None,
-    k: Count = 10,
-    filter: Filter = None,
-    weights: Weights = None,
-    explain: Explain = False,
-    as_json: AsJson = False,
+    events: options.Events = None,
+    store: options.Store = None,
+    k: options.Count = 10,
+    filter: options.Filter = None,
+    weights: options.Weights = None,
+    explain: options.Explain = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what to recommend for a history or a user."""
     if (history is None) == (user is None):
         raise typer.BadParameter("give either --history, or --user with --events or --store")
-    rec = _load(bundles, store)
-    past: list[str] | list[Event]
-    if user is None:
-        past = [item_id for item_id in (history or "").split(",") if item_id]
-    elif store is not None and events is None:
-        past = _store(store)[0].history(user)
-    else:
-        past = [event for event in _read_events(rec, events, store) if event.user_id == user]
-    answer = rec.recommend(past, k, filter=filter, weights=_weights(weights), explain=explain)
-    from recommender.terminal import show_answer
-
-    _emit(answer.to_dict(), show_answer(answer, rec.product), as_json)
+    with _opened(bundles, store) as (rec, live):
+        past: list[str] | list[Event]
+        if user is None:
+            past = [item_id for item_id in (history or "").split(",") if item_id]
+        elif live is not None and events is None:
+            past = live.events.history(user)
+        else:
+            past = [event for event in _read_events(rec, events, live) if event.user_id == user]
+        answer = rec.recommend(past, k, filter=filter, weights=_weights(weights), explain=explain)
+        _emit_answer(answer, rec, as_json)
 
 
 @app.command()
 def batch(
-    bundles: Bundles,
+    bundles: options.Bundles,
     kind: Annotated[
         Literal["similar", "user"], typer.Option("--kind", help="For each product, or each user.")
     ],
     out: Annotated[Path, typer.Option("--out", help="A .parquet, .csv or .jsonl file.")],
-    events: Events = None,
-    store: Store = None,
-    k: Count = 20,
-    filter: Filter = None,
-    weights: Weights = None,
-    as_json: AsJson = False,
+    events: options.Events = None,
+    store: options.Store = None,
+    k: options.Count = 20,
+    filter: options.Filter = None,
+    weights: options.Weights = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write the answers for every product or every user to a file."""
     from recommender.batch import by_user, write_similar, write_users
 
-    rec = _load(bundles, store)
-    options = {"filter": filter, "weights": _weights(weights)}
-    if kind == "similar":
-        rows = write_similar(rec, out, k, **options)
-    else:
-        rows = write_users(rec, by_user(_read_events(rec, events, store)), out, k, **options)
+    with _opened(bundles, store) as (rec, live):
+        settings: Options = {"filter": filter, "weights": _weights(weights)}
+        if kind == "similar":
+            rows = write_similar(rec, out, k, **settings)
+        else:
+            rows = write_users(rec, by_user(_read_events(rec, events, live)), out, k, **settings)
     _emit({"out": str(out), "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
 
 
 @app.command()
 def serve(
-    bundles: Bundles,
+    bundles: options.Bundles,
     host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port")] = 8000,
     workers: Annotated[int, typer.Option("--workers")] = 1,
-    store: Store = None,
+    store: options.Store = None,
 ) -> None:
     """Answer over HTTP."""
     from serving.server import serve
@@ -222,24 +206,25 @@ def import_events(
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML whose [events] maps the columns.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Add a file of events to the store; those already there are kept once."""
     from recommender.batch import chunks
     from recommender.catalog import read_events
     from recommender.config import Config, EventsConfig
     from recommender.progress import progress
+    from recommender.stores import open_store
 
     mapping = Config.load(config).events if config else None
-    events = read_events(file, mapping or EventsConfig(path=file))
-    target, _ = _store(store)
-    new = [new for some in chunks(progress(events, "events", unit="event"), 1000) for new in target.add(some)]
+    events = progress(read_events(file, mapping or EventsConfig(path=file)), "events", unit="event")
+    with open_store(store) as live:
+        new = [is_new for some in chunks(events, 1000) for is_new in live.events.add(some)]
     known = len(new) - sum(new)
     _emit({"new": sum(new), "known": known}, f"{sum(new):,} new events, {known:,} already there", as_json)
 
 
 @bundles_app.command("list")
-def list_generations(bundles: Bundles, as_json: AsJson = False) -> None:
+def list_generations(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
     """List the published generations, the newest last; the current one is marked."""
     from recommender.bundle import current, generations
 
@@ -254,9 +239,9 @@ def list_generations(bundles: Bundles, as_json: AsJson = False) -> None:
 
 @bundles_app.command("rollback")
 def rollback(
-    bundles: Bundles,
+    bundles: options.Bundles,
     generation: Annotated[str | None, typer.Argument(help="[default: the one before the current]")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make an older generation current."""
     from recommender.bundle import rollback
@@ -267,9 +252,9 @@ def rollback(
 
 @bundles_app.command("prune")
 def prune(
-    bundles: Bundles,
+    bundles: options.Bundles,
     keep: Annotated[int, typer.Option("--keep", help="How many of the newest stay.")] = 2,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Remove old generations; never the current one, nor one that a process has open."""
     from recommender.bundle import prune
@@ -288,6 +273,12 @@ def _emit(document: object, text: str, as_json: bool) -> None:
         options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
         text = orjson.dumps(document, option=options).decode()
     typer.echo(text)
+
+
+def _emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) -> None:
+    from recommender.terminal import show_answer
+
+    _emit(answer.to_dict(), show_answer(answer, rec.product), as_json)
 
 
 def _config(
@@ -314,24 +305,26 @@ def _weights(text: str | None) -> dict[str, float] | None:
         raise typer.BadParameter(f"--weights is {text!r}; expected such as image=1,category=0.5") from None
 
 
-def _load(bundles: Path, store: str | None = None) -> "Recommender":
+@contextmanager
+def _opened(bundles: Path, store_url: str | None = None) -> "Iterator[tuple[Recommender, OpenStore | None]]":
+    """Open the current generation, with the changes that the store knows of."""
     import recommender
 
-    return recommender.load(bundles, overlay=_store(store)[1] if store else None)
-
-
-def _store(url: str) -> "tuple[EventStore, ItemOverlay]":
+    if store_url is None:
+        yield recommender.load(bundles), None
+        return
     from recommender.stores import open_store
 
-    return open_store(url)
+    with open_store(store_url) as store:
+        yield recommender.load(bundles, overlay=store.overlay), store
 
 
-def _read_events(rec: "Recommender", file: Path | None, store: str | None) -> "Iterable[Event]":
+def _read_events(rec: "Recommender", file: Path | None, store: "OpenStore | None") -> "Iterable[Event]":
     """Read events from a file, mapped as those that the bundle was fitted on, or from the store."""
-    if (file is None) == (store is None):
+    if store is not None and file is None:
+        return store.events.scan()
+    if file is None or store is not None:
         raise typer.BadParameter("give either --events or --store")
-    if store is not None:
-        return _store(store)[0].scan()
     from recommender.catalog import read_events
     from recommender.config import EventsConfig
 

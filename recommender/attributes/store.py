@@ -1,7 +1,7 @@
 """The attributes of all items: ids, and one column per attribute."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,31 +13,17 @@ from recommender.errors import RequestError, nearest
 
 
 class Attributes:
-    """The catalogue's columns by row, mapped.
+    """The catalogue's columns by row, mapped from the folder that `write_attributes` filled."""
 
-    Parameters
-    ----------
-    ids
-        The items' ids, n of them.
-    columns
-        Name to kind and column, in the catalogue's order.
-    """
-
-    def __init__(self, ids: Ids, columns: Mapping[str, tuple[str, Column]]) -> None:
-        self.ids = ids
-        self.row_of, self.rows_of, self.id_of = ids.row_of, ids.rows_of, ids.id_of
-        self._kinds = {name: kind for name, (kind, _) in columns.items()}
-        self._columns = {name: column for name, (_, column) in columns.items()}
-
-    @classmethod
-    def open(cls, folder: Path) -> "Attributes":
-        """Map the folder that `write_attributes` filled."""
+    def __init__(self, folder: Path) -> None:
+        self.ids = Ids.open(folder / "ids.npy")
+        self.row_of, self.rows_of, self.id_of = self.ids.row_of, self.ids.rows_of, self.ids.id_of
         listed = json.loads((folder / "columns.json").read_bytes())
-        columns = {
-            entry["name"]: (entry["kind"], KINDS[entry["kind"]].open(folder / f"{position:03}"))
-            for position, entry in enumerate(listed)
+        self._kinds: dict[str, str] = {column["name"]: column["kind"] for column in listed}
+        self._columns: dict[str, Column] = {
+            name: KINDS[kind].open(_stem(folder, position))
+            for position, (name, kind) in enumerate(self._kinds.items())
         }
-        return cls(Ids.open(folder / "ids.npy"), columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,12 +82,17 @@ def write_attributes(folder: Path, catalog: Any) -> None:
     Parameters
     ----------
     folder
-        An empty folder: ``ids.npy``, ``columns.json`` and, by position, the arrays of each column.
+        Where to write ``ids.npy``, ``columns.json`` and, by position, the arrays of each column.
     catalog
         A `recommender.catalog.Catalog`, or whatever has its `ids`, `frame` and `columns`.
     """
     Ids.of(catalog.ids).save(folder / "ids.npy")
     for position, column in enumerate(catalog.columns):
-        KINDS[column.kind].of(catalog.frame[column.name].to_numpy()).save(folder / f"{position:03}")
+        KINDS[column.kind].of(catalog.frame[column.name].to_numpy()).save(_stem(folder, position))
     listed = [{"name": column.name, "kind": column.kind} for column in catalog.columns]
     (folder / "columns.json").write_text(json.dumps(listed, ensure_ascii=False), "utf-8")
+
+
+def _stem(folder: Path, position: int) -> Path:
+    """Return how the names of a column's files begin; its own name may hold any character."""
+    return folder / f"column-{position:03}"

@@ -1,4 +1,4 @@
-"""The four things a crash-safe folder needs of the kernel: fsync, rename, flock and a digest."""
+"""What a crash-safe folder needs of the kernel: fsync, rename, flock; and a digest."""
 
 import fcntl
 import hashlib
@@ -20,7 +20,7 @@ def sync(path: Path) -> None:
 def replace(path: Path, data: bytes) -> None:
     """Give `path` new content in one step: after a crash it holds all of the old or all of the new.
 
-    The temporary name is fixed, so the caller holds `exclusive`; the next writer overwrites a leftover.
+    The temporary name is fixed, so the caller holds `exclusive`.
     """
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_bytes(data)
@@ -35,31 +35,36 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def lock(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
-    """Open and flock `path`; closing the returned descriptor, or dying, releases it.
+def hold(path: Path) -> int:
+    """Lock an existing file together with other readers; closing the descriptor, or dying, lets go.
 
-    A shared lock asks for no write permission, so that a service can hold one on a read-only volume.
-
-    Returns
-    -------
-    int or None
-        The descriptor; None if `wait` is false and somebody else holds the lock.
+    Needs no write permission, so that a service can read from a read-only volume.
     """
-    descriptor = os.open(path, os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError:
         os.close(descriptor)
-        return None
+        raise
+    return descriptor
+
+
+def seize(path: Path) -> int | None:
+    """Lock a file, made if need be, against everybody else; None, at once, if anybody holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return descriptor
 
 
 @contextmanager
 def exclusive(root: Path) -> Iterator[None]:
-    """Hold the one lock of a bundle folder; publishers, pruners and rollbacks queue here."""
-    descriptor = lock(root / ".lock")
-    assert descriptor is not None
-    try:
+    """Hold the one lock of a bundle's folder: publishers, pruners and rollbacks wait here for each other."""
+    with (root / ".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)

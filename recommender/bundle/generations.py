@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from recommender.bundle.disk import exclusive, lock, replace
+from recommender.bundle.disk import exclusive, replace, seize, sync
 from recommender.bundle.manifest import Manifest, read_manifest
 from recommender.errors import BundleError, nearest
 
@@ -12,21 +12,20 @@ from recommender.errors import BundleError, nearest
 def current(root: Path | str) -> str:
     """Return the name of the current generation; raises `BundleError` where nothing was published."""
     try:
-        return (Path(root) / "CURRENT").read_text("utf-8").strip()
+        return (Path(root) / "CURRENT").read_text("utf-8", "replace").strip()
     except OSError as error:
         raise BundleError(
-            f"no bundle in {root}: no CURRENT ({error.strerror}); publish one with "
-            f"`recommender fit --out {root}`"
+            f"no bundle in {root} (CURRENT: {error.strerror}); publish one: recommender fit --out {root}"
         ) from None
 
 
 def names(root: Path | str) -> list[str]:
-    """Return the names of all generations, oldest first; names sort in the order of publishing."""
-    return sorted(path.stem for path in (Path(root) / "generations").glob("[!.]*.json"))
+    """Return the names of all generations, oldest first: names sort in the order of publishing."""
+    return sorted(path.stem for path in (Path(root) / "generations").glob("*.json"))
 
 
 def manifest_path(root: Path | str, generation: str) -> Path:
-    """Return where the manifest of `generation` lies."""
+    """Return where the manifest of a generation lies."""
     return Path(root) / "generations" / f"{generation}.json"
 
 
@@ -35,8 +34,16 @@ def generations(root: Path | str) -> list[Manifest]:
     return [read_manifest(manifest_path(root, name)) for name in names(root)]
 
 
+def unknown_generation(root: Path, generation: str) -> BundleError:
+    """Return the error for a name that no generation has."""
+    known = names(root)
+    likely = nearest(generation, known)
+    hint = f"did you mean {likely!r}?" if likely else f"there are: {', '.join(known) or 'none'}"
+    return BundleError(f"no generation {generation!r} in {root}; {hint}")
+
+
 def rollback(root: Path | str, generation: str | None = None) -> str:
-    """Make an older generation current: the one named, or the one before the current one.
+    """Make a generation current: the one named, or the one published before the current one.
 
     Returns
     -------
@@ -46,11 +53,15 @@ def rollback(root: Path | str, generation: str | None = None) -> str:
     Raises
     ------
     BundleError
-        There is no such generation, or it cannot be opened: then nothing changes.
+        There is no such generation or it cannot be opened; then nothing has changed.
     """
     from recommender.bundle.open import open_bundle
 
     root = Path(root)
+    if generation is None:
+        current(root)  # raises where there is no bundle, before a lock file is made
+    elif generation not in names(root):
+        raise unknown_generation(root, generation)
     with exclusive(root):
         target = generation or _before(root, current(root))
         open_bundle(root, target).close()
@@ -65,40 +76,33 @@ def _before(root: Path, name: str) -> str:
     return older[-1]
 
 
-def unknown_generation(root: Path, generation: str) -> BundleError:
-    """Return the error for a name that no generation has."""
-    known = names(root)
-    hint = nearest(generation, known)
-    return BundleError(
-        f"no generation {generation!r} in {root}"
-        + (f"; did you mean {hint!r}?" if hint else f"; there are: {', '.join(known) or 'none'}")
-    )
-
-
 def prune(root: Path | str, keep: int = 2) -> list[str]:
-    """Remove all but the newest `keep` generations, and every part that none of those left names.
+    """Remove all but the newest `keep` generations, and the parts that no generation names any more.
 
-    Never removes the current generation, nor one that a process has open (each holds a shared lock on its
-    manifest, which the kernel releases when the process dies).
+    The current generation stays, and so does one that a process has open: each holds a lock on its manifest,
+    which the kernel releases when the process dies.
 
     Returns
     -------
     list of str
         The generations removed, oldest first.
     """
-    root = Path(root)
     if keep < 1:
-        raise BundleError(f"cannot prune to {keep} generations; keep at least 1")
+        raise BundleError(f"cannot keep {keep} generations; expected at least 1")
+    root = Path(root)
+    current(root)  # as above
     with exclusive(root):
-        spared = {current(root), *names(root)[-keep:]}
-        removed = [name for name in names(root) if name not in spared and _remove(root, name)]
+        stay = {current(root), *names(root)[-keep:]}
+        removed = [name for name in names(root) if name not in stay and _remove(root, name)]
+        # A manifest must not come back after a power cut to name parts that are gone.
+        sync(root / "generations")
         sweep(root)
     return removed
 
 
 def _remove(root: Path, name: str) -> bool:
     path = manifest_path(root, name)
-    held = lock(path, wait=False)
+    held = seize(path)
     if held is None:
         return False
     path.unlink()
@@ -107,20 +111,22 @@ def _remove(root: Path, name: str) -> bool:
 
 
 def sweep(root: Path) -> None:
-    """Remove what dead publishers left: staging folders that nobody locks, and parts that nobody names.
+    """Remove what the dead left: staging folders that nobody locks, and parts that no generation names.
 
-    The caller holds `exclusive`, under which staging folders are made and parts are placed. A manifest that
-    cannot be read stops the sweep of parts, since what it names is unknown.
+    The caller holds `exclusive`, under which staging folders are made and parts placed. While some manifest
+    cannot be read, no part is removed, since it may be one of that generation's.
     """
-    for folder in (root / ".staging").iterdir():
-        held = lock(folder / ".lock", wait=False)
+    for folder in (root / ".staging").glob("*"):
+        held = seize(folder / ".lock")
         if held is not None:
             shutil.rmtree(folder)
             os.close(held)
+    for leftover in (root / "generations").glob(".*.new"):
+        leftover.unlink()
     try:
         named = {part["path"] for manifest in generations(root) for part in manifest.parts.values()}
     except BundleError:
         return
-    for folder in (root / "parts").iterdir():
+    for folder in (root / "parts").glob("*"):
         if folder.name not in named:
             shutil.rmtree(folder)

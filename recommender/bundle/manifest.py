@@ -5,13 +5,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from recommender.errors import BundleError
 
 FORMAT = 1
+REMEDY = "roll back (recommender bundles rollback) or fit again"
 _HASH = re.compile(r"[0-9a-f]{32}")
 
 
@@ -70,6 +71,10 @@ class Manifest:
         known = {name: value for name, value in data.items() if name in names}
         return cls(**known, extra={name: value for name, value in data.items() if name not in names})
 
+    def with_fields(self, **changed: Any) -> "Manifest":
+        """Return the same manifest with some fields changed."""
+        return replace(self, **changed)
+
     def seal(self) -> str:
         """Return the SHA-256 of everything but the name."""
         body = {**self.to_dict(), "generation": ""}
@@ -97,40 +102,36 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     BundleError
-        No JSON, a newer format, fields of the wrong shape, or not what was published under that name.
+        It is no manifest, of another format, or not what was published under that name.
     """
     try:
         data = json.loads(path.read_bytes())
         found = data["format"]
-    except (ValueError, TypeError, KeyError):
-        raise BundleError(f"{path} is not a manifest (expected JSON with a format); {_REMEDY}") from None
+        if found == FORMAT:
+            manifest = Manifest.from_dict(data)
+            _check_parts(manifest)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BundleError(f"{path} is not a manifest ({error!r}); {REMEDY}") from None
     if found != FORMAT:
         raise BundleError(
-            f"{path} has format {found}; this version of the package reads format {FORMAT}: "
-            f"install the version that wrote it ({data.get('package_version')}) or roll back"
+            f"{path} has format {found!r}, this version of the package reads format {FORMAT}: "
+            f"install {data.get('package_version', 'another version')}, or {REMEDY}"
         )
-    try:
-        manifest = Manifest.from_dict(data)
-        sound = _sound(manifest)
-    except (TypeError, AttributeError, KeyError):
-        sound = False
-    if not sound:
-        raise BundleError(f"{path} lacks fields of a manifest or has them in another shape; {_REMEDY}")
     if manifest.generation != path.stem or path.stem.rpartition("-")[2] != manifest.seal()[:8]:
-        raise BundleError(f"{path} is not what was published under this name (its seal differs); {_REMEDY}")
+        raise BundleError(f"{path} is not what was published under that name: it was changed since; {REMEDY}")
     return manifest
 
 
-_REMEDY = "roll back to another generation (recommender bundles rollback) or fit again"
-
-
-def _sound(manifest: Manifest) -> bool:
-    """Tell whether what opening relies on has its shape, and no path leaves the bundle's folder."""
+def _check_parts(manifest: Manifest) -> None:
+    """Raise unless what opening relies on has its type and no path leaves the bundle's folder."""
+    dims = [manifest.n, *manifest.blocks.values()]
+    paths = [part["path"] for part in manifest.parts.values()]
     files = [pair for part in manifest.parts.values() for pair in part["files"].items()]
-    return (
-        isinstance(manifest.n, int)
-        and all(isinstance(d, int) for d in manifest.blocks.values())
-        and all(_HASH.fullmatch(part["path"]) for part in manifest.parts.values())
-        and all(isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str) for _, entry in files)
+    sound = (
+        all(isinstance(number, int) and number >= 0 for number in dims)
+        and all(_HASH.fullmatch(path) for path in paths)
+        and all(type(entry["bytes"]) is int and type(entry["sha256"]) is str for _, entry in files)
         and not any(file.startswith("/") or ".." in file.split("/") for file, _ in files)
     )
+    if not sound:
+        raise ValueError("n, blocks or parts")

@@ -6,79 +6,57 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.bundle.disk import digest, lock
+from recommender.bundle.disk import digest, hold
 from recommender.bundle.generations import current, manifest_path, unknown_generation
-from recommender.bundle.manifest import Manifest, read_manifest
+from recommender.bundle.manifest import REMEDY, Manifest, read_manifest
+from recommender.bundle.shapes import check_shapes, map_array
 from recommender.errors import BundleError
-
-_REMEDY = "roll back to another generation (recommender bundles rollback) or fit again"
 
 
 class Bundle:
-    """One opened generation; its files are immutable, and arrays are mapped, so that workers share one copy.
+    """One opened generation; its files never change, and are mapped, so that all workers share one copy.
 
     Parameters
     ----------
     root
         The bundle's folder.
     manifest
-        Of the generation that is open.
+        Of the generation.
     held
-        Descriptor that locks the generation; closed by `close` or when the bundle is collected.
+        The descriptor that keeps the generation from being pruned.
     """
 
     def __init__(self, root: Path, manifest: Manifest, held: int) -> None:
         self.root = root
         self.manifest = manifest
         self.generation = manifest.generation
-        self.close = weakref.finalize(self, os.close, held)
+        self._release = weakref.finalize(self, os.close, held)
+
+    def close(self) -> None:
+        """Let the generation be pruned; what is mapped stays readable."""
+        self._release()
 
     def folder(self, part: str) -> Path:
-        """Return the folder of a part; raises `BundleError` if this generation has none of that name."""
-        try:
-            return self.root / "parts" / str(self.manifest.parts[part]["path"])
-        except KeyError:
-            has = ", ".join(self.manifest.parts)
-            raise BundleError(f"generation {self.generation} has no part {part!r}; it has: {has}") from None
+        """Return the folder of a part; raises `BundleError` if the generation has no such part."""
+        if part not in self.manifest.parts:
+            known = ", ".join(self.manifest.parts)
+            raise BundleError(f"generation {self.generation} has no part {part!r}; it has {known}; {REMEDY}")
+        return _folder(self.root, self.manifest, part)
 
     def has(self, part: str, file: str) -> bool:
-        """Tell whether this generation has that file in that part."""
+        """Tell whether the generation has that file in that part."""
         return file in self.manifest.parts.get(part, {}).get("files", {})
 
     def path(self, part: str, file: str) -> Path:
-        """Return the path of a file that the manifest names."""
-        if part in self.manifest.parts and not self.has(part, file):
-            raise BundleError(f"part {part!r} of generation {self.generation} has no file {file!r}")
-        return self.folder(part) / file
+        """Return the path of a file; raises `BundleError` if the manifest names no such file."""
+        folder = self.folder(part)
+        if not self.has(part, file):
+            raise BundleError(f"part {part!r} of generation {self.generation} has no {file!r}; {REMEDY}")
+        return folder / file
 
-    def array(self, part: str, file: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
-        """Map an array read-only.
-
-        Parameters
-        ----------
-        part, file
-            Which array.
-        shape
-            What it must be; None stands for any length.
-
-        Raises
-        ------
-        BundleError
-            It is no plain array, or its shape is another: manifest and file disagree.
-        """
-        path = self.path(part, file)
-        try:
-            # As a plain array: an element of the memmap subclass takes ten times as long.
-            array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (ValueError, OSError, EOFError) as error:
-            raise BundleError(f"{path} ({part}/{file}) is not an array: {error}; {_REMEDY}") from None
-        if shape is not None and not _fits(array.shape, shape):
-            raise BundleError(f"{path} ({part}/{file}) has shape {array.shape}; expected {shape}; {_REMEDY}")
-        return array
-
-
-def _fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    return len(found) == len(expected) and all(e in (None, f) for f, e in zip(found, expected, strict=True))
+    def array(self, part: str, file: str) -> np.ndarray:
+        """Map an array read-only; raises `BundleError` if the file is none."""
+        return map_array(self.path(part, file))
 
 
 def open_bundle(root: Path | str, generation: str | None = None, verify: bool = False) -> Bundle:
@@ -89,57 +67,58 @@ def open_bundle(root: Path | str, generation: str | None = None, verify: bool = 
     root
         The bundle's folder.
     generation
-        A name from `generations`.
+        A name, such as `generations` gives.
     verify
-        Also compare the hash of every file (reads everything); sizes are always compared.
+        Compare every file's hash too, which reads them all; sizes and shapes always are.
 
     Raises
     ------
     BundleError
-        Nothing is published, or a file is missing, truncated or not the one that was published.
+        Nothing is published there; a file is missing, truncated or not what the manifest says; the format is
+        another.
     """
     root = Path(root)
-    while True:
-        name = generation or current(root)
-        held = _hold(manifest_path(root, name))
-        if held is not None:
-            break
-        # Pruned between reading CURRENT and taking the lock? Then CURRENT names another one by now.
-        if generation or name == current(root):
-            raise unknown_generation(root, name)
+    name, held = _held(root, generation)
     try:
         manifest = read_manifest(manifest_path(root, name))
-        _check(root, manifest, verify)
+        for part in manifest.parts:
+            _check_files(_folder(root, manifest, part), manifest.parts[part]["files"], verify)
+        check_shapes(manifest, lambda part: _folder(root, manifest, part))
     except BaseException:
         os.close(held)
         raise
     return Bundle(root, manifest, held)
 
 
-def _hold(path: Path) -> int | None:
-    """Lock a manifest shared; None if it is not there, or was removed before the lock was ours."""
-    try:
-        held = lock(path, shared=True)
-    except FileNotFoundError:
-        return None
-    assert held is not None
-    if os.fstat(held).st_nlink:
-        return held
-    os.close(held)
-    return None
+def _folder(root: Path, manifest: Manifest, part: str) -> Path:
+    return root / "parts" / str(manifest.parts[part]["path"])
 
 
-def _check(root: Path, manifest: Manifest, verify: bool) -> None:
-    for name, part in manifest.parts.items():
-        for file, entry in part["files"].items():
-            path = root / "parts" / part["path"] / file
-            _check_file(path, f"{name}/{file}", entry["bytes"], entry["sha256"] if verify else None)
+def _held(root: Path, generation: str | None) -> tuple[str, int]:
+    """Return the generation to open and a lock on it."""
+    while True:
+        name = generation or current(root)
+        path = manifest_path(root, name)
+        try:
+            held = hold(path)
+        except FileNotFoundError:
+            # Pruned since CURRENT was read? Then CURRENT names another by now.
+            if generation or name == current(root):
+                raise unknown_generation(root, name) from None
+            continue
+        except OSError as error:
+            raise BundleError(f"cannot open {path}: {error.strerror}") from error
+        if os.fstat(held).st_nlink:
+            return name, held
+        os.close(held)  # removed before the lock was ours
 
 
-def _check_file(path: Path, label: str, size: int, sha256: str | None) -> None:
-    if not path.is_file():
-        raise BundleError(f"{path} ({label}) is missing; {_REMEDY}")
-    if (found := path.stat().st_size) != size:
-        raise BundleError(f"{path} ({label}) has {found:,} bytes; the manifest says {size:,}; {_REMEDY}")
-    if sha256 and digest(path) != sha256:
-        raise BundleError(f"{path} ({label}) is damaged: its SHA-256 differs from the manifest; {_REMEDY}")
+def _check_files(folder: Path, files: dict[str, dict[str, int | str]], verify: bool) -> None:
+    for file, entry in files.items():
+        path = folder / file
+        if not path.is_file():
+            raise BundleError(f"{path} is missing; {REMEDY}")
+        if (found := path.stat().st_size) != entry["bytes"]:
+            raise BundleError(f"{path} has {found} bytes; the manifest says {entry['bytes']}; {REMEDY}")
+        if verify and digest(path) != entry["sha256"]:
+            raise BundleError(f"{path} is damaged: its SHA-256 is not the manifest's; {REMEDY}")

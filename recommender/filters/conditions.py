@@ -1,12 +1,12 @@
 """The tree that both forms of a filter are parsed into, and that masks are made from.
 
-Nodes are hashable, and equal wherever they were said: where a node stood in the request (`pointer`) is kept for
-messages only. What they mean is said in HTTP_API's words: nulls match nothing but a negation, and a
-multi-valued field matches if any of its values does.
+A null matches nothing but a negation, and a multi-valued field matches if any of its values does. Nodes are
+equal wherever they were said: `pointer`, where the request named the field, is for messages only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 Operand = str | float
 
@@ -106,21 +106,23 @@ def fields_of(node: Node) -> set[str]:
     return {"id" if isinstance(leaf, IdIn) else leaf.name for leaf in leaves(node)}
 
 
-def canonical(node: Node) -> Node:
-    """Return one form for trees that differ in order, repetition or needless nesting only."""
+def canonical(node: Node) -> Hashable:
+    """Return a key that is the same for trees that differ in order, repetition or needless nesting only."""
     match node:
         case All(nodes) | Some(nodes):
-            flat: dict[Node, None] = {}
-            for inner in map(canonical, nodes):
-                flat.update(dict.fromkeys(inner.nodes if isinstance(inner, type(node)) else (inner,)))  # type: ignore[attr-defined]
-            return next(iter(flat)) if len(flat) == 1 else type(node)(tuple(sorted(flat, key=repr)))
+            keys = {key for inner in map(canonical, nodes) for key in _unnested(type(node), inner)}
+            return keys.pop() if len(keys) == 1 else (type(node), frozenset(keys))
         case Not(Not(inner)):
             return canonical(inner)
         case Not(inner):
-            return Not(canonical(inner))
-        case Among(name, values, other, pointer):
-            return Among(name, tuple(sorted(set(values), key=repr)), other, pointer)
+            return Not, canonical(inner)
+        case Among(name, values, other):
+            return Among, name, frozenset(values), other
         case IdIn(ids):
-            return IdIn(tuple(sorted(set(ids))))
+            return IdIn, frozenset(ids)
         case _:
             return node
+
+
+def _unnested(kind: type, key: Any) -> Iterable[Hashable]:
+    return key[1] if isinstance(key, tuple) and key[0] is kind else [key]

@@ -1,8 +1,7 @@
 """What a store of live data promises, whatever keeps it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from recommender.events import Event
 
@@ -46,8 +45,7 @@ class ItemOverlay(Protocol):
         """Let go of the database."""
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(NamedTuple):
     """The two halves of one database; also a context manager."""
 
     events: EventStore
