@@ -1,0 +1,6 @@
+"""Texts and photos to vectors, and a cache so that nothing is encoded twice."""
+
+from recommender.encoders.base import Encoder as Encoder
+from recommender.encoders.base import create as create
+from recommender.encoders.pipeline import EncodedCatalog as EncodedCatalog
+from recommender.encoders.pipeline import encode_catalog as encode_catalog
