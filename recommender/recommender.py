@@ -351,7 +351,7 @@ class Recommender:
     def _mask(self, filter: str | Mapping[str, Any] | None, seed_row: int | None) -> Mask | None:
         if filter is None:
             return None
-        patch = {row: change for row, change in self._changed_rows()}
+        patch = dict(self._changed_rows())
         return compile(filter, self.attributes, seed_row=seed_row, overlay=patch or None, trusted=True)
 
     def _changes(self) -> Mapping[str, Mapping[str, Any]]:

@@ -144,7 +144,8 @@ class Recommendations:
         """Draw the products with their pictures: what a notebook shows."""
         cells = "".join(self._cell(item) for item in self.items)
         head = f"{escape(self.strategy)} · {escape(self.plan)} · {self.eligible:,} eligible"
-        return f"<div style='color:#666'>{head}</div><div style='display:flex;flex-wrap:wrap;gap:12px'>{cells}</div>"
+        grid = f"<div style='display:flex;flex-wrap:wrap;gap:12px'>{cells}</div>"
+        return f"<div style='color:#666'>{head}</div>{grid}"
 
     def _cell(self, item: Recommendation) -> str:
         fields, picture = self.describe(item.item_id) if self.describe else ({}, None)

@@ -117,6 +117,10 @@ def neighbour_table(segment: Segment, weights: Mapping[str, float]) -> Rows:
     return table
 
 
+def _item_question(segment: Segment, row: int, k: int) -> Question:
+    return Question(item_query(segment, row), k, np.sort(segment.variants(row)))
+
+
 Asked = dict[str, list[tuple[Scorer, Question, np.ndarray]]]
 
 
@@ -126,7 +130,7 @@ def _questions(
     """Return item, user and other-weight questions with the scores of their exact answers."""
     generator = np.random.default_rng(seed)
     rows = generator.choice(segment.n, min(QUERIES, segment.n), replace=False)
-    items = [Question(item_query(segment, int(row)), K, np.sort(segment.variants(int(row)))) for row in rows]
+    items = [_item_question(segment, int(row), K) for row in rows]
     users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]] or items
     scored = partial(_with_oracle, segment)
     others = _other_weights(weights["item"], generator)

@@ -92,7 +92,7 @@ class Products:
 
 
 def groups_of(catalog: Catalog) -> Rows:
-    """Number the products by `item_group_id`; one without it is a group of its own, shape (n,)."""
+    """Return the number of each product's `item_group_id`, one of its own where it has none, shape (n,)."""
     own = np.array(catalog.ids, dtype=object)
     if "item_group_id" in catalog.frame:
         given = catalog.frame["item_group_id"].to_numpy(dtype=object)

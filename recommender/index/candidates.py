@@ -13,7 +13,7 @@ from recommender.scoring import Query
 # A block's leading dimensions are kept until they hold this share of its energy, but no more than so many.
 ENERGY = 0.8
 MOST_DIMS = 48
-# Blocks enter the trees scaled by the root of their learned weight; none vanishes, so that a request may turn it up.
+# Blocks enter the trees scaled by the root of their learned weight; none vanishes: a request may turn it up.
 LEAST_SCALE = 0.2
 
 

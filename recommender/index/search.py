@@ -78,13 +78,13 @@ class Search:
     segment
         The products.
     index
-        Annoy's candidates.
+        Annoy's candidates; None only while a bundle is being built.
     budget
         The chosen operating point; None if scanning is the better plan for this shop.
     """
 
     segment: Segment
-    index: Index
+    index: Index | None
     budget: Budget | None
 
     def one(self, scorer: Scorer, question: Question, rules: Rules, plan: str = "auto") -> Found:
@@ -115,7 +115,7 @@ class Search:
     def _plans(self, question: Question, rules: Rules, plan: str) -> list[Plan]:
         if plan == "exact":
             return [self._exact]
-        if plan == "annoy":
+        if plan == "annoy" and self.index is not None:
             return [self._annoy, self._exact]
         plans: list[Plan] = []
         if question.row is not None and self.segment.neighbours is not None and rules.mask is None:
@@ -156,6 +156,7 @@ class Search:
     def candidates(self, scorer: Scorer, question: Question, budget: Budget) -> Rows:
         """Return the rows that Annoy, its seeds' neighbours, C and the prior propose, ascending, shape (c,)."""
         count = max(budget.seeds, 2 * question.k)
+        assert self.index is not None
         seeds = self.index.candidates(question.query, scorer.weights, count, budget.search_k)
         sources = [seeds]
         if self.segment.neighbours is not None:
