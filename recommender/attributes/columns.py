@@ -159,8 +159,12 @@ class Numbers:
 
     @staticmethod
     def _number(value: object) -> float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if fits else np.nan  # type: ignore[arg-type]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return np.nan
+        try:
+            return float(value)
+        except OverflowError:  # an integer beyond any float
+            return np.nan
 
     @classmethod
     def open(cls, stem: Path) -> Self:  # noqa: D102

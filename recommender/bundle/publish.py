@@ -59,9 +59,7 @@ class Staging:
                 self._folder = Path(tempfile.mkdtemp(dir=self.root / ".staging"))
                 self._lock = seize(self._folder / ".lock")
         except OSError as error:
-            raise BundleError(
-                f"cannot publish in {self.root}: {error.strerror} ({error.filename})"
-            ) from error
+            raise BundleError(f"cannot publish in {self.root}: {error.strerror} ({error.filename})") from error
         return self
 
     def __exit__(

@@ -1,6 +1,7 @@
 """Masks kept between questions: the same filters come again and again."""
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from threading import Lock
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from recommender.attributes import Attributes
 from recommender.filters.compile import Overlay, evaluate, resolve
-from recommender.filters.conditions import Node, canonical
+from recommender.filters.conditions import canonical
 from recommender.filters.parse import parse
 
 _BYTES = 64 << 20
@@ -28,7 +29,7 @@ class MaskCache:
     def __init__(self, attributes: Attributes) -> None:
         self._attributes = attributes
         self._room = max(8, _BYTES // max(len(attributes), 1))
-        self._masks: OrderedDict[tuple[Node, int], np.ndarray] = OrderedDict()
+        self._masks: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._lock = Lock()
 
     def mask(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recommender.attributes import Attributes
-from recommender.attributes.columns import KINDS, Column, Numbers, Value, posix
+from recommender.attributes.columns import KINDS, Column, Numbers, posix
 from recommender.errors import RequestError
 from recommender.filters.conditions import (
     All,
@@ -74,12 +74,10 @@ def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: O
         case SameAsSeed(name, pointer):
             if seed_row is None:
                 raise RequestError("same_as_seed needs one seed item; the question has none", pointer)
-            column = attributes.column(name, f"{pointer}/field")
+            column = attributes.column(name, pointer)
             changed = (overlay or {}).get(seed_row, {})
-            value: Value = (
-                type(column).of([changed[name]]).value(0) if name in changed else column.value(seed_row)
-            )
-            values = value if isinstance(value, list) else [] if value is None else [value]
+            seed = type(column).of([changed[name]]).value(0) if name in changed else column.value(seed_row)
+            values = seed if isinstance(seed, list) else [] if seed is None else [seed]
             return Among(name, tuple(values), pointer=pointer)
     return node
 
@@ -106,14 +104,12 @@ def evaluate(node: Node, attributes: Attributes, overlay: Overlay | None = None)
 
 
 def _leaf(leaf: Among | Range | Exists, attributes: Attributes, overlay: Overlay | None) -> np.ndarray:
-    column = attributes.column(leaf.name, f"{leaf.pointer}/field")
-    kind = attributes.kind(leaf.name)
+    column, kind = attributes.column(leaf.name, leaf.pointer), attributes.kind(leaf.name)
     mask = _mask(leaf, column, kind)
-    rows = [row for row, changed in overlay.items() if leaf.name in changed] if overlay else []
-    if rows:
+    changed = {row: change[leaf.name] for row, change in (overlay or {}).items() if leaf.name in change}
+    if changed:
         # What has changed is a small column of the same kind, and is asked the same question.
-        values = [overlay[row][leaf.name] for row in rows]  # type: ignore[index]
-        mask[rows] = _mask(leaf, KINDS[kind].of(values), kind)
+        mask[list(changed)] = _mask(leaf, KINDS[kind].of(changed.values()), kind)
     return mask
 
 
@@ -125,40 +121,34 @@ def _mask(leaf: Among | Range | Exists, column: Column, kind: str) -> np.ndarray
             operands = [_operand(value, kind, leaf) for value in values]
             return column.any_but(operands) if other else column.any_of(operands)
     if not isinstance(column, Numbers):
-        raise RequestError(f"{leaf.name} holds text; a range needs a field of numbers or dates", leaf.pointer)
-    tests = [
-        compare(column.values, _operand(bound, kind, leaf))
-        for compare, bound in (
-            (np.greater, leaf.gt),
-            (np.greater_equal, leaf.gte),
-            (np.less, leaf.lt),
-            (np.less_equal, leaf.lte),
-        )
-        if bound is not None
-    ]
-    return reduce(np.logical_and, tests)
+        raise _misfit(leaf, "text; a range needs a field of numbers or dates")
+    bounds = {compare: getattr(leaf, name) for name, compare in _COMPARE.items()}
+    return reduce(
+        np.logical_and,
+        [
+            compare(column.values, _operand(bound, kind, leaf))
+            for compare, bound in bounds.items()
+            if bound is not None
+        ],
+    )
 
 
-def _operand(value: Operand, kind: str, leaf: Among | Range | Exists) -> Operand:
+_COMPARE = {"gt": np.greater, "gte": np.greater_equal, "lt": np.less, "lte": np.less_equal}
+
+
+def _operand(value: Operand, kind: str, leaf: Among | Range) -> Operand:
     """Return an operand as a column of that kind holds it."""
-    if kind == "number":
-        if isinstance(value, float):
-            return value
-        raise RequestError(f"{leaf.name} holds numbers; found {value!r}", leaf.pointer, _number_in(value))
     if kind == "date":
         seconds = posix(value) if isinstance(value, str) else None
-        if seconds is not None:
-            return seconds
-        raise RequestError(
-            f'{leaf.name} holds dates; found {value!r}, expected one such as "2026-11-23"', leaf.pointer
-        )
-    if isinstance(value, str):
-        return value
-    raise RequestError(f"{leaf.name} holds text; found the number {value:g}", leaf.pointer, f'"{value:g}"')
+        if seconds is None:
+            raise _misfit(leaf, f'dates; found {value!r}, expected one such as "2026-11-23"')
+        return seconds
+    if isinstance(value, str) == (kind == "number"):
+        right, wrong = ("numbers", "the string") if kind == "number" else ("text", "the number")
+        raise _misfit(leaf, f"{right}; found {wrong} {value!r}")
+    return value
 
 
-def _number_in(text: str) -> str | None:
-    try:
-        return f"{float(text):g}"
-    except ValueError:
-        return None
+def _misfit(leaf: Among | Range, problem: str) -> RequestError:
+    """Return the error of asking a field what its kind cannot answer, pointing at the condition."""
+    return RequestError(f"{leaf.name} holds {problem}", leaf.pointer.removesuffix("/field"))

@@ -1,47 +1,33 @@
 """The text form of a filter, like Google's: for command lines and query strings."""
 
+import math
 import re
-from typing import NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from recommender.errors import RequestError, nearest
-from recommender.filters.conditions import (
-    All,
-    Exists,
-    Node,
-    Not,
-    Operand,
-    Range,
-    SameAsSeed,
-    Some,
-    among,
-)
+from recommender.filters.conditions import All, Exists, Node, Not, Operand, Range, SameAsSeed, Some, among
 
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<string> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' )
     | (?P<number> [-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]) )
     | (?P<word>   [^\W\d][\w.-]* )
-    | (?P<sign>   <= | >= | != | [=<>():,] )
-    | (?P<end>    $ )
-    | (?P<junk>   . ) )""",
+    | (?P<sign>   [<>!]= | [=<>():,] )
+    | (?P<end>    \Z )
+    | (?P<other>  . ) )""",
     re.VERBOSE | re.DOTALL,
 )
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _TESTS = ("ANY", "EXCEPT", "EXISTS", "SAME_AS_SEED")
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    at: int
-
-
 def parse_text(said: str, depth: int | None, pointer: str) -> Node:
     """Parse a line such as ``availability = "in_stock" AND price < 80 AND NOT brand: ANY("Acme", "Ark")``.
 
-    ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=`` compare with a quoted string or a number (dates as strings, in ISO
-    8601); ``field: ANY(...)``, ``EXCEPT(...)``, ``EXISTS`` and ``SAME_AS_SEED`` test; ``NOT`` binds before ``AND``
-    before ``OR``, and parentheses before all. ``!=`` is ``NOT ... =``. A field whose name is no word is quoted.
+    A field is compared by ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=`` with a quoted string or a number (a date is
+    a string in ISO 8601), or tested by ``: ANY(...)``, ``: EXCEPT(...)``, ``: EXISTS`` or ``: SAME_AS_SEED``.
+    ``x != y`` is ``NOT x = y``. ``NOT`` binds before ``AND`` before ``OR``; there are parentheses, and words of
+    the grammar are known in any case. A field whose name is not a word is quoted.
 
     Parameters
     ----------
@@ -56,22 +42,19 @@ def parse_text(said: str, depth: int | None, pointer: str) -> Node:
 
 
 class _Parser:
-    """One recursive descent over the tokens of a line; a method per rule of the grammar."""
+    """A recursive descent, one method per rule; tokens are cut only as they are reached."""
 
     def __init__(self, said: str, depth: int | None, pointer: str) -> None:
-        self._said, self._depth, self._pointer = said, depth, pointer
-        self._tokens = [
-            _Token(m.lastgroup or "", m[m.lastgroup or 0], m.start(m.lastgroup or 0))
-            for m in _TOKEN.finditer(said)
-        ]
-        self._next = 0
+        self._said, self._depth, self._pointer = said, math.inf if depth is None else depth, pointer
+        self._kind, self._text, self._at, self._end = "", "", 0, 0
+        self._step()
 
     def parse(self) -> Node:
-        if self._peek().kind == "end":
+        if self._kind == "end":
             return All()
         node = self._either()
-        if self._peek().kind != "end":
-            self._fail("AND, OR or the end")
+        if self._kind != "end":
+            self._fail("AND, OR or its end")
         return node
 
     def _either(self) -> Node:
@@ -94,33 +77,27 @@ class _Parser:
         return Not(node) if negated else node
 
     def _group(self) -> Node:
-        if self._depth is not None:
-            if self._depth == 0:
-                raise RequestError("filter is nested too deep", self._pointer)
-            self._depth -= 1
+        if self._depth < 1:
+            raise RequestError("filter is nested too deep", self._pointer)
+        self._depth -= 1
         node = self._either()
         self._expect(")")
-        if self._depth is not None:
-            self._depth += 1
+        self._depth += 1
         return node
 
     def _condition(self) -> Node:
-        token = self._peek()
-        if token.kind not in ("word", "string"):
-            self._fail("a field's name")
-        self._next += 1
-        name = token.text if token.kind == "word" else _unquoted(token.text)
-        sign = self._peek().text
+        name = self._name()
         if self._take("sign", ":"):
             return self._test(name)
         if self._take("sign", "="):
             return among(name, (self._value(),), self._pointer)
         if self._take("sign", "!="):
             return Not(among(name, (self._value(),), self._pointer))
-        if sign not in _BOUNDS:
+        if self._text not in _BOUNDS:
             self._fail("=, !=, <, <=, >, >= or :")
-        self._next += 1
-        return Range(name, **{_BOUNDS[sign]: self._value()}, pointer=self._pointer)  # type: ignore[arg-type]
+        bound = _BOUNDS[self._step()]
+        bounds: dict[str, Any] = {bound: self._value()}
+        return Range(name, **bounds, pointer=self._pointer)
 
     def _test(self, name: str) -> Node:
         if self._take("word", "EXISTS"):
@@ -131,7 +108,7 @@ class _Parser:
             return among(name, self._values(), self._pointer)
         if self._take("word", "EXCEPT"):
             return among(name, self._values(), self._pointer, other=True)
-        self._fail(", ".join(_TESTS), nearest(self._peek().text.upper(), _TESTS))
+        return self._fail(" or ".join(_TESTS), nearest(self._text.upper(), _TESTS))
 
     def _values(self) -> tuple[Operand, ...]:
         self._expect("(")
@@ -141,36 +118,45 @@ class _Parser:
         self._expect(")")
         return tuple(values)
 
-    def _value(self) -> Operand:
-        token = self._peek()
-        if token.kind == "string":
-            self._next += 1
-            return _unquoted(token.text)
-        if token.kind == "number" and abs(number := float(token.text)) != float("inf"):
-            self._next += 1
-            return number
-        self._fail("a quoted string or a number", f'"{token.text}"' if token.kind == "word" else None)
+    def _name(self) -> str:
+        if self._kind == "word":
+            return self._step()
+        if self._kind == "string":
+            return _unquoted(self._step())
+        return self._fail("a field's name")
 
-    def _peek(self) -> _Token:
-        return self._tokens[self._next]
+    def _value(self) -> Operand:
+        if self._kind == "string":
+            return _unquoted(self._step())
+        if self._kind == "number" and math.isfinite(float(self._text)):
+            return float(self._step())
+        suggestion = f'"{self._text}"' if self._kind == "word" else None
+        return self._fail("a quoted string or a number", suggestion)
+
+    def _step(self) -> str:
+        """Move to the next token, and return the one that was left."""
+        left = self._text
+        found = _TOKEN.match(self._said, self._end)
+        assert found is not None  # `other` or `end` matches whatever comes
+        assert found.lastgroup is not None
+        self._kind, self._text = found.lastgroup, found[found.lastgroup]
+        self._at, self._end = found.span(found.lastgroup)
+        return left
 
     def _take(self, kind: str, text: str) -> bool:
-        """Step over the next token if it is this one; words of the grammar are known in any case."""
-        token = self._peek()
-        taken = token.kind == kind and token.text.upper() == text
-        self._next += taken
+        taken = self._kind == kind and self._text.upper() == text
+        if taken:
+            self._step()
         return taken
 
     def _expect(self, sign: str) -> None:
         if not self._take("sign", sign):
-            self._fail(sign)
+            self._fail(f"{sign!r}")
 
     def _fail(self, expected: str, suggestion: str | None = None) -> NoReturn:
-        at = self._peek().at
-        found = repr(self._said[at : at + 20]) if at < len(self._said) else "its end"
-        raise RequestError(
-            f"filter, character {at + 1}: expected {expected}; found {found}", self._pointer, suggestion
-        )
+        found = repr(self._said[self._at : self._at + 20]) if self._kind != "end" else "its end"
+        message = f"filter, character {self._at + 1}: expected {expected}, found {found}"
+        raise RequestError(message, self._pointer, suggestion)
 
 
 def _unquoted(text: str) -> str:

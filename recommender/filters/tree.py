@@ -57,54 +57,47 @@ def _group(said: Mapping[str, Any], group: str, depth: int | None, pointer: str)
 
 def _condition(said: Mapping[str, Any], pointer: str) -> Node:
     _check_members(said, ("field", "ids", *_OPERATORS), pointer)
-    if "ids" in said and len(said) == 1:
-        return IdIn(
-            tuple(
-                _string(x, f"{pointer}/ids/{i}") for i, x in enumerate(_list(said["ids"], f"{pointer}/ids"))
-            )
-        )
-    operators = [key for key in said if key in _OPERATORS]
-    if len(operators) != 1 or len(said) != 2:
-        raise RequestError(
-            f"a condition is a field with one of {', '.join(_OPERATORS)}, or ids; found {', '.join(said)}",
-            pointer,
-        )
-    name = _string(said["field"], f"{pointer}/field")
-    return _OPERATORS[operators[0]](name, said[operators[0]], pointer)
+    if said.keys() == {"ids"}:
+        return IdIn(_strings(said["ids"], f"{pointer}/ids"))
+    operator = next((key for key in said if key in _OPERATORS), None)
+    if operator is None or len(said) != 2 or "field" not in said:
+        operators = ", ".join(_OPERATORS)
+        found = ", ".join(said)
+        raise RequestError(f"a condition is ids, or a field with one of {operators}; found {found}", pointer)
+    name = _strings([said["field"]], f"{pointer}/field")[0]
+    return _OPERATORS[operator](name, said[operator], f"{pointer}/field", f"{pointer}/{operator}")
 
 
-def _match(name: str, operand: Any, pointer: str) -> Node:
-    return among(name, (_scalar(operand, f"{pointer}/match"),), pointer)
+def _match(name: str, operand: Any, pointer: str, at: str) -> Node:
+    return among(name, (_scalar(operand, at),), pointer)
 
 
-def _any(name: str, operand: Any, pointer: str) -> Node:
-    return among(name, _scalars(operand, f"{pointer}/any"), pointer)
+def _any(name: str, operand: Any, pointer: str, at: str) -> Node:
+    return among(name, _scalars(operand, at), pointer)
 
 
-def _except(name: str, operand: Any, pointer: str) -> Node:
-    return among(name, _scalars(operand, f"{pointer}/except"), pointer, other=True)
+def _except(name: str, operand: Any, pointer: str, at: str) -> Node:
+    return among(name, _scalars(operand, at), pointer, other=True)
 
 
-def _range(name: str, operand: Any, pointer: str) -> Node:
-    at = f"{pointer}/range"
+def _range(name: str, operand: Any, pointer: str, at: str) -> Node:
     if not isinstance(operand, Mapping) or not operand:
-        raise RequestError(
-            f"range is an object with some of {', '.join(_BOUNDS)}; found {_short(operand)}", at
-        )
+        raise RequestError(f"range has some of {', '.join(_BOUNDS)}; found {_short(operand)}", at)
     _check_members(operand, _BOUNDS, at)
-    bounds = {key: _scalar(bound, f"{at}/{key}") for key, bound in operand.items()}
-    return Range(name, *(bounds.get(key) for key in _BOUNDS), pointer=pointer)
+    bounds: dict[str, Any] = {key: _scalar(bound, f"{at}/{key}") for key, bound in operand.items()}
+    return Range(name, **bounds, pointer=pointer)
 
 
-def _exists(name: str, operand: Any, pointer: str) -> Node:
-    return _if(operand, Exists(name, pointer), f"{pointer}/exists")
+def _exists(name: str, operand: Any, pointer: str, at: str) -> Node:
+    return _if(operand, Exists(name, pointer), at)
 
 
-def _same_as_seed(name: str, operand: Any, pointer: str) -> Node:
-    return _if(operand, SameAsSeed(name, pointer), f"{pointer}/same_as_seed")
+def _same_as_seed(name: str, operand: Any, pointer: str, at: str) -> Node:
+    return _if(operand, SameAsSeed(name, pointer), at)
 
 
-_OPERATORS: dict[str, Callable[[str, Any, str], Node]] = {
+# From a field's name, the operand, where the field stands and where the operand does.
+_OPERATORS: dict[str, Callable[[str, Any, str, str], Node]] = {
     "match": _match,
     "any": _any,
     "except": _except,
@@ -132,16 +125,15 @@ def _list(said: Any, pointer: str) -> list[Any] | tuple[Any, ...]:
     return said
 
 
-def _string(said: Any, pointer: str) -> str:
-    if not isinstance(said, str):
-        raise RequestError(f"expected a string; found {_short(said)}", pointer)
-    return said
+def _strings(said: Any, pointer: str) -> tuple[str, ...]:
+    values = _list(said, pointer)
+    if not all(isinstance(value, str) for value in values):
+        raise RequestError(f"expected strings; found {_short(said)}", pointer)
+    return tuple(values)
 
 
 def _scalars(said: Any, pointer: str) -> tuple[Operand, ...]:
-    return tuple(
-        _scalar(value, f"{pointer}/{position}") for position, value in enumerate(_list(said, pointer))
-    )
+    return tuple(_scalar(value, f"{pointer}/{position}") for position, value in enumerate(_list(said, pointer)))
 
 
 def _scalar(said: Any, pointer: str) -> Operand:
