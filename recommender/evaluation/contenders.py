@@ -1,0 +1,97 @@
+"""The ways to rank that are compared: the product whole, the product in parts, and the baselines."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from recommender.blocks import Rows
+from recommender.evaluation.baselines import Baseline
+from recommender.evaluation.queries import Mask, Queries
+from recommender.evaluation.ranking import top_rows
+
+if TYPE_CHECKING:
+    from recommender.recommender import Recommender
+
+CONTENT = ("image", "text", "category")
+CHUNK = 256
+_COLUMNS = ["item_id", "event_name", "timestamp", "value"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to rank.
+
+    Attributes
+    ----------
+    name, group
+        What it is called in the table, and what it is: the product, a part of it, or a baseline.
+    rank
+        Best rows among the candidates (None: all) for each query, (b, k) int32, padded with -1.
+    """
+
+    name: str
+    group: Literal["product", "part", "baseline"]
+    rank: Callable[[Queries, int, Mask | None], Rows]
+
+
+HYBRID = "hybrid"
+
+
+def of_product(recommender: "Recommender") -> list[Contender]:
+    """List the product as it answers, without its prior, by Annoy, and by each of its parts alone."""
+    names = list(recommender.weights["user"])
+    parts = {f"{name} alone": [name] for name in names if name != "prior"}
+    content = [name for name in CONTENT if name in names]
+    if len(content) > 1:
+        parts["content, equal weights"] = content
+    asked = _Asked(recommender)
+    product = [Contender(HYBRID, "product", asked), Contender("hybrid, annoy", "product", asked.by(plan="annoy"))]
+    if "prior" in names:
+        product.append(Contender("hybrid, no prior", "product", asked.by(weights={"prior": 0.0})))
+    return product + [
+        Contender(name, "part", asked.by(weights={term: float(term in part) for term in names}))
+        for name, part in parts.items()
+    ]
+
+
+def of_baselines(baselines: Sequence[Baseline]) -> list[Contender]:
+    """List baselines."""
+    return [Contender(baseline.name, "baseline", _Scored(baseline)) for baseline in baselines]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Asks the product as anybody would; every variant counts, since customers choose variants."""
+
+    recommender: "Recommender"
+    options: Mapping[str, Any] = field(default_factory=lambda: {"plan": "exact", "variants": "all"})
+
+    def by(self, **options: Any) -> "_Asked":
+        return _Asked(self.recommender, {**self.options, **options})
+
+    def __call__(self, queries: Queries, k: int, candidates: Mask | None) -> Rows:
+        histories = [history[_COLUMNS] for history in queries.histories]
+        only = None if candidates is None else self._only(candidates)
+        return self.recommender.recommend_many(histories, k, filter=only, **self.options).rows
+
+    def _only(self, candidates: Mask) -> dict[str, Any]:
+        id_of = self.recommender.attributes.id_of
+        return {"must": [{"ids": [id_of(int(row)) for row in np.flatnonzero(candidates)]}]}
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Ranks by a baseline's scores, a chunk of customers at a time."""
+
+    baseline: Baseline
+
+    def __call__(self, queries: Queries, k: int, candidates: Mask | None) -> Rows:
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(queries), CHUNK)]
+        return np.concatenate(
+            [
+                top_rows(self.baseline.scores(queries.histories[part]), k, queries.seen[part], candidates)
+                for part in chunks
+            ]
+        )

@@ -1,0 +1,49 @@
+"""The figures of a report as lines of text, from its JSON form, so that published figures print alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+KINDS = ("all", "cold", "warm")
+
+
+def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
+    """Lay out one line per contender: `metric` among all, cold and warm candidates, then NDCG, HR and coverage.
+
+    A figure stands with its standard error and a mark: ``<`` the hybrid beats it (the paired 95 % interval of
+    the difference excludes 0), ``>`` it beats the hybrid, ``~`` neither is shown.
+    """
+    k = figures["k"]
+    header = ["", *(f"{metric}@{k} {kind}" for kind in KINDS), f"ndcg@{k}", f"hit rate@{k}", "coverage", "s"]
+    lines = [_line(name, contender, metric) for name, contender in figures["contenders"].items()]
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
+    return "\n".join([_setting(figures), *body])
+
+
+def _setting(figures: Mapping[str, Any]) -> str:
+    return (
+        f"{figures['queries']:,} queries of {figures['customers']:,} customers, {figures['n']:,} products ranked; "
+        f"{figures['choices']:,} choices new to them, {figures['cold_share']:.0%} of products nobody chose before"
+    )
+
+
+def _line(name: str, contender: Mapping[str, Any], metric: str) -> list[str]:
+    kinds = [_cell(contender.get(kind, {}).get(metric)) for kind in KINDS]
+    whole = [f"{contender['all'][name]['mean'] or 0:.4f}" for name in ("ndcg", "hit_rate")]
+    return [name, *kinds, *whole, f"{contender['coverage']:.3f}", f"{contender['seconds']:.1f}"]
+
+
+def _cell(figure: Mapping[str, Any] | None) -> str:
+    if figure is None or figure["mean"] is None:
+        return "-"
+    ahead = figure["hybrid_ahead"]
+    mark = "<" if ahead["low"] > 0 else ">" if ahead["high"] < 0 else "~"
+    same = ahead["low"] == ahead["high"] == 0
+    return f"{figure['mean']:.4f} ±{figure['error']:.4f} {' ' if same else mark}"
+
+
+def _padded(line: list[str], widths: list[int]) -> list[str]:
+    return [
+        cell.ljust(width) if place == 0 else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+    ]
