@@ -284,15 +284,13 @@ def _emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) -
 def _config(
     config: Path | None, data: Path | None, catalog: Path | None, images: Path | None, events: Path | None
 ) -> "Config":
+    if config is None and catalog is None:
+        raise typer.BadParameter("give --config, or --catalog with --images and --events as there are")
+    if config is not None and (catalog or images or events):
+        raise typer.BadParameter("--catalog, --images and --events are entries of the --config file")
     from recommender.config import Config
 
-    if config is not None:
-        if catalog or images or events:
-            raise typer.BadParameter("--catalog, --images and --events are entries of the --config file")
-        return Config.load(config, data)
-    if catalog is None:
-        raise typer.BadParameter("give --config, or --catalog with --images and --events as there are")
-    return Config.from_files(catalog, images, events)
+    return Config.load(config, data) if config else Config.from_files(catalog, images, events)
 
 
 def _weights(text: str | None) -> dict[str, float] | None:
@@ -331,12 +329,26 @@ def _read_events(rec: "Recommender", file: Path | None, store: "OpenStore | None
     return read_events(file, EventsConfig(**{**(rec.manifest.config.get("events") or {}), "path": file}))
 
 
+class _Notices(logging.Handler):
+    """Writes notices to stderr, above a progress bar that may be there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line: exit code 0, 1 for an expected error, 2 for a wrong usage."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("recommender").setLevel(logging.INFO)
+    logger = logging.getLogger("recommender")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_Notices()]
     try:
         app()
     except (RecommenderError, OSError) as error:
         typer.echo(f"recommender: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -45,8 +45,12 @@ def _clip(text: str, width: int = 60) -> str:
 
 
 def show_figures(figures: Mapping[str, Any]) -> str:
-    """Return nested figures as lines of `name.name  value`; a mapping of flat mappings becomes a table."""
-    return "\n".join(_figure_lines(figures, ""))
+    """Return a manifest's metrics as text: the evaluation as its table, all else as lines of `name.name  value`."""
+    from recommender.evaluation import table
+
+    rest = {name: value for name, value in figures.items() if name != "evaluation"}
+    measured = [table(figures["evaluation"]), ""] if figures.get("evaluation") else []
+    return "\n".join([*measured, *_figure_lines(rest, "")])
 
 
 def _figure_lines(figures: Mapping[str, Any], path: str) -> list[str]:
@@ -54,9 +58,7 @@ def _figure_lines(figures: Mapping[str, Any], path: str) -> list[str]:
     if len(rows) > 1 and len(rows) == len(figures) and not any(_nested(row) for row in rows):
         return ["", *_table(path or "figures", figures)]
     lines = [
-        f"{path}{'.' if path else ''}{name}  {_cell(value)}"
-        for name, value in figures.items()
-        if _leaf(value)
+        f"{path}{'.' if path else ''}{name}  {_cell(value)}" for name, value in figures.items() if _leaf(value)
     ]
     for name, value in figures.items():
         if not _leaf(value):

@@ -1,0 +1,24 @@
+"""A small shop and its bundle, made once for all the tests that ask a real one."""
+
+from pathlib import Path
+
+import pytest
+
+from recommender.demo.shop import Shop, make_shop
+
+
+@pytest.fixture(scope="session")
+def demo_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """80 products, 100 shoppers, 2,000 events: see `recommender.demo` for what is planted."""
+    return make_shop(tmp_path_factory.mktemp("demo-shop"), n=80, users=100, events=2000)
+
+
+@pytest.fixture(scope="session")
+def demo_bundles(demo_shop: Shop) -> Path:
+    """One published generation, fitted as `recommender fit` does; read only."""
+    from recommender.config import Config
+    from training.fit import fit
+
+    bundles = demo_shop.config.parent / "bundles"
+    fit(Config.load(demo_shop.config), bundles, cache_dir=bundles.parent / "cache")
+    return bundles

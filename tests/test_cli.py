@@ -1,0 +1,189 @@
+"""The command line on the demo shop: answers on stdout, all else on stderr, three exit codes."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from recommender.cli import main
+from recommender.demo.shop import Shop
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `recommender ARGS` as its entry point does."""
+
+    def run(*args: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["recommender", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ran(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "recommender.cli", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        ["no-such-command"],
+        ["similar", "bundles"],
+        ["evaluate"],
+        ["evaluate", "bundles", "--config", "shop.toml"],
+        ["validate"],
+        ["fit", "--out", "bundles", "--config", "shop.toml", "--catalog", "products.csv"],
+        ["recommend", "bundles"],
+        ["recommend", "bundles", "--history", "1", "--user", "u"],
+        ["batch", "bundles", "--kind", "both", "--out", "recs.csv"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(run: Run, usage: list[str]) -> None:
+    ran = run(*usage)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Error" in ran.err
+
+
+def test_an_expected_error_is_one_line_and_exits_with_1(run: Run, tmp_path: Path) -> None:
+    for command in (["similar", tmp_path, "1", "--json"], ["bundles", "list", tmp_path], ["serve", tmp_path]):
+        ran = run(*command)
+        assert ran.code == 1
+        assert ran.out == ""
+        assert ran.err.startswith("recommender: ")
+        assert ran.err.count("\n") == 1
+
+
+def test_an_unknown_item_is_an_expected_error(run: Run, demo_bundles: Path) -> None:
+    ran = run("similar", demo_bundles, "no-such-id")
+    assert (ran.code, ran.out) == (1, "")
+    assert "no-such-id" in ran.err
+
+
+def test_similar_answers_as_text_and_as_json(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
+    seed = demo_shop.products[0].id
+    asked = ("similar", demo_bundles, seed, "-k", 4, "--filter", "price < 60", "--explain")
+    answer = run(*asked, "--json").json
+    price = {product.id: product.price for product in demo_shop.products}
+    assert len(answer["items"]) == 4
+    assert all(price[item["item_id"]] < 60 for item in answer["items"])
+    for item in answer["items"]:
+        assert sum(item["explanation"]["parts"].values()) == pytest.approx(item["score"], abs=1e-9)
+    shown = run(*asked).out
+    assert all(item["item_id"] in shown for item in answer["items"])
+    assert answer["items"][0]["explanation"]["text"] in shown
+
+
+def test_weights_change_the_answer(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
+    asked = ("similar", demo_bundles, demo_shop.products[0].id, "--json", "--explain", "--weights")
+    weights = "image=0,text=0,behaviour=0,cooccurrence=0,prior=0,category=1"
+    for item in run(*asked, weights).json["items"]:
+        parts = item["explanation"]["parts"]
+        assert parts["category"] == pytest.approx(item["score"])
+    assert run(*asked, "image:1").code == 2
+    assert run(*asked, "imagen=1").code == 1
+
+
+def test_a_user_is_answered_the_same_from_file_store_and_history(
+    run: Run, demo_bundles: Path, demo_shop: Shop, tmp_path: Path
+) -> None:
+    user = next(iter(demo_shop.tastes))
+    file, store = demo_shop.config.parent / "events.csv", f"sqlite:///{tmp_path}/shop.sqlite"
+    count = len(file.read_text().splitlines()) - 1
+    assert run("events", "import", file, "--store", store, "--json").json == {"new": count, "known": 0}
+    assert run("events", "import", file, "--store", store, "--json").json == {"new": 0, "known": count}
+    from_file, from_store = (
+        run("recommend", demo_bundles, "--user", user, *where, "--json").json
+        for where in (("--events", file), ("--store", store))
+    )
+    assert from_file == from_store
+    assert from_file["strategy"] == "for_you"
+    with file.open() as lines:
+        seen = {row["item_id"] for row in csv.DictReader(lines) if row["user_id"] == user}
+    by_ids = run("recommend", demo_bundles, "--history", ",".join(sorted(seen)), "--json").json
+    for answer in (from_file, by_ids):
+        assert len(answer["items"]) == 10
+        assert not seen & {item["item_id"] for item in answer["items"]}
+
+
+def test_an_unknown_user_gets_what_is_popular(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
+    events = demo_shop.config.parent / "events.csv"
+    answer = run("recommend", demo_bundles, "--user", "nobody", "--events", events, "--json").json
+    assert answer["fallback_used"] == "popular"
+    assert len(answer["items"]) == 10
+
+
+@pytest.mark.parametrize("kind", ["similar", "user"])
+def test_batch_writes_what_single_questions_answer(
+    run: Run, demo_bundles: Path, demo_shop: Shop, tmp_path: Path, kind: str
+) -> None:
+    events, out = demo_shop.config.parent / "events.csv", tmp_path / "recs.parquet"
+    files = ("--events", events) if kind == "user" else ()
+    ran = run("batch", demo_bundles, "--kind", kind, *files, "-k", 3, "--out", out, "--json")
+    frame = pd.read_parquet(out)
+    assert ran.json == {"out": str(out), "rows": len(frame)}
+    seed = frame.iloc[0, 0]
+    one = ("similar", demo_bundles, seed) if kind == "similar" else ("recommend", demo_bundles, "--user", seed)
+    single = run(*one, *files, "-k", 3, "--json").json["items"]
+    batch = frame[frame.iloc[:, 0] == seed]
+    assert batch["item_id"].tolist() == [item["item_id"] for item in single]
+    assert batch["score"].tolist() == pytest.approx([item["score"] for item in single])
+
+
+def test_figures_are_shown_as_published(run: Run, demo_bundles: Path) -> None:
+    figures = run("evaluate", demo_bundles, "--json").json
+    assert figures["evaluation"]
+    assert figures["recall"]
+    assert "seconds.encoding" in run("evaluate", demo_bundles).out
+
+
+def test_validate_reports_and_strict_makes_fatal(run: Run, demo_shop: Shop, tmp_path: Path) -> None:
+    assert run("validate", "--config", demo_shop.config, "--json").code == 0
+    broken = tmp_path / "products.csv"
+    broken.write_text("id,title,price\nA-1,Chair,10\nA-9,Table,cheap\n")
+    ran = run("validate", "--catalog", broken, "--json")
+    assert ran.code == 0
+    assert "cheap" in json.dumps(ran.json)
+    assert run("validate", "--catalog", broken, "--strict").code == 1
+
+
+def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: Path, tmp_path: Path) -> None:
+    (now,) = run("bundles", "list", demo_bundles, "--json").json["generations"]
+    assert now["current"]
+    assert run("bundles", "list", demo_bundles).out == f"* {now['generation']}  {now['n']:,} products\n"
+    assert run("bundles", "rollback", demo_bundles).code == 1  # there is no older one
+    assert run("bundles", "rollback", demo_bundles, now["generation"], "--json").json == {
+        "generation": now["generation"]
+    }
+    assert run("bundles", "prune", demo_bundles, "--json").json == {"removed": []}
