@@ -121,16 +121,13 @@ def by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
         if event.user_id:
             histories[event.user_id].append(event)
     return {
-        user: sorted(history, key=lambda event: event.timestamp)
-        for user, history in sorted(histories.items())
+        user: sorted(history, key=lambda event: event.timestamp) for user, history in sorted(histories.items())
     }
 
 
 def _write(out: Path, seed_name: str, answers: Iterable[tuple[list[str], "RecommendationTable"]]) -> int:
     if out.suffix not in _WRITERS:
-        raise RequestError(
-            f"cannot write {out.name!r}; expected a name ending in {', '.join(_WRITERS)}", "/out"
-        )
+        raise RequestError(f"cannot write {out.name!r}; expected a name ending in {', '.join(_WRITERS)}", "/out")
     schema = pa.schema(
         [
             (seed_name, pa.string()),

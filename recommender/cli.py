@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from recommender.stores import Store as OpenStore
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
-app = typer.Typer(
-    help="Recommend products from a shop's own files.", pretty_exceptions_enable=False, **_PLAIN
-)
+app = typer.Typer(help="Recommend products from a shop's own files.", pretty_exceptions_enable=False, **_PLAIN)
 events_app = typer.Typer(help="Fill the event store.", **_PLAIN)
 bundles_app = typer.Typer(help="Look after published generations.", **_PLAIN)
 app.add_typer(events_app, name="events")
@@ -144,9 +142,7 @@ def recommend(
 @app.command()
 def batch(
     bundles: options.Bundles,
-    kind: Annotated[
-        Literal["similar", "user"], typer.Option("--kind", help="For each product, or each user.")
-    ],
+    kind: Annotated[Literal["similar", "user"], typer.Option("--kind", help="For each product, or each user.")],
     out: Annotated[Path, typer.Option("--out", help="A .parquet, .csv or .jsonl file.")],
     events: options.Events = None,
     store: options.Store = None,
@@ -203,9 +199,7 @@ def demo(
 def import_events(
     file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines.", show_default=False)],
     store: Annotated[str, typer.Option("--store", help="URL of the event store.")],
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML whose [events] maps the columns.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML whose [events] maps the columns.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Add a file of events to the store; those already there are kept once."""
@@ -260,9 +254,7 @@ def prune(
     from recommender.bundle import prune
 
     removed = prune(bundles, keep)
-    _emit(
-        {"removed": removed}, "\n".join(f"removed {name}" for name in removed) or "nothing to remove", as_json
-    )
+    _emit({"removed": removed}, "\n".join(f"removed {name}" for name in removed) or "nothing to remove", as_json)
 
 
 def _emit(document: object, text: str, as_json: bool) -> None:

@@ -7,9 +7,7 @@ import typer
 
 Bundles = Annotated[Path, typer.Argument(help="Folder of published generations.", show_default=False)]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="The shop's TOML.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Where the TOML's paths start. [default: its folder]")
-]
+Data = Annotated[Path | None, typer.Option("--data", help="Where the TOML's paths start. [default: its folder]")]
 CatalogFile = Annotated[Path | None, typer.Option("--catalog", help="Products, where there is no TOML.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder or zip of photos, beside --catalog.")]
 Events = Annotated[Path | None, typer.Option("--events", help="File of events.")]

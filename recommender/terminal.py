@@ -45,7 +45,7 @@ def _clip(text: str, width: int = 60) -> str:
 
 
 def show_figures(figures: Mapping[str, Any]) -> str:
-    """Return a manifest's metrics as text: the evaluation as its table, all else as lines of `name.name  value`."""
+    """Return a manifest's metrics as text: the evaluation as a table, all else as lines of `name.name  value`."""
     from recommender.evaluation import table
 
     rest = {name: value for name, value in figures.items() if name != "evaluation"}

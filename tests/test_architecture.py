@@ -15,13 +15,9 @@ COMPOSES = "recommender/cli.py"  # imports the other rooms, lazily, inside its c
 
 # What a worker of the service must not pay for, and the parts of the library that it therefore never loads.
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers", "pandas", "sklearn", "scipy", "pyarrow"}
-OFFLINE = {
-    "recommender." + name for name in ("batch", "catalog", "demo", "encoders", "evaluation", "testing")
-}
+OFFLINE = {"recommender." + name for name in ("batch", "catalog", "demo", "encoders", "evaluation", "testing")}
 
-SOURCES = [
-    path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))
-]
+SOURCES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
 def imports(source: str, top_level_only: bool = False) -> set[str]:
@@ -86,9 +82,7 @@ def test_nothing_but_the_command_line_prints(path: str) -> None:
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:
-    code = (
-        f"import sys, recommender, recommender.cli; print({HEAVY | {'numpy', 'flask'}!r} & set(sys.modules))"
-    )
+    code = f"import sys, recommender, recommender.cli; print({HEAVY | {'numpy', 'flask'}!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"
 

@@ -41,9 +41,7 @@ def test_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
 
 
 def test_wheel_carries_every_tracked_file_of_the_packages(wheel: Path) -> None:
-    listing = subprocess.run(
-        ["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    listing = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)
     tracked = {name for name in listing.stdout.split() if (ROOT / name).is_file()}
     assert tracked <= set(zipfile.ZipFile(wheel).namelist())
 

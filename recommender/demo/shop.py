@@ -130,7 +130,5 @@ def _write_photos(path: Path, products: list[Product]) -> None:
     photographed = [product for product in products if product.has_photo]
     with zipfile.ZipFile(path, "w") as archive:
         for product in progress(photographed, "drawing products", unit="photo"):
-            member = zipfile.ZipInfo(
-                _photo_name(product)
-            )  # dated 1980: the archive depends on the seed alone
+            member = zipfile.ZipInfo(_photo_name(product))  # dated 1980: the archive depends on the seed alone
             archive.writestr(member, draw_product(product.kind, product.color, product.pattern, product.tilt))
