@@ -35,7 +35,7 @@ class Popularity:
         self.name = "popularity" if days is None else f"popularity, last {days} days"
         frame = weighed(train)
         if days is not None and len(frame):
-            frame = frame[frame["timestamp"] >= frame["timestamp"].max() - pd.Timedelta(days=days - 1)]
+            frame = frame[frame["timestamp"] > frame["timestamp"].max() - pd.Timedelta(days=days)]
         liked = frame["weight"].clip(lower=0).to_numpy(np.float64)
         self.counts: Scores = np.bincount(frame["row"], liked, minlength=n).astype(np.float64)
 

@@ -1,0 +1,118 @@
+"""The whole comparison, with a product whose answers are known."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from evaluation_events import events
+
+from recommender.evaluation import EvaluationReport, evaluate, table
+
+N, CLUB = 80, 20  # four clubs of twenty rows; the later half of each has no event yet
+
+
+class Product:
+    """Recommends the items of the history's club in order of row; by Annoy, nothing."""
+
+    n = N
+    weights = {"user": {"image": 0.5, "behaviour": 0.5, "prior": 0.1}}  # noqa: RUF012
+    attributes = SimpleNamespace(id_of="{:04}".format)
+
+    def recommend_many(self, histories, k, *, filter=None, plan="auto", variants="collapse", weights=None):
+        assert variants == "all"
+        assert set(histories[0].columns) == {"item_id", "event_name", "timestamp", "value"}
+        allowed = set(range(N)) if filter is None else {int(item_id) for item_id in filter["must"][0]["ids"]}
+        blind = plan == "annoy" or (weights or {}).get("behaviour") == 0
+        rows = np.full((len(histories), k), -1, np.int32)
+        for line, history in enumerate(histories):
+            seen = {int(item_id) for item_id in history["item_id"]}
+            start = min(seen) // CLUB * CLUB
+            club = set() if blind else set(range(start, start + CLUB))
+            best = sorted((club & allowed) - seen)[:k]
+            rows[line, : len(best)] = best
+        return SimpleNamespace(rows=rows)
+
+
+def shop(customers=60):
+    """Each customer knows two items of the club's first ten, and then chooses one old and one new item of it."""
+    rng = np.random.default_rng(0)
+    past, future = [], []
+    for user in range(customers):
+        start = CLUB * (user % 4)
+        old = start + rng.permutation(10)
+        past += [(f"u{user:03}", old[0], 0), (f"u{user:03}", old[1], 1)]
+        future += [(f"u{user:03}", old[2], 9), (f"u{user:03}", start + 10 + rng.integers(10), 9)]
+    return events(past), events(future)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return evaluate(Product(), *shop(), k=18)
+
+
+def test_a_product_that_knows_is_perfect(report):
+    for candidates in ("all", "cold", "warm"):
+        assert np.nanmean(report["hybrid"].values[candidates][:, 1]) == 1.0
+
+
+def test_each_part_and_baseline_stands_beside_it(report):
+    assert report.names == [
+        "hybrid",
+        "hybrid, annoy",
+        "hybrid, no prior",
+        "image alone",
+        "behaviour alone",
+        "popularity",
+        "popularity, last 30 days",
+        "ItemKNN + recency",
+        "EASE + recency",
+    ]
+    assert np.nanmean(report["behaviour alone"].values["all"][:, 1]) == 1.0
+    assert np.nanmean(report["hybrid, annoy"].values["all"][:, 1]) == 0.0
+
+
+def test_facts(report):
+    figures = report.to_dict()
+    assert (figures["queries"], figures["customers"], figures["n"]) == (60, 60, N)
+    assert (figures["choices"], figures["cold_share"]) == (120, 0.5)
+    assert figures["contenders"]["hybrid"]["coverage"] == 1.0
+
+
+def test_who_beats_whom(report):
+    figures = report.to_dict()["contenders"]
+    assert figures["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] > 0
+    assert figures["behaviour alone"]["all"]["recall"]["hybrid_ahead"] == {"mean": 0, "low": 0, "high": 0}
+    # events alone cannot tell cold items apart; among the warm, the clubs are plain to ItemKNN
+    assert figures["ItemKNN + recency"]["cold"]["recall"]["mean"] < 0.7
+    assert figures["ItemKNN + recency"]["warm"]["recall"]["mean"] > 0.9
+
+
+def test_figures_are_json_and_print_as_a_table(report):
+    figures = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert table(figures) == report.to_table()
+    lines = {line.split("  ")[0]: line for line in report.to_table().splitlines()}
+    assert "<" in lines["popularity"]
+    assert "<" not in lines["hybrid"]
+    assert "recall@18 cold" in report.to_table()
+
+
+def test_pooled_cuts_keep_the_customer_as_the_unit(report):
+    twice = EvaluationReport.pool([report, report])
+    once, both = report.to_dict(), twice.to_dict()
+    assert (both["queries"], both["customers"], both["choices"]) == (120, 60, 240)
+    assert len(both["cuts"]) == 2
+    for name in report.names:
+        figure, pooled = (each["contenders"][name]["all"]["recall"] for each in (once, both))
+        assert pooled["mean"] == pytest.approx(figure["mean"], abs=1e-6)
+        assert pooled["error"] == pytest.approx(figure["error"], abs=1e-6)
+
+
+def test_nobody_to_ask_is_an_empty_report():
+    past, _ = shop(4)
+    report = evaluate(Product(), past, events([("stranger", 0, 9)]))
+    assert report.to_dict()["queries"] == 0
+    assert report["hybrid"].values["all"].shape == (0, 4)
+    assert "0 queries" in report.to_table()
+    assert EvaluationReport.pool([report, report]).to_dict()["queries"] == 0
+    json.dumps(report.to_dict(), allow_nan=False)

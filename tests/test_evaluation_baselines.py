@@ -1,0 +1,107 @@
+"""Baselines against their formulas written out, and planted structure."""
+
+import numpy as np
+import pytest
+from evaluation_events import events
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.evaluation.baselines import Ease, ItemKNN, Popularity, customer_items, decayed
+from recommender.evaluation.queries import weighed
+
+N = 9
+baskets = st.lists(st.lists(st.integers(0, N - 2), min_size=1, max_size=6), min_size=1, max_size=14)
+
+
+def log(lists):
+    return events([(f"u{user:02}", row, day) for user, rows in enumerate(lists) for day, row in enumerate(rows)])
+
+
+def histories(train):
+    return [frame for _, frame in weighed(train).groupby("user_id")]
+
+
+def by_hand(train, decay):
+    lines = []
+    for frame in histories(train):
+        moments = sorted(frame["timestamp"].unique(), reverse=True)
+        line = np.zeros(N)
+        for row, moment in zip(frame["row"], frame["timestamp"], strict=True):
+            line[row] = max(line[row], decay ** moments.index(moment))
+        lines.append(line)
+    return np.array(lines)
+
+
+@settings(max_examples=40, deadline=None)
+@given(baskets, st.sampled_from([3, 15_000]))
+def test_ease_is_its_closed_form_by_either_side(lists, limit):
+    train = log(lists)
+    x = customer_items(train, N).toarray()
+    model = Ease(train, N, penalty=2.0, decay=0.7, limit=limit)
+    if x[:, model.items].sum() < x.sum():
+        return  # the least chosen were left out: see below
+    p = np.linalg.inv(x.T @ x + 2.0 * np.eye(N))
+    b = -p / np.diag(p)
+    np.fill_diagonal(b, 0)
+    np.testing.assert_allclose(model.scores(histories(train)), by_hand(train, 0.7) @ b, atol=1e-9)
+
+
+def test_ease_takes_the_smaller_side():
+    wide, tall = log([[0, 1, 2, 3], [4, 5]]), log([[0, 1], [1, 0], [0], [1]])
+    assert Ease(wide, N).by_customer
+    assert not Ease(tall, N).by_customer
+
+
+def test_ease_beyond_its_limit_models_what_is_chosen_most():
+    train = log([[0, 1], [0, 1], [0, 1, 5], [0, 1]])
+    model = Ease(train, N, limit=2)
+    assert model.items.tolist() == [0, 1]
+    assert not model.scores(histories(train))[:, 2:].any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(baskets)
+def test_itemknn_is_its_formula(lists):
+    train = log(lists)
+    x = customer_items(train, N).toarray()
+    both, bought = x.T @ x, x.sum(axis=0)
+    similarity = np.zeros((N, N))
+    for i in range(N):
+        for j in range(N):
+            if i != j and both[i, j]:
+                similarity[i, j] = both[i, j] / np.sqrt(bought[i] * bought[j]) * both[i, j] / (both[i, j] + 10)
+    scores = ItemKNN(train, N, decay=0.6).scores(histories(train))
+    np.testing.assert_allclose(scores, by_hand(train, 0.6) @ similarity, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [ItemKNN, Ease])
+def test_what_goes_together_is_found(model):
+    clubs = [[0, 1, 2, 3], [4, 5, 6, 7]]
+    rng = np.random.default_rng(0)
+    train = log([rng.permutation(clubs[user % 2])[:3].tolist() for user in range(40)])
+    for line, frame in zip(model(train, N).scores(histories(train)), histories(train), strict=True):
+        missing = set(clubs[int(frame["row"].iloc[0] >= 4)]) - set(frame["row"])
+        line[frame["row"]] = -np.inf
+        assert int(np.argmax(line)) in missing
+
+
+@pytest.mark.parametrize("model", [ItemKNN, Ease])
+def test_the_latest_choice_speaks_loudest(model):
+    train = log([[0, 1]] * 10 + [[2, 3]] * 10 + [[0, 2]])
+    (line,) = model(train, N).scores(histories(train)[-1:])
+    assert line[3] > line[1] > 0
+
+
+def test_one_basket_weighs_alike():
+    train = events([("a", 0, 0), ("a", 1, 3), ("a", 2, 3), ("a", 0, 9)])
+    assert decayed(histories(train), N, 0.5).toarray()[0, :3].tolist() == [1.0, 0.5, 0.5]
+
+
+def test_popularity_counts_events_by_kind():
+    train = events([("a", 0, 0), ("a", 0, 1), ("b", 1, 0), ("b", 2, 0, "view_item"), ("b", 1, 2, "refund")])
+    assert Popularity(train, 4).counts.tolist() == [10, 5, 1, 0]
+
+
+def test_recent_popularity_counts_the_last_days():
+    train = events([("a", 0, 0), ("a", 1, 11), ("b", 2, 40)])
+    assert Popularity(train, 3, days=30).counts.tolist() == [0, 5, 5]
