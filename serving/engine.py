@@ -1,0 +1,127 @@
+"""What is in service: the current recommender and the products' changes, kept up to date while it answers."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event, Lock, Thread
+from time import monotonic
+
+from recommender.bundle import current
+from recommender.errors import BundleError, RecommenderError
+from recommender.recommender import Recommender
+from recommender.stores import ItemOverlay
+
+logger = logging.getLogger(__name__)
+Loader = Callable[[Path, ItemOverlay], Recommender]
+Changes = Mapping[str, Mapping[str, object]]
+# A generation that could not be opened is tried again after this long: its files may have been on their way.
+RETRY_SECONDS = 30.0
+
+
+class OverlaySnapshot:
+    """An `ItemOverlay` in memory, so that no question waits for the database; `refresh` brings it up to date."""
+
+    def __init__(self, source: ItemOverlay) -> None:
+        self._source = source
+        self._known: tuple[int, Changes] = (0, {})
+
+    def refresh(self) -> None:
+        """Read the changes again if there are any since."""
+        revision = self._source.revision()
+        if revision != self._known[0]:
+            # changes read after the revision may be newer than it says: then they are read once more, next time
+            self._known = (revision, self._source.changes())
+
+    def revision(self) -> int:
+        """See `ItemOverlay.revision`."""
+        return self._known[0]
+
+    def changes(self) -> Changes:
+        """See `ItemOverlay.changes`."""
+        return self._known[1]
+
+    def put(self, item_id: str, attributes: Mapping[str, object]) -> int:
+        """See `ItemOverlay.put`; shown from here on in this process, by the next refresh in others."""
+        revision = self._source.put(item_id, attributes)
+        self.refresh()
+        return revision
+
+    def close(self) -> None:
+        """See `ItemOverlay.close`."""
+        self._source.close()
+
+
+class Engine:
+    """Holds the current recommender, and looks now and then whether it still is.
+
+    A request takes `recommender` once and answers from it to the end, so that every answer is of one bundle; the
+    old one goes when the last such request lets go of it. What fails leaves the old one in service and is told
+    in `problems`, by what it concerns (``bundle`` or ``store``).
+
+    Parameters
+    ----------
+    bundles
+        The folder that `recommender fit` publishes into.
+    overlay
+        What has changed of the products since.
+    load
+        Opens the current generation of a folder.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle to begin with.
+    """
+
+    def __init__(self, bundles: Path, overlay: ItemOverlay, load: Loader) -> None:
+        self._bundles = bundles
+        self._load = load
+        self._looking = Lock()
+        self._closed = Event()
+        self._refused = ("", 0.0, "")
+        self.problems: dict[str, str] = {}
+        self.overlay = OverlaySnapshot(overlay)
+        self.recommender = load(bundles, self.overlay)
+        self.look()
+
+    def look(self) -> None:
+        """Bring what is in service up to date, if it is not."""
+        with self._looking:
+            self._attempt("bundle", self._follow_current)
+            self._attempt("store", self.overlay.refresh)
+
+    def watch(self, seconds: float) -> None:
+        """Look every `seconds` from a thread of its own, until `close`."""
+        Thread(target=self._watch, args=(seconds,), name="engine-watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed.set()
+
+    def _watch(self, seconds: float) -> None:
+        while not self._closed.wait(seconds):
+            self.look()
+
+    def _attempt(self, concern: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            if self.problems.get(concern) != str(error):
+                logger.error("%s: %s", concern, error, exc_info=not isinstance(error, RecommenderError))
+            self.problems = {**self.problems, concern: str(error)}
+        else:
+            self.problems = {name: told for name, told in self.problems.items() if name != concern}
+
+    def _follow_current(self) -> None:
+        generation = current(self._bundles)
+        if generation == self.recommender.generation:
+            return
+        refused, until, told = self._refused
+        if generation == refused and monotonic() < until:
+            raise BundleError(told)
+        try:
+            self.recommender = self._load(self._bundles, self.overlay)
+        except Exception as error:
+            self._refused = (generation, monotonic() + RETRY_SECONDS, str(error))
+            raise
+        logger.info("bundle %s is in service", self.recommender.generation)

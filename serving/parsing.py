@@ -1,0 +1,66 @@
+"""The base of all requests: unknown members are refused with the nearest known name, errors tell their place."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from recommender.errors import nearest
+from serving.problems import Problem
+
+_SHOWN = 60
+
+
+class Request(BaseModel):
+    """Anything that is parsed from a request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Parse `obj`; raises a `Problem` (422) that tells every error."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            told = [_told(cls, details) for details in error.errors(include_url=False)]
+            raise Problem(422, "invalid-request", told[0]["detail"], told) from None
+
+
+def _told(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
+    place = details["loc"]
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in place)
+    if details["type"] == "extra_forbidden":
+        name, known = str(place[-1]), _members(model, place[:-1])
+        detail = f"unknown member {_short(name)}; expected one of {', '.join(known)}"
+    elif details["type"] == "missing":
+        return {"pointer": pointer, "detail": f"{pointer[1:]} is missing"}
+    else:
+        # the message of a wrong literal lists the right ones in quotes
+        literal = details["type"] == "literal_error"
+        name, known = str(details["input"]), re.findall(r"'([^']*)'", details["msg"]) if literal else []
+        detail = f"{pointer[1:] or 'request'}: {details['msg']}; found {_short(details['input'])}"
+    suggestion = nearest(name[:_SHOWN], known)
+    if suggestion is None:
+        return {"pointer": pointer, "detail": detail}
+    return {"pointer": pointer, "detail": f"{detail}; did you mean {suggestion!r}?", "suggestion": suggestion}
+
+
+def _members(model: type[BaseModel] | None, place: Sequence[str | int]) -> list[str]:
+    """Return the names that the object at `place` may hold."""
+    for step in place:
+        if model is not None and isinstance(step, str) and step in model.model_fields:
+            model = _model_in(model.model_fields[step].annotation)
+    return [] if model is None else list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

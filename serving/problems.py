@@ -1,0 +1,107 @@
+"""Errors as problem+json (RFC 9457), and the one table from an error of the library to a status."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from recommender.errors import BundleError, RecommenderError, RequestError, StoreError, UnknownItemError
+from serving.json import to_json
+
+logger = logging.getLogger(__name__)
+RETRY_SECONDS = 5
+
+
+@dataclass
+class Problem(Exception):
+    """An answer that is an error.
+
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    kind
+        The last part of the problem's type, such as ``unknown-item``.
+    detail
+        What was found, what was expected and what to do.
+    errors
+        What is wrong where: each a ``detail``, its ``pointer`` and, where there is one, a ``suggestion``.
+    headers
+        Further headers of the answer.
+    """
+
+    status: int
+    kind: str
+    detail: str
+    errors: list[dict[str, str]] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """Return the problem as an answer."""
+        body: dict[str, Any] = {
+            "type": f"urn:problem:{self.kind}",
+            "title": HTTP_STATUS_CODES[self.status],
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        answer = Response(to_json(body), self.status, content_type="application/problem+json")
+        answer.headers.extend(self.headers)
+        return answer
+
+
+def problem_of(error: RecommenderError) -> Problem:
+    """Return the problem that tells of an error of the library."""
+    match error:
+        case UnknownItemError():
+            return Problem(404, "unknown-item", str(error), [_told(error)])
+        case RequestError():
+            return Problem(422, "invalid-request", str(error), [_told(error)])
+        case StoreError():
+            return _unavailable("store-unavailable", "the event store does not answer; try again")
+        case BundleError():
+            return _unavailable("not-ready", "no bundle can be opened; see /healthz/ready")
+    raise error
+
+
+def _told(error: RequestError) -> dict[str, str]:
+    told = {"pointer": error.pointer, "detail": str(error)}
+    return told if error.suggestion is None else {**told, "suggestion": error.suggestion}
+
+
+def _unavailable(kind: str, detail: str) -> Problem:
+    return Problem(503, kind, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app` as a problem."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(RecommenderError, _library_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _bug)
+
+
+def _library_error(error: RecommenderError) -> Response:
+    problem = problem_of(error)
+    if problem.status >= 500:
+        logger.error("%s: %s", problem.kind, error)
+    return problem.response()
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    kind = HTTP_STATUS_CODES[status].lower().replace(" ", "-")
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return Problem(status, kind, error.description or HTTP_STATUS_CODES[status], headers=headers).response()
+
+
+def _bug(error: Exception) -> Response:
+    request_id = uuid4().hex
+    logger.exception("request %s failed", request_id, exc_info=error)
+    return Problem(500, "internal-error", f"request {request_id} failed; the log says why").response()

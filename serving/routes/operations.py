@@ -1,0 +1,50 @@
+"""What the person on call asks."""
+
+from apiflask import APIBlueprint
+from flask import Response
+
+import recommender
+from serving.answers import Info, Live, Ready
+from serving.json import json_response
+from serving.service import service
+
+bp = APIBlueprint("operations", __name__)
+
+
+@bp.get("/healthz/live")
+@bp.output(Live)
+def live() -> Response:
+    """Tell whether the process answers."""
+    return json_response({"status": "ok"})
+
+
+@bp.get("/healthz/ready")
+@bp.output(Ready)
+def ready() -> Response:
+    """Tell whether questions are answered: degraded if by an older bundle, or without the store."""
+    engine = service().engine
+    problems = engine.problems
+    return json_response(
+        {
+            "status": "degraded" if problems else "ready",
+            "bundle": engine.recommender.generation,
+            "problems": problems,
+        }
+    )
+
+
+@bp.get("/v1/info")
+@bp.output(Info)
+def info() -> Response:
+    """Tell what is in service."""
+    current = service().engine.recommender
+    return json_response(
+        {
+            "version": recommender.__version__,
+            "bundle": current.generation,
+            "products": current.n,
+            "attributes": current.attributes.names,
+            "weights": current.weights,
+            "metrics": current.manifest.metrics,
+        }
+    )

@@ -1,0 +1,89 @@
+"""A recommender that answers from a list, and remembers what it was asked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from recommender.bundle import current
+from recommender.errors import BundleError, RequestError, UnknownItemError
+from recommender.events import Event
+from recommender.results import Reason, Recommendation, Recommendations
+from recommender.stores import ItemOverlay
+
+IDS = ["A", "B", "C/1", "D", "E"]
+
+
+class FakeAttributes:
+    names: ClassVar = ["title", "price"]
+
+    def row_of(self, item_id: str) -> int:
+        return IDS.index(item_id) if item_id in IDS else -1
+
+    def fields(self, row: int, names: Iterable[str]) -> dict[str, Any]:
+        return {name: {"title": f"Product {IDS[row]}", "price": 10.0 * row}[name] for name in names}
+
+
+class FakeRecommender:
+    """Every answer is the other products in order of id."""
+
+    def __init__(self, generation: str, overlay: ItemOverlay) -> None:
+        self.generation = generation
+        self.overlay = overlay
+        self.n = len(IDS)
+        self.attributes = FakeAttributes()
+        self.weights = {"item": {"image": 0.5, "prior": 0.5}, "user": {"image": 1.0}}
+        self.manifest = type("Manifest", (), {"metrics": {"recall": {"item": 0.99}}})
+        self.asked: dict[str, Any] = {}
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in IDS
+
+    def product(self, item_id: str) -> dict[str, Any]:
+        if item_id not in self:
+            raise UnknownItemError(item_id)
+        fields = self.attributes.fields(IDS.index(item_id), self.attributes.names)
+        return {"id": item_id, **fields, **self.overlay.changes().get(item_id, {})}
+
+    def thumbnail(self, item_id: str) -> bytes | None:
+        return b"\xff\xd8jpeg" if item_id == "A" else None
+
+    def similar(self, item_id: str, k: int, **options: Any) -> Recommendations:
+        if item_id == "bug":
+            raise ZeroDivisionError("secret")
+        if item_id not in self:
+            raise UnknownItemError(item_id, "A")
+        return self._answer("similar", k, {item_id}, options)
+
+    def recommend(
+        self, history: Sequence[Event], k: int, *, exclude_history: bool, **options: Any
+    ) -> Recommendations:
+        gone = {event.item_id for event in history} if exclude_history else set()
+        self.asked["history"] = list(history)
+        return self._answer("for_you" if history else "popular", k, gone, options)
+
+    def popular(self, k: int, **options: Any) -> Recommendations:
+        return self._answer("popular", k, set(), options)
+
+    def _answer(self, strategy: str, k: int, gone: set[str], options: Mapping[str, Any]) -> Recommendations:
+        self.asked |= {"k": k, **options}
+        if "imgae" in (options["weights"] or {}):
+            raise RequestError("unknown weight 'imgae'", "/weights/imgae", "image")
+        kept = [item_id for item_id in IDS if item_id not in gone | set(options["exclude"])]
+        why = (Reason("visual_similarity", "A", 1.0),)
+        explained = {"parts": {"image": 1.0}, "reasons": why, "text": "Looks alike"} if options["explain"] else {}
+        items = tuple(Recommendation(item_id, i + 1, 1.0, **explained) for i, item_id in enumerate(kept[:k]))
+        return Recommendations(items, strategy, "exact", len(kept), len(kept), self.generation)
+
+
+def publish(bundles: Path, generation: str) -> None:
+    """Make a generation current."""
+    bundles.mkdir(exist_ok=True)
+    (bundles / "CURRENT").write_text(f"{generation}\n")
+
+
+def load(bundles: Path, overlay: ItemOverlay) -> Any:
+    """Open what is current; generations that are called bad cannot be opened."""
+    generation = current(bundles)
+    if generation.startswith("bad"):
+        raise BundleError(f"generation {generation} is damaged")
+    return FakeRecommender(generation, overlay)
