@@ -65,7 +65,8 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with exclusive(self.root):  # a sweep must not meet half a folder
+            shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
         if getattr(error, "errno", None) in _FULL or _FULL_WORDS.search(str(error)):
