@@ -34,7 +34,7 @@ class Product:
         return SimpleNamespace(rows=rows)
 
 
-def shop(customers=60):
+def shop(customers=200):
     """Each customer knows two items of the club's first ten, and then chooses one old and one new item of it."""
     rng = np.random.default_rng(0)
     past, future = [], []
@@ -74,8 +74,8 @@ def test_each_part_and_baseline_stands_beside_it(report):
 
 def test_facts(report):
     figures = report.to_dict()
-    assert (figures["queries"], figures["customers"], figures["n"]) == (60, 60, N)
-    assert (figures["choices"], figures["cold_share"]) == (120, 0.5)
+    assert (figures["queries"], figures["customers"], figures["n"]) == (200, 200, N)
+    assert (figures["choices"], figures["cold_share"]) == (400, 0.5)
     assert figures["contenders"]["hybrid"]["coverage"] == 1.0
 
 
@@ -100,7 +100,7 @@ def test_figures_are_json_and_print_as_a_table(report):
 def test_pooled_cuts_keep_the_customer_as_the_unit(report):
     twice = EvaluationReport.pool([report, report])
     once, both = report.to_dict(), twice.to_dict()
-    assert (both["queries"], both["customers"], both["choices"]) == (120, 60, 240)
+    assert (both["queries"], both["customers"], both["choices"]) == (400, 200, 800)
     assert len(both["cuts"]) == 2
     for name in report.names:
         figure, pooled = (each["contenders"][name]["all"]["recall"] for each in (once, both))
