@@ -4,6 +4,9 @@ Each kind of column is built from values (of a catalogue, or of the few rows tha
 and mapped again. A null is in no mask; a multi-valued row is in a mask if any of its values is.
 """
 
+# The methods that `Column` describes are not described again.
+# ruff: noqa: D102
+
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import reduce
@@ -59,29 +62,29 @@ class Categories:
         self.codes, self.words = codes, words
 
     @classmethod
-    def of(cls, values: Iterable[Any]) -> Self:  # noqa: D102  (see Column, here and below)
+    def of(cls, values: Iterable[Any]) -> Self:
         strings = [value if isinstance(value, str) else "" for value in values]
         return cls(*_coded(strings))
 
     @classmethod
-    def open(cls, stem: Path) -> Self:  # noqa: D102
+    def open(cls, stem: Path) -> Self:
         return cls(_mapped(stem, "codes"), Words.open(stem))
 
-    def save(self, stem: Path) -> None:  # noqa: D102
+    def save(self, stem: Path) -> None:
         np.save(f"{stem}.codes.npy", self.codes)
         self.words.save(stem)
 
-    def value(self, row: int) -> Value:  # noqa: D102
+    def value(self, row: int) -> Value:
         code = self.codes.item(row)
         return self.words[code] if code >= 0 else None
 
-    def present(self) -> np.ndarray:  # noqa: D102
+    def present(self) -> np.ndarray:
         return self.codes >= 0
 
-    def any_of(self, values: Sequence[str]) -> np.ndarray:  # noqa: D102
+    def any_of(self, values: Sequence[str]) -> np.ndarray:
         return _among(self.codes, self.words, values)
 
-    def any_but(self, values: Sequence[str]) -> np.ndarray:  # noqa: D102
+    def any_but(self, values: Sequence[str]) -> np.ndarray:
         return self.present() & ~self.any_of(values)
 
 
@@ -104,33 +107,33 @@ class Multi:
         self.starts, self.rows, self.codes, self.words = starts, rows, codes, words
 
     @classmethod
-    def of(cls, values: Iterable[Any]) -> Self:  # noqa: D102
+    def of(cls, values: Iterable[Any]) -> Self:
         lists = [_strings(value) for value in values]
         starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)
         rows = np.repeat(np.arange(len(lists), dtype=np.int32), np.diff(starts))
         return cls(starts, rows, *_coded([string for strings in lists for string in strings]))
 
     @classmethod
-    def open(cls, stem: Path) -> Self:  # noqa: D102
+    def open(cls, stem: Path) -> Self:
         starts, rows, codes = (_mapped(stem, name) for name in ("starts", "rows", "codes"))
         return cls(starts, rows, codes, Words.open(stem))
 
-    def save(self, stem: Path) -> None:  # noqa: D102
+    def save(self, stem: Path) -> None:
         np.save(f"{stem}.starts.npy", self.starts)
         np.save(f"{stem}.rows.npy", self.rows)
         np.save(f"{stem}.codes.npy", self.codes)
         self.words.save(stem)
 
-    def value(self, row: int) -> Value:  # noqa: D102
+    def value(self, row: int) -> Value:
         return [self.words[code] for code in self.codes[slice(*self.starts[row : row + 2])].tolist()] or None
 
-    def present(self) -> np.ndarray:  # noqa: D102
+    def present(self) -> np.ndarray:
         return self.starts[1:] > self.starts[:-1]
 
-    def any_of(self, values: Sequence[str]) -> np.ndarray:  # noqa: D102
+    def any_of(self, values: Sequence[str]) -> np.ndarray:
         return self._rows_with(_among(self.codes, self.words, values))
 
-    def any_but(self, values: Sequence[str]) -> np.ndarray:  # noqa: D102
+    def any_but(self, values: Sequence[str]) -> np.ndarray:
         return self._rows_with(~_among(self.codes, self.words, values))
 
     def _rows_with(self, hits: np.ndarray) -> np.ndarray:
@@ -152,7 +155,7 @@ class Numbers:
         self.values = values
 
     @classmethod
-    def of(cls, values: Iterable[Any]) -> Self:  # noqa: D102
+    def of(cls, values: Iterable[Any]) -> Self:
         if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
             return cls(values.astype(np.float64))
         return cls(np.array([cls._number(value) for value in values], np.float64))
@@ -167,23 +170,23 @@ class Numbers:
             return np.nan
 
     @classmethod
-    def open(cls, stem: Path) -> Self:  # noqa: D102
+    def open(cls, stem: Path) -> Self:
         return cls(_mapped(stem, "values"))
 
-    def save(self, stem: Path) -> None:  # noqa: D102
+    def save(self, stem: Path) -> None:
         np.save(f"{stem}.values.npy", self.values)
 
-    def value(self, row: int) -> Value:  # noqa: D102
+    def value(self, row: int) -> Value:
         number = self.values.item(row)
         return number if number == number else None
 
-    def present(self) -> np.ndarray:  # noqa: D102
+    def present(self) -> np.ndarray:
         return self.values == self.values  # NaN is the only number unlike itself
 
-    def any_of(self, values: Sequence[float]) -> np.ndarray:  # noqa: D102
+    def any_of(self, values: Sequence[float]) -> np.ndarray:
         return self.values == values[0] if len(values) == 1 else np.isin(self.values, values)
 
-    def any_but(self, values: Sequence[float]) -> np.ndarray:  # noqa: D102
+    def any_but(self, values: Sequence[float]) -> np.ndarray:
         return self.present() & ~self.any_of(values)
 
 
@@ -191,7 +194,7 @@ class Dates(Numbers):
     """One instant per row, as POSIX seconds, float64; said and asked for in ISO 8601."""
 
     @classmethod
-    def of(cls, values: Iterable[Any]) -> Self:  # noqa: D102
+    def of(cls, values: Iterable[Any]) -> Self:
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             micros = values.astype("datetime64[us]")
             return cls(np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6))
@@ -202,7 +205,7 @@ class Dates(Numbers):
         seconds = posix(value) if isinstance(value, str) else None
         return np.nan if seconds is None else seconds
 
-    def value(self, row: int) -> Value:  # noqa: D102
+    def value(self, row: int) -> Value:
         seconds = self.values.item(row)
         return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6] + "Z" if seconds == seconds else None
 

@@ -73,7 +73,7 @@ def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: O
             return Not(resolve(inner, attributes, seed_row, overlay))
         case SameAsSeed(name, pointer):
             if seed_row is None:
-                raise RequestError("same_as_seed needs one seed item; the question has none", pointer)
+                raise RequestError("same_as_seed needs one seed item; found none", pointer.removesuffix("/field"))
             column = attributes.column(name, pointer)
             changed = (overlay or {}).get(seed_row, {})
             seed = type(column).of([changed[name]]).value(0) if name in changed else column.value(seed_row)

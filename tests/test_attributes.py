@@ -1,0 +1,128 @@
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.attributes import Attributes, Ids, write_attributes
+from recommender.errors import DataError, RequestError
+
+text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+# Ids that only a true code point order sorts aright: UTF-16 would put the last before the one before it.
+ids = st.lists(text | st.sampled_from(["a", "ab", "é", "z", "￿", "\U00010000"]), unique=True).map(sorted)
+
+
+@dataclass
+class Column:
+    name: str
+    kind: str
+
+
+@dataclass
+class Table:
+    """What `write_attributes` asks of a catalogue."""
+
+    ids: list[str]
+    frame: pd.DataFrame
+    columns: list[Column]
+
+
+def attributes(ids, **columns):
+    """Write and open a table; each column is (kind, values)."""
+    frame = pd.DataFrame({name: pd.Series(values) for name, (_, values) in columns.items()})
+    table = Table(ids, frame, [Column(name, kind) for name, (kind, _) in columns.items()])
+    with TemporaryDirectory() as folder:
+        write_attributes(Path(folder), table)
+        return Attributes(Path(folder))
+
+
+@given(ids, st.lists(st.text(max_size=9)))
+def test_rows_of_ids_are_positions_and_of_others_minus_one(known, others):
+    index = Ids.of(known)
+    asked = known + others + [item_id + "\0" for item_id in known]
+    expected = [known.index(item_id) if item_id in known else -1 for item_id in asked]
+    assert [index.row_of(item_id) for item_id in asked] == expected
+    assert index.rows_of(asked).tolist() == expected
+    assert index.rows_of(asked).dtype == np.int32
+    assert [index.id_of(row) for row in range(len(index))] == known
+    assert index.ids_of(range(len(index))) == known
+
+
+@pytest.mark.parametrize("wrong", [["b", "a"], ["a", "a"], ["a\0"], ["\ud800"]])
+def test_ids_that_cannot_be_kept_are_refused(wrong):
+    with pytest.raises(DataError, match=re.escape(repr(wrong[0]))):
+        Ids.of(wrong)
+
+
+@given(st.data())
+def test_every_value_comes_back(data):
+    known = data.draw(ids)
+    n = len(known)
+
+    def draw(values):
+        return data.draw(st.lists(values, min_size=n, max_size=n))
+
+    brand, tags = draw(text), draw(st.lists(text.filter(bool), max_size=3))
+    price = draw(st.floats(allow_infinity=False))
+    date = draw(st.datetimes(pd.Timestamp("1900-01-01"), pd.Timestamp("2200-01-01")) | st.none())
+    stored = attributes(
+        known,
+        brand=("category", brand),
+        tags=("multi", tags),
+        price=("number", np.array(price, np.float64)),
+        date=("date", pd.Series(date, dtype="datetime64[us]")),
+        title=("text", brand),
+    )
+    assert (stored.names, len(stored)) == (["brand", "tags", "price", "date", "title"], n)
+    for row in range(n):
+        assert stored.fields(row, stored.names) == {
+            "brand": brand[row] or None,
+            "tags": tags[row] or None,
+            "price": price[row] if price[row] == price[row] else None,
+            "date": date[row].isoformat() + "Z" if date[row] else None,
+            "title": brand[row] or None,
+        }
+
+
+def test_columns_are_arrays_for_those_who_count():
+    stored = attributes(
+        ["1", "2", "3"],
+        color=("category", ["red", "", "blue"]),
+        tags=("multi", [["b", "a"], [], ["a"]]),
+        price=("number", [9.5, np.nan, 3.0]),
+        date=("date", np.array(["1970-01-02", "NaT", "1970-01-01T00:00:00.5"], "datetime64[us]")),
+    )
+    assert stored.categories("color") == ["blue", "red"]
+    assert stored.codes("color").tolist() == [1, -1, 0]
+    starts, codes = stored.multi("tags")
+    assert (starts.tolist(), codes.tolist(), stored.categories("tags")) == ([0, 2, 2, 3], [1, 0, 0], ["a", "b"])
+    np.testing.assert_array_equal(stored.numbers("price"), [9.5, np.nan, 3.0])
+    np.testing.assert_array_equal(stored.numbers("date"), [86400.0, np.nan, 0.5])
+    assert [stored.kind(name) for name in stored.names] == ["category", "multi", "number", "date"]
+
+
+def test_a_column_may_have_any_name():
+    stored = attributes(["1"], **{"../a/b ä": ("category", ["x"]), "": ("category", ["y"])})
+    assert stored.fields(0, ["", "../a/b ä"]) == {"": "y", "../a/b ä": "x"}
+
+
+def test_an_unknown_field_names_the_nearest():
+    stored = attributes(["1"], brand=("category", ["x"]), price=("number", [1.0]))
+    with pytest.raises(RequestError, match=r"unknown field 'brnad'; this catalogue has brand, price") as caught:
+        stored.fields(0, ["price", "brnad"])
+    assert (caught.value.suggestion, caught.value.pointer) == ("brand", "/fields")
+
+
+def test_opening_reads_no_column_into_memory(tmp_path):
+    n = 1000
+    frame = pd.DataFrame({"title": [f"title {i}" for i in range(n)], "tags": [["x", str(i)] for i in range(n)]})
+    table = Table([f"{i:04}" for i in range(n)], frame, [Column("title", "text"), Column("tags", "multi")])
+    write_attributes(tmp_path, table)
+    stored = Attributes(tmp_path)
+    mapped = [stored.ids.keys, stored.codes("title"), *stored.multi("tags")]
+    assert all(isinstance(array.base, np.memmap) for array in mapped)

@@ -1,0 +1,149 @@
+"""Random filters over random tables, against a plain reading of the filter row by row."""
+
+import json
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.filters import MaskCache, compile
+from tests.test_attributes import attributes
+
+words = st.sampled_from(["", "a", "b", "ä", 'a "b"', "c"])
+numbers = st.sampled_from([math.nan, -1.0, 0.0, 2.0, 2.5])
+dates = st.sampled_from([None, "2026-01-01T00:00:00Z", "2026-01-01T12:00:00Z", "1969-12-31T00:00:00Z"])
+FIELDS = {"word": words, "words": st.lists(words.filter(bool), max_size=3), "number": numbers, "date": dates}
+rows = st.fixed_dictionaries(FIELDS)
+bounds = st.sampled_from(["gt", "gte", "lt", "lte"])
+
+
+def asked(field):
+    """Return operands for a field, those that no row has among them."""
+    if field == "number":
+        return st.sampled_from([-1, 0, 2.0, 2.5, 7])
+    return dates.filter(bool) if field == "date" else words
+
+
+@st.composite
+def conditions(draw):
+    field = draw(st.sampled_from([*FIELDS, "id"]))
+    several = st.lists(asked(field), max_size=3)
+    if field == "id":
+        return {"ids": draw(st.lists(st.sampled_from(["0", "1", "2", "x"])))}
+    operands = {
+        "match": asked(field),
+        "any": several,
+        "except": several,
+        "exists": st.booleans(),
+        "same_as_seed": st.booleans(),
+    }
+    if field in ("number", "date"):
+        operands["range"] = st.dictionaries(bounds, asked(field), min_size=1)
+    operator = draw(st.sampled_from(sorted(operands)))
+    return {"field": field, operator: draw(operands[operator])}
+
+
+def groups(inner):
+    members = st.lists(inner, min_size=1, max_size=3)
+    return st.fixed_dictionaries({}, optional={"must": members, "should": members, "must_not": members})
+
+
+trees = st.recursive(conditions(), groups, max_leaves=6)
+
+
+def comparable(field, value):
+    return datetime.fromisoformat(value) if field == "date" else value
+
+
+def values_of(row, field):
+    """Return what a row holds of a field as a list, empty for null."""
+    value = row[field]
+    listed = value if isinstance(value, list) else [value]
+    return [comparable(field, v) for v in listed if v not in ("", None) and v == v]
+
+
+def holds(tree, row, seed):
+    """Read a filter aloud."""
+    if "ids" in tree:
+        return row["id"] in tree["ids"]
+    if "field" not in tree:
+        return (
+            all(holds(inner, row, seed) for inner in tree.get("must", []))
+            and (not tree.get("should") or any(holds(inner, row, seed) for inner in tree["should"]))
+            and not any(holds(inner, row, seed) for inner in tree.get("must_not", []))
+        )
+    field = tree["field"]
+    operator = next(key for key in tree if key != "field")
+    operand, values = tree[operator], values_of(row, field)
+    if operator == "exists":
+        return bool(values) == operand
+    if operator == "same_as_seed":
+        return any(value in values_of(seed, field) for value in values) == operand
+    if operator == "range":
+        compare = {"gt": "__gt__", "gte": "__ge__", "lt": "__lt__", "lte": "__le__"}
+        limits = [(compare[bound], comparable(field, limit)) for bound, limit in operand.items()]
+        return any(all(getattr(value, name)(limit) for name, limit in limits) for value in values)
+    listed = [comparable(field, v) for v in ([operand] if operator == "match" else operand)]
+    return any((value in listed) != (operator == "except") for value in values)
+
+
+def said(tree):
+    """Write a tree as a line of text."""
+    if "ids" in tree:
+        return f"id: ANY({', '.join(map(json.dumps, tree['ids']))})" if tree["ids"] else NEVER
+    if "field" not in tree:
+        parts = [f"({said(inner)})" for inner in tree.get("must", [])]
+        parts += [f"({' OR '.join(f'({said(inner)})' for inner in tree['should'])})"] if tree.get("should") else []
+        parts += [f"NOT ({said(inner)})" for inner in tree.get("must_not", [])]
+        return " AND ".join(parts) or f"NOT ({NEVER})"
+    field, operator = tree["field"], next(key for key in tree if key != "field")
+    operand = tree[operator]
+    if operator in ("exists", "same_as_seed"):
+        return f"{'' if operand else 'NOT '}{field}: {operator.upper()}"
+    if operator == "range":
+        signs = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+        return " AND ".join(f"{field} {signs[bound]} {json.dumps(limit)}" for bound, limit in operand.items())
+    if operator == "match":
+        return f"{field} = {json.dumps(operand, ensure_ascii=False)}"
+    if not operand:
+        return NEVER if operator == "any" else f"{field}: EXISTS"
+    test = "ANY" if operator == "any" else "EXCEPT"
+    return f"{field}: {test}({', '.join(json.dumps(v, ensure_ascii=False) for v in operand)})"
+
+
+NEVER = 'word = "no row has it"'
+
+
+def stored(table):
+    day = [
+        row["date"] and datetime.fromisoformat(row["date"]).astimezone(UTC).replace(tzinfo=None) for row in table
+    ]
+    return attributes(
+        [str(position) for position in range(len(table))],
+        word=("category", [row["word"] for row in table]),
+        words=("multi", [row["words"] for row in table]),
+        number=("number", np.array([row["number"] for row in table], np.float64)),
+        date=("date", pd.Series(day, dtype="datetime64[us]")),
+    )
+
+
+@settings(deadline=None)
+@given(
+    st.lists(rows, min_size=1, max_size=5),
+    st.dictionaries(st.integers(0, 4), st.fixed_dictionaries({}, optional=FIELDS), max_size=3),
+    trees,
+    st.integers(0, 4),
+)
+def test_masks_are_what_a_plain_reading_says(table, changes, tree, seed_row):
+    overlay = {row: change for row, change in changes.items() if row < len(table)}
+    seed_row = min(seed_row, len(table) - 1)
+    shop = stored(table)
+    now = [{**row, "id": str(position), **overlay.get(position, {})} for position, row in enumerate(table)]
+    expected = [holds(tree, row, now[seed_row]) for row in now]
+    cache = MaskCache(shop)
+    for form in (tree, said(tree)):
+        assert compile(form, shop, seed_row, overlay, trusted=True).tolist() == expected
+        assert cache.mask(form, seed_row, overlay, trusted=True).tolist() == expected
