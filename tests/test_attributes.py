@@ -1,7 +1,4 @@
 import re
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -11,34 +8,11 @@ from hypothesis import strategies as st
 
 from recommender.attributes import Attributes, Ids, write_attributes
 from recommender.errors import DataError, RequestError
+from tests.attribute_tables import Column, Table, attributes
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 # Ids that only a true code point order sorts aright: UTF-16 would put the last before the one before it.
 ids = st.lists(text | st.sampled_from(["a", "ab", "é", "z", "￿", "\U00010000"]), unique=True).map(sorted)
-
-
-@dataclass
-class Column:
-    name: str
-    kind: str
-
-
-@dataclass
-class Table:
-    """What `write_attributes` asks of a catalogue."""
-
-    ids: list[str]
-    frame: pd.DataFrame
-    columns: list[Column]
-
-
-def attributes(ids, **columns):
-    """Write and open a table; each column is (kind, values)."""
-    frame = pd.DataFrame({name: pd.Series(values) for name, (_, values) in columns.items()})
-    table = Table(ids, frame, [Column(name, kind) for name, (kind, _) in columns.items()])
-    with TemporaryDirectory() as folder:
-        write_attributes(Path(folder), table)
-        return Attributes(Path(folder))
 
 
 @given(ids, st.lists(st.text(max_size=9)))

@@ -3,7 +3,7 @@ import pytest
 
 from recommender.errors import RequestError
 from recommender.filters import MaskCache, compile, fields_of, parse
-from tests.test_attributes import attributes
+from tests.attribute_tables import attributes
 
 SHOP = attributes(
     ["A", "B", "C", "D"],

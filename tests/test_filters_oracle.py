@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.filters import MaskCache, compile
-from tests.test_attributes import attributes
+from tests.attribute_tables import attributes
 
 words = st.sampled_from(["", "a", "b", "ä", 'a "b"', "c"])
 numbers = st.sampled_from([math.nan, -1.0, 0.0, 2.0, 2.5])
