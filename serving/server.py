@@ -3,12 +3,21 @@
 from functools import partial
 from pathlib import Path
 
-from apiflask import APIFlask
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.common import AbstractServer
 
 from recommender.bundle import open_bundle
 from recommender.progress import notice
 from recommender.stores import open_store
 from serving.app import create_app, default_store
+
+# Answers hold the interpreter but for Annoy and the database, so more threads would only wait for each other.
+THREADS = 4
+# What waits beyond this many requests for each worker waits in the kernel.
+BACKPRESSURE = 64
+STOP_SECONDS = 10
 
 
 def serve(
@@ -36,27 +45,25 @@ def serve(
     BundleError, StoreError
         Before anything listens, if there is nothing to answer from.
     """
-    from granian import Granian
-    from granian.constants import Interfaces
-
     bundles, url = Path(bundles), store_url or default_store(Path(bundles))
     open_bundle(bundles).close()
     open_store(url).close()  # makes the tables once, before the workers would all do it
-    notice(f"serving {bundles} on http://{host}:{port}/ with {workers} workers; events go to {url}")
-    server = Granian(
-        target="serving.server",
+    notice(f"serving {bundles} on http://{host}:{port}/, events go to {url}")
+    granian(host, port, workers).serve(target_loader=partial(create_app, bundles, url), wrap_loader=False)
+
+
+def granian(host: str, port: int, workers: int) -> AbstractServer:
+    """Return the server, to which an app is still to be given."""
+    return Granian(
+        target="serving.app:create_app",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
+        blocking_threads=THREADS,
+        backpressure=BACKPRESSURE,
         websockets=False,
-        log_access=False,
+        log_level=LogLevels.warning,
         respawn_failed_workers=True,
-        workers_kill_timeout=10,
+        workers_kill_timeout=STOP_SECONDS,
     )
-    server.serve(target_loader=partial(_app, bundles, url), wrap_loader=False)
-
-
-def _app(bundles: Path, store_url: str) -> APIFlask:
-    """Make a worker's own app, in the worker."""
-    return create_app(bundles, store_url)

@@ -1,0 +1,167 @@
+"""The server as a shop runs it: worker processes, an address, signals; and the page in a browser."""
+
+import multiprocessing
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+import pytest
+
+import recommender
+from recommender.errors import BundleError, StoreError
+from serving.server import serve
+
+SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(bundles: Path, store: Path, workers: int) -> Iterator[tuple[httpx.Client, SpawnProcess]]:
+    port = free_port()
+    options = {"port": port, "workers": workers, "store_url": f"sqlite:///{store}"}
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(bundles,), kwargs=options)
+    process.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        try:
+            await_ready(client, process)
+            yield client, process
+        finally:
+            process.terminate()
+            process.join(SECONDS)
+            assert not process.is_alive(), "the server does not stop"
+
+
+def await_ready(client: httpx.Client, process: SpawnProcess) -> None:
+    deadline = monotonic() + SECONDS
+    while monotonic() < deadline and process.is_alive():
+        try:
+            if client.get("/healthz/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            sleep(0.1)
+    raise AssertionError("the server does not come up")
+
+
+@pytest.fixture
+def bundles(demo_bundles: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(demo_bundles, tmp_path / "bundles"))
+
+
+def republish(bundles: Path) -> str:
+    """Make the same parts current under another name, as a fit would."""
+    old = (bundles / "CURRENT").read_text().strip()
+    new = f"2099{old[4:]}"
+    manifests = bundles / "generations"
+    (manifests / f"{new}.json").write_text((manifests / f"{old}.json").read_text().replace(old, new))
+    (bundles / "CURRENT.new").write_text(new)
+    (bundles / "CURRENT.new").replace(bundles / "CURRENT")
+    return new
+
+
+def test_workers_swap_the_bundle_without_a_failed_request(bundles: Path, tmp_path: Path) -> None:
+    item_id = recommender.load(bundles).ids[0]
+    with running(bundles, tmp_path / "store.db", workers=2) as (client, process):
+        old = client.get("/v1/info").json()["bundle"]
+        seen: list[tuple[int, str]] = []
+
+        def ask(_: int) -> None:
+            answer = client.get("/v1/similar", params={"item_id": item_id})
+            seen.append((answer.status_code, answer.json()["bundle"]))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ask, range(50)))
+            new = republish(bundles)
+            deadline = monotonic() + SECONDS
+            while {bundle for _, bundle in seen[-20:]} != {new} and monotonic() < deadline:
+                list(pool.map(ask, range(20)))
+        assert {status for status, _ in seen} == {200}
+        assert {bundle for _, bundle in seen} == {old, new}
+        assert {bundle for _, bundle in seen[-20:]} == {new}
+        process.terminate()
+        process.join(SECONDS)
+        assert process.exitcode in (0, -signal.SIGTERM)
+
+
+def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> None:
+    item_id = recommender.load(bundles).ids[0]
+    event = {
+        "event_id": "e-1",
+        "event_name": "purchase",
+        "timestamp": "2026-11-23T06:40:00Z",
+        "user_id": "u",
+        "items": [{"item_id": item_id}],
+    }
+    with running(bundles, tmp_path / "store.db", workers=2) as (client, _):
+        assert [client.post("/v1/events", json=event).json()["status"] for _ in range(4)] == ["stored"] + [
+            "known"
+        ] * 3
+        for _ in range(6):
+            with httpx.Client(base_url=client.base_url) as another:
+                assert another.get("/v1/users/u/recommendations").json()["strategy"] == "for_you"
+
+
+def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="recommender fit"):
+        serve(tmp_path / "nothing")
+    with pytest.raises(StoreError, match="unable to open"):
+        serve(bundles, store_url="sqlite:////no/such/folder/x.db")
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def test_the_page_shows_products_neighbours_and_reasons(bundles: Path, tmp_path: Path, browser: Any) -> None:
+    with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+        page.goto(f"{client.base_url}/")
+        page.wait_for_selector("#popular .card")
+        assert page.locator("#popular .card").count() == 36
+        page.locator("#popular .card").first.click()
+        page.wait_for_selector("#product .grid .card")
+        title = page.locator("#product h1").inner_text()
+        assert page.locator("#product .grid .card").count() == 24
+        assert page.locator("#product .parts i").count() >= 24
+        assert all(page.locator("#product .why").all_inner_texts())
+        page.wait_for_selector("#visit .card")
+
+        slider = page.get_by_label("weight of image")
+        slider.fill("1")
+        with page.expect_response(lambda answer: "weights=image%3D1" in answer.url) as reweighted:
+            slider.dispatch_event("change")
+        assert reweighted.value.ok
+
+        page.fill("#narrow input", "prise < 50")
+        page.press("#narrow input", "Enter")
+        page.wait_for_selector("#trouble:not([hidden])")
+        assert "price" in page.locator("#trouble").inner_text()
+        page.fill("#narrow input", "price < 50")
+        page.press("#narrow input", "Enter")
+        page.wait_for_selector("#trouble", state="hidden")
+        assert page.locator("#product h1").inner_text() == title
+        assert complaints == []
