@@ -41,19 +41,22 @@ HYBRID = "hybrid"
 
 def of_product(recommender: "Recommender") -> list[Contender]:
     """List the product as it answers, without its prior, by Annoy, and by each of its parts alone."""
-    names = list(recommender.weights["user"])
-    parts = {f"{name} alone": [name] for name in names if name != "prior"}
-    content = [name for name in CONTENT if name in names]
-    if len(content) > 1:
-        parts["content, equal weights"] = content
+    weights = recommender.weights["user"]
     asked = _Asked(recommender)
     product = [Contender(HYBRID, "product", asked), Contender("hybrid, annoy", "product", asked.by(plan="annoy"))]
-    if "prior" in names:
+    if "prior" in weights:
         product.append(Contender("hybrid, no prior", "product", asked.by(weights={"prior": 0.0})))
-    return product + [
-        Contender(name, "part", asked.by(weights={term: float(term in part) for term in names}))
-        for name, part in parts.items()
-    ]
+    parts = parts_of(weights).items()
+    return product + [Contender(name, "part", asked.by(weights=alone)) for name, alone in parts]
+
+
+def parts_of(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Weights that leave one term of the score, or its content blocks alike, by name; the prior is no part."""
+    parts = {f"{name} alone": [name] for name in weights if name != "prior"}
+    content = [name for name in CONTENT if name in weights]
+    if len(content) > 1:
+        parts["content, equal weights"] = content
+    return {name: {term: float(term in part) for term in weights} for name, part in parts.items()}
 
 
 def of_baselines(baselines: Sequence[Baseline]) -> list[Contender]:

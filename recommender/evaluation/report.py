@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -86,30 +87,33 @@ class EvaluationReport:
             "queries": len(self.customers),
             "customers": len(np.unique(self.customers)),
             **self.facts,
-            "contenders": {contender.name: self._figures(contender) for contender in self.contenders},
+            "contenders": self._contenders(),
         }
 
     def to_table(self) -> str:
         """Return the figures as lines of text."""
         return table(self.to_dict())
 
-    def _figures(self, contender: Measured) -> dict[str, Any]:
+    def _contenders(self) -> dict[str, Any]:
+        """One bootstrap for all figures, so that every interval rests on the same draws of customers."""
         hybrid = self[HYBRID].values
-        figures: dict[str, Any] = {"group": contender.group}
-        for candidates, values in contender.values.items():
-            both = np.hstack([values, hybrid[candidates] - values])
-            intervals = bootstrap(both, self.customers)
-            figures[candidates] = {
-                name: _figure(own, difference)
-                for name, own, difference in zip(
-                    RANKING, intervals[: len(RANKING)], intervals[len(RANKING) :], strict=True
-                )
-            }
-        return figures | {
-            "coverage": round(contender.coverage, 4),
-            "novelty": _short(contender.novelty),
-            "seconds": round(contender.seconds, 2),
-        }
+        pairs = [(c, kind, values) for c in self.contenders for kind, values in c.values.items()]
+        columns = [block for _, kind, values in pairs for block in (values, hybrid[kind] - values)]
+        intervals = iter(bootstrap(np.hstack(columns), self.customers))
+        figures = {contender.name: _overview(contender) for contender in self.contenders}
+        for contender, kind, _ in pairs:
+            own, ahead = (list(islice(intervals, len(RANKING))) for _ in range(2))
+            figures[contender.name][kind] = dict(zip(RANKING, map(_figure, own, ahead), strict=True))
+        return figures
+
+
+def _overview(contender: Measured) -> dict[str, Any]:
+    return {
+        "group": contender.group,
+        "coverage": round(contender.coverage, 4),
+        "novelty": _short(contender.novelty),
+        "seconds": round(contender.seconds, 2),
+    }
 
 
 def _figure(own: Interval, difference: Interval) -> dict[str, Any]:
@@ -124,11 +128,10 @@ def _short(value: float) -> float | None:
 
 
 def _pooled(parts: Sequence[Measured]) -> Measured:
-    candidates = [name for name in parts[0].values if all(name in part.values for part in parts)]
     return Measured(
         parts[0].name,
         parts[0].group,
-        {name: np.concatenate([part.values[name] for part in parts]) for name in candidates},
+        {kind: np.concatenate([part.values[kind] for part in parts]) for kind in parts[0].values},
         float(np.mean([part.coverage for part in parts])),
         float(np.mean([part.novelty for part in parts])),
         sum(part.seconds for part in parts),

@@ -1,0 +1,46 @@
+"""Known pairs of products (also bought, related, shown together) as a matrix."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+
+from recommender.errors import DataError
+
+
+def read_edges(path: Path, ids: pd.Series) -> dict[str, csr_array]:
+    """Read pairs of products by kind, each (n, n) boolean: with the row's product goes the column's.
+
+    The two columns that hold most ids of the catalogue are the pair, in their order in the file; a column ``kind``
+    splits the pairs, otherwise their kind is "all". Edges are a set: repeated pairs count once; a product with
+    itself and unknown ids are left out. Pairs of variants stay: a list that leaves variants out misses them.
+
+    Parameters
+    ----------
+    path
+        CSV, or Parquet by its suffix.
+    ids
+        (n,) by row.
+
+    Raises
+    ------
+    DataError
+        If no two columns hold ids of the catalogue.
+    """
+    table = (pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)).astype(str)
+    known = table.isin(set(ids)).mean()
+    pair = [name for name in table.columns if name in known.nlargest(2).index and known[name] > 0]
+    if len(pair) < 2:
+        raise DataError(f"{path}: no two columns hold ids of the catalogue (columns: {', '.join(table.columns)})")
+    rows = pd.DataFrame(
+        {end: pd.Index(ids).get_indexer(table[name]) for end, name in zip("ab", pair, strict=True)}
+    )
+    rows["kind"] = table.get("kind", "all")
+    rows = rows[(rows["a"] >= 0) & (rows["b"] >= 0) & (rows["a"] != rows["b"])]
+    return {str(kind): _matrix(part, len(ids)) for kind, part in rows.groupby("kind")}
+
+
+def _matrix(pairs: pd.DataFrame, n: int) -> csr_array:
+    cells = (np.ones(len(pairs), np.int32), (pairs["a"].to_numpy(), pairs["b"].to_numpy()))
+    return csr_array(cells, shape=(n, n)) > 0

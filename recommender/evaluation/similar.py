@@ -1,0 +1,105 @@
+"""How good the neighbours of a product are, without any customer: by shared labels and by known pairs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recommender.blocks import Mask, Rows
+from recommender.evaluation import metrics
+from recommender.evaluation.bootstrap import bootstrap
+from recommender.evaluation.contenders import parts_of
+from recommender.progress import progress
+
+if TYPE_CHECKING:
+    from recommender.recommender import Recommender
+
+DEEP = 100  # places that mAP looks at
+CHUNK = 256
+
+
+def neighbours(
+    recommender: "Recommender", rows: NDArray[np.intp], k: int, candidates: Mask | None = None
+) -> dict[str, Rows]:
+    """Ask the product for the neighbours of q rows: whole, by Annoy, and by each part alone; (q, k) each.
+
+    The query's own variants never stand in its list; several variants of another product may.
+    """
+    ids = _ids(recommender, rows)
+    only = None if candidates is None else {"must": [{"ids": _ids(recommender, np.flatnonzero(candidates))}]}
+    lists = {}
+    ways = list(_ways(recommender.weights["item"]))
+    for name, options in progress(ways, "neighbours", len(ways), "ranker"):
+        chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
+        tables = [
+            recommender.similar_many(chunk, k, variants="all", filter=only, **options).rows for chunk in chunks
+        ]
+        lists[name] = np.concatenate([np.empty((0, k), np.int32), *tables])
+    return lists
+
+
+def by_label(
+    lists: Mapping[str, Rows], rows: NDArray[np.intp], labels: pd.Series, groups: pd.Series, k: int = 10
+) -> dict[str, Any]:
+    """Precision@k and mAP@100 of lists, right being the query's label and not its variant.
+
+    Parameters
+    ----------
+    lists
+        Contender to (q, 100) rows.
+    rows
+        (q,) the query of each line.
+    labels
+        (n,) text, "" unknown: such queries have no value.
+    groups
+        (n,) ``item_group_id``, "" where a product has no variants.
+    """
+    codes = pd.factorize(labels)[0]
+    of_label, alike = (
+        np.bincount(codes),
+        pd.DataFrame({"label": labels, "group": groups}).groupby(["label", "group"]),
+    )
+    own = np.where(groups == "", 1, alike["label"].transform("size"))
+    known = (labels != "").to_numpy()[rows]
+    count = np.where(known, (of_label[codes] - own)[rows], 0).astype(np.float64)
+    figures: dict[str, Any] = {"queries": int((count > 0).sum())}
+    figures["chance"] = round(float((count[count > 0] / (len(labels) - 1)).mean()), 4) if count.any() else None
+    for name, listed in lists.items():
+        hit = (codes[listed] == codes[rows][:, None]) & (listed >= 0)
+        precise = metrics.precision(hit[:, :k], count)
+        deep = metrics.average_precision(hit, np.minimum(count, hit.shape[1]))
+        figures[name] = _figures({f"precision@{k}": precise, f"map@{hit.shape[1]}": deep})
+    return figures
+
+
+def by_edges(lists: Mapping[str, Rows], relevant: csr_array) -> dict[str, Any]:
+    """Recall of known pairs; `relevant` (q, n) says for each query what goes with it."""
+    count = metrics.counts(relevant)
+    figures: dict[str, Any] = {"queries": int((count > 0).sum()), "edges": int(relevant.nnz)}
+    for name, listed in lists.items():
+        hit = metrics.hits(listed, relevant)
+        figures[name] = _figures({f"recall@{listed.shape[1]}": metrics.recall(hit, count)})
+    return figures
+
+
+def _ways(weights: Mapping[str, float]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "hybrid", {"plan": "exact"}
+    yield "hybrid, annoy", {"plan": "annoy"}
+    for name, alone in parts_of(weights).items():
+        yield name, {"plan": "exact", "weights": alone}
+
+
+def _figures(columns: Mapping[str, metrics.Floats]) -> dict[str, Any]:
+    values = np.column_stack(list(columns.values()))
+    intervals = bootstrap(values, np.arange(len(values)).astype(object))
+    return {
+        name: {"mean": round(each.mean, 4), "error": round(each.error, 4)}
+        for name, each in zip(columns, intervals, strict=True)
+    }
+
+
+def _ids(recommender: "Recommender", rows: Sequence[int] | NDArray[np.intp]) -> list[str]:
+    return [recommender.attributes.id_of(int(row)) for row in rows]
