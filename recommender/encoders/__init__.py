@@ -2,5 +2,6 @@
 
 from recommender.encoders.base import Encoder as Encoder
 from recommender.encoders.base import create as create
+from recommender.encoders.base import create_for as create_for
 from recommender.encoders.pipeline import EncodedCatalog as EncodedCatalog
 from recommender.encoders.pipeline import encode_catalog as encode_catalog

@@ -13,6 +13,7 @@ from PIL import Image
 from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:
+    from recommender.bundle.manifest import Manifest
     from recommender.config import EncoderConfig
 
 Vectors = NDArray[np.float32]
@@ -70,6 +71,27 @@ def create(config: "EncoderConfig") -> Encoder:
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise EncoderError(f"encoder {config.name!r} is none of {', '.join(names())}{hint}")
     encoder: Encoder = import_module(f"recommender.encoders.{config.name}").create(config)
+    return encoder
+
+
+def create_for(manifest: "Manifest") -> Encoder:
+    """Load the encoder that a bundle's vectors came from, to encode queries for it.
+
+    Raises
+    ------
+    EncoderError
+        If it cannot be had here, or its weights or recipe have changed since.
+    """
+    from recommender.config import EncoderConfig
+
+    built = manifest.encoders
+    config = EncoderConfig(**{**manifest.config["encoder"], "name": built["name"].split()[0]})
+    encoder = create(config)
+    if encoder.fingerprint != built["fingerprint"]:
+        raise EncoderError(
+            f"the bundle's vectors are by {built['fingerprint']}, but the encoder at hand is {encoder.fingerprint}; "
+            "use the versions it was built with, or fit again"
+        )
     return encoder
 
 

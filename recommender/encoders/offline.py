@@ -78,7 +78,7 @@ class _EfficientNet:
     """The photo tower in ONNX Runtime, half of torch's time on a CPU: a thread a core, a small batch each."""
 
     def __init__(self, weights: Path) -> None:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -147,7 +147,7 @@ def _efficientnet_onnx(weights: Path) -> bytes:
     import timm
     import torch
 
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     tensors = torch.load(weights, map_location="cpu", weights_only=True).values()
     model.load_state_dict(dict(zip(model.state_dict(), tensors, strict=True)))  # same order, other names
     model.reset_classifier(0)

@@ -1,0 +1,177 @@
+"""Any CLIP-style model that open_clip can load: built-in names, ``hf-hub:``, ``local-dir:``, checkpoints.
+
+Real weights or an error: where open_clip would warn and hand back a random model, this raises.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import numpy as np
+from PIL import Image
+
+from recommender.encoders.base import Vectors
+from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.errors import EncoderError, nearest
+
+if TYPE_CHECKING:
+    from recommender.config import EncoderConfig
+
+DEFAULT = ("ViT-B-32", "laion2b_s34b_b79k")  # the largest that two processor cores bear
+
+_CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, UnpicklingError)
+
+
+class OpenClipEncoder:
+    """A CLIP-style model: texts and images in one space, norm 1; see `recommender.encoders.base.Encoder`.
+
+    Parameters
+    ----------
+    name
+        Model and weights in words.
+    model
+        An open_clip model with its preprocessing configuration.
+    tokenizer
+        The tokenizer that belongs to it.
+    batch_size
+        Images or texts a forward pass.
+    """
+
+    aligned = True
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, batch_size: int = 32) -> None:
+        import torch
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        self.name = name
+        self.fingerprint = f"open_clip-{_fingerprint(model, tokenizer)}"
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = model.eval().to(self._device)
+        self._preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        self._tokenizer, self._batch_size = tokenizer, batch_size
+        self.image_dim = self.text_dim = len(self._encode("encode_text", tokenizer(["a"]))[0])
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return the image tower's vectors (b, image_dim) of RGB images, norm 1."""
+        import torch
+
+        batches = _batches(images, self._batch_size)
+        stacks = (torch.stack([self._preprocess(image) for image in batch]) for batch in batches)
+        return self._joined("encode_image", stacks)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return the text tower's vectors (b, text_dim), norm 1; most models read 77 tokens at most."""
+        return self._joined("encode_text", map(self._tokenizer, _batches(texts, self._batch_size)))
+
+    def _joined(self, tower: str, batches: Any) -> Vectors:
+        return np.concatenate(
+            [np.empty((0, self.image_dim), np.float32), *(self._encode(tower, batch) for batch in batches)]
+        )
+
+    def _encode(self, tower: str, batch: Any) -> Vectors:
+        import torch
+
+        with torch.inference_mode():
+            vectors: Vectors = getattr(self._model, tower)(batch.to(self._device), normalize=True).cpu().numpy()
+        return vectors
+
+
+def create(config: "EncoderConfig") -> OpenClipEncoder:
+    """Load the model and weights that the config names, or the default.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such model, or its weights can neither be downloaded nor found on disk.
+    """
+    model, weights = _chosen(config)
+    if not (config.checkpoint or model.startswith("local-dir:") or _something_cached() or hub_answers()):
+        raise EncoderError(
+            f"{model}: no model hub answers, and no weights were downloaded before; give a checkpoint"
+        )
+    ensure_torchvision()
+    import open_clip
+
+    _check_names(model, weights)
+    quick_gelu = bool(open_clip.get_pretrained_cfg(model, weights or "").get("quick_gelu"))
+    try:
+        loaded = open_clip.create_model(
+            model, weights, force_quick_gelu=quick_gelu, require_pretrained=True, weights_only=True
+        )
+        tokenizer = open_clip.get_tokenizer(model)
+    except _CANNOT_LOAD as error:
+        reason = str(error).splitlines()[0]
+        raise EncoderError(f"open_clip cannot load {model} with weights {weights}: {reason}") from error
+    return OpenClipEncoder(f"open_clip {model} {weights or ''}".strip(), loaded, tokenizer, config.batch_size)
+
+
+def hub_answers() -> bool:
+    """Whether the model hub can be reached within 3 seconds; its own client retries for a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("0", "", "false", "no"):
+        return False
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        urlopen(Request(endpoint, method="HEAD"), timeout=3).close()
+    except HTTPError:
+        return True  # it answers, if not to this
+    except (URLError, OSError, ValueError):
+        return False
+    return True
+
+
+def _chosen(config: "EncoderConfig") -> tuple[str, str | None]:
+    """Return model and weights (a tag, a file, or None where the model brings its own)."""
+    if config.model is None:
+        if config.checkpoint or config.pretrained:
+            raise EncoderError("the weights name no architecture; say which it is, such as model = 'ViT-B-32'")
+        return DEFAULT
+    weights = str(config.checkpoint) if config.checkpoint else config.pretrained
+    if ":" in config.model and weights:
+        raise EncoderError(f"{config.model} brings its own weights; leave out {weights!r}")
+    if ":" not in config.model and not weights:
+        raise EncoderError(
+            f"{config.model} alone has random weights; add pretrained = a tag, or checkpoint = a file"
+        )
+    return config.model, weights
+
+
+def _check_names(model: str, weights: str | None) -> None:
+    """Refuse unknown names with the nearest known one; open_clip lists a hundred."""
+    import open_clip
+
+    if ":" in model:
+        return
+    if model not in open_clip.list_models():
+        guess = nearest(model, open_clip.list_models())
+        raise EncoderError(f"open_clip knows no model {model!r}" + (f"; did you mean {guess!r}?" if guess else ""))
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if weights and not open_clip.get_pretrained_cfg(model, weights) and not Path(weights).is_file():
+        raise EncoderError(
+            f"{weights!r} is neither a file nor a tag of {model}, which are {', '.join(tags) or 'none'}"
+        )
+
+
+def _something_cached() -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return any(Path(HF_HUB_CACHE).glob("models--*"))
+
+
+def _fingerprint(model: Any, tokenizer: Any) -> str:
+    """Return a digest of all weights, of the image preprocessing and of the tokenizer."""
+    found = sha256(json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str).encode())
+    found.update(f"{type(tokenizer).__name__} {getattr(tokenizer, 'context_length', None)}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().float().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _batches(items: Sequence[Any], size: int) -> list[list[Any]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]

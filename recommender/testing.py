@@ -1,0 +1,64 @@
+"""For tests: an encoder that needs no weights, and what any encoder must keep to."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from PIL import Image
+
+from recommender.encoders.base import Encoder, Vectors
+
+
+class TinyEncoder:
+    """Colours of a photo in a 4 x 4 grid, words of a text hashed into 64 places; instant, and of some use."""
+
+    name = "tiny"
+    fingerprint = "tiny-1"
+    aligned = False
+    image_dim = 48
+    text_dim = 64
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return mean colours (b, 48)."""
+        grids = [np.asarray(image.resize((4, 4), Image.Resampling.BOX), np.float32).ravel() for image in images]
+        return (np.array(grids).reshape(-1, 48) / 255 + 0.01).astype(np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return counts of hashed words (b, 64)."""
+        out = np.zeros((len(texts), 64), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().split():
+                out[row, crc32(word.encode()) % 64] += 1
+        return out
+
+
+def check_encoder(encoder: Encoder) -> None:
+    """Assert what `recommender.encoders.base.Encoder` promises; the conformance suite runs it on every encoder."""
+    assert encoder.name
+    assert encoder.fingerprint
+    assert "/" not in encoder.fingerprint
+    photos = [Image.new("RGB", (40, 60), colour) for colour in ("red", "green", "navy", "red", "white")]
+    photos += [Image.effect_mandelbrot((90, 30), (-2, -1, 1, 1), 50).convert("RGB")]
+    texts = ["a red dress", "a green jumper. Soft wool.", "jeans", "a red dress", "ключ 鍵 🗝", "word " * 600]
+    if encoder.image_dim:
+        _check_modality(encoder.encode_images, photos, encoder.image_dim, same=(0, 3))
+    if encoder.text_dim:
+        _check_modality(encoder.encode_texts, texts, encoder.text_dim, same=(0, 3))
+    assert not encoder.aligned or encoder.image_dim == encoder.text_dim
+
+
+def _check_modality(
+    encode: Callable[[Sequence[Any]], Vectors], items: list[Any], dim: int, same: tuple[int, int]
+) -> None:
+    together = encode(items)
+    assert together.shape == (len(items), dim)
+    assert together.dtype == np.float32
+    assert np.isfinite(together).all()
+    assert together.any(axis=1).all(), "a zero vector"
+    alone = np.concatenate([encode([item]) for item in items])
+    np.testing.assert_allclose(together, alone, atol=1e-4 * np.abs(alone).max())  # a row knows only its input
+    np.testing.assert_array_equal(encode(items), together)  # the same again
+    assert np.allclose(together[same[0]], together[same[1]], atol=1e-5)
+    assert len(np.unique(together.round(4), axis=0)) == len(items) - 1  # and different things differ
+    assert encode([]).shape == (0, dim)
