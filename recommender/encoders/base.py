@@ -89,8 +89,8 @@ def create_for(manifest: "Manifest") -> Encoder:
     encoder = create(config)
     if encoder.fingerprint != built["fingerprint"]:
         raise EncoderError(
-            f"the bundle's vectors are by {built['fingerprint']}, but the encoder at hand is {encoder.fingerprint}; "
-            "use the versions it was built with, or fit again"
+            f"the bundle's vectors are by {built['fingerprint']}, the encoder here is {encoder.fingerprint}; "
+            "install what it was built with, or fit again"
         )
     return encoder
 

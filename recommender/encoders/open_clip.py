@@ -92,9 +92,7 @@ def create(config: "EncoderConfig") -> OpenClipEncoder:
     """
     model, weights = _chosen(config)
     if not (config.checkpoint or model.startswith("local-dir:") or _something_cached() or hub_answers()):
-        raise EncoderError(
-            f"{model}: no model hub answers, and no weights were downloaded before; give a checkpoint"
-        )
+        raise EncoderError(f"{model}: no model hub answers and no weights are on disk; give a checkpoint")
     ensure_torchvision()
     import open_clip
 
@@ -135,9 +133,7 @@ def _chosen(config: "EncoderConfig") -> tuple[str, str | None]:
     if ":" in config.model and weights:
         raise EncoderError(f"{config.model} brings its own weights; leave out {weights!r}")
     if ":" not in config.model and not weights:
-        raise EncoderError(
-            f"{config.model} alone has random weights; add pretrained = a tag, or checkpoint = a file"
-        )
+        raise EncoderError(f"{config.model} alone is random; add pretrained = a tag or checkpoint = a file")
     return config.model, weights
 
 
@@ -152,9 +148,7 @@ def _check_names(model: str, weights: str | None) -> None:
         raise EncoderError(f"open_clip knows no model {model!r}" + (f"; did you mean {guess!r}?" if guess else ""))
     tags = open_clip.list_pretrained_tags_by_model(model)
     if weights and not open_clip.get_pretrained_cfg(model, weights) and not Path(weights).is_file():
-        raise EncoderError(
-            f"{weights!r} is neither a file nor a tag of {model}, which are {', '.join(tags) or 'none'}"
-        )
+        raise EncoderError(f"{weights!r} is neither a file nor a tag of {model}; those are {tags}")
 
 
 def _something_cached() -> bool:
