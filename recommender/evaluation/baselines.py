@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.sparse import csr_array
 
 from recommender.evaluation.queries import weighed
@@ -149,5 +149,8 @@ def decayed(histories: Histories, n: int, decay: float) -> csr_array:
 
 
 def _inverse(gram: Scores, penalty: float) -> Scores:
+    """Invert a symmetric matrix plus a diagonal in place: a third of the work and memory of a general solver."""
     gram[np.diag_indices_from(gram)] += penalty
-    return cho_solve(cho_factor(gram, lower=True, overwrite_a=True), np.eye(len(gram)), overwrite_b=True)
+    factor, _ = dpotrf(gram.T, lower=1, overwrite_a=1)
+    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+    return inverse + np.tril(inverse, -1).T

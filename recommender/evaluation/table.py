@@ -43,7 +43,5 @@ def _cell(figure: Mapping[str, Any] | None) -> str:
 
 
 def _padded(line: list[str], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if place == 0 else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]
+    first, *others = widths
+    return [line[0].ljust(first), *(cell.rjust(width) for cell, width in zip(line[1:], others, strict=True))]
