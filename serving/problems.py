@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5
 
 
-@dataclass
+@dataclass(eq=False)
 class Problem(Exception):
     """An answer that is an error.
 

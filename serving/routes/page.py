@@ -5,7 +5,7 @@ from secrets import token_urlsafe
 from flask import Blueprint, make_response, render_template
 from flask.wrappers import Response
 
-bp = Blueprint("page", __name__, template_folder="../templates")
+bp = Blueprint("page", __name__)
 
 
 @bp.get("/")
