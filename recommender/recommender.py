@@ -255,7 +255,7 @@ class Recommender:
 
     def _free_query(self, text: str | None, image: "Image | None") -> tuple[Query, tuple[str, ...]]:
         if self._encoder is None:
-            from recommender.encoders import create_for
+            from recommender.encoders.base import create_for
 
             self._encoder = create_for(self.manifest)
         modality = "text" if text is not None else "image"

@@ -14,7 +14,7 @@ from recommender.config import Config
 
 from recommender import load
 from recommender.catalog import Catalog, Interactions
-from recommender.encoders import create
+from recommender.encoders.base import create
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.evaluation import evaluate
 from recommender.events import EVENT_WEIGHTS

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from recommender.config import IndexConfig
 
 from recommender.blocks import BLOCKS, Rows
 from recommender.errors import BundleError
@@ -20,6 +19,9 @@ from recommender.segment import Segment
 from recommender.towers.user import item_query
 from recommender.weights import resolve
 from training.weights import mixed
+
+if TYPE_CHECKING:
+    from recommender.config import IndexConfig
 
 K = 10
 NEIGHBOURS = 64
@@ -55,7 +57,7 @@ def build_index(
     segment: Segment,
     weights: Mapping[str, Mapping[str, float]],
     queries: Sequence[Query],
-    config: IndexConfig,
+    config: "IndexConfig",
     seed: int,
 ) -> Built:
     """Write Annoy's forest and the neighbour table into a part's folder, and measure recall@10.

@@ -1,0 +1,165 @@
+"""The engine's promises over made-up segments: the oracle is a plain loop over the formula of the score."""
+
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.index.rules import Rules
+from recommender.index.search import Budget, Question, Search
+from recommender.scoring import Query, Scorer
+from recommender.segment import Segment
+from recommender.towers.user import weighted_query
+from recommender.weights import resolve
+from tests.segments import LAYOUT, TERMS, indexed, make_segment
+
+LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
+
+
+def slow_score(segment: Segment, query: Query, weights: dict[str, float], row: int) -> float:
+    """The formula of ARCHITECTURE, term by term in plain Python."""
+    total = 0.0
+    for name, place in segment.layout.slices.items():
+        pairs = zip(query.vector[place].tolist(), segment.vectors[row, place].tolist(), strict=True)
+        total += weights[name] * sum(q * x for q, x in pairs)
+    for seed, attention in zip(query.rows, query.attention, strict=True):
+        columns, values = segment.cooccurrence.row(int(seed))
+        total += weights["cooccurrence"] * attention * float(values[columns == row].sum())
+    return total + weights["prior"] * float(segment.prior[row])
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Search, Scorer, Question, Rules]:
+    """A segment, weights, a history as query, exclusions, a filter of any width, k from 1 to more than n."""
+    n = draw(st.integers(1, 60))
+    segment = make_segment(draw(st.integers(0, 10_000)), n)
+    values = draw(st.lists(st.sampled_from([0.0, 0.3, 1.0, 4.0]), min_size=6, max_size=6).filter(any))
+    weights = resolve(LEARNED, dict(zip(TERMS, values, strict=True)))
+    rows = np.array(draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=5)), dtype=np.int32)
+    raw = np.array(draw(st.lists(st.sampled_from([-1.0, 0.5, 1.0]), min_size=len(rows), max_size=len(rows))))
+    query = weighted_query(segment, rows, raw / np.abs(raw).sum())
+    excluded = np.unique(np.append(rows, draw(st.lists(st.integers(0, n - 1), max_size=5)))).astype(np.int32)
+    kept = draw(st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.9]))
+    mask = None if kept is None else np.random.default_rng(n).random(n) < kept
+    rules = Rules(segment, mask, draw(st.booleans()))
+    with TemporaryDirectory() as folder:
+        search = indexed(Path(folder), segment, LEARNED, Budget(4, 20))
+    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, weights)
+    return search, scorer, Question(query, draw(st.sampled_from([1, 3, 10, 500])), excluded), rules
+
+
+def expected(scorer: Scorer, question: Question, rules: Rules) -> list[int]:
+    """What an exact scan in plain Python answers."""
+    segment = rules.segment
+    rows = [row for row in range(segment.n) if row not in question.excluded]
+    rows = [row for row in rows if rules.mask is None or rules.mask[row]]
+    exact = dict(zip(rows, scorer.total(scorer.parts(question.query, np.array(rows, np.int32))), strict=True))
+    rows.sort(key=lambda row: (-exact[row], row))
+    if rules.collapse:
+        best: dict[int, int] = {}
+        for row in rows:
+            best.setdefault(int(segment.groups[row]), row)
+        rows = list(best.values())
+    return rows[: question.k]
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_an_exact_plan_answers_as_a_plain_scan_does(world: tuple) -> None:
+    search, scorer, question, rules = world
+    found = search.one(scorer, question, rules, "exact")
+    assert found.selection.rows.tolist() == expected(scorer, question, rules)
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.sampled_from(["auto", "annoy"]))
+def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan: str) -> None:
+    search, scorer, question, rules = world
+    found = search.one(scorer, question, rules, plan)
+    rows, scores = found.selection.rows, found.selection.scores
+    assert len(rows) == min(question.k, found.eligible) == len(expected(scorer, question, rules))
+    assert not set(rows.tolist()) & set(question.excluded.tolist())
+    assert rules.mask is None or rules.mask[rows].all()
+    ranked = list(zip((-scores).tolist(), rows.tolist(), strict=True))
+    assert ranked == sorted(ranked)
+    if rules.collapse:
+        assert len(set(rules.segment.groups[rows].tolist())) == len(rows)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds(), st.sampled_from(["auto", "annoy", "exact"]))
+def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> None:
+    search, scorer, question, rules = world
+    best = search.one(scorer, question, rules, plan).selection
+    for row, score, parts in zip(best.rows, best.scores, best.parts, strict=True):
+        assert score == pytest.approx(slow_score(rules.segment, question.query, scorer.weights, int(row)), abs=1e-9)
+        assert scorer.total(parts[None])[0] == score
+
+
+@settings(max_examples=80, deadline=None)
+@given(worlds(), st.integers(2, 4))
+def test_a_batch_answers_as_single_calls_do_to_the_last_bit(world: tuple, size: int) -> None:
+    search, scorer, question, rules = world
+    single = search.one(scorer, question, rules, "exact").selection
+    for found in search.many(scorer, [question] * size, rules, "exact"):
+        assert found.selection.rows.tolist() == single.rows.tolist()
+        assert found.selection.scores.tolist() == single.scores.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 150), st.booleans(), st.integers(1, 30))
+def test_the_neighbour_table_is_the_exact_answer(seed: int, n: int, collapse: bool, k: int) -> None:
+    segment = make_segment(seed, n)
+    with TemporaryDirectory() as folder:
+        search = indexed(Path(folder), segment, LEARNED, None)
+    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
+    rules = Rules(search.segment, None, collapse)
+    row = seed % n
+    query = weighted_query(segment, np.array([row], np.int32), np.ones(1))
+    question = Question(query, k, np.sort(segment.variants(row)), row)
+    quick, slow = search.one(scorer, question, rules), search.one(scorer, question, rules, "exact")
+    assert quick.selection.rows.tolist() == slow.selection.rows.tolist()
+    assert quick.selection.scores.tolist() == slow.selection.scores.tolist()
+    assert quick.plan == "neighbours" or len(slow.selection.rows) == 0 or k > 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_estimates_stay_within_the_stated_slack(world: tuple) -> None:
+    _, scorer, question, rules = world
+    rows = np.arange(rules.segment.n, dtype=np.int32)
+    exact = scorer.total(scorer.parts(question.query, rows))
+    assert np.abs(scorer.estimate([question.query])[0] - exact).max() <= scorer.slack(question.query) / 2 + 1e-12
+
+
+def test_annoy_finds_what_the_scan_finds_on_clustered_products(tmp_path: Path) -> None:
+    segment = make_segment(1, 3_000)
+    search = indexed(tmp_path, segment, LEARNED, Budget(100, 3_000))
+    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
+    rules = Rules(search.segment, None, collapse=False)
+    hits = []
+    for row in range(0, 3_000, 60):
+        query = weighted_query(segment, np.array([row], np.int32), np.ones(1))
+        question = Question(query, 10, np.array([row], np.int32))
+        found = search.one(scorer, question, rules, "annoy")
+        best = search.one(scorer, question, rules, "exact").selection.scores
+        assert found.plan == "annoy+exact"
+        assert found.candidates < 3_000
+        hits.append(np.mean(found.selection.scores >= best[-1]))
+    assert np.mean(hits) >= 0.95
+
+
+def test_ties_are_broken_by_id() -> None:
+    segment = make_segment(3, 40)
+    segment.vectors[:] = segment.vectors[0]
+    segment.prior[:] = 0.0
+    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED | {"cooccurrence": 0.0})
+    query = weighted_query(segment, np.array([5], np.int32), np.ones(1))
+    question = Question(query, 6, np.array([5], np.int32))
+    rows = Search(segment, None, None).one(scorer, question, Rules(segment, None, False), "exact").selection.rows
+    assert rows.tolist() == [0, 1, 2, 3, 4, 6]
+    assert all(a < b for a, b in pairwise(rows))

@@ -1,0 +1,170 @@
+"""Towers: exported numpy agrees with what was learned, missing parts are predicted, and confidence is honest."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.blocks import Layout, unit
+from recommender.cooccurrence import Cooccurrence
+from recommender.events import EVENT_WEIGHTS
+from recommender.history import Steps, as_events, as_steps
+from recommender.towers.category import CategoryEmbedding, ColumnVocabulary, bag
+from recommender.towers.content import ContentBlock
+from recommender.towers.item import ItemInputs, ItemTower
+from recommender.towers.predictor import BlockPredictor
+from recommender.towers.user import UserTower, weighted_query
+from tests.segments import make_segment
+from training.content import fit_content
+from training.predictor import fit_predictor
+
+VOCABULARIES = (
+    ColumnVocabulary("brand", 0, values=("Acme", "Bolt")),
+    ColumnVocabulary("price", 3, knots=(10.0, 20.0, 40.0)),
+)
+EMBEDDING = CategoryEmbedding(VOCABULARIES, np.eye(7, dtype=np.float32), np.zeros(7, dtype=np.float32))
+
+
+def steps(*names: str, days: tuple[float, ...] | None = None) -> Steps:
+    count = len(names)
+    times = np.array(days if days is not None else range(count)) * 86_400.0
+    return Steps(np.arange(count, dtype=np.int32), list(names), times, np.full(count, np.nan))
+
+
+def test_a_cell_is_looked_up_as_its_value_and_a_strange_one_as_unknown() -> None:
+    bags = bag(VOCABULARIES, {"brand": ["Bolt", "?", ["Acme", "Bolt"]], "price": [20.0, None, 15.0]})
+    found = [
+        {int(e): float(w) for e, w in zip(entries, weights, strict=True)}
+        for entries, weights in zip(
+            np.split(bags.entries, bags.starts[1:]), np.split(bags.weights, bags.starts[1:]), strict=True
+        )
+    ]
+    assert found == [{2: 1.0, 5: 1.0}, {0: 1.0, 3: 1.0}, {1: 0.5, 2: 0.5, 4: 0.5, 5: 0.5}]
+
+
+def test_numbers_outside_what_was_seen_take_the_nearest_knot() -> None:
+    vectors, _ = EMBEDDING.vectors({"price": [-5.0, 10.0, 99.0, 40.0]})
+    assert np.allclose(vectors[0], vectors[1])
+    assert np.allclose(vectors[2], vectors[3])
+
+
+def test_an_item_of_which_nothing_is_known_has_no_category() -> None:
+    vectors, known = EMBEDDING.vectors({"brand": ["never seen", "Acme"], "price": [float("nan")] * 2})
+    assert known.tolist() == [False, True]
+    assert not vectors[0].any()
+    assert np.linalg.norm(vectors[1]) == pytest.approx(1.0)
+
+
+def test_content_blocks_are_centred_and_of_norm_one() -> None:
+    generator = np.random.default_rng(0)
+    encoded = (generator.normal(size=(200, 12)) + 7.0).astype(np.float32)
+    projected = unit(generator.normal(size=(200, 4)) + 3.0)
+    block = fit_content(encoded, np.ones(200, bool), projected, seed=0)
+    vectors = block.vectors(encoded, projected)
+    assert vectors.shape == (200, block.dim) == (200, 16)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    assert np.linalg.norm(vectors.mean(axis=0)) < 0.2  # 7 and 3 away from the origin, before
+
+
+def planted(noise: float, n: int = 600) -> tuple[np.ndarray, np.ndarray, Layout]:
+    """Text is a rotation of image, blurred by noise; every third item has no text."""
+    generator = np.random.default_rng(1)
+    layout = Layout({"image": 6, "text": 6})
+    image = unit(generator.normal(size=(n, 6)))
+    rotation = np.linalg.qr(generator.normal(size=(6, 6)))[0]
+    text = unit(image @ rotation + noise * generator.normal(size=(n, 6)))
+    vectors = np.hstack([image, text]).astype(np.float32)
+    present = np.ones((n, 2), bool)
+    present[::3, 1] = False
+    return vectors, present, layout
+
+
+@pytest.mark.parametrize(("noise", "least", "most"), [(0.0, 0.97, 1.0), (0.5, 0.4, 0.9), (50.0, 0.0, 0.3)])
+def test_a_predicted_block_is_as_long_as_it_is_sure(noise: float, least: float, most: float) -> None:
+    vectors, present, layout = planted(noise)
+    known = vectors.copy()
+    known[~present[:, 1], 6:] = 0.0
+    predictor = fit_predictor(known, present, layout, np.ones(len(known)))
+    filled = predictor.fill(known, present)
+    norms = np.linalg.norm(filled[::3, 6:], axis=1)
+    assert least <= norms.mean() <= most
+    assert norms.max() <= 1.0 + 1e-6
+    assert (filled[present[:, 1]] == vectors[present[:, 1]]).all()
+    if noise == 0.0:
+        assert (filled[::3, 6:] * vectors[::3, 6:]).sum(axis=1).min() > 0.95
+
+
+def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
+    vectors, present, layout = planted(0.5)
+    generator = np.random.default_rng(2)
+    encoded = generator.normal(size=(50, 6)).astype(np.float32)
+    layout = Layout({"image": 6, "category": 7})
+    content = {"image": fit_content(encoded, np.ones(50, bool), None, seed=0)}
+    tower = ItemTower(layout, content, None, EMBEDDING, BlockPredictor({}, layout))
+    inputs = ItemInputs(encoded, np.arange(50) % 2 == 0, None, np.zeros(50, bool), {"brand": ["Acme", ""] * 25})
+    own, present = tower.own(inputs)
+    tower = ItemTower(layout, content, None, EMBEDDING, fit_predictor(own, present, layout, np.ones(50)))
+    tower.save(tmp_path)
+    again = ItemTower.open(lambda file: tmp_path / file, [path.name for path in tmp_path.iterdir()], layout)
+    assert (again.blocks(inputs)[0] == tower.blocks(inputs)[0]).all()
+
+
+def test_attention_sums_to_one_and_forgets() -> None:
+    tower = UserTower(EVENT_WEIGHTS, position_decay=0.5, half_life_days=10.0)
+    attention = tower.attention(steps("view_item", "view_item", "view_item", days=(0.0, 10.0, 10.0)))
+    assert attention == pytest.approx(np.array([0.125, 0.5, 1.0]) / 1.625)
+
+
+def test_a_dismissed_product_pushes_away() -> None:
+    attention = UserTower(EVENT_WEIGHTS).attention(steps("purchase", "dismiss"))
+    assert attention[0] > 0 > attention[1]
+    assert np.abs(attention).sum() == pytest.approx(1.0)
+
+
+def test_events_that_say_nothing_leave_no_attention() -> None:
+    assert not UserTower(EVENT_WEIGHTS).attention(steps("view_item_list", "view_item_list")).any()
+    assert UserTower(EVENT_WEIGHTS).attention(steps()).shape == (0,)
+
+
+@given(st.integers(0, 1_000), st.lists(st.integers(0, 29), min_size=1, max_size=8))
+def test_a_query_is_the_weighted_sum_of_its_seeds(seed: int, rows: list[int]) -> None:
+    segment = make_segment(seed, 30)
+    attention = np.random.default_rng(seed).dirichlet(np.ones(len(rows)))
+    query = weighted_query(segment, np.array(rows, np.int32), attention)
+    assert np.allclose(query.vector, attention @ segment.vectors[rows], atol=1e-6)
+    dense = np.zeros(30)
+    for row, weight in zip(rows, attention, strict=True):
+        columns, values = segment.cooccurrence.row(row)
+        dense[columns] += weight * values
+    assert np.allclose(dense[query.together_rows], query.together)
+    assert np.count_nonzero(dense) <= len(query.together_rows)
+
+
+def test_a_shop_without_events_has_an_empty_table() -> None:
+    columns, sums = Cooccurrence.empty(4).combine(np.array([1, 2], np.int32), np.array([0.5, 0.5]))
+    assert len(columns) == len(sums) == 0
+
+
+def test_the_tower_survives_json() -> None:
+    tower = UserTower({"purchase": 5.0}, 0.8, float("inf"))
+    assert UserTower.from_dict(tower.to_dict()) == tower
+
+
+def test_histories_are_read_in_every_form_oldest_first() -> None:
+    frame_like = [
+        {"item_id": "b", "event_name": "purchase", "timestamp": "2026-01-02T00:00:00Z"},
+        {"item_id": "a", "event_name": "view_item", "timestamp": "2026-01-01T00:00:00"},
+        {"item_id": "gone", "event_name": "view_item", "timestamp": "2026-01-03"},
+    ]
+    events = as_events(frame_like)
+    read = as_steps(events, [1, 0, -1])
+    assert read.rows.tolist() == [0, 1]
+    assert read.names == ["view_item", "purchase"]
+
+
+def test_an_image_query_asks_the_text_block_through_the_projection() -> None:
+    block = ContentBlock(np.zeros(3, np.float32), np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 0.5)
+    asked = block.from_other(None, np.array([[0.0, 2.0]], np.float32), np.zeros(2, np.float32))
+    assert asked.tolist() == [[0.0, 0.0, 0.0, 0.0, 1.0]]

@@ -1,0 +1,60 @@
+"""The weights of the score: what a request may say, and what training finds."""
+
+import numpy as np
+import pytest
+
+from recommender.errors import RequestError
+from recommender.weights import resolve
+from training.choices import Choices
+from training.weights import learn
+
+LEARNED = {"image": 0.5, "text": 0.3, "category": 0.2, "cooccurrence": 0.4, "prior": 0.1}
+
+
+def test_unnamed_weights_keep_their_learned_share_and_blocks_sum_to_one() -> None:
+    weights = resolve(LEARNED, {"image": 1.0})
+    assert weights["text"] / weights["category"] == pytest.approx(1.5)
+    assert weights["image"] + weights["text"] + weights["category"] == pytest.approx(1.0)
+    assert weights["cooccurrence"] == 0.4
+
+
+def test_nothing_said_changes_nothing() -> None:
+    assert resolve(LEARNED, None) == resolve(LEARNED, {}) == LEARNED
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"imgae": 1.0}, "did you mean 'image'"),
+        ({"behaviour": 1.0}, "this bundle has no behaviour"),
+        ({"image": -1.0}, "expected a number of at least 0"),
+        ({"image": float("nan")}, "expected a number"),
+        ({"image": "1"}, "expected a number"),
+        (dict.fromkeys(LEARNED, 0.0), "all 0"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_named(override: dict, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        resolve(LEARNED, override)
+
+
+def test_the_term_that_decides_gets_the_weight() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(200, 80, 3)).astype(np.float32) * 0.3
+    decided = features[:, :, 0] + 0.5 * features[:, :, 1] + generator.gumbel(size=(200, 80)) * 0.1
+    chosen = decided == decided.max(axis=1, keepdims=True)
+    learned = learn(Choices(features, np.ones((200, 80), bool), chosen, ("image", "text", "prior")))
+    assert learned.weights["image"] > 1.5 * learned.weights["text"] > 0.3
+    assert learned.weights["prior"] < 0.1
+    assert learned.weights["image"] + learned.weights["text"] == pytest.approx(1.0)
+
+
+def test_struck_candidates_do_not_count() -> None:
+    generator = np.random.default_rng(1)
+    features = generator.normal(size=(100, 50, 2)).astype(np.float32) * 0.3
+    chosen = features[:, :, 0] == features[:, 1:, 0].max(axis=1, keepdims=True)
+    allowed = np.ones((100, 50), bool)
+    allowed[:, 0] = False
+    features[:, 0, 0] = 9.0  # the history itself: nearest of all, and never to be answered
+    learned = learn(Choices(features, allowed, chosen, ("image", "text")))
+    assert learned.weights["image"] > 0.8
