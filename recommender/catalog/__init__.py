@@ -1,0 +1,9 @@
+"""A shop's own files, read and checked: products, their photos, and what users did."""
+
+from recommender.catalog.catalog import Catalog as Catalog
+from recommender.catalog.columns import Column as Column
+from recommender.catalog.event_files import read_events as read_events
+from recommender.catalog.images import ImageSource as ImageSource
+from recommender.catalog.interactions import Interactions as Interactions
+from recommender.catalog.report import DataReport as DataReport
+from recommender.catalog.validation import validate as validate

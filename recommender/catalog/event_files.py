@@ -1,0 +1,149 @@
+"""Files of events to one frame: columns of any name, or JSON Lines as the HTTP interface takes them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recommender.catalog.cells import dates, numbers, strings
+from recommender.catalog.report import DataReport, Rows
+from recommender.catalog.tables import Table, read_table
+from recommender.config import EventsConfig
+from recommender.errors import DataError, nearest
+from recommender.events import Event
+
+_IDS = ("user_id", "item_id")
+_NUMBERS = ("value", "quantity", "price")
+_CONTEXT = ("event_id", "session_id", "recommendation_id")
+
+
+def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
+    """Yield the events of a file in its order; what cannot be understood is left out, with a notice.
+
+    An event without an id gets a hash of what it says and of how many before it in the file say the same, so that
+    a file read twice gives the same ids.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or lacks a column.
+    """
+    report = DataReport()
+    frame = event_table(read_table(Path(path), report), config, report).frame
+    report.tell()
+    texts = {name: frame[name].tolist() for name in (*_IDS, "event_name", *_CONTEXT)}
+    values = {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in _NUMBERS}
+    times = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in frame["timestamp"]]
+    columns = texts | values | {"timestamp": times, "event_id": _event_ids(frame)}
+    for cells in zip(*columns.values(), strict=True):
+        yield Event(**dict(zip(columns, cells, strict=True)))
+
+
+def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table:
+    """Return the events of a table that can be understood, and report the others.
+
+    The frame has user_id, item_id, event_name, event_id, session_id and recommendation_id as strings ("" missing),
+    timestamp as datetime64[us] in UTC without zone, and value, quantity and price as float64 (NaN missing).
+
+    Raises
+    ------
+    DataError
+        If it lacks a column.
+    """
+    table = _per_item(table)
+    for name in (*_IDS, "timestamp"):
+        table.require(getattr(config, name), f"the event's {name}")
+    raw, checks = table.frame, _Checks(table, report)
+    frame = pd.DataFrame({name: strings(raw[getattr(config, name)]) for name in _IDS})
+    for name in _CONTEXT:
+        frame[name] = strings(raw[name]) if name in raw else pd.Series("", frame.index, dtype="str")
+    frame["event_name"] = _event_names(table, config)
+    frame["timestamp"], _ = dates(raw[config.timestamp])
+    for name in _NUMBERS:
+        column = getattr(config, name)
+        values, bad = (
+            numbers(raw[column]) if column in raw else (np.full(len(raw), np.nan), np.zeros(len(raw), bool))
+        )
+        frame[name] = values
+        if bad.any():
+            checks.note(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
+    known = list(config.all_weights())
+    nobody = (frame["user_id"] == "") & (frame["session_id"] == "")
+    checks.drop("event without a user", nobody, raw[config.user_id], "an id")
+    checks.drop("event without a product", frame["item_id"] == "", raw[config.item_id], "an id")
+    checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], "such as 2026-11-23T06:41:07Z")
+    unknown = ~frame["event_name"].isin(known)
+    checks.drop(
+        "unknown event name",
+        unknown,
+        frame["event_name"],
+        f"one of {', '.join(known)}, or a [events.weights] entry",
+    )
+    return replace(table, frame=frame).where(checks.clean)
+
+
+class _Checks:
+    """Collects which rows of a table pass, and reports those that do not, each once."""
+
+    def __init__(self, table: Table, report: DataReport) -> None:
+        self._table, self._report = table, report
+        self.clean: NDArray[np.bool_] = np.ones(len(table.frame), bool)
+
+    def drop(self, kind: str, bad: "pd.Series[bool]", found: pd.Series, expected: str) -> None:
+        """Report the rows of a mask, unless they were dropped before, and drop them."""
+        mask = bad.to_numpy(bool) & self.clean
+        self.note(kind, mask, found, f"{expected}; left out")
+        self.clean &= ~mask
+
+    def note(self, kind: str, mask: NDArray[np.bool_], found: pd.Series, expected: str) -> None:
+        """Report the rows of a mask with the cell found there."""
+        rows: Rows = self._table.rows[mask]
+        cells = strings(found[mask]).tolist()
+        said = f"{found.name} is"
+        self._report.add(
+            kind, self._table.name, rows, [""] * len(rows), lambda i: f'{said} "{cells[i]}"; expected {expected}'
+        )
+
+
+def _per_item(table: Table) -> Table:
+    """Give each product of an event's `items`, as the HTTP interface has them, a row of its own."""
+    if "items" not in table.frame:
+        return table
+    frame = table.frame.assign(row=table.rows).explode("items", ignore_index=True)
+    items = pd.DataFrame([item if isinstance(item, dict) else {} for item in frame["items"]], index=frame.index)
+    rest = frame.drop(columns=["items", *(name for name in items if name in frame)])
+    joined = rest.join(items).drop(columns="row")
+    twice = joined.duplicated(["event_id", "item_id"]) if {"event_id", "item_id"} <= set(joined) else None
+    flat = replace(table, frame=joined, rows=frame["row"].to_numpy(np.int64))
+    return flat if twice is None else flat.where(~twice)
+
+
+def _event_names(table: Table, config: EventsConfig) -> pd.Series:
+    """Return the column of names, or the one name that all events have."""
+    if config.event_name in table.frame:
+        return strings(table.frame[config.event_name])
+    known = config.all_weights()
+    if config.event_name in known:
+        return pd.Series(config.event_name, table.frame.index, dtype="str")
+    columns = list(map(str, table.frame.columns))
+    guess = nearest(config.event_name, [*columns, *known])
+    raise DataError(
+        f"{table.name} has no column {config.event_name!r}"
+        + (f"; did you mean {guess!r}?" if guess else f" (its columns are {', '.join(columns)})")
+        + ' For events all of one name say so in [events], such as event_name = "purchase"'
+    )
+
+
+def _event_ids(frame: pd.DataFrame) -> list[str]:
+    """Return each event's id, and a hash where it has none."""
+    said = ["user_id", "session_id", "item_id", "event_name", "timestamp", *_NUMBERS]
+    before = frame.groupby(said, dropna=False, sort=False).cumcount()
+    keys = frame[said].astype(str).assign(before=before.astype(str)).agg("\x1f".join, axis=1)
+    return [
+        given or sha256(key.encode()).hexdigest()[:32] for given, key in zip(frame["event_id"], keys, strict=True)
+    ]

@@ -1,0 +1,147 @@
+"""Who did what to which product, and when."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recommender.catalog.catalog import Catalog
+from recommender.catalog.event_files import event_table
+from recommender.catalog.report import DataReport
+from recommender.catalog.tables import Table, frame_table, read_table
+from recommender.config import Config, EventsConfig
+from recommender.errors import ConfigError, nearest
+from recommender.events import Event
+
+_COLUMNS = ["user_id", "item_id", "row", "event_name", "timestamp", "value"]
+_FIELDS = ("user_id", "session_id", "item_id", "event_name", "timestamp", "value")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The events of a catalogue's products.
+
+    Attributes
+    ----------
+    frame
+        user_id, item_id and event_name as strings; row, int32, of the product; timestamp, datetime64[us] in UTC
+        without zone; value, float64, NaN missing. Sorted by user and time, ties in the order of the file;
+        RangeIndex. The user of an event that only a session is known of is "session:" and that.
+    weights
+        How much an event of each name says.
+    report
+        What was wrong with the file.
+    """
+
+    frame: pd.DataFrame
+    weights: Mapping[str, float]
+    report: DataReport = field(default_factory=DataReport)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @classmethod
+    def load(cls, config: Config, catalog: Catalog, strict: bool = False) -> Self:
+        """Read the events that a config names; those of products that `catalog` has not are reported.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read or lacks a mapped column; with `strict`, if anything in it was left out.
+        ConfigError
+            If the config names no events.
+        """
+        if config.events is None:
+            raise ConfigError("the config has no [events]; expected a table with a path")
+        report = DataReport()
+        table = read_table(config.resolve(config.events.path), report)
+        found = cls._of(table, config.events, catalog, report)
+        report.tell()
+        report.raise_if_strict(strict)
+        return found
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, catalog: Catalog, weights: Mapping[str, float] | None = None) -> Self:
+        """Take events from memory, their columns named as those of `frame` (without row, and value if absent)."""
+        config = EventsConfig.model_validate({"path": "table", "weights": dict(weights or {})})
+        return cls._of(frame_table(frame), config, catalog, DataReport())
+
+    @classmethod
+    def from_events(
+        cls, events: Iterable[Event], catalog: Catalog, weights: Mapping[str, float] | None = None
+    ) -> Self:
+        """Take events such as a store's."""
+        rows = list(map(attrgetter(*_FIELDS), events))
+        frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype({"value": "float64"})
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
+        return cls.from_frame(frame, catalog, weights)
+
+    @classmethod
+    def _of(cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport) -> Self:
+        table = event_table(table, config, report)
+        frame = table.frame
+        rows = catalog.row_of(frame["item_id"])
+        _report_unknown(table, rows < 0, catalog, report)
+        users = frame["user_id"].where(frame["user_id"] != "", "session:" + frame["session_id"])
+        known = frame.assign(user_id=users, row=rows)[rows >= 0]
+        report.facts |= {"events": len(known), "users": known["user_id"].nunique()}
+        return cls(_sorted(known[_COLUMNS]), config.all_weights(), report)
+
+    def joined(self, other: "Interactions") -> "Interactions":
+        """Return the events of both; for a name that both weigh, `other` counts."""
+        report = DataReport(self.report.shown)
+        report.merge(self.report)
+        report.merge(other.report)
+        frame = _sorted(pd.concat([self.frame, other.frame]))
+        return Interactions(frame, {**self.weights, **other.weights}, report)
+
+    def before(self, date: datetime) -> "Interactions":
+        """Return the events before a moment (in UTC where it has no zone)."""
+        return self._where(self.frame["timestamp"] < _naive(date))
+
+    def since(self, date: datetime) -> "Interactions":
+        """Return the events from a moment on (in UTC where it has no zone)."""
+        return self._where(self.frame["timestamp"] >= _naive(date))
+
+    def _where(self, keep: "pd.Series[bool]") -> "Interactions":
+        return replace(self, frame=self.frame[keep].reset_index(drop=True))
+
+    def histories(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield each user, ascending, with their part of `frame`, oldest event first."""
+        users = self.frame["user_id"].to_numpy(object)
+        starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]]) if len(users) else np.array([], int)
+        for start, end in zip(starts, [*starts[1:], len(users)], strict=False):
+            yield users[start], self.frame.iloc[start:end]
+
+    def event_weights(self) -> NDArray[np.float64]:
+        """Return how much each event says, as `recommender.events.event_weight` does, shape (events,)."""
+        names = self.frame["event_name"]
+        weights = names.map(dict(self.weights)).fillna(0.0).to_numpy(np.float64)
+        value = self.frame["value"].to_numpy(np.float64)
+        rated = (names == "rate").to_numpy(bool) & ~np.isnan(value)
+        return np.where(rated, weights * (value - 3.0), weights)
+
+
+def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(["user_id", "timestamp"], kind="stable", ignore_index=True)
+
+
+def _naive(date: datetime) -> pd.Timestamp:
+    moment = pd.Timestamp(date)
+    return moment if moment.tzinfo is None else moment.tz_convert(UTC).tz_localize(None)
+
+
+def _report_unknown(table: Table, unknown: NDArray[np.bool_], catalog: Catalog, report: DataReport) -> None:
+    ids = table.frame["item_id"][unknown].tolist()
+
+    def message(i: int) -> str:
+        guess = nearest(ids[i], catalog.ids) if len(catalog) <= 10_000 else None
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        return f"the catalogue has no such product{hint}; left out"
+
+    report.add("event of an unknown product", table.name, table.rows[unknown], ids, message)

@@ -1,0 +1,218 @@
+"""CSV, Parquet and JSON Lines to a frame that remembers which row of the file each of its rows was."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from recommender.catalog.report import DataReport, Rows
+from recommender.errors import DataError, nearest
+
+_SEPARATORS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's rows.
+
+    Attributes
+    ----------
+    name
+        The file's, for messages.
+    frame
+        Cells as the file's format types them: strings from CSV. Nested objects are columns ``outer.inner``.
+    rows
+        For each row its number in the file; a CSV's header is row 1.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    rows: Rows
+
+    def where(self, keep: "np.ndarray | pd.Series[bool]") -> "Table":
+        """Return the rows of a mask."""
+        keep = np.asarray(keep)
+        return replace(self, frame=self.frame[keep].reset_index(drop=True), rows=self.rows[keep])
+
+    def require(self, column: str, what: str) -> None:
+        """Raise with the nearest name if there is no such column.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        if column not in self.frame:
+            guess = nearest(column, map(str, self.frame.columns))
+            hint = f"; did you mean {guess!r}?" if guess else ""
+            found = ", ".join(map(str, self.frame.columns))
+            raise DataError(f"{self.name} has no column {column!r} ({what}){hint} Its columns are {found}")
+
+
+def read_table(path: Path, report: DataReport) -> Table:
+    """Read a file by its extension; rows that cannot be read are left out and reported.
+
+    Raises
+    ------
+    DataError
+        If it is not there, empty, of another format or encoding.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path.name} is of no known format; expected one of {', '.join(_READERS)}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if not data.strip():
+        raise DataError(f"{path.name} is empty; expected a header and rows")
+    table = reader(path.name, data, report)
+    if not len(table.frame):
+        raise DataError(f"{path.name} has no rows")
+    return table
+
+
+def frame_table(frame: pd.DataFrame, name: str = "table") -> Table:
+    """Take a frame in memory; its first row is row 0, as its index has it."""
+    flat = frame.rename(columns=str).reset_index(drop=True)
+    return Table(name, flat, np.arange(len(flat), dtype=np.int64))
+
+
+def _read_csv(name: str, data: bytes, report: DataReport) -> Table:
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    _check_utf8(name, data)
+    columns, separator = _header(name, data)
+    left_out: list[pa.csv.InvalidRow] = []
+
+    def leave_out(row: pa.csv.InvalidRow) -> str:
+        left_out.append(row)
+        return "skip"
+
+    try:
+        read = pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(use_threads=False),  # only then rows are numbered
+            parse_options=pa.csv.ParseOptions(
+                delimiter=separator,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=leave_out,
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{name} is not a CSV file: {error}") from error
+    report.add(
+        "row left out",
+        name,
+        [row.number for row in left_out],
+        [""] * len(left_out),
+        lambda i: f"has {left_out[i].actual_columns} cells; expected {left_out[i].expected_columns}; left out",
+    )
+    numbers = np.arange(2, 2 + len(read) + len(left_out), dtype=np.int64)
+    table = Table(name, read.to_pandas(), np.setdiff1d(numbers, [row.number for row in left_out]))
+    return table.where((table.frame != "").any(axis=1))
+
+
+def _check_utf8(name: str, data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte 0x{data[error.start]:02x}"
+        raise DataError(
+            f"{name} line {line}: found {found}; expected UTF-8. Save it as UTF-8, "
+            "for instance with `iconv -f WINDOWS-1252 -t UTF-8`"
+        ) from None
+
+
+def _header(name: str, data: bytes) -> tuple[list[str], str]:
+    """Return the columns, and the separator that the header has most of."""
+    line = data.split(b"\n", 1)[0].decode()
+    separator = max(_SEPARATORS, key=line.count)
+    columns = next(csv.reader([line.rstrip("\r")], delimiter=separator))
+    _check_names(name, columns)
+    return columns, separator
+
+
+def _check_names(name: str, columns: Iterable[str]) -> None:
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"{name} has the column {twice[0]!r} twice; rename one")
+
+
+def _read_parquet(name: str, data: bytes, report: DataReport) -> Table:
+    try:
+        frame = pa.parquet.read_table(pa.BufferReader(data)).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{name} is not a Parquet file: {error}") from error
+    return Table(name, _flat(frame), np.arange(1, len(frame) + 1))
+
+
+def _read_json_lines(name: str, data: bytes, report: DataReport) -> Table:
+    _check_utf8(name, data)
+    records: list[dict[str, Any]] = []
+    rows: list[int] = []
+    broken: list[int] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        record = _json_object(line)
+        if record is not None:
+            records.append(record)
+            rows.append(number)
+        elif line.strip():
+            broken.append(number)
+    expected = "is not a JSON object; expected one object a line; left out"
+    report.add("row left out", name, broken, [""] * len(broken), lambda i: expected)
+    return Table(name, _flat(pd.DataFrame(records)), np.array(rows, np.int64))
+
+
+def _json_object(line: bytes | str) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put each column of objects as columns ``outer.inner``."""
+    for name in frame.columns:
+        cells = frame[name]
+        if cells.dtype == object and cells.map(lambda cell: isinstance(cell, dict)).any():
+            objects = [cell if isinstance(cell, dict) else {} for cell in cells]
+            inner = _flat(pd.DataFrame(objects, index=frame.index))
+            frame = frame.drop(columns=name).join(inner.add_prefix(f"{name}."))
+    return frame
+
+
+_READERS: dict[str, Callable[[str, bytes, DataReport], Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+}
+
+
+def unpacked(table: Table) -> Table:
+    """Put each column of JSON objects in strings, as exports have them in CSV, as columns ``outer.inner``."""
+    frame = table.frame
+    for name in frame.columns:
+        cells = frame[name]
+        filled = cells[cells != ""] if isinstance(cells.dtype, pd.StringDtype) else cells[:0]
+        if len(filled) and filled.str.startswith("{").all():
+            objects = filled.map(_json_object)
+            if objects.notna().all():
+                frame = frame.assign(**{name: objects.astype(object).reindex(frame.index)})
+    return table if frame is table.frame else replace(table, frame=_flat(frame))

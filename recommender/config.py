@@ -1,0 +1,235 @@
+"""The shop's TOML: where its files lie, what their columns mean, and how to learn from them."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from recommender.errors import ConfigError, nearest
+from recommender.events import EVENT_WEIGHTS
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A table of the TOML; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CatalogConfig(Section):
+    """The products: a file, and which of its columns is what.
+
+    `id` to `published_at` name a column of the file, or are a template over columns such as
+    ``"{article_id}.jpg"``; left out, the column of that very name is taken where there is one. The names are
+    those of Google Merchant's product data.
+
+    Attributes
+    ----------
+    path
+        CSV, Parquet or JSON Lines.
+    images
+        Folder or zip that `image_link` is relative to; without it, the data folder. Links that begin with
+        ``http://`` or ``https://`` are downloaded.
+    attributes
+        Further columns that can be filtered on; left out, every other one.
+    learn
+        Columns (by these names) that the category block learns from; left out, those whose values are shared
+        by two products or more on average, and the price.
+    separators
+        What parts the values of a multi-valued column of the file, such as ``{categories = "|"}``.
+    text
+        Template of what the text encoder reads, such as ``"{title}. {material}"``; left out, title and description.
+    """
+
+    path: Path
+    id: str = "id"
+    title: str | None = None
+    description: str | None = None
+    image_link: str | None = Field(None, validation_alias=AliasChoices("image_link", "image"))
+    product_type: str | None = None
+    brand: str | None = None
+    price: str | None = None
+    availability: str | None = None
+    item_group_id: str | None = None
+    color: str | None = None
+    size: str | None = None
+    gender: str | None = None
+    age_group: str | None = None
+    material: str | None = None
+    pattern: str | None = None
+    published_at: str | None = None
+    images: Path | None = None
+    attributes: list[str] | None = None
+    learn: list[str] | None = None
+    separators: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    text: str | None = None
+
+
+class EventsConfig(Section):
+    """The events: a file, and which of its columns is what.
+
+    Attributes
+    ----------
+    path
+        CSV, Parquet or JSON Lines.
+    event_name
+        A column, or else one name that all events have, such as ``"purchase"``.
+    value, quantity, price
+        Columns that may be missing.
+    weights
+        How much an event of each name says; over `recommender.events.EVENT_WEIGHTS`. A name that is new here is
+        a new kind of event.
+    """
+
+    path: Path
+    user_id: str = "user_id"
+    item_id: str = "item_id"
+    event_name: str = "event_name"
+    timestamp: str = "timestamp"
+    value: str = "value"
+    quantity: str = "quantity"
+    price: str = "price"
+    weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+
+    def all_weights(self) -> dict[str, float]:
+        """Return the weight of every event name, the defaults under the shop's own."""
+        return EVENT_WEIGHTS | self.weights
+
+
+class EncoderConfig(Section):
+    """What turns texts and photos into vectors.
+
+    Attributes
+    ----------
+    name
+        A module of `recommender/encoders/`, or "auto": real CLIP weights where they can be had, else offline.
+    model, pretrained, checkpoint
+        For open_clip: the model's name (or ``hf-hub:...``), the tag of its weights, or a local file of them.
+    batch_size
+        Images or texts at once.
+    """
+
+    name: str = "auto"
+    model: str | None = None
+    pretrained: str | None = None
+    checkpoint: Path | None = None
+    batch_size: Count = 32
+
+
+class IndexConfig(Section):
+    """How candidates are found.
+
+    Attributes
+    ----------
+    trees
+        Of Annoy: more are more exact and larger.
+    recall_target, recall_floor
+        The search budget is raised until recall@k reaches the target; a bundle under the floor is not published.
+    """
+
+    trees: Count = 40
+    recall_target: Share = 0.95
+    recall_floor: Share = 0.90
+
+
+class TrainConfig(Section):
+    """How to learn: `seed` is that of everything drawn at random."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class Config(Section):
+    """All that a fit needs to know.
+
+    Attributes
+    ----------
+    data_dir
+        The folder that relative paths start from. It is not part of what a bundle records.
+    """
+
+    catalog: CatalogConfig
+    events: EventsConfig | None = None
+    encoder: EncoderConfig = EncoderConfig()
+    index: IndexConfig = IndexConfig()
+    train: TrainConfig = TrainConfig()
+    data_dir: Path = Field(Path(), exclude=True)
+
+    @classmethod
+    def load(cls, path: Path | str, data_dir: Path | str | None = None) -> Self:
+        """Read a TOML file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        data_dir
+            Where its relative paths start; its own folder by default.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be read, is no TOML, or has an unknown key or a wrong value.
+        """
+        path = Path(path)
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is not TOML in UTF-8: {error}") from error
+        if "data_dir" in found:
+            raise ConfigError(f"{path}: unknown key 'data_dir'; paths start where --data says")
+        return cls._checked(found, Path(path.parent if data_dir is None else data_dir), path.name)
+
+    @classmethod
+    def from_files(
+        cls, catalog: Path | str, images: Path | str | None = None, events: Path | str | None = None
+    ) -> Self:
+        """Take files whose columns bear the standard names; relative paths start here."""
+        found: dict[str, Any] = {"catalog": {"path": catalog, "images": images}}
+        if events is not None:
+            found["events"] = {"path": events}
+        return cls._checked(found, Path(), "config")
+
+    @classmethod
+    def _checked(cls, found: dict[str, Any], data_dir: Path, name: str) -> Self:
+        try:
+            return cls.model_validate({**found, "data_dir": data_dir})
+        except ValidationError as error:
+            problems = [_problem(dict(each), cls) for each in error.errors()]
+            raise ConfigError(f"{name}: {'; '.join(problems)}") from None
+
+    def resolve(self, path: Path) -> Path:
+        """Return where a path of this config lies."""
+        return self.data_dir / path.expanduser()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the data folder as JSON would have it."""
+        return self.model_dump(mode="json")
+
+
+def _problem(error: dict[str, Any], model: type[BaseModel]) -> str:
+    """Say what pydantic found wrong, where, and the nearest known key."""
+    *tables, key = (str(part) for part in error["loc"])
+    place = f"[{'.'.join(tables)}] " if tables else ""
+    if error["type"] == "missing":
+        return f"{place}{key} is missing"
+    if error["type"] != "extra_forbidden":
+        return f"{place}{key} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    guess = nearest(key, _keys(model, tables))
+    return f"{place}unknown key {key!r}" + (f"; did you mean {guess!r}?" if guess else "")
+
+
+def _keys(model: type[BaseModel], tables: list[str]) -> list[str]:
+    """Return the keys that a table may have."""
+    for table in tables:
+        kinds = [
+            model.model_fields[table].annotation,
+            *getattr(model.model_fields[table].annotation, "__args__", ()),
+        ]
+        model = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    aliases = ["image"] if model is CatalogConfig else []
+    return [name for name in model.model_fields if name != "data_dir"] + aliases
