@@ -1,17 +1,8 @@
 """Events for the evaluation's tests."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 
-
-@dataclass(frozen=True)
-class Interactions:
-    frame: pd.DataFrame
-    weights: dict
-
-    def event_weights(self):
-        return self.frame["event_name"].map(self.weights).to_numpy(float)
+from recommender.catalog import Interactions
 
 
 def events(rows):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,8 @@ class Split:
 
 def at(events: "Interactions", cut: datetime, days: int | None = None) -> Split:
     """Train on the events before `cut`; test on those from `cut` on, of the following `days` if given."""
-    time = events.frame["timestamp"]
-    end = pd.Timestamp.max if days is None else pd.Timestamp(cut) + pd.Timedelta(days=days)
-    return Split(_where(events, time < cut), _where(events, (time >= cut) & (time < end)), cut)
+    later = events.since(cut)
+    return Split(events.before(cut), later if days is None else later.before(cut + timedelta(days=days)), cut)
 
 
 def rolling(events: "Interactions", anchor: datetime, cuts: int = 6, days: int = 31) -> Iterator[Split]:
@@ -62,5 +61,5 @@ def _left(users: NDArray[np.object_]) -> NDArray[np.intp]:
     return np.repeat(ends, np.diff(np.r_[-1, ends])) - np.arange(len(users)) + 1
 
 
-def _where(events: "Interactions", keep: "pd.Series[bool] | NDArray[np.bool_]") -> "Interactions":
-    return replace(events, frame=events.frame[np.asarray(keep)].reset_index(drop=True))
+def _where(events: "Interactions", keep: NDArray[np.bool_]) -> "Interactions":
+    return replace(events, frame=events.frame[keep].reset_index(drop=True))

@@ -9,7 +9,7 @@ with the label held out of the model's input, and known pairs. Tables on stdout,
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -94,7 +94,7 @@ def p3(
         figures["bundle"] = _provenance(rec)
         if edges is not None:
             figures["edges"] = _edges(rec, catalog, edges, None)
-    labels = _labels(catalog.frame, label)
+    labels = _labels(catalog, label or LABELS)
     for values in progress(labels, "labels", len(labels), "label"):
         held = hold_out(catalog.frame, values, [column.name for column in catalog.columns if column.learn])
         figures["labels"][str(values.name)] = _held_out(shop, catalog, held)
@@ -123,11 +123,12 @@ def _untrained(shop: Config, catalog: Catalog) -> list[Baseline]:
     return list(untrained({name: block for name, block in blocks.items() if block.size}))
 
 
-def _labels(frame: pd.DataFrame, chosen: list[str] | None) -> list[pd.Series]:
-    """Take the labels to hold out, those of more than one value; the brand off the titles if it has no column."""
+def _labels(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
+    """Take the single-valued columns to hold out; the brand off the titles where it has no column."""
+    frame = catalog.frame[[column.name for column in catalog.columns if column.kind in ("category", "text")]]
     if "brand" not in frame and "title" in frame:
         frame = frame.assign(brand=leading_brand(frame["title"]))
-    return [frame[name] for name in chosen or LABELS if name in frame and frame[name].nunique() > 1]
+    return [frame[name] for name in names if name in frame and frame[name].nunique() > 1]
 
 
 def _held_out(shop: Config, catalog: Catalog, held: HeldOut) -> dict[str, Any]:
