@@ -18,7 +18,7 @@ ids = st.lists(text | st.sampled_from(["a", "ab", "é", "z", "￿", "\U00010000"
 @given(ids, st.lists(st.text(max_size=9)))
 def test_rows_of_ids_are_positions_and_of_others_minus_one(known, others):
     index = Ids.of(known)
-    asked = known + others + [item_id + "\0" for item_id in known]
+    asked = known + others + [item_id + more for item_id in known for more in ("\0", "x")]
     expected = [known.index(item_id) if item_id in known else -1 for item_id in asked]
     assert [index.row_of(item_id) for item_id in asked] == expected
     assert index.rows_of(asked).tolist() == expected

@@ -1,6 +1,7 @@
 """Publishers that are killed, that run out of disk and that run at once; each in processes of its own."""
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -226,6 +227,20 @@ def test_a_generation_open_in_another_process_stays_until_that_process_dies(tmp_
     process.kill()
     process.communicate()
     assert prune(tmp_path, keep=1) == [name]
+
+
+def test_a_generation_pruned_while_it_is_being_opened_gives_way_to_the_next(tmp_path, monkeypatch):
+    publish(tmp_path, 1.0)
+    flock, raced = fcntl.flock, []
+
+    def pruned_just_before(descriptor, operation):
+        if operation == fcntl.LOCK_SH and not raced:
+            raced.append(publish(tmp_path, 2.0))
+            prune(tmp_path, keep=1)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", pruned_just_before)
+    assert [open_bundle(tmp_path).generation] == raced
 
 
 if __name__ == "__main__":
