@@ -11,7 +11,7 @@ from recommender.blocks import Layout, Mask, Rows
 from recommender.bundle import Bundle, Thumbnails, open_bundle
 from recommender.errors import RequestError, UnknownItemError, nearest
 from recommender.explanation import in_words, reasons
-from recommender.filters import compile
+from recommender.filters import MaskCache
 from recommender.history import History, as_events, as_steps
 from recommender.index.rules import Rules
 from recommender.index.search import Found, Question, Search
@@ -92,7 +92,8 @@ class Recommender:
         self.generation = bundle.generation
         self.layout = Layout(bundle.manifest.blocks)
         self.weights = bundle.manifest.weights
-        self.attributes = Attributes.open(bundle.folder("base") / "attributes")
+        self.attributes = Attributes(bundle.folder("base") / "attributes")
+        self._masks = MaskCache(self.attributes)
         self.search_space: Search = open_search(bundle, self.layout)
         self.segment = self.search_space.segment
         self.item_tower = open_item_tower(bundle, self.layout)
@@ -351,15 +352,15 @@ class Recommender:
     def _mask(self, filter: str | Mapping[str, Any] | None, seed_row: int | None) -> Mask | None:
         if filter is None:
             return None
-        patch = dict(self._changed_rows())
-        return compile(filter, self.attributes, seed_row=seed_row, overlay=patch or None, trusted=True)
+        revision = self._overlay.revision() if self._overlay is not None else 0
+        return self._masks.mask(filter, seed_row, self._changed_rows() or None, revision, trusted=True)
 
     def _changes(self) -> Mapping[str, Mapping[str, Any]]:
         return self._overlay.changes() if self._overlay is not None else {}
 
-    def _changed_rows(self) -> list[tuple[int, Mapping[str, Any]]]:
+    def _changed_rows(self) -> dict[int, Mapping[str, Any]]:
         rows = ((self.attributes.row_of(item_id), change) for item_id, change in self._changes().items())
-        return [(row, change) for row, change in rows if row >= 0]
+        return {row: change for row, change in rows if row >= 0}
 
     def _excluded(self, options: Options) -> Rows:
         rows = {self.attributes.row_of(item_id) for item_id in options.get("exclude", ())} - {-1}

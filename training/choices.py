@@ -1,7 +1,7 @@
 """What later happened: for each query, the products that were really chosen, and the features of all others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from recommender.towers.user import UserTower, item_query
 from training.pairs import Pairs
 
 QUERIES = 400
-CANDIDATES = 20_000
+CANDIDATES = 4_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Choices:
         Unweighted terms, shape (b, c, P).
     allowed
         Candidates that could be answered, shape (b, c).
+    stands_for
+        How many products each candidate stands for: more than 1 where a large shop's were sampled, shape (c,).
     chosen
         Candidates that were, shape (b, c).
     terms
@@ -54,14 +56,9 @@ class Choices:
 
     features: Float
     allowed: Mask
+    stands_for: Float
     chosen: Mask
     terms: tuple[str, ...]
-
-    def subset(self, queries: np.ndarray) -> "Choices":
-        """Return the choices of some queries only."""
-        return replace(
-            self, features=self.features[queries], allowed=self.allowed[queries], chosen=self.chosen[queries]
-        )
 
 
 def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Case]:
@@ -99,12 +96,16 @@ def item_cases(segment: Segment, later: Pairs, seed: int) -> list[Case]:
 def choices(segment: Segment, queries: Sequence[Query], cases: Sequence[Case], seed: int) -> Choices:
     """Compute every term of the score for every query over all products, or a sample of a large shop's."""
     rows = np.arange(segment.n, dtype=np.int32)
+    stands_for = np.ones(segment.n, dtype=np.float32)
     if segment.n > CANDIDATES:
         drawn = np.random.default_rng(seed).choice(rows, CANDIDATES, replace=False)
-        rows = np.unique(np.concatenate([drawn, *(case.chosen for case in cases)])).astype(np.int32)
+        chosen = np.unique(np.concatenate([case.chosen for case in cases]))
+        rows = np.union1d(drawn, chosen).astype(np.int32)
+        stands_for = np.where(np.isin(rows, chosen), 1.0, segment.n / CANDIDATES).astype(np.float32)
     return Choices(
         features=_features(segment, queries, rows),
         allowed=~np.stack([np.isin(rows, case.struck) for case in cases]),
+        stands_for=stands_for,
         chosen=np.stack([np.isin(rows, case.chosen) for case in cases]),
         terms=(*segment.layout.names, "cooccurrence", "prior"),
     )

@@ -98,7 +98,9 @@ def _best_tower(
 
 
 def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned | None:
+    """Learn what makes products go together beyond both being popular: the prior explains, then steps aside."""
     cases = item_cases(segment, pairs_of(later, TOGETHER), seed)
     if len(cases) < LEAST_CASES:
         return None
-    return learn(choices(segment, item_queries(segment, cases), cases, seed))
+    learned = learn(choices(segment, item_queries(segment, cases), cases, seed))
+    return replace(learned, weights=learned.weights | {"prior": 0.0})

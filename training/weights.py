@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from recommender.blocks import BLOCKS, Double
+from recommender.blocks import BLOCKS, Double, Float
 from training.choices import Choices
 
 LEAST_CASES = 20
@@ -53,14 +53,14 @@ def learn(choices: Choices) -> Learned:
     width = len(choices.terms)
     start = np.full(width, SHARPNESS / width)
     count = np.maximum(choices.chosen.sum(axis=1), 1)
-    target = np.einsum("bcp,bc->bp", choices.features, choices.chosen / count[:, None])
-    barred = np.where(choices.allowed, 0.0, -np.inf)
+    target = _mean_of(choices.features, choices.chosen / count[:, None])
+    mass = np.where(choices.allowed, np.log(choices.stands_for), -np.inf).astype(np.float32)
 
     def loss(weights: Double) -> tuple[float, Double]:
-        logits = choices.features @ weights.astype(np.float32) + barred
+        logits = choices.features @ weights.astype(np.float32) + mass
         total = logsumexp(logits, axis=1)
         share = np.exp(logits - total[:, None])
-        expected = np.einsum("bcp,bc->bp", choices.features, share, optimize=True)
+        expected = _mean_of(choices.features, share)
         pull = SHRINK * (weights - start) / SHARPNESS**2 / len(target)
         value = float((total - target @ weights).mean()) + float(pull @ (weights - start)) / 2
         return value, (expected - target).mean(axis=0) + pull
@@ -68,6 +68,11 @@ def learn(choices: Choices) -> Learned:
     bounds = [(LEAST_SHARE * SHARPNESS if name in BLOCKS else 0.0, None) for name in choices.terms]
     fitted = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 60})
     return Learned(_scaled(choices.terms, fitted.x), float(fitted.fun), len(target))
+
+
+def _mean_of(features: Float, share: np.ndarray) -> Double:
+    """Average the features of each query's candidates, shape (b, P)."""
+    return np.matmul(share[:, None, :].astype(np.float32), features)[:, 0].astype(np.float64)
 
 
 def _scaled(terms: tuple[str, ...], values: Double) -> dict[str, float]:
