@@ -276,13 +276,15 @@ def _emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) -
 def _config(
     config: Path | None, data: Path | None, catalog: Path | None, images: Path | None, events: Path | None
 ) -> "Config":
-    if config is None and catalog is None:
-        raise typer.BadParameter("give --config, or --catalog with --images and --events as there are")
-    if config is not None and (catalog or images or events):
-        raise typer.BadParameter("--catalog, --images and --events are entries of the --config file")
     from recommender.config import Config
 
-    return Config.load(config, data) if config else Config.from_files(catalog, images, events)
+    if config is not None:
+        if catalog or images or events:
+            raise typer.BadParameter("--catalog, --images and --events are entries of the --config file")
+        return Config.load(config, data)
+    if catalog is None:
+        raise typer.BadParameter("give --config, or --catalog with --images and --events as there are")
+    return Config.from_files(catalog, images, events)
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

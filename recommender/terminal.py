@@ -54,30 +54,27 @@ def show_figures(figures: Mapping[str, Any]) -> str:
 
 
 def _figure_lines(figures: Mapping[str, Any], path: str) -> list[str]:
-    rows = [value for value in figures.values() if isinstance(value, Mapping) and value]
-    if len(rows) > 1 and len(rows) == len(figures) and not any(_nested(row) for row in rows):
-        return ["", *_table(path or "figures", figures)]
-    lines = [
-        f"{path}{'.' if path else ''}{name}  {_cell(value)}" for name, value in figures.items() if _leaf(value)
-    ]
-    for name, value in figures.items():
-        if not _leaf(value):
-            lines += _figure_lines(value, f"{path}{'.' if path else ''}{name}")
-    return lines
+    """Lay out leaves as lines and descend into the rest; alike and flat mappings become one table."""
+    inner = {name: _inner(value) for name, value in figures.items()}
+    below = {name: value for name, value in inner.items() if value is not None}
+    if len(below) == len(figures) > 1 and not any(_inner(v) for row in below.values() for v in row.values()):
+        return ["", *_table(path, below)]
+    prefix = f"{path}." if path else ""
+    lines = [f"{prefix}{name}  {_cell(value)}" for name, value in figures.items() if inner[name] is None]
+    return lines + [line for name, value in below.items() for line in _figure_lines(value, prefix + name)]
+
+
+def _inner(value: object) -> Mapping[str, Any] | None:
+    """Return what is inside a value: a mapping, or a list of mappings by place; None for a leaf."""
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return {str(place): entry for place, entry in enumerate(value, 1)}
+    return value if isinstance(value, Mapping) else None
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     body = [[label, *(_cell(row.get(name, "")) for name in names)] for label, row in rows.items()]
     return align([[title, *names], *body], right=set(range(1, len(names) + 1)))
-
-
-def _leaf(value: object) -> bool:
-    return not isinstance(value, Mapping)
-
-
-def _nested(row: Mapping[str, Any]) -> bool:
-    return any(not _leaf(value) for value in row.values())
 
 
 def _cell(value: object) -> str:

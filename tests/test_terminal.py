@@ -41,21 +41,19 @@ def test_no_items_still_make_an_answer() -> None:
 
 
 def test_alike_figures_make_a_table_and_others_lines() -> None:
-    shown = show_figures(
-        {
-            "seconds": {"encode": 12.5},
-            "by": {
-                "hybrid": {"ndcg@10": 0.25, "interval": [0.125, 0.5]},
-                "popularity": {"ndcg@10": None},
-            },
-        }
-    )
+    by = {"hybrid": {"ndcg@10": 0.25, "interval": [0.125, 0.5]}, "popularity": {"ndcg@10": None}}
+    shown = show_figures({"seconds": {"encode": 12.5, "fit": 3}, "by": by, "curve": [{"a": 1}, {"a": 1234.5}]})
     assert shown.splitlines() == [
         "seconds.encode  12.5000",
+        "seconds.fit  3",
         "",
         "by          ndcg@10          interval",
         "hybrid       0.2500  0.1250 to 0.5000",
         "popularity        –",
+        "",
+        "curve      a",
+        "1          1",
+        "2      1,234",
     ]
 
 
