@@ -63,9 +63,10 @@ def fit(
     as_json: options.AsJson = False,
 ) -> None:
     """Learn from a shop's files (and its event store) and publish a generation."""
+    asked = _config(config, data, catalog, images, events)
     from training.fit import fit
 
-    generation = fit(_config(config, data, catalog, images, events), out, store_url=store, strict=strict)
+    generation = fit(asked, out, store_url=store, strict=strict)
     _emit({"generation": generation, "bundles": str(out)}, f"published {generation} in {out}", as_json)
 
 
@@ -87,9 +88,10 @@ def evaluate(
 
         figures = open_bundle(bundles).manifest.metrics
     else:
+        asked = _config(config, data, catalog, images, events)
         from training.fit import evaluate_config
 
-        figures = evaluate_config(_config(config, data, catalog, images, events))
+        figures = evaluate_config(asked)
     from recommender.terminal import show_figures
 
     _emit(figures, show_figures(figures), as_json)
