@@ -69,4 +69,4 @@ class Cooccurrence:
         columns = np.concatenate([columns for (columns, _), _ in taken])
         values = np.concatenate([strength.astype(np.float64) * weight for (_, strength), weight in taken])
         found, place = np.unique(columns, return_inverse=True)
-        return found.astype(np.int32), np.bincount(place, weights=values)
+        return found.astype(np.int32), np.bincount(place, weights=values).astype(np.float64)

@@ -36,16 +36,16 @@ def fit_behaviour(interactions: Interactions, n: int, seed: int) -> tuple[Float,
     vectors = np.zeros((n, DIM), dtype=np.float32)
     if len(seen) < LEAST_ITEMS:
         return vectors, counts
-    vectors[seen] = _train(_matrix(frame["user_id"], np.searchsorted(seen, frame["row"]), len(seen)), seed)
+    vectors[seen] = _train(
+        _matrix(frame["user_id"].to_numpy(), np.searchsorted(seen, frame["row"]), len(seen)), seed
+    )
     return vectors, counts
 
 
-def _matrix(users: "np.ndarray", items: np.ndarray, size: int) -> sparse.csr_array:
+def _matrix(users: np.ndarray, items: np.ndarray, size: int) -> sparse.csr_array:
     """Users by items, only users with two items or more: one item alone has nothing to be predicted from."""
     user = np.unique(users, return_inverse=True)[1]
-    matrix = sparse.coo_array(
-        (np.ones(len(user), dtype=np.float32), (user, items)), shape=(user.max() + 1, size)
-    )
+    matrix = sparse.coo_array((np.ones(len(user), dtype=np.float32), (user, items)), shape=(user.max() + 1, size))
     matrix = matrix.tocsr()
     return matrix[np.flatnonzero(np.diff(matrix.indptr) >= 2)]
 

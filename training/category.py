@@ -123,9 +123,7 @@ class CategoryModel(nn.Module):
             asked = (columns == place) & hidden[item, place] & (entries > word.first)
             if word.size < 3 or not asked.any():
                 continue
-            logits = (
-                seen[torch.from_numpy(item[asked])] @ self.table.weight[word.first : word.first + word.size].T
-            )
+            logits = seen[torch.from_numpy(item[asked])] @ self.table.weight[word.first : word.first + word.size].T
             target = torch.from_numpy(entries[asked] - word.first).long()
             losses = F.cross_entropy(logits, target, reduction="none") * torch.from_numpy(weights[asked])
             loss = loss + losses.sum() / len(rows)

@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from recommender.config import Config
 
 from recommender import load
 from recommender.catalog import Catalog, Interactions
+from recommender.config import Config
 from recommender.encoders.base import create
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.evaluation import evaluate
@@ -90,9 +91,7 @@ def fit(
     products = Products.of(catalog, encoded)
     draft, final = _train(products, interactions, config.train.seed, clock)
     figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
-    return publish(
-        Path(out), final, products, encoded, config, {"evaluation": figures, "seconds": clock.seconds}
-    )
+    return publish(Path(out), final, products, encoded, config, {"evaluation": figures, "seconds": clock.seconds})
 
 
 def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[str, Any]:
@@ -102,9 +101,7 @@ def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[st
         return load(folder).manifest.metrics
 
 
-def _interactions(
-    config: Config, catalog: Catalog, store_url: str | None, strict: bool
-) -> Interactions | None:
+def _interactions(config: Config, catalog: Catalog, store_url: str | None, strict: bool) -> Interactions | None:
     parts = []
     if config.events is not None:
         parts.append(Interactions.load(config, catalog, strict=strict))
@@ -135,7 +132,7 @@ def _train(
     """Train on the earlier part, choose on the later, then learn the behaviour once more from everything."""
     if interactions is None or len(interactions.frame) < LEAST_EVENTS:
         return None, _without_choice(products, interactions, seed, clock)
-    moment = interactions.frame["timestamp"].quantile(1 - LATER_SHARE)
+    moment = _moment(interactions)
     earlier, later = interactions.before(moment), interactions.since(moment)
     if not len(earlier.frame) or not len(later.frame):
         notice("all events lie on one moment: nothing later to choose weights by")
@@ -151,6 +148,12 @@ def _train(
         full_tower, segment, prior = place_products(tower, products, interactions, settings.prior, seed)
     draft = Draft(_model(early_tower, early, settings, figures), earlier, measuring)
     return draft, _model(full_tower, segment, settings, figures | {"prior": prior})
+
+
+def _moment(interactions: Interactions) -> datetime:
+    """Return when the later part begins."""
+    times = np.sort(interactions.frame["timestamp"].to_numpy())
+    return pd.Timestamp(times[int(len(times) * (1 - LATER_SHARE))]).to_pydatetime()
 
 
 def _without_choice(products: Products, interactions: Interactions | None, seed: int, clock: Clock) -> Model:

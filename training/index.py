@@ -82,9 +82,7 @@ def build_index(
     search = Search(segment, index, None)
     questions = _questions(segment, weights, queries, seed)
     curve = [{**asdict(budget), **_recalls(search, questions, budget)} for budget in BUDGETS]
-    good = [
-        point for point in curve if min(point["item"], point["user"], point["other"]) >= config.recall_target
-    ]
+    good = [point for point in curve if min(point["item"], point["user"], point["other"]) >= config.recall_target]
     stated = {
         "k": K,
         "curve": curve,
@@ -153,8 +151,7 @@ def _other_weights(learned: Mapping[str, float], generator: np.random.Generator)
     blocks = [name for name in learned if name in BLOCKS]
     single = [{name: float(name == block) for name in learned} for block in blocks]
     random = [
-        dict(zip(learned, generator.random(len(learned)).tolist(), strict=True))
-        for _ in range(RANDOM_WEIGHTS)
+        dict(zip(learned, generator.random(len(learned)).tolist(), strict=True)) for _ in range(RANDOM_WEIGHTS)
     ]
     return [resolve(learned, override) for override in single + random]
 
@@ -164,18 +161,14 @@ def _with_oracle(
 ) -> list[tuple[Scorer, Question, np.ndarray]]:
     scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
     answers = Search(segment, None, None).many(scorer, questions, Rules(segment, None, False), "exact")
-    return [
-        (scorer, question, found.selection.scores) for question, found in zip(questions, answers, strict=True)
-    ]
+    return [(scorer, question, found.selection.scores) for question, found in zip(questions, answers, strict=True)]
 
 
 def _recalls(search: Search, asked: Asked, budget: Budget) -> dict[str, float]:
     tried = replace(search, budget=budget)
     rules = Rules(search.segment, None, collapse=False)
     return {
-        kind: float(
-            np.mean([_recall(tried, scorer, question, best, rules) for scorer, question, best in group])
-        )
+        kind: float(np.mean([_recall(tried, scorer, question, best, rules) for scorer, question, best in group]))
         for kind, group in asked.items()
     }
 

@@ -134,9 +134,7 @@ def _projection(products: Products, seed: int) -> tuple[AlignedProjection | None
     both = np.flatnonzero(inputs.has_image & inputs.has_text)
     if products.aligned or inputs.image is None or inputs.text is None or len(both) < LEAST_PAIRS:
         return None, {}
-    projection, figures = train_projection(
-        inputs.image[both], inputs.text[both], products.groups[both], seed=seed
-    )
+    projection, figures = train_projection(inputs.image[both], inputs.text[both], products.groups[both], seed=seed)
     return projection, {"projection": figures}
 
 

@@ -89,7 +89,7 @@ def _best_tower(
 ) -> tuple[UserTower, Learned]:
     """Try each forgetting of the history, each with weights of its own."""
     grid = [UserTower(event_weights, decay, life) for decay, life in product(POSITION_DECAYS, HALF_LIVES)]
-    tried = []
+    tried: list[tuple[float, int, UserTower, Learned]] = []
     for tower in progress(grid, "score weights", len(grid), "setting"):
         learned = learn(choices(segment, user_queries(segment, tower, cases), cases, seed))
         tried.append((learned.loss, len(tried), tower, learned))

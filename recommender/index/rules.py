@@ -80,6 +80,6 @@ class Rules:
             return kept - len(excluded)
         sizes = self.segment.group_sizes
         if self.mask is not None:
-            sizes = np.bincount(self.segment.groups[self.mask], minlength=len(sizes))
+            sizes = np.bincount(self.segment.groups[self.mask], minlength=len(sizes)).astype(np.int32)
         hit, gone = np.unique(self.segment.groups[excluded], return_counts=True)
         return int(np.count_nonzero(sizes)) - int(np.count_nonzero(gone == sizes[hit]))

@@ -147,9 +147,7 @@ class Search:
         return self._choose(scorer, question, rules, line, rows), "exact", len(line)
 
     @staticmethod
-    def _choose(
-        scorer: Scorer, question: Question, rules: Rules, line: Float, rows: Rows | None
-    ) -> Selection:
+    def _choose(scorer: Scorer, question: Question, rules: Rules, line: Float, rows: Rows | None) -> Selection:
         rules.strike(line, rows, question.excluded)
         return select(scorer, question.query, line, rows, question.k, rules.groups)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from recommender.blocks import Float, Layout, Mask, unit
 from recommender.towers.category import CategoryEmbedding
@@ -124,38 +125,33 @@ class ItemTower:
         return unit(getattr(self.projection, modality)(encoded))
 
     def save(self, folder: Path) -> None:
-        """Write the exported tower into a part's folder: npz and JSON, no pickle."""
+        """Write the exported tower into a part's folder: safetensors and JSON, no pickle."""
         for name, block in self.content.items():
-            np.savez(folder / f"{name}_block.npz", **block.to_arrays())
+            save_file(block.to_arrays(), folder / f"{name}_block.safetensors")
         if self.projection is not None:
-            np.savez(folder / "projection.npz", **self.projection.to_arrays())
+            save_file(self.projection.to_arrays(), folder / "projection.safetensors")
         if self.category is not None:
-            np.savez(folder / "category.npz", table=self.category.table, mean=self.category.mean)
+            save_file({"table": self.category.table, "mean": self.category.mean}, folder / "category.safetensors")
             (folder / "category.json").write_text(json.dumps(self.category.to_dict()), "utf-8")
-        np.savez(folder / "predictor.npz", **self.predictor.to_arrays())
+        save_file(self.predictor.to_arrays(), folder / "predictor.safetensors")
 
     @classmethod
     def open(cls, path_of: Callable[[str], Path], files: Sequence[str], layout: Layout) -> "ItemTower":
         """Read what `save` wrote; `files` are the names that the part has."""
         content = {
-            name: ContentBlock.from_arrays(_npz(path_of(f"{name}_block.npz")))
+            name: ContentBlock.from_arrays(load_file(path_of(f"{name}_block.safetensors")))
             for name in ("image", "text")
-            if f"{name}_block.npz" in files
+            if f"{name}_block.safetensors" in files
         }
         projection = (
-            AlignedProjection.from_arrays(_npz(path_of("projection.npz")))
-            if "projection.npz" in files
+            AlignedProjection.from_arrays(load_file(path_of("projection.safetensors")))
+            if "projection.safetensors" in files
             else None
         )
         category = None
         if "category.json" in files:
-            arrays = _npz(path_of("category.npz"))
+            arrays = load_file(path_of("category.safetensors"))
             exported = json.loads(path_of("category.json").read_text("utf-8"))
             category = CategoryEmbedding.from_exported(exported, arrays["table"], arrays["mean"])
-        predictor = BlockPredictor.from_arrays(_npz(path_of("predictor.npz")), layout)
+        predictor = BlockPredictor.from_arrays(load_file(path_of("predictor.safetensors")), layout)
         return cls(layout, content, projection, category, predictor)
-
-
-def _npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
