@@ -232,6 +232,8 @@ def test_the_cache_shares_masks_of_filters_that_mean_the_same():
     assert cache.mask('price < 50 AND NOT brand = "Acme"') is mask
     assert cache.mask('NOT NOT (NOT brand = "Acme" AND price < 50)') is mask
     assert cache.mask('price < 50 OR NOT brand = "Acme"') is not mask
+    assert cache.mask('price < 50 AND brand: EXCEPT("Acme")').tolist() == [False] * 4
+    assert cache.mask('price < 50 AND brand: ANY("Acme")').tolist() == [True, False, False, False]
     with pytest.raises(ValueError, match="read-only"):
         mask[0] = True
 
