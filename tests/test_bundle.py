@@ -17,9 +17,11 @@ from recommender.bundle import (
 from recommender.errors import BundleError
 
 
-def publish(root, value=0.0, **fields):
+def publish(root, value=0.0, ids=(b"a", b"b", b"c"), **fields):
     """Publish three items with two-dimensional vectors, all of them `value`."""
     with Staging(root) as staging:
+        (staging.part("base") / "attributes").mkdir()
+        np.save(staging.part("base") / "attributes" / "ids.npy", np.array(ids))
         np.save(staging.part("base") / "vectors.npy", np.full((3, 2), value, np.float32))
         (staging.part("towers") / "item.json").write_text("{}")
         return staging.publish({"n": 3, "blocks": {"text": 1, "image": 1}, **fields})
@@ -94,10 +96,10 @@ def test_leaving_without_publishing_changes_nothing(tmp_path):
     assert not list((tmp_path / ".staging").iterdir())
 
 
-@pytest.mark.parametrize("fields", [{"n": 4}, {"blocks": {"text": 1, "image": 2}}])
+@pytest.mark.parametrize("fields", [{"n": 4}, {"blocks": {"text": 1, "image": 2}}, {"ids": (b"a", b"b")}])
 def test_arrays_that_disagree_with_the_manifest_are_not_published(tmp_path, fields):
     name = publish(tmp_path)
-    with pytest.raises(BundleError, match=r"vectors\.npy has shape \(3, 2\).*say"):
+    with pytest.raises(BundleError, match=r"\.npy has shape \(\d, ?\d?\); .* say"):
         publish(tmp_path, **fields)
     assert current(tmp_path) == name
 

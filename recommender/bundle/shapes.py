@@ -26,7 +26,7 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
     """
     n, d = manifest.n, sum(manifest.blocks.values())
     expected = {
-        "ids.npy": (n,),
+        "attributes/ids.npy": (n,),
         "vectors.npy": (n, d),
         "present.npy": (n, len(manifest.blocks)),
         "prior.npy": (n,),
