@@ -19,8 +19,13 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-test
-	$(BIN)/python tests/benchmarks/serve.py --help
+bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
+	$(BIN)/python tests/benchmarks/serve.py demo-shop/bundles
+	$(BIN)/python tests/benchmarks/quality.py p2 --config demo-shop/shop.toml --split 2026-06-01 --rolling 0
+	$(BIN)/python tests/benchmarks/quality.py p3 --config demo-shop/shop.toml
+
+demo-shop/bundles/CURRENT:
+	$(BIN)/recommender demo --no-serve
 
 $(VENV)/installed: $(MADE_FROM)
 	@command -v g++ >/dev/null || { echo "annoy is compiled: apt-get install g++ python3-dev" >&2; exit 1; }
