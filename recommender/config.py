@@ -41,7 +41,8 @@ class CatalogConfig(Section):
     separators
         What parts the values of a multi-valued column of the file, such as ``{categories = "|"}``.
     text
-        Template of what the text encoder reads, such as ``"{title}. {material}"``; left out, title and description.
+        Template of what the text encoder reads, such as ``"{title}. {material}"``; left out, title and
+        description.
     """
 
     path: Path

@@ -141,9 +141,11 @@ def _event_names(table: Table, config: EventsConfig) -> pd.Series:
 
 def _event_ids(frame: pd.DataFrame) -> list[str]:
     """Return each event's id, and a hash where it has none."""
-    said = ["user_id", "session_id", "item_id", "event_name", "timestamp", *_NUMBERS]
-    before = frame.groupby(said, dropna=False, sort=False).cumcount()
-    keys = frame[said].astype(str).assign(before=before.astype(str)).agg("\x1f".join, axis=1)
+    said = frame[["user_id", "session_id", "item_id", "event_name", "timestamp", *_NUMBERS]]
+    said = said.assign(timestamp=said["timestamp"].astype("int64"))  # microseconds
+    said["before"] = said.groupby([*said], dropna=False, sort=False).cumcount()
+    lines = zip(*(said[name].tolist() for name in said), strict=True)
     return [
-        given or sha256(key.encode()).hexdigest()[:32] for given, key in zip(frame["event_id"], keys, strict=True)
+        given or sha256("\x1f".join(map(str, line)).encode()).hexdigest()[:32]
+        for given, line in zip(frame["event_id"].tolist(), lines, strict=True)
     ]
