@@ -50,7 +50,7 @@ def hold_out(frame: pd.DataFrame, labels: pd.Series, learned: Iterable[str]) -> 
     keys = {name: _as_key(frame[name]) for name in learned}
     nested = [name for name, key in keys.items() if nestedness(labels, key) >= NESTED]
     columns = (str(labels.name), *(name for name in nested if name != labels.name))
-    words = {stem(word) for name in columns for word in _words_of(keys.get(name, labels))}
+    words = {word for name in columns for word in _all_stems(" ".join(keys.get(name, labels).unique()))}
     texts = [name for name in TEXTS if name in frame]
     plain = frame.drop(columns=[name for name in columns if name in frame])
     changed = {name: frame[name].map(lambda text: without(text, words)) for name in texts}
@@ -104,12 +104,6 @@ def _stems(token: str) -> frozenset[str]:
     return frozenset({stem(token), *map(stem, token.split("-"))})
 
 
-def _words_of(values: pd.Series) -> set[str]:
-    return {
-        word for value in values.unique() for token in _TOKEN.findall(value) for word in {token, *token.split("-")}
-    }
-
-
 def _named(texts: pd.DataFrame, labels: pd.Series) -> float:
     joined = texts.agg(" ".join, axis=1) if len(texts.columns) else pd.Series("", index=texts.index)
     has = labels != ""
@@ -133,10 +127,9 @@ def _predictability(target: pd.Series, source: pd.Series) -> float:
     known = (target != "") & (source != "")
     if not known.any():
         return 0.0
-    counts = (
-        pd.DataFrame({"source": source[known], "target": target[known]}).value_counts().reset_index(name="size")
-    )
-    ranked = counts.groupby("source")["size"]  # descending
+    pairs = pd.DataFrame({"source": source[known], "target": target[known]})
+    counts = pairs.value_counts().reset_index(name="size")  # descending
+    ranked = counts.groupby("source")["size"]
     best, second = ranked.nth(0).to_numpy(), ranked.transform(lambda sizes: sizes.iloc[1:2].sum())
     first = ~counts.duplicated("source")
     sure = (best >= 2) & (best - 1 >= second[first].to_numpy())

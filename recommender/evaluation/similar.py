@@ -58,13 +58,9 @@ def by_label(
         (n,) ``item_group_id``, "" where a product has no variants.
     """
     codes = pd.factorize(labels)[0]
-    of_label, alike = (
-        np.bincount(codes),
-        pd.DataFrame({"label": labels, "group": groups}).groupby(["label", "group"]),
-    )
-    own = np.where(groups == "", 1, alike["label"].transform("size"))
-    known = (labels != "").to_numpy()[rows]
-    count = np.where(known, (of_label[codes] - own)[rows], 0).astype(np.float64)
+    alike = labels.groupby([labels, groups]).transform("size")
+    others = np.bincount(codes)[codes] - np.where(groups == "", 1, alike)
+    count = np.where(labels == "", 0, others)[rows].astype(np.float64)
     figures: dict[str, Any] = {"queries": int((count > 0).sum())}
     figures["chance"] = round(float((count[count > 0] / (len(labels) - 1)).mean()), 4) if count.any() else None
     for name, listed in lists.items():

@@ -1,0 +1,76 @@
+"""The comparison through a real bundle, and the benchmark's own steps on the demo shop."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recommender
+from recommender.catalog import Catalog, Interactions
+from recommender.config import Config
+from recommender.evaluation import evaluate, split
+from recommender.evaluation.contenders import of_product
+from recommender.evaluation.holdout import hold_out
+from recommender.evaluation.queries import Queries
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+import quality
+
+
+@pytest.fixture(scope="module")
+def config(demo_shop):
+    return Config.load(demo_shop.config)
+
+
+@pytest.fixture(scope="module")
+def catalog(config):
+    return Catalog.load(config)
+
+
+@pytest.fixture(scope="module")
+def halves(config, catalog):
+    events = Interactions.load(config, catalog)
+    return split.at(events, events.frame["timestamp"].median().to_pydatetime())
+
+
+@pytest.fixture(scope="module")
+def product(demo_bundles):
+    return recommender.load(demo_bundles)
+
+
+def test_every_part_of_the_product_ranks_only_what_it_may(product, halves):
+    queries = Queries.of(halves.train, halves.test, product.n, limit=10)
+    half = np.arange(product.n) % 2 == 0
+    contenders = of_product(product)
+    assert {"hybrid", "hybrid, annoy", "image alone", "text alone", "category alone"} <= {
+        c.name for c in contenders
+    }
+    for contender in contenders:
+        rows = contender.rank(queries, 50, half)
+        for line, history in zip(rows, queries.histories, strict=True):
+            eligible = set(np.flatnonzero(half)) - set(history["row"])
+            assert set(line[line >= 0]) <= eligible
+            assert (line >= 0).sum() == min(50, len(eligible)), contender.name
+
+
+def test_a_product_that_saw_the_future_beats_popularity(product, halves):
+    report = evaluate(product, halves.train, halves.test, k=5)
+    figures = report.to_dict()
+    assert figures["queries"] > 50
+    assert figures["contenders"]["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] > 0
+    assert len(report.to_table().splitlines()) == len(report.names) + 2
+
+
+def test_without_a_column_the_catalogue_still_reads(config, catalog, tmp_path):
+    learned = [column.name for column in catalog.columns if column.learn]
+    held = hold_out(catalog.frame, catalog.frame["color"], learned)
+    left = Catalog.load(quality._without(config, catalog, held, tmp_path))
+    assert left.ids == catalog.ids
+    assert "color" not in left.frame
+    assert set(held.columns) & {column.name for column in left.columns} == set()
+    assert {c.name for c in left.columns if c.learn} == set(learned) - set(held.columns)
+    assert left.image_refs() == catalog.image_refs()
+    assert [left.images.key(ref) for ref in left.image_refs()] == [
+        catalog.images.key(r) for r in catalog.image_refs()
+    ]
