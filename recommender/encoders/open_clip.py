@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT = ("ViT-B-32", "laion2b_s34b_b79k")  # the largest that two processor cores bear
 
-_CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, UnpicklingError)
+_CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, AssertionError, UnpicklingError)
 
 
 class OpenClipEncoder:

@@ -59,7 +59,7 @@ def encode_photos(
     _report(catalog, broken, "cannot be read")
     _report(catalog, placeholder, "are one picture on many products")
     usable = (records >= 0) & ~placeholder
-    counts = {"encoded": encoded, "cached": len(np.unique(keys[given])) - len(todo)}
+    counts = {"encoded": encoded, "cached": len(np.unique(keys[records >= 0])) - encoded}
     counts |= {"broken": int(broken.sum()), "placeholder": int(placeholder.sum())}
     return cache.vectors(np.where(usable, records, -1)), usable, counts
 

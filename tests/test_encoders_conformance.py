@@ -1,0 +1,76 @@
+"""Every encoder of the folder keeps its promises; a new module is tested without a list to edit."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_clip import tiny_clip
+
+from recommender.config import EncoderConfig
+from recommender.encoders import create, open_clip
+from recommender.encoders.base import names
+from recommender.errors import EncoderError
+from recommender.testing import TinyEncoder, check_encoder
+
+FROM_A_HUB = ("auto", "open_clip")
+
+
+@pytest.fixture(scope="module")
+def offline():
+    return create(EncoderConfig(name="offline"))
+
+
+@pytest.mark.parametrize("name", names())
+def test_keeps_its_promises(name, tmp_path, request):
+    config = EncoderConfig(name=name)
+    if name in FROM_A_HUB:
+        config = tiny_clip(tmp_path).model_copy(update={"name": name})
+    encoder = request.getfixturevalue("offline") if name == "offline" else create(config)
+    check_encoder(encoder)
+    assert create(config).fingerprint == encoder.fingerprint
+    assert encoder.name.split()[0] in names()
+
+
+def test_the_tiny_encoder_of_the_tests_keeps_them_too():
+    check_encoder(TinyEncoder())
+
+
+def test_the_conformance_check_can_fail():
+    class Forgetful(TinyEncoder):
+        def encode_images(self, images):
+            return super().encode_images(images) + len(images)
+
+    with pytest.raises(AssertionError):
+        check_encoder(Forgetful())
+
+
+def test_unknown_name():
+    with pytest.raises(
+        EncoderError, match="'of_line' is none of auto, offline, open_clip; did you mean 'offline'"
+    ):
+        create(EncoderConfig(name="of_line"))
+
+
+def test_offline_weights_are_real(offline):
+    """Untrained towers know neither what a kitten is nor that stripes turned are still stripes."""
+    cat, kitten, invoice = offline.encode_texts(["a cat", "a kitten", "an unpaid invoice"])
+    assert cat @ kitten > 0.7 > 0.4 > cat @ invoice
+    stripes = Image.fromarray(np.tile(np.uint8([[0, 255] * 8] * 16)[:, :, None], 3)).resize((64, 64), 0)
+    images = [stripes, stripes.rotate(90), Image.new("RGB", (64, 64), "gray")]
+    vectors = offline.encode_images(images)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_auto_says_which_it_took(caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(open_clip, "hub_answers", lambda: False)
+    monkeypatch.setattr(open_clip, "_something_cached", lambda: False)
+    assert create(EncoderConfig(name="auto")).name == "offline"
+    assert "encoder: offline (ViT-B-32: no model hub answers" in caplog.text
+
+
+def test_auto_takes_real_clip_weights_where_they_are(tmp_path, caplog):
+    caplog.set_level("INFO")
+    config = tiny_clip(tmp_path).model_copy(update={"name": "auto"})
+    assert create(config).aligned
+    assert "encoder: open_clip tiny-clip" in caplog.text
