@@ -105,3 +105,10 @@ def test_popularity_counts_events_by_kind():
 def test_recent_popularity_counts_the_last_days():
     train = events([("a", 0, 0), ("a", 1, 11), ("b", 2, 40)])
     assert Popularity(train, 3, days=30).counts.tolist() == [0, 5, 5]
+
+
+@pytest.mark.parametrize("model", [ItemKNN, Ease])
+def test_nothing_but_dislikes_says_nothing(model):
+    train = events([("a", 0, 0, "refund"), ("b", 1, 0), ("b", 2, 1)])
+    assert not model(train, N).scores(histories(train)[:1]).any()
+    assert not model(events([("a", 0, 0, "refund")]), N).scores(histories(train)).any()

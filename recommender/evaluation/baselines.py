@@ -113,12 +113,11 @@ class Ease:
     def _diagonal(self) -> Scores:
         if not self.by_customer:
             return np.diag(self.inverse).copy()
-        columns = self.users.T.tocsr()
-        starts = range(0, len(self.items), 1024)
-        quadratic = [
-            (columns[s : s + 1024].multiply(columns[s : s + 1024] @ self.inverse)).sum(axis=1) for s in starts
-        ]
-        return (1 - np.concatenate([np.asarray(q).ravel() for q in quadratic])) / self.penalty
+        columns, explained = self.users.T.tocsr(), np.zeros(len(self.items))
+        for start in range(0, len(self.items), 1024):
+            part = columns[start : start + 1024]
+            explained[start : start + 1024] = part.multiply(part @ self.inverse).sum(axis=1)
+        return (1 - explained) / self.penalty
 
 
 def standard(train: "Interactions", n: int) -> list[Baseline]:
@@ -150,6 +149,8 @@ def decayed(histories: Histories, n: int, decay: float) -> csr_array:
 
 def _inverse(gram: Scores, penalty: float) -> Scores:
     """Invert a symmetric matrix plus a diagonal in place: a third of the work and memory of a general solver."""
+    if not len(gram):
+        return gram
     gram[np.diag_indices_from(gram)] += penalty
     factor, _ = dpotrf(gram.T, lower=1, overwrite_a=1)
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
