@@ -190,10 +190,15 @@ class Config(Section):
         cls, catalog: Path | str, images: Path | str | None = None, events: Path | str | None = None
     ) -> Self:
         """Take files whose columns bear the standard names; relative paths start here."""
-        found: dict[str, Any] = {"catalog": {"path": catalog, "images": images}}
+        tables = {"catalog": {"path": catalog, "images": images}}
         if events is not None:
-            found["events"] = {"path": events}
-        return cls._checked(found, Path(), "config")
+            tables["events"] = {"path": events}
+        return cls._checked(tables, Path(), "config")
+
+    @classmethod
+    def from_mapping(cls, catalog: dict[str, Any]) -> Self:
+        """Take the entries of ``[catalog]`` from memory."""
+        return cls._checked({"catalog": catalog}, Path(), "config")
 
     @classmethod
     def _checked(cls, found: dict[str, Any], data_dir: Path, name: str) -> Self:

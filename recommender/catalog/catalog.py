@@ -1,6 +1,6 @@
 """The validated product table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recommender.catalog.cells import Kind, dates, fill, kind_of, lists, numbers, strings
-from recommender.catalog.columns import STANDARD, Column, columns_of
-from recommender.catalog.images import ImageSource, open_images
+from recommender.catalog.cells import fill
+from recommender.catalog.columns import Column, columns_of
+from recommender.catalog.images import ImageSource
+from recommender.catalog.mapping import map_products
+from recommender.catalog.photos import open_images
 from recommender.catalog.report import DataReport
-from recommender.catalog.tables import Table, frame_table, read_table, unpacked
-from recommender.config import CatalogConfig, Config
-from recommender.errors import ConfigError, DataError
-
-_OWN_NAME = {"image_link": ("image_link", "image")}
+from recommender.catalog.tables import Table, frame_table, read_table
+from recommender.config import Config
 
 
 @dataclass(frozen=True)
@@ -100,12 +99,7 @@ class Catalog:
             If a template or `learn` names a column that is not there.
         """
         report = DataReport()
-        table = read_table(config.resolve(config.catalog.path), report)
-        frame, columns = _products(table, config.catalog, report)
-        links = frame.get("image_link", pd.Series(dtype="str")).tolist()
-        images = open_images(config, links)
-        catalog = cls(frame, columns, images, report, config.catalog.text)
-        catalog._count()
+        catalog = cls._of(read_table(config.resolve(config.catalog.path), report), config, None, report)
         report.tell()
         report.raise_if_strict(strict)
         return catalog
@@ -130,13 +124,19 @@ class Catalog:
         DataError, ConfigError
             As `load`.
         """
-        at = Path(images) if isinstance(images, Path | str) else None
-        config = Config.model_validate({"catalog": {"path": "table", "images": at, **mapping}})
-        report = DataReport()
-        found, columns = _products(frame_table(frame), config.catalog, report)
-        links = found.get("image_link", pd.Series(dtype="str")).tolist()
-        source = images if images is not None and at is None else open_images(config, links)
-        catalog = cls(found, columns, source, report, config.catalog.text)  # type: ignore[arg-type]
+        folder, source = (images, None) if isinstance(images, Path | str) else (None, images)
+        config = Config.from_mapping({"path": "table", "images": folder, **mapping})
+        return cls._of(frame_table(frame), config, source, DataReport())
+
+    @classmethod
+    def _of(cls, table: Table, config: Config, images: ImageSource | None, report: DataReport) -> Self:
+        frame, kinds = map_products(table, config.catalog, report)
+        columns = columns_of(frame, kinds, config.catalog)
+        refs = frame["image_link"].tolist() if "image_link" in frame else []
+        if config.catalog.images is not None and not any(refs):
+            hint = 'photos are given, but no product has an image_link; expected such as image_link = "{id}.jpg"'
+            report.add("no image links", table.name, [0], [""], lambda i: hint, "warning")
+        catalog = cls(frame, columns, images or open_images(config, refs), report, config.catalog.text)
         catalog._count()
         return catalog
 
@@ -146,115 +146,7 @@ class Catalog:
         self.report.facts["products without a text"] = self.texts().count("")
         self.report.facts["products without an image link"] = self.image_refs().count("")
         learned = [column.name for column in self.columns if column.learn and column.kind != "number"]
-        known = [np.array([bool(cell) for cell in self.frame[name]]) for name in learned]
-        bare = ~np.logical_or.reduce(known) if known else np.ones(len(self), bool)
-        self.report.facts["products without a category"] = int(bare.sum())
-
-
-def _products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[pd.DataFrame, tuple[Column, ...]]:
-    """Map, check and sort a table's rows."""
-    table = unpacked(table)
-    for name in config.separators:
-        table.require(name, "named in separators")
-    ids = _ids(table, config.id)
-    keep = _distinct(table, ids, report)
-    table, ids = table.where(keep), ids[keep].reset_index(drop=True)
-    if not len(ids):
-        raise DataError(f"{table.name} has no product with an id in the column {config.id!r}")
-    values: dict[str, pd.Series] = {"id": ids}
-    kinds: dict[str, Kind] = {}
-    for name, cells in _sources(table, config).items():
-        kinds[name] = STANDARD.get(name) or kind_of(cells)
-        if kinds[name] == "category" and kind_of(cells) == "multi":
-            kinds[name] = "multi"
-        values[name] = _typed(name, cells, kinds[name], table, ids, report)
-    frame = pd.DataFrame(values)
-    order = np.argsort(ids.to_numpy(object), kind="stable")
-    frame = frame.iloc[order].reset_index(drop=True)
-    return frame, columns_of(frame, kinds, config)
-
-
-def _ids(table: Table, column: str) -> pd.Series:
-    if "{" in column:
-        return fill(column, table.frame)
-    table.require(column, "the product's id")
-    return strings(table.frame[column])
-
-
-def _distinct(table: Table, ids: pd.Series, report: DataReport) -> NDArray[np.bool_]:
-    """Mask the first row of each id; report the others and those without."""
-    blank, again = (ids == "").to_numpy(bool), ids.duplicated().to_numpy(bool)
-    first = dict(zip(reversed(ids.tolist()), reversed(table.rows.tolist()), strict=True))
-    report.add("no id", table.name, table.rows[blank], ids[blank].tolist(), lambda i: "has no id; left out")
-    twice = again & ~blank
-    known = ids[twice].tolist()
-    report.add(
-        "duplicate id",
-        table.name,
-        table.rows[twice],
-        known,
-        lambda i: f"stands in row {first[known[i]]} already; expected one row a product; left out",
-    )
-    return ~(blank | again)
-
-
-def _sources(table: Table, config: CatalogConfig) -> dict[str, pd.Series]:
-    """Return the cells of each column of the catalogue by its name there, still as the file has them."""
-    frame = table.frame.copy(deep=False)
-    for column, separator in config.separators.items():
-        frame[column] = lists(frame[column], separator)
-    found: dict[str, pd.Series] = {}
-    used = {config.id}
-    for name in STANDARD:
-        asked = getattr(config, name)
-        own = next((column for column in _OWN_NAME.get(name, (name,)) if column in frame), None)
-        source = own if asked is None else asked
-        if source is None:
-            continue
-        if "{" in source:
-            found[name] = fill(source, frame)
-            continue
-        table.require(source, f"mapped to {name}")
-        found[name] = frame[source]
-        used.add(source)
-    others = config.attributes
-    if others is None:
-        others = [name for name in frame.columns if name not in used and name not in found and name != "id"]
-    for name in others:
-        table.require(name, "named in attributes")
-        if name in found or name == "id":
-            raise ConfigError(f"[catalog] attributes: {name!r} is the name of another column's field already")
-        found[name] = frame[name]
-    return found
-
-
-def _typed(name: str, cells: pd.Series, kind: Kind, table: Table, ids: pd.Series, report: DataReport) -> pd.Series:
-    """Return cells as values of a kind; what does not fit is missing, and reported."""
-    if kind == "multi":
-        return lists(cells)
-    if kind in ("category", "text"):
-        return strings(cells)
-    if kind == "number":
-        values, bad = numbers(cells)
-        if name == "price":
-            bad |= values < 0
-            values = np.where(bad, np.nan, values)
-        _report_bad(name, cells, bad, "a number such as 12.50", table, ids, report)
-        return pd.Series(values, index=cells.index)
-    moments, bad = dates(cells)
-    _report_bad(name, cells, bad, "a date such as 2026-11-23 or 2026-11-23T06:41:07Z", table, ids, report)
-    return moments
-
-
-def _report_bad(
-    name: str,
-    cells: pd.Series,
-    bad: NDArray[np.bool_],
-    expected: str,
-    table: Table,
-    ids: pd.Series,
-    report: DataReport,
-) -> None:
-    found = strings(cells[bad]).tolist()
-    message: Callable[[int], str] = lambda i: f'{name} is "{found[i]}"; expected {expected}; taken as missing'
-    report.add(f"bad {name}", table.name, table.rows[bad], ids[bad].tolist(), message)
+        known = [self.frame[name].map(bool).to_numpy(bool) for name in learned]
+        self.report.facts["products without a category"] = (
+            int((~np.any(known, axis=0)).sum()) if known else len(self)
+        )

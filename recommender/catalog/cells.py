@@ -52,8 +52,11 @@ def _list(cell: Any) -> list[str]:
     return [part for part in dict.fromkeys(_string(part).strip() for part in parts) if part]
 
 
-def numbers(cells: pd.Series) -> tuple[NDArray[np.float64], Mask]:
-    """Return cells as float64 (n,), NaN for missing, and a mask of those that are neither number nor missing."""
+def numbers(cells: pd.Series, least: float = -np.inf) -> tuple[NDArray[np.float64], Mask]:
+    """Return cells as float64 (n,), NaN for missing, and a mask of what is neither missing nor a number.
+
+    Numbers are finite and at least `least`.
+    """
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         values = cells.to_numpy(np.float64, na_value=np.nan)
         bad = np.isinf(values)
@@ -61,6 +64,7 @@ def numbers(cells: pd.Series) -> tuple[NDArray[np.float64], Mask]:
         said = strings(cells)
         values = pd.to_numeric(said, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         bad = ~np.isfinite(values) & (said != "").to_numpy(bool)
+    bad |= values < least
     return np.where(bad, np.nan, values), bad
 
 
@@ -93,7 +97,7 @@ def kind_of(cells: pd.Series) -> Kind:
     """
     if pd.api.types.is_datetime64_any_dtype(cells):
         return "date"
-    if cells.dtype == object and cells.map(lambda cell: isinstance(cell, list | np.ndarray)).any():
+    if is_multi(cells):
         return "multi"
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         return "number"
@@ -106,6 +110,11 @@ def kind_of(cells: pd.Series) -> Kind:
     if filled.str.fullmatch(_DATE).all() and not dates(filled)[1].any():
         return "date"
     return "category" if shared(filled) and filled.str.len().mean() <= _LONG else "text"
+
+
+def is_multi(cells: pd.Series) -> bool:
+    """Tell whether any cell is a list."""
+    return cells.dtype == object and any(isinstance(cell, list | tuple | np.ndarray) for cell in cells)
 
 
 def shared(values: pd.Series) -> bool:
@@ -140,9 +149,12 @@ def fill(template: str, frame: pd.DataFrame) -> pd.Series:
             guess = nearest(name, map(str, frame.columns))
             hint = f"; did you mean {guess!r}?" if guess else ""
             raise ConfigError(f"template {template!r}: there is no column {name!r}{hint}")
-    columns = {name: strings(frame[name]) for name in fields(template)}
     filled = pd.Series("", index=frame.index, dtype="str")
+    blank = np.full(len(frame), bool(fields(template)))
     for literal, name, _, _ in Formatter().parse(template):
-        filled = filled + literal + (columns[name] if name else "")
-    blank = np.logical_and.reduce([np.asarray(cells == "") for cells in columns.values()])
-    return filled.str.strip().mask(blank, "") if columns else filled
+        filled = filled + literal
+        if name is not None:
+            cells = strings(frame[name])
+            filled = filled + cells
+            blank &= (cells == "").to_numpy(bool)
+    return filled.mask(blank, "").str.strip()

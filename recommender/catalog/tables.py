@@ -43,6 +43,10 @@ class Table:
         keep = np.asarray(keep)
         return replace(self, frame=self.frame[keep].reset_index(drop=True), rows=self.rows[keep])
 
+    def with_frame(self, frame: pd.DataFrame) -> "Table":
+        """Return other cells of the same rows."""
+        return replace(self, frame=frame)
+
     def require(self, column: str, what: str) -> None:
         """Raise with the nearest name if there is no such column.
 

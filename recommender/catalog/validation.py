@@ -3,14 +3,18 @@
 import io
 import warnings
 
+import numpy as np
 from PIL import Image
 
 from recommender.catalog.catalog import Catalog
+from recommender.catalog.images import ImageSource
 from recommender.catalog.interactions import Interactions
 from recommender.catalog.report import DataReport
 from recommender.config import Config
 from recommender.errors import DataError
 from recommender.progress import progress
+
+_MESSAGES = {"missing": "there is no photo {!r}", "broken": "the photo {!r} cannot be opened"}
 
 
 def validate(config: Config, strict: bool = False) -> DataReport:
@@ -39,29 +43,29 @@ def validate(config: Config, strict: bool = False) -> DataReport:
 
 def _check_photos(catalog: Catalog, config: Config, report: DataReport) -> None:
     """Open every photo as far as its header."""
-    missing: list[int] = []
-    broken: list[int] = []
-    refs = catalog.image_refs()
-    for row, ref in enumerate(progress(refs, "photos", len(refs), "photo")):
-        if ref and not catalog.images.key(ref):
-            missing.append(row)
-        elif ref and not _opens(catalog, ref):
-            broken.append(row)
-    name = config.catalog.path.name
-    for kind, rows, message in (
-        ("missing photo", missing, "there is no photo {!r}; taken as without"),
-        ("broken photo", broken, "the photo {!r} cannot be opened; taken as without"),
-    ):
+    refs = np.array(catalog.image_refs(), dtype=object)
+    found = np.array([_state(catalog.images, ref) for ref in progress(refs, "photos", len(refs), "photo")])
+    for state, message in _MESSAGES.items():
+        rows = np.flatnonzero(found == state)
+        told = [f"{message.format(refs[row])}; taken as without a photo" for row in rows]
         ids = [catalog.ids[row] for row in rows]
-        report.add(kind, name, [0] * len(rows), ids, lambda i, m=message, r=rows: m.format(refs[r[i]]), "warning")
-    report.facts["products with a photo"] = sum(map(bool, refs)) - len(missing) - len(broken)
+        report.add(f"{state} photo", config.catalog.path.name, rows * 0, ids, told.__getitem__, "warning")
+    report.facts["products with a photo"] = int((found == "good").sum())
 
 
-def _opens(catalog: Catalog, ref: str) -> bool:
+def _state(images: ImageSource, ref: str) -> str:
+    if not ref:
+        return ""
+    if not images.key(ref):
+        return "missing"
+    return "good" if _opens(images, ref) else "broken"
+
+
+def _opens(images: ImageSource, ref: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            Image.open(io.BytesIO(catalog.images.read(ref))).close()
+            Image.open(io.BytesIO(images.read(ref))).close()
     except (OSError, ValueError, SyntaxError, DataError, Image.DecompressionBombError):
         return False
     return True

@@ -1,0 +1,37 @@
+"""Which source of photos a config means."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from recommender.catalog.images import FolderImages, ImageSource, ZipImages
+from recommender.catalog.web import MixedImages, UrlImages, is_url
+from recommender.config import Config
+from recommender.encoders.cache import cache_location
+from recommender.errors import DataError
+
+
+def open_images(config: Config, refs: Iterable[str]) -> ImageSource:
+    """Return the source of the photos that a config names.
+
+    Parameters
+    ----------
+    config
+        Its `images`, or else the data folder, is where references start that are no URLs.
+    refs
+        Every product's reference.
+
+    Raises
+    ------
+    DataError
+        If the folder or zip is not there or cannot be read.
+    """
+    files = _open_files(config.resolve(config.catalog.images or Path()))
+    if not any(map(is_url, refs)):
+        return files
+    return MixedImages(files, UrlImages(cache_location() / "photos"))
+
+
+def _open_files(path: Path) -> ImageSource:
+    if not path.exists():
+        raise DataError(f"{path} is not there; expected the folder or zip of the photos")
+    return FolderImages(path) if path.is_dir() else ZipImages(path)
