@@ -59,7 +59,7 @@ def test_a_product_that_saw_the_future_beats_popularity(product, halves):
     figures = report.to_dict()
     assert figures["queries"] > 50
     assert figures["contenders"]["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] > 0
-    assert len(report.to_table().splitlines()) == len(report.names) + 2
+    assert len(report.to_table().splitlines()) == len(report.names) + 3
 
 
 def test_without_a_column_the_catalogue_still_reads(config, catalog, tmp_path):

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 KINDS = ("all", "cold", "warm")
+LEGEND = (
+    "< the hybrid beats it, > it beats the hybrid, ~ neither is shown (95 %, paired by customer); ± standard error"
+)
 
 
 def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
@@ -17,7 +20,7 @@ def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
     lines = [_line(name, contender, metric) for name, contender in figures["contenders"].items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
-    return "\n".join([_setting(figures), *body])
+    return "\n".join([_setting(figures), *body, LEGEND])
 
 
 def _setting(figures: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ import typer
 
 from recommender import Recommender, load
 from recommender.catalog import Catalog, Interactions
-from recommender.config import Config
+from recommender.config import CatalogConfig, Config
 from recommender.encoders import create
 from recommender.encoders.pipeline import encode_catalog
 from recommender.evaluation import EvaluationReport, evaluate, split, table
@@ -149,13 +149,13 @@ def _without(shop: Config, catalog: Catalog, held: HeldOut, folder: Path) -> Con
     frame.to_parquet(folder / "catalog.parquet", index=False)
     images = shop.resolve(shop.catalog.images) if shop.catalog.images else shop.data_dir
     learn = [column.name for column in catalog.columns if column.learn and column.name in frame]
-    left = type(shop.catalog)(
-        path=(folder / "catalog.parquet").resolve(),
-        images=images.resolve(),
-        learn=learn,
-        separators=dict.fromkeys(multi, "|"),
-    )
-    return shop.model_copy(update={"catalog": left})
+    left = {
+        "path": (folder / "catalog.parquet").resolve(),
+        "images": images.resolve(),
+        "learn": learn,
+        "separators": dict.fromkeys(multi, "|"),
+    }
+    return shop.model_copy(update={"catalog": CatalogConfig.model_validate(left)})
 
 
 def _edges(rec: Recommender, catalog: Catalog, path: Path, among: np.ndarray | None) -> dict[str, Any]:
