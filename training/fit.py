@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recommender import load
+from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.encoders.base import create
@@ -80,6 +81,8 @@ def fit(
         The generation's name.
     """
     clock = Clock()
+    with Staging(out):
+        pass  # a folder that cannot be written to is better found before the training than after
     with clock.stage("reading"):
         catalog = Catalog.load(config, strict=strict)
         interactions = _interactions(config, catalog, store_url, strict)

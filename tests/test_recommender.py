@@ -1,0 +1,207 @@
+"""The library's answers on the demo bundle: promises a shop relies on, and every way of asking."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import recommender
+from recommender.errors import BundleError, RequestError, UnknownItemError
+from recommender.events import Event
+from recommender.recommender import Recommender
+
+
+@pytest.fixture(scope="module")
+def rec(demo_bundles: Path) -> Recommender:
+    return recommender.load(demo_bundles)
+
+
+class Overlay:
+    """Changes held in memory."""
+
+    def __init__(self, changes: Mapping[str, Mapping[str, object]]) -> None:
+        self._changes = changes
+
+    def revision(self) -> int:
+        return len(self._changes)
+
+    def put(self, item_id: str, attributes: Mapping[str, object]) -> int:
+        raise NotImplementedError
+
+    def changes(self) -> Mapping[str, Mapping[str, object]]:
+        return self._changes
+
+    def close(self) -> None:
+        pass
+
+
+FILTERS = [None, "price < 20", 'product_type = "Kitchen > Mugs"', "price > 100000", 'NOT color: ANY("black", "white")']
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    place=st.integers(0, 79),
+    k=st.sampled_from([1, 5, 60, 1_000_000]),
+    filter=st.sampled_from(FILTERS),
+    weights=st.none() | st.dictionaries(st.sampled_from(["image", "text", "prior"]), st.floats(0.1, 5), max_size=3),
+    plan=st.sampled_from(["auto", "annoy", "exact"]),
+    variants=st.sampled_from(["collapse", "all"]),
+)
+def test_similar_keeps_its_promises(rec, place, k, filter, weights, plan, variants) -> None:  # type: ignore[no-untyped-def]
+    seed = rec.ids[place % rec.n]
+    answer = rec.similar(seed, k, filter=filter, weights=weights, plan=plan, variants=variants, explain=True)
+    assert len(answer) == min(k, answer.eligible)
+    group = rec.product(seed)["item_group_id"]
+    allowed = None if filter is None else set(rec.popular(10**6, filter=filter, variants="all").item_ids)
+    for item in answer:
+        assert item.item_id != seed
+        assert group is None or rec.product(item.item_id)["item_group_id"] != group
+        assert allowed is None or item.item_id in allowed
+        assert sum(item.parts.values()) == pytest.approx(item.score, abs=1e-12)
+    order = [(-item.score, item.item_id) for item in answer]
+    assert order == sorted(order)
+    if plan == "exact" or answer.plan != "annoy+exact":
+        exact = rec.similar(seed, k, filter=filter, weights=weights, plan="exact", variants=variants)
+        assert answer.item_ids == exact.item_ids
+
+
+def test_a_table_agrees_with_single_answers(rec: Recommender) -> None:
+    table = rec.similar_many(k=7)
+    assert table.rows.shape == (rec.n, 7)
+    for line, item_id in enumerate(rec.ids):
+        single = rec.similar(item_id, 7)
+        assert [i for i in table.item_ids[line] if i is not None] == single.item_ids
+        assert table.scores[line][: len(single)].tolist() == [item.score for item in single]
+
+
+def test_a_table_pads_where_a_list_is_short(rec: Recommender) -> None:
+    table = rec.similar_many(rec.ids[:2], k=200)
+    short = int((table.rows[0] >= 0).sum())
+    assert 0 < short < 200
+    assert (table.rows[0, short:] == -1).all()
+    assert np.isnan(table.scores[0, short:]).all()
+    assert table.item_ids[0, short] is None
+
+
+def test_every_form_of_a_history_gives_one_answer(rec: Recommender) -> None:
+    ids = rec.ids[3:6]
+    times = pd.to_datetime(["1970-01-01T00:00:00", "1970-01-01T00:00:01", "1970-01-01T00:00:02"])
+    frame = pd.DataFrame({"item_id": ids, "event_name": "view_item", "timestamp": times})
+    events = [Event(i, "view_item", t.to_pydatetime().replace(tzinfo=None).astimezone()) for i, t in zip(ids, times)]
+    expected = rec.recommend(ids, 5).item_ids
+    assert rec.recommend(frame, 5).item_ids == expected
+    assert rec.recommend(frame.to_dict("records"), 5).item_ids == expected
+    assert rec.recommend(events, 5).item_ids == expected
+    assert rec.recommend_many([ids, frame], 5).item_ids.tolist() == [expected, expected]
+
+
+def test_a_history_is_not_recommended_again_unless_wanted(rec: Recommender) -> None:
+    ids = rec.ids[:4]
+    assert not set(rec.recommend(ids, 500).item_ids) & set(ids)
+    assert set(rec.recommend(ids, 500, exclude_history=False, variants="all").item_ids) >= set(ids)
+
+
+def test_excluded_items_stay_out(rec: Recommender) -> None:
+    first = rec.similar(rec.ids[0], 3).item_ids
+    assert not set(rec.similar(rec.ids[0], 500, exclude=first).item_ids) & set(first)
+
+
+def test_an_unknown_shopper_gets_the_popular_and_is_told(rec: Recommender) -> None:
+    answer = rec.recommend([], 5)
+    assert (answer.strategy, answer.fallback_used, len(answer)) == ("popular", "popular", 5)
+    assert answer.item_ids == rec.popular(5).item_ids
+
+
+def test_unknown_products_of_a_history_are_named(rec: Recommender) -> None:
+    answer = rec.recommend(["no-such", rec.ids[0]], 3)
+    assert answer.strategy == "for_you"
+    assert "no-such" in answer.warnings[0]
+    assert rec.recommend(["no-such"], 3).fallback_used == "popular"
+
+
+def test_an_unknown_product_is_an_error(rec: Recommender) -> None:
+    with pytest.raises(UnknownItemError, match="unknown item 'no-such'"):
+        rec.similar("no-such")
+    with pytest.raises(UnknownItemError):
+        rec.product("no-such")
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", True])
+def test_k_must_be_a_positive_whole_number(rec: Recommender, k: object) -> None:
+    with pytest.raises(RequestError, match="expected a whole number"):
+        rec.similar(rec.ids[0], k)  # type: ignore[arg-type]
+
+
+def test_a_filter_on_an_unknown_field_names_the_nearest(rec: Recommender) -> None:
+    with pytest.raises(RequestError, match="did you mean 'price'"):
+        rec.similar(rec.ids[0], filter="pirce < 3")
+
+
+def test_the_weights_change_the_list_and_explain_it(rec: Recommender) -> None:
+    only = dict.fromkeys(rec.weights["item"], 0.0) | {"image": 1.0}
+    answer = rec.similar(rec.ids[0], 5, weights=only, explain=True)
+    for item in answer:
+        assert {name for name, part in item.parts.items() if part} <= {"image"}
+        assert item.reasons[0].code == "visual_similarity"
+        assert item.reasons[0].seed == rec.ids[0]
+        assert item.text.startswith("Similar look to")
+
+
+def test_shares_of_reasons_are_shares(rec: Recommender) -> None:
+    for item in rec.recommend(rec.ids[:3], 5, explain=True):
+        assert 0 < sum(reason.share for reason in item.reasons) <= 1 + 1e-12
+
+
+def test_a_product_added_today_is_answered_by_its_category(demo_bundles: Path) -> None:
+    plain = recommender.load(demo_bundles)
+    like = next(p for p in map(plain.product, plain.ids) if p["product_type"] == "Kitchen > Mugs")
+    new = {"title": "Brand new", "product_type": like["product_type"], "color": like["color"], "brand": like["brand"]}
+    rec = recommender.load(demo_bundles, Overlay({"new-1": new, "new-2": {"title": "only a title"}}))
+    answer = rec.similar("new-1", 5)
+    assert answer.strategy == answer.fallback_used == "similar_by_category"
+    kinds = [rec.product(item_id)["product_type"] for item_id in answer.item_ids]
+    assert kinds.count(like["product_type"]) >= 3
+    assert rec.similar("new-2", 5).strategy == "popular"
+
+
+def test_a_changed_price_is_filtered_on_at_once(demo_bundles: Path) -> None:
+    seed, other, *_ = recommender.load(demo_bundles).ids
+    rec = recommender.load(demo_bundles, Overlay({other: {"price": 123456.0}}))
+    assert rec.popular(10, filter="price > 100000").item_ids == [other]
+    assert rec.product(other)["price"] == 123456.0
+
+
+def test_frames_and_notebooks_show_titles_and_pictures(rec: Recommender) -> None:
+    answer = rec.similar(rec.ids[0], 4, explain=True)
+    frame = answer.to_frame()
+    assert frame["item_id"].tolist() == answer.item_ids
+    assert frame["title"].str.len().gt(0).all()
+    assert "image" in frame
+    assert answer._repr_html_().count("<img") + answer._repr_html_().count("no photo") == 4
+
+
+def test_an_empty_answer_is_still_a_frame(rec: Recommender) -> None:
+    answer = rec.similar(rec.ids[0], filter="price > 1000000")
+    assert len(answer.to_frame()) == len(answer) == answer.eligible == 0
+
+
+def test_words_find_pictures_and_texts(rec: Recommender) -> None:
+    answer = rec.search("mug", k=5)
+    assert answer.strategy == "search"
+    assert sum("mug" in str(rec.product(item_id)["title"]) for item_id in answer.item_ids) >= 4
+
+
+def test_a_folder_without_a_bundle_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        recommender.load(tmp_path)
+
+
+def test_no_user_id_is_in_a_bundle(demo_bundles: Path) -> None:
+    user = pd.read_csv(demo_bundles.parent / "events.csv", dtype=str)["user_id"].iloc[0]
+    files = [path for path in demo_bundles.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if user.encode() in path.read_bytes()]
