@@ -19,9 +19,7 @@ from recommender.errors import StoreError
 from recommender.events import EVENT_WEIGHTS, Event
 from recommender.stores import Store, open_store, store_modules
 
-POSTGRES = os.environ.get(
-    "RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres"
-)
+POSTGRES = os.environ.get("RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 

@@ -67,6 +67,7 @@ _REVISION = sa.Table(
 )
 _EVENT_COLUMNS = [_EVENTS.c[field.name] for field in fields(Event)]
 _OLDEST_FIRST = (_EVENTS.c.timestamp, _EVENTS.c.event_id, _EVENTS.c.item_id)
+_TABLES_LOCK = 0x7265636F  # any number of our own
 _key = attrgetter("event_id", "item_id")
 
 
@@ -133,10 +134,12 @@ class SqlEvents:
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
         """See `EventStore.scan`."""
         every = sa.select(*_EVENT_COLUMNS).order_by(*_OLDEST_FIRST)
-        with self._database.transaction() as connection:
-            with connection.execution_options(yield_per=batch).execute(every) as rows:
-                for row in rows:
-                    yield Event(*row)
+        with (
+            self._database.transaction() as connection,
+            connection.execution_options(yield_per=batch).execute(every) as rows,
+        ):
+            for row in rows:
+                yield Event(*row)
 
     def forget(self, user_id: str) -> int:
         """See `EventStore.forget`."""
@@ -189,16 +192,19 @@ class SqlOverlay:
 def open_url(url: str) -> Store:
     """Open both stores on the database at `url`, making the tables where they are missing."""
     database = _Database(url)
-    try:
-        _create_tables(database)
-    except StoreError:  # another process may have made them between our look and our CREATE
-        _create_tables(database)
+    _create_tables(database)
     return Store(SqlEvents(database), SqlOverlay(database))
 
 
 def _create_tables(database: _Database) -> None:
+    """Make what is missing, whoever else does so at the same time."""
     with database.transaction() as connection:
-        _METADATA.create_all(connection)
+        if connection.dialect.name == "postgresql":  # where IF NOT EXISTS alone does not keep two apart
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES_LOCK)))
+        for table in _METADATA.sorted_tables:
+            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
 
 def _with_driver(url: str) -> str:

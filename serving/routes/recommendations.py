@@ -70,7 +70,7 @@ def _similar(item_id: str, query: Query) -> Response:
     recommender = engine.recommender
     etag = _etag(recommender.generation, engine.overlay.revision(), request.full_path)
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
-    if request.if_none_match.contains(etag):
+    if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers=headers)
     found = recommender.similar(item_id, query.limit, **options(recommender, query))
     return json_response(_answer(recommender, found, query.fields), headers)
