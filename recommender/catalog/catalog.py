@@ -136,7 +136,8 @@ class Catalog:
         if config.catalog.images is not None and not any(refs):
             hint = 'photos are given, but no product has an image_link; expected such as image_link = "{id}.jpg"'
             report.add("no image links", table.name, [0], [""], lambda i: hint, "warning")
-        catalog = cls(frame, columns, images or open_images(config, refs), report, config.catalog.text)
+        source = open_images(config, refs) if images is None else images
+        catalog = cls(frame, columns, source, report, config.catalog.text)
         catalog._count()
         return catalog
 

@@ -151,10 +151,10 @@ def fill(template: str, frame: pd.DataFrame) -> pd.Series:
             raise ConfigError(f"template {template!r}: there is no column {name!r}{hint}")
     filled = pd.Series("", index=frame.index, dtype="str")
     blank = np.full(len(frame), bool(fields(template)))
-    for literal, name, _, _ in Formatter().parse(template):
+    for literal, column, _, _ in Formatter().parse(template):
         filled = filled + literal
-        if name is not None:
-            cells = strings(frame[name])
+        if column is not None:
+            cells = strings(frame[column])
             filled = filled + cells
             blank &= (cells == "").to_numpy(bool)
     return filled.mask(blank, "").str.strip()

@@ -42,7 +42,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f" row {self.row}" if self.row else ""
-        whose = f" (id {self.id!r})" if self.id else ""
+        whose = f' (id "{self.id}")' if self.id else ""
         return f"{self.file}{place}{whose}: {self.message}"
 
 

@@ -18,6 +18,7 @@ from recommender.catalog.report import DataReport, Rows
 from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"
+_COLUMNS_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,11 @@ class Table:
             If there is none.
         """
         if column not in self.frame:
-            guess = nearest(column, map(str, self.frame.columns))
-            hint = f"; did you mean {guess!r}?" if guess else ""
-            found = ", ".join(map(str, self.frame.columns))
+            columns = list(map(str, self.frame.columns))
+            guess = nearest(column, columns) if len(column) > 2 else None
+            hint = f"; did you mean {guess!r}?" if guess else "; say in the config which it is."
+            more = ", ..." if len(columns) > _COLUMNS_SHOWN else ""
+            found = ", ".join(columns[:_COLUMNS_SHOWN]) + more
             raise DataError(f"{self.name} has no column {column!r} ({what}){hint} Its columns are {found}")
 
 

@@ -1,0 +1,97 @@
+import csv
+import io
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recommender.catalog.report import DataReport
+from recommender.catalog.tables import read_table
+from recommender.errors import DataError
+
+
+def read(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    report = DataReport()
+    return read_table(tmp_path / name, report), report
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("p.csv", b"", "p.csv is empty; expected a header and rows"),
+        ("p.csv", b"\n\n ", "p.csv is empty"),
+        ("p.csv", b"id,name\n", "p.csv has no rows"),
+        ("p.csv", b"id,name\n\n\n", "p.csv has no rows"),
+        ("p.csv", "id,name\n1,a\n2,Möbel\n".encode("latin-1"), "p.csv line 3: found byte 0xf6; expected UTF-8"),
+        ("p.csv", "id,name\n1,a\n".encode("utf-16"), "p.csv line 1: found UTF-16; expected UTF-8"),
+        ("p.csv", b"id,name,id\n1,a,2\n", "p.csv has the column 'id' twice"),
+        ("p.xlsx", b"PK", "p.xlsx is of no known format; expected one of .csv, .tsv, .parquet, .jsonl"),
+        ("p.parquet", b"PAR1 and no more", "p.parquet is not a Parquet file"),
+        ("p.jsonl", b"\xff\xfe", "p.jsonl line 1: found UTF-16"),
+        ("p.jsonl", b"[1, 2]\n", "p.jsonl has no rows"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, data, said):
+    with pytest.raises(DataError) as error:
+        read(tmp_path, name, data)
+    assert said in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_table(tmp_path / "p.csv", DataReport())
+
+
+def test_rows_are_numbered_as_a_spreadsheet_does(tmp_path):
+    data = 'id,name\n1,one\n\n2,"two\nlines"\n3,a,b\n4\n5,five\n'
+    table, report = read(tmp_path, "p.csv", data)
+    assert table.frame["id"].tolist() == ["1", "2", "5"]
+    assert table.rows.tolist() == [2, 4, 7]
+    assert [str(problem) for problem in report.problems] == [
+        "p.csv row 5: has 3 cells; expected 2; left out",
+        "p.csv row 6: has 1 cells; expected 2; left out",
+    ]
+
+
+@pytest.mark.parametrize(("name", "separator"), [("p.csv", ","), ("p.csv", ";"), ("p.tsv", "\t"), ("p.csv", "|")])
+def test_the_header_tells_the_separator(tmp_path, name, separator):
+    data = "\ufeff" + separator.join(["id", "name"]) + "\r\n" + separator.join(["0007", "NA"]) + "\r\n"
+    table, _ = read(tmp_path, name, data)
+    assert table.frame.to_dict("records") == [{"id": "0007", "name": "NA"}]
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 99).map(str), cells, cells), min_size=1, max_size=8))
+def test_whatever_python_writes_is_read_back(tmp_path, rows):
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([("id", "a,b", 'c"d'), *rows])
+    table, report = read(tmp_path, "p.csv", out.getvalue())
+    assert list(table.frame.itertuples(index=False, name=None)) == rows
+    assert table.rows.tolist() == list(range(2, len(rows) + 2))
+    assert not report.problems
+
+
+def test_json_lines(tmp_path):
+    lines = [{"id": 1, "tags": ["a"], "size": {"w": 2, "h": {"cm": 3}}}, {"id": "2", "tags": None}]
+    data = json.dumps(lines[0]) + "\n\nnot json\n" + json.dumps(lines[1]) + "\n[]\n"
+    table, report = read(tmp_path, "p.jsonl", data)
+    assert list(table.frame) == ["id", "tags", "size.w", "size.h.cm"]
+    assert table.rows.tolist() == [1, 4]
+    assert [problem.row for problem in report.problems] == [3, 5]
+
+
+def test_parquet_keeps_its_types(tmp_path):
+    frame = pd.DataFrame({"id": ["0001", "2"], "price": [1.5, None], "tags": [["a", "b"], []]})
+    frame["at"] = pd.to_datetime(["2026-01-01", "2026-01-02"])
+    frame.to_parquet(tmp_path / "p.parquet")
+    table = read_table(tmp_path / "p.parquet", DataReport())
+    assert table.frame["id"].tolist() == ["0001", "2"]
+    assert table.frame["price"].dtype == "float64"
+    assert [list(tags) for tags in table.frame["tags"]] == [["a", "b"], []]
+    assert table.rows.tolist() == [1, 2]
