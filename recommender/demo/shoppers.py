@@ -74,7 +74,7 @@ def _visits(products: list[Product], tastes: dict[str, Taste], rng: np.random.Ge
     appeals = np.array([[tastes[user].appeal(product) for product in products] for user in users])
     published = np.array([(product.published_at - OPENED) / timedelta(days=1) for product in products])
     style = _styles(products)
-    activity = 1 / np.arange(1, len(users) + 1) ** 0.5  # the first shopper is the keenest
+    activity = 1 / np.arange(1, len(users) + 1) ** 0.5  # the first shoppers are the keenest
     activity /= activity.sum()
     while True:
         user = int(rng.choice(len(users), p=activity))

@@ -1,6 +1,6 @@
 """Which commands the demo runs on its shop: the same ones that a user runs on theirs."""
 
-from pathlib import Path
+import shlex
 
 from recommender.demo.shop import Shop
 
@@ -15,32 +15,28 @@ def tour(shop: Shop, port: int | None = None) -> list[list[str]]:
     port
         Ends the tour by serving there; None leaves that out.
     """
-    folder: Path = shop.config.parent
-    bundles = str(folder / "bundles")
-    keenest = next(iter(shop.tastes))
-    steps = [
-        ["validate", "--config", str(shop.config)],
-        ["fit", "--config", str(shop.config), "--out", bundles],
-        ["evaluate", bundles],
-        ["similar", bundles, shop.products[0].id, "-k", "5", "--explain"],
-        [
-            "recommend",
-            bundles,
-            "--user",
-            keenest,
-            "--events",
-            str(folder / "events.csv"),
-            "-k",
-            "5",
-            "--explain",
-        ],
+    folder = shlex.quote(str(shop.config.parent))
+    commands = [
+        f"validate --config {folder}/shop.toml",
+        f"fit --config {folder}/shop.toml --out {folder}/bundles",
+        f"evaluate {folder}/bundles",
+        f"similar {folder}/bundles {shop.products[0].id} -k 5 --explain",
+        f"recommend {folder}/bundles --user {shopper(shop)} --events {folder}/events.csv -k 5 --explain",
     ]
-    return steps if port is None else [*steps, ["serve", bundles, "--port", str(port)]]
+    if port is not None:
+        commands.append(f"serve {folder}/bundles --port {port}")
+    return [shlex.split(command) for command in commands]
+
+
+def shopper(shop: Shop) -> str:
+    """Return the id of one with some history; the first are so keen that they have seen all they like."""
+    return list(shop.tastes)[len(shop.tastes) // 20]
 
 
 def introduce(shop: Shop) -> str:
-    """Return what there is to know before the tour: the keenest shopper and their planted taste."""
-    user, taste = next(iter(shop.tastes.items()))
+    """Return what there is to know before the tour: whom it recommends to, and their planted taste."""
+    user = shopper(shop)
+    taste = shop.tastes[user]
     likes = ", ".join([*sorted(taste.kinds), *sorted(taste.colors), taste.pattern, taste.brand])
     made = f"{len(shop.products)} products and {len(shop.tastes)} shoppers in {shop.config.parent}"
     return f"{made}. Shopper {user} was given a taste for {likes}."
