@@ -4,6 +4,7 @@ import posixpath
 import zipfile
 import zlib
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class FolderImages:
             found = path.stat()
         except (OSError, ValueError):
             return ""
-        return f"{path}:{found.st_size}:{found.st_mtime_ns}"
+        return f"{path}:{found.st_size}:{found.st_mtime_ns}" if S_ISREG(found.st_mode) else ""
 
     def read(self, ref: str) -> bytes:
         """Return the file's bytes."""

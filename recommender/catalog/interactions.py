@@ -141,7 +141,7 @@ def _report_unknown(table: Table, unknown: NDArray[np.bool_], catalog: Catalog, 
 
     def message(i: int) -> str:
         guess = nearest(ids[i], catalog.ids) if len(catalog) <= 10_000 else None
-        hint = f"; did you mean {guess!r}?" if guess else ""
+        hint = f" (did you mean {guess!r}?)" if guess else ""
         return f"the catalogue has no such product{hint}; left out"
 
     report.add("event of an unknown product", table.name, table.rows[unknown], ids, message)

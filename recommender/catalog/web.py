@@ -2,7 +2,6 @@
 
 import time
 from collections import defaultdict
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -53,6 +52,9 @@ class UrlImages:
         self._wait = wait
         self._lock = Lock()
         self._next: dict[str, float] = defaultdict(float)
+        self._client = httpx.Client(
+            timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, headers={"User-Agent": _AGENT}
+        )
 
     def key(self, ref: str) -> str:
         """Return the URL."""
@@ -79,12 +81,6 @@ class UrlImages:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-    @cached_property
-    def _client(self) -> httpx.Client:
-        return httpx.Client(
-            timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, headers={"User-Agent": _AGENT}
-        )
 
     def _fetch(self, url: str) -> bytes:
         """Ask up to three times; only what may pass by itself is asked again."""
