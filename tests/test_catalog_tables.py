@@ -1,15 +1,22 @@
+import contextlib
 import csv
 import io
 import json
+from datetime import date
+from decimal import Decimal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recommender.catalog import Catalog, read_events
 from recommender.catalog.report import DataReport
 from recommender.catalog.tables import read_table
-from recommender.errors import DataError
+from recommender.config import Config, EventsConfig
+from recommender.errors import DataError, RecommenderError
 
 
 def read(tmp_path, name, data):
@@ -95,3 +102,47 @@ def test_parquet_keeps_its_types(tmp_path):
     assert table.frame["price"].dtype == "float64"
     assert [list(tags) for tags in table.frame["tags"]] == [["a", "b"], []]
     assert table.rows.tolist() == [1, 2]
+
+
+def test_parquet_of_any_type_becomes_values(tmp_path):
+    columns = {
+        "id": pa.array([7, None, 9], pa.int32()),
+        "title": pa.array(["x", "x", None]).dictionary_encode(),
+        "price": pa.array([Decimal("1.50"), None, Decimal("2.00")]),
+        "published_at": pa.array([date(2026, 1, 1), None, None]),
+        "new": pa.array([True, True, None]),
+        "tags": pa.array([["a"], None, []]),
+        "size": pa.array([{"cm": 3}, None, {"cm": 4}]),
+        "raw": pa.array([b"a", None, b"b"]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    frame = Catalog.load(Config.from_files(tmp_path / "p.parquet")).frame
+    assert frame.astype(object).where(frame.notna(), None).to_dict("records")[0] == {
+        "id": "7",
+        "title": "x",
+        "price": 1.5,
+        "published_at": pd.Timestamp("2026-01-01"),
+        "new": "true",
+        "tags": ["a"],
+        "raw": "b'a'",
+        "size.cm": 3.0,
+    }
+
+
+odd = st.lists(
+    st.sampled_from(["id", "price", "image", "1", "12,5", "{", '{"a": 1}', "[]", "null", *'",;\n\r '])
+    | st.characters(codec="utf-8"),
+    max_size=40,
+).map("".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(odd | odd.map("id,price\n1,2\n{}".format), st.sampled_from([".csv", ".jsonl", ".parquet"]))
+def test_no_file_is_an_unexpected_error(tmp_path, text, kind):
+    path = tmp_path / f"p{kind}"
+    path.write_bytes(text.encode())
+    with contextlib.suppress(RecommenderError):
+        catalog = Catalog.load(Config.from_files(path))
+        assert catalog.ids == sorted(set(catalog.ids))
+    with contextlib.suppress(RecommenderError):
+        list(read_events(path, EventsConfig(path=path, user_id="id", item_id="id", timestamp="price")))
