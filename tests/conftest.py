@@ -17,7 +17,6 @@ def demo_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def demo_bundles(demo_shop: Shop) -> Path:
     """One published generation, fitted as `recommender fit` does; read only."""
     from recommender.config import Config
-
     from training.fit import fit
 
     bundles = demo_shop.config.parent / "bundles"

@@ -1,11 +1,13 @@
 """What is installed is the three packages, and what they need is pinned."""
 
+import ast
 import configparser
 import subprocess
 import sys
 import venv
 import zipfile
 from email import message_from_bytes
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = {"recommender", "serving", "training"}
+PACKAGES = ["recommender", "serving", "training"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
-    assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
+    assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert not [name for name in names if "test" in name.split("/")[-1] and name != "recommender/testing.py"]
 
@@ -75,17 +77,42 @@ def test_installed_alone_it_names_the_three_packages(wheel: Path, tmp_path: Path
     code = "from importlib.metadata import files; print({f.parts[0] for f in files('hybrid-recommender')})"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
     top = {name for name in eval(done.stdout) if not name.endswith(".dist-info") and name != ".."}
-    assert top == PACKAGES  # ".." leads to bin/recommender
+    assert top == set(PACKAGES)  # ".." leads to bin/recommender
     alone = [python, "-I", "-c", "import recommender; print(recommender.__version__)"]
     assert subprocess.run(alone, capture_output=True, check=True).stdout.strip()
 
 
-def _requirements() -> list[Requirement]:
+def _requirements(*extras: str) -> list[Requirement]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    extras = config["options.extras_require"]
-    lines = [config["options"]["install_requires"], *(extras[name] for name in extras)]
-    return [Requirement(line) for text in lines for line in text.splitlines() if line and line[0] != "#"]
+    texts = [config["options"]["install_requires"], *(config["options.extras_require"][name] for name in extras)]
+    return [Requirement(line) for text in texts for line in text.splitlines() if line and line[0] != "#"]
+
+
+def _imported(folder: str) -> set[str]:
+    """Top-level names of all that is imported under a folder, at the top of a module or inside."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / folder).rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {
+        name.split(".")[0] for name in plain | {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+    }
+
+
+def _brought_along(declared: set[str]) -> set[str]:
+    """What declared packages require themselves, such as flask its werkzeug."""
+    lines = [line for name in declared for line in requires(name) or ()]
+    return {canonicalize_name(Requirement(line).name) for line in lines if "extra ==" not in line}
+
+
+@pytest.mark.parametrize(("folder", "extras"), [*((name, ["postgres"]) for name in PACKAGES), ("tests", ["test"])])
+def test_every_import_is_required(folder: str, extras: list[str]) -> None:
+    declared = {canonicalize_name(requirement.name) for requirement in _requirements(*extras)}
+    own = {*PACKAGES, "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py")), *sys.stdlib_module_names}
+    homes = packages_distributions()
+    known = declared | _brought_along(declared)
+    strange = {name for name in _imported(folder) - own if not known & set(map(canonicalize_name, homes[name]))}
+    assert not strange, f"{folder} imports {sorted(strange)}, which setup.cfg does not require"
 
 
 def test_every_requirement_is_pinned_within_its_bounds() -> None:
@@ -93,7 +120,7 @@ def test_every_requirement_is_pinned_within_its_bounds() -> None:
     pins = dict(line.split("==") for line in lines)
     pinned = {canonicalize_name(name): version for name, version in pins.items()}
     assert len(pinned) == len(lines)
-    for requirement in _requirements():
+    for requirement in _requirements("notebook", "postgres", "test"):
         version = pinned.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement} is not in constraints.txt"
         assert requirement.specifier.contains(version), f"{requirement}, but constraints.txt has {version}"
