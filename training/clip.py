@@ -20,9 +20,9 @@ from recommender.towers.projection import AlignedProjection, Head
 
 _HIDDEN = 512
 _BATCH = 512
-_EPOCHS = 12
-_DROPOUT = 0.1
-_RATE = 1e-3
+_EPOCHS = 8
+_DROPOUT = 0.05
+_RATE = 2e-3
 _DECAY = 1e-2
 _SHARPEST = 100.0  # the most that similarities are multiplied by, as in CLIP
 _MOST_STEPS = 1200

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 
-_HELPERS = {"base", "cache", "images", "photos", "pipeline", "torchvision_shim"}
+_HELPERS = {"base", "cache", "images", "onnx_tower", "photos", "pipeline", "torchvision_shim"}
 
 
 class Encoder(Protocol):

