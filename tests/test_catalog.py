@@ -97,6 +97,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
         (('"sku"', '"skus"'), "products.csv has no column 'skus' (the product's id); did you mean 'sku'?"),
         (('"note"', '"notes"'), "no column 'notes' (mapped to description); did you mean 'note'?"),
         (("{name}", "{nam}"), "there is no column 'nam'; did you mean 'name'?"),
+        (("{name}", "{}"), "there is no column ''"),
         (("{name}", "{name"), "expected such as '{name} {type}'"),
         (("rooms =", "room ="), "no column 'room' (named in separators); did you mean 'rooms'?"),
         (("[catalog]", '[catalog]\nlearn = ["colour"]'), "learn: there is no column 'colour'; there are title"),

@@ -146,3 +146,9 @@ def test_no_file_is_an_unexpected_error(tmp_path, text, kind):
         assert catalog.ids == sorted(set(catalog.ids))
     with contextlib.suppress(RecommenderError):
         list(read_events(path, EventsConfig(path=path, user_id="id", item_id="id", timestamp="price")))
+
+
+def test_line_ends_of_old_and_headers_of_several_lines(tmp_path):
+    table, _ = read(tmp_path, "p.csv", 'id,"two\nlines"\r1,a\r2,b\r')
+    assert list(table.frame) == ["id", "two\nlines"]
+    assert table.frame["id"].tolist() == ["1", "2"]

@@ -1,10 +1,14 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from recommender.config import CatalogConfig, Config, EventsConfig
 from recommender.errors import ConfigError
 from recommender.events import EVENT_WEIGHTS
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
 
 
 def load(tmp_path, text, **kwargs):
@@ -90,3 +94,10 @@ def test_from_files(tmp_path):
     assert config.catalog == CatalogConfig(path=tmp_path / "p.csv")
     assert config.events == EventsConfig(path="e.csv")
     assert Config.from_files("p.csv").events is None
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_are_configs_whose_files_lie_below_the_data_folder(path):
+    config = Config.load(path, data_dir="data")
+    named = [config.catalog.path, config.catalog.images, config.events.path if config.events else None]
+    assert all(each.parts[0] == path.stem for each in named if each is not None)

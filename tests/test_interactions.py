@@ -228,3 +228,10 @@ def test_histories_are_the_frame_in_pieces(given_events):
         pd.testing.assert_frame_equal(pd.concat(pieces.values()), found.frame)
     else:
         assert not len(found)
+
+
+def test_sessions_need_no_user_column(tmp_path):
+    csv = "session_id,item_id,event_name,timestamp\ns,b,purchase,2026-01-01\n,c,purchase,2026-01-01\n"
+    found = load(tmp_path, csv)
+    assert found.frame["user_id"].tolist() == ["session:s"]
+    assert found.report.counts == {"event without a user": 1}

@@ -131,7 +131,7 @@ def fields(template: str) -> list[str]:
         If its braces do not match.
     """
     try:
-        return [name for _, name, _, _ in Formatter().parse(template) if name]
+        return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
         raise ConfigError(f"template {template!r}: {error}; expected such as '{{name}} {{type}}'") from None
 

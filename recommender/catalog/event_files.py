@@ -56,6 +56,8 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
         If it lacks a column.
     """
     table = _per_item(table)
+    if config.user_id not in table.frame and "session_id" in table.frame:
+        table = table.with_frame(table.frame.assign(**{config.user_id: ""}))
     for name in (*_IDS, "timestamp"):
         table.require(getattr(config, name), f"the event's {name}")
     raw, checks = table.frame, _Checks(table, report)
@@ -65,26 +67,15 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     frame["event_name"] = _event_names(table, config)
     frame["timestamp"], _ = dates(raw[config.timestamp])
     for name in _NUMBERS:
-        column = getattr(config, name)
-        values, bad = (
-            numbers(raw[column]) if column in raw else (np.full(len(raw), np.nan), np.zeros(len(raw), bool))
-        )
-        frame[name] = values
-        if bad.any():
-            checks.note(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
+        frame[name] = checks.numbers(name, getattr(config, name))
     known = list(config.all_weights())
+    names = f"one of {', '.join(known)}, or an entry in [events.weights]"
     nobody = (frame["user_id"] == "") & (frame["session_id"] == "")
     checks.drop("event without a user", nobody, raw[config.user_id], "an id")
     checks.drop("event without a product", frame["item_id"] == "", raw[config.item_id], "an id")
     checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], "such as 2026-11-23T06:41:07Z")
-    unknown = ~frame["event_name"].isin(known)
-    checks.drop(
-        "unknown event name",
-        unknown,
-        frame["event_name"],
-        f"one of {', '.join(known)}, or a [events.weights] entry",
-    )
-    return replace(table, frame=frame).where(checks.clean)
+    checks.drop("unknown event name", ~frame["event_name"].isin(known), frame["event_name"], names)
+    return table.with_frame(frame).where(checks.clean)
 
 
 class _Checks:
@@ -99,6 +90,15 @@ class _Checks:
         mask = bad.to_numpy(bool) & self.clean
         self.note(kind, mask, found, f"{expected}; left out")
         self.clean &= ~mask
+
+    def numbers(self, name: str, column: str) -> NDArray[np.float64]:
+        """Return a column of numbers (n,), NaN where there is none, and report what is no number."""
+        raw = self._table.frame
+        if column not in raw:
+            return np.full(len(raw), np.nan)
+        values, bad = numbers(raw[column])
+        self.note(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
+        return values
 
     def note(self, kind: str, mask: NDArray[np.bool_], found: pd.Series, expected: str) -> None:
         """Report the rows of a mask with the cell found there."""

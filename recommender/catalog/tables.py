@@ -1,6 +1,8 @@
 """CSV, Parquet and JSON Lines to a frame that remembers which row of the file each of its rows was."""
 
 import csv
+import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +21,7 @@ from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"
 _COLUMNS_SHOWN = 30
+_HEADER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,12 @@ def _check_utf8(name: str, data: bytes) -> None:
 
 def _header(name: str, data: bytes) -> tuple[list[str], str]:
     """Return the columns, and the separator that the header has most of."""
-    line = data.split(b"\n", 1)[0].decode()
-    separator = max(_SEPARATORS, key=line.count)
-    columns = next(csv.reader([line.rstrip("\r")], delimiter=separator))
+    head = data[:_HEADER_BYTES].decode(errors="ignore")
+    separator = max(_SEPARATORS, key=re.split(r"[\r\n]", head, maxsplit=1)[0].count)
+    try:
+        columns = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
+    except csv.Error as error:
+        raise DataError(f"{name} is not a CSV file: {error}") from error
     _check_names(name, columns)
     return columns, separator
 
