@@ -7,7 +7,6 @@ from recommender.config import CatalogConfig, Config, EventsConfig
 from recommender.errors import ConfigError
 from recommender.events import EVENT_WEIGHTS
 
-
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
 
 
