@@ -5,6 +5,7 @@ go to stdout; progress and notices go to stderr.
 """
 
 import logging
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -336,6 +337,7 @@ class _Notices(logging.Handler):
 
 def main() -> None:
     """Run the command line: exit code 0, 1 for an expected error, 2 for a wrong usage."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, spinning makes torch ten times slower
     logger = logging.getLogger("recommender")
     logger.setLevel(logging.INFO)
     logger.handlers = [_Notices()]

@@ -1,10 +1,13 @@
 """A small shop and its bundle, made once for all the tests that ask a real one."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from recommender.demo.shop import Shop, make_shop
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 
 
 @pytest.fixture(scope="session")
