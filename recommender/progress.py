@@ -13,7 +13,10 @@ def progress(items: Iterable[T], label: str, total: int | None = None, unit: str
     """Yield `items`, drawing a bar on stderr once two seconds have passed."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, desc=label, total=total, unit=unit, delay=2, file=sys.stderr, leave=False))
+    pause = 0.1 if sys.stderr.isatty() else 30.0  # a log file wants a line now and then, not a film
+    return iter(
+        tqdm(items, desc=label, total=total, unit=unit, delay=2, mininterval=pause, file=sys.stderr, leave=False)
+    )
 
 
 def notice(message: str) -> None:

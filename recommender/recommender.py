@@ -204,7 +204,9 @@ class Recommender:
         return self._table(questions, "user", "for_you", k, options)
 
     def _item_question(self, row: int, k: int, options: Options) -> Question:
-        excluded = np.union1d(self.segment.variants(row), self._excluded(options)).astype(np.int32)
+        excluded = self.segment.variants(row)
+        if options.get("exclude"):
+            excluded = np.union1d(excluded, self._excluded(options)).astype(np.int32)
         table_row = None if options.get("weights") else row
         return Question(item_query(self.segment, row), _count(k), excluded, table_row)
 

@@ -40,10 +40,10 @@ def test_weights_that_cannot_be_used_are_named(override: dict, message: str) -> 
 
 def test_the_term_that_decides_gets_the_weight() -> None:
     generator = np.random.default_rng(0)
-    features = generator.normal(size=(200, 80, 3)).astype(np.float32) * 0.3
+    features = generator.normal(size=(200, 80, 4)).astype(np.float32) * 0.3
     decided = features[:, :, 0] + 0.5 * features[:, :, 1] + generator.gumbel(size=(200, 80)) * 0.1
     chosen = decided == decided.max(axis=1, keepdims=True)
-    learned = learn(Choices(features, np.ones((200, 80), bool), np.ones(80, np.float32), chosen, ("image", "text", "prior")))
+    learned = learn(Choices(features, np.ones((200, 80), bool), np.ones(80, np.float32), chosen, ("image", "text", "cooccurrence", "prior")), seed=0)
     assert learned.weights["image"] > 1.5 * learned.weights["text"] > 0.3
     assert learned.weights["prior"] < 0.1
     assert learned.weights["image"] + learned.weights["text"] == pytest.approx(1.0)
@@ -51,10 +51,10 @@ def test_the_term_that_decides_gets_the_weight() -> None:
 
 def test_struck_candidates_do_not_count() -> None:
     generator = np.random.default_rng(1)
-    features = generator.normal(size=(100, 50, 2)).astype(np.float32) * 0.3
+    features = generator.normal(size=(100, 50, 4)).astype(np.float32) * 0.3
     chosen = features[:, :, 0] == features[:, 1:, 0].max(axis=1, keepdims=True)
     allowed = np.ones((100, 50), bool)
     allowed[:, 0] = False
     features[:, 0, 0] = 9.0  # the history itself: nearest of all, and never to be answered
-    learned = learn(Choices(features, allowed, np.ones(50, np.float32), chosen, ("image", "text")))
+    learned = learn(Choices(features, allowed, np.ones(50, np.float32), chosen, ("image", "text", "cooccurrence", "prior")), seed=0)
     assert learned.weights["image"] > 0.8

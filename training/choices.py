@@ -13,8 +13,8 @@ from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query
 from training.pairs import Pairs
 
-QUERIES = 400
-CANDIDATES = 4_000
+QUERIES = 300
+CANDIDATES = 2_000
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 from recommender.blocks import Float, Mask
 from recommender.towers.content import ContentBlock
 
-RAW_DIMS = 256
+RAW_DIMS = 192
 # Share of a block's energy in its aligned part.
 ALIGNED_SHARE = 0.3
 # The axes are estimated on at most this many items.

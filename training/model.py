@@ -29,6 +29,7 @@ from training.prior import PriorShape, no_prior
 
 # How many users a product needs before its own behaviour outweighs what its content predicts.
 TRUST = 3.0
+ALIGNED_DIM = 64
 LEAST_PAIRS = 200  # of photo and text, for a contrastive projection
 
 
@@ -134,7 +135,9 @@ def _projection(products: Products, seed: int) -> tuple[AlignedProjection | None
     both = np.flatnonzero(inputs.has_image & inputs.has_text)
     if products.aligned or inputs.image is None or inputs.text is None or len(both) < LEAST_PAIRS:
         return None, {}
-    projection, figures = train_projection(inputs.image[both], inputs.text[both], products.groups[both], seed=seed)
+    projection, figures = train_projection(
+        inputs.image[both], inputs.text[both], products.groups[both], seed, ALIGNED_DIM
+    )
     return projection, {"projection": figures}
 
 

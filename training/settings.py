@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
@@ -13,9 +15,10 @@ from training.pairs import pairs_of
 from training.prior import PriorShape
 from training.weights import LEAST_CASES, Learned, equal, learn
 
-POSITION_DECAYS = (0.6, 0.8, 0.95)
-HALF_LIVES = (30.0, 180.0, float("inf"))
-PRIOR_HALF_LIVES = (7.0, 30.0, 120.0, 365.0)
+POSITION_DECAYS = (0.7, 1.0)
+HALF_LIVES = (30.0, 120.0, float("inf"))
+PRIOR_HALF_LIVES = (7.0, 30.0, 120.0)
+QUICK = 32  # weightings tried per setting; the best setting gets the full search
 DEFAULT_PRIOR = PriorShape(half_life_days=30.0)
 # Products chosen within so many events of each other count as what goes with one another.
 TOGETHER = 5
@@ -42,7 +45,7 @@ class Settings:
     def stated(self) -> dict[str, Any]:
         """Return what the manifest says of the choice."""
         return {
-            kind: {"cases": learned.cases, "negative_log_likelihood": learned.loss}
+            kind: {"cases": learned.cases, "soft_recall": learned.gain}
             for kind, learned in self.weights.items()
         }
 
@@ -54,7 +57,7 @@ def untrained(segment: Segment, event_weights: dict[str, float], events: bool) -
 
 
 def find(segment: Segment, earlier: Interactions, later: Interactions, seed: int) -> Settings:
-    """Search the settings under which what was chosen later is likeliest.
+    """Search the settings under which what was chosen later ranks highest.
 
     Parameters
     ----------
@@ -76,12 +79,12 @@ def _best_prior(
     segment: Segment, earlier: Interactions, users: UserTower, cases: list[Case], seed: int
 ) -> PriorShape:
     """Try each clock of popularity, everything else equal."""
-    losses = {}
+    gains = {}
     for half_life in PRIOR_HALF_LIVES:
         shape = PriorShape(half_life)
         timed = replace(segment, prior=shape.fit(earlier, segment.n)[0])
-        losses[shape] = learn(choices(timed, user_queries(timed, users, cases), cases, seed)).loss
-    return min(losses, key=lambda shape: losses[shape])
+        gains[shape] = learn(choices(timed, user_queries(timed, users, cases), cases, seed), seed, QUICK).gain
+    return max(gains, key=lambda shape: gains[shape])
 
 
 def _best_tower(
@@ -89,12 +92,12 @@ def _best_tower(
 ) -> tuple[UserTower, Learned]:
     """Try each forgetting of the history, each with weights of its own."""
     grid = [UserTower(event_weights, decay, life) for decay, life in product(POSITION_DECAYS, HALF_LIVES)]
-    tried: list[tuple[float, int, UserTower, Learned]] = []
+    gains = []
     for tower in progress(grid, "score weights", len(grid), "setting"):
-        learned = learn(choices(segment, user_queries(segment, tower, cases), cases, seed))
-        tried.append((learned.loss, len(tried), tower, learned))
-    _, _, tower, learned = min(tried)
-    return tower, learned
+        asked = choices(segment, user_queries(segment, tower, cases), cases, seed)
+        gains.append(learn(asked, seed, QUICK).gain)
+    best = grid[int(np.argmax(gains))]
+    return best, learn(choices(segment, user_queries(segment, best, cases), cases, seed), seed)
 
 
 def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned | None:
@@ -102,5 +105,5 @@ def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned |
     cases = item_cases(segment, pairs_of(later, TOGETHER), seed)
     if len(cases) < LEAST_CASES:
         return None
-    learned = learn(choices(segment, item_queries(segment, cases), cases, seed))
+    learned = learn(choices(segment, item_queries(segment, cases), cases, seed), seed)
     return replace(learned, weights=learned.weights | {"prior": 0.0})

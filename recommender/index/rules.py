@@ -1,5 +1,6 @@
 """What may be answered: the filter, the exclusions, and one row for all variants of a product."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from recommender.segment import Segment
 
 # Gathering rows costs about as much per row as scanning two.
 GATHER_SHARE = 0.5
+FEW = 16
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Rules:
             Ascending.
         """
         if rows is not None:
-            line[np.isin(rows, excluded, assume_unique=True)] = OUT
+            line[among(rows, excluded)] = OUT
             return
         line[excluded] = OUT
         if self.mask is not None:
@@ -69,7 +71,18 @@ class Rules:
         """Return those of `rows` that may be answered, in their order."""
         if self.mask is not None:
             rows = rows[self.mask[rows]]
-        return rows[~np.isin(rows, excluded)] if len(excluded) else rows
+        return rows[~among(rows, excluded)] if len(excluded) else rows
+
+    def first_of_group(self, rows: Rows, k: int) -> Rows:
+        """Return the first `k` of `rows`, of each product only its first variant where they are collapsed."""
+        if not self.collapse:
+            return rows[:k]
+        best: dict[int, int] = {}
+        for row, group in zip(rows.tolist(), self.segment.groups[rows].tolist(), strict=True):
+            best.setdefault(group, row)
+            if len(best) == k:
+                break
+        return np.fromiter(best.values(), dtype=np.int32, count=len(best))
 
     def eligible(self, excluded: Rows) -> int:
         """Count what may be answered: products where variants are collapsed, rows otherwise."""
@@ -81,5 +94,13 @@ class Rules:
         sizes = self.segment.group_sizes
         if self.mask is not None:
             sizes = np.bincount(self.segment.groups[self.mask], minlength=len(sizes)).astype(np.int32)
-        hit, gone = np.unique(self.segment.groups[excluded], return_counts=True)
-        return int(np.count_nonzero(sizes)) - int(np.count_nonzero(gone == sizes[hit]))
+        gone = Counter(self.segment.groups[excluded].tolist())
+        whole = sum(count == sizes[group] for group, count in gone.items())
+        return int(np.count_nonzero(sizes)) - whole
+
+
+def among(rows: Rows, few: Rows) -> Mask:
+    """Tell which of `rows` are in `few`; for a few, comparing all pairs is quicker than `isin`, shape (c,)."""
+    if len(few) > FEW:
+        return np.isin(rows, few)
+    return (rows[:, None] == few).any(axis=1)

@@ -128,11 +128,8 @@ class Search:
         assert self.segment.neighbours is not None
         assert question.row is not None
         rows = np.asarray(self.segment.neighbours[question.row])
-        rows = rules.keep(rows[rows >= 0], question.excluded)
-        if rules.groups is not None:
-            rows = rows[np.sort(np.unique(rules.groups[rows], return_index=True)[1])]
-        best = ranked(scorer, question.query, rows[: question.k], question.k)
-        return best, "neighbours", len(rows)
+        rows = rules.first_of_group(rules.keep(rows[rows >= 0], question.excluded), question.k)
+        return ranked(scorer, question.query, rows, question.k), "neighbours", len(rows)
 
     def _annoy(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
         budget = self.budget or Budget(seeds=8 * question.k, search_k=-1)

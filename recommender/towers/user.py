@@ -80,4 +80,6 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
 
 def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
-    return weighted_query(segment, np.array([row], dtype=np.int32), np.ones(1))
+    together_rows, together = segment.cooccurrence.row(row)
+    seed = np.array([row], dtype=np.int32)
+    return Query(segment.vectors[row], seed, np.ones(1), together_rows, together.astype(np.float64))
