@@ -219,9 +219,7 @@ class Recommender:
         steps = as_steps(events, rows)
         excluded = self._excluded(options)
         if exclude_history:
-            excluded = np.union1d(excluded, self._with_variants(np.unique(steps.rows), options)).astype(
-                np.int32
-            )
+            excluded = np.union1d(excluded, self._with_variants(np.unique(steps.rows), options)).astype(np.int32)
         return Question(self.user_tower.query(steps, self.segment), _count(k), excluded), unknown
 
     def _with_variants(self, rows: Rows, options: Options) -> Rows:
@@ -240,9 +238,7 @@ class Recommender:
             return self._popular(k, options, self._excluded(options), "popular", ())
         query = Query(vectors[0], NONE, np.empty(0), NONE, np.empty(0))
         question = Question(query, _count(k), self._excluded(options))
-        return self._answer(
-            question, "item", "similar_by_category", options, (), fallback="similar_by_category"
-        )
+        return self._answer(question, "item", "similar_by_category", options, (), fallback="similar_by_category")
 
     def _popular(
         self, k: int, options: Options, excluded: Rows, fallback: str | None, warnings: tuple[str, ...]
@@ -262,9 +258,7 @@ class Recommender:
 
             self._encoder = create_for(self.manifest)
         modality = "text" if text is not None else "image"
-        encoded = (
-            self._encoder.encode_texts([text]) if text is not None else self._encoder.encode_images([image])
-        )
+        encoded = self._encoder.encode_texts([text]) if text is not None else self._encoder.encode_images([image])
         vector = self.item_tower.query(modality, encoded, self._encoder.aligned)
         alone = not self._encoder.aligned and self.item_tower.projection is None
         warnings = (f"the encoder is not aligned: the {modality} block alone was asked",) if alone else ()
@@ -377,9 +371,7 @@ class Recommender:
     def _ids_of(self, rows: Rows) -> np.ndarray:
         id_of: Callable[[int], str] = self.attributes.id_of
         known = {int(row): id_of(int(row)) for row in np.unique(rows) if row >= 0}
-        return np.array([[known.get(int(row)) for row in line] for line in rows], dtype=object).reshape(
-            rows.shape
-        )
+        return np.array([[known.get(int(row)) for row in line] for line in rows], dtype=object).reshape(rows.shape)
 
 
 def _count(k: int) -> int:

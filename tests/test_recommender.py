@@ -39,7 +39,13 @@ class Overlay:
         pass
 
 
-FILTERS = [None, "price < 20", 'product_type = "Kitchen > Mugs"', "price > 100000", 'NOT color: ANY("black", "white")']
+FILTERS = [
+    None,
+    "price < 20",
+    'product_type = "Kitchen > Mugs"',
+    "price > 100000",
+    'NOT color: ANY("black", "white")',
+]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -47,7 +53,8 @@ FILTERS = [None, "price < 20", 'product_type = "Kitchen > Mugs"', "price > 10000
     place=st.integers(0, 79),
     k=st.sampled_from([1, 5, 60, 1_000_000]),
     filter=st.sampled_from(FILTERS),
-    weights=st.none() | st.dictionaries(st.sampled_from(["image", "text", "prior"]), st.floats(0.1, 5), max_size=3),
+    weights=st.none()
+    | st.dictionaries(st.sampled_from(["image", "text", "prior"]), st.floats(0.1, 5), max_size=3),
     plan=st.sampled_from(["auto", "annoy", "exact"]),
     variants=st.sampled_from(["collapse", "all"]),
 )
@@ -91,7 +98,10 @@ def test_every_form_of_a_history_gives_one_answer(rec: Recommender) -> None:
     ids = rec.ids[3:6]
     times = pd.to_datetime(["1970-01-01T00:00:00", "1970-01-01T00:00:01", "1970-01-01T00:00:02"])
     frame = pd.DataFrame({"item_id": ids, "event_name": "view_item", "timestamp": times})
-    events = [Event(i, "view_item", t.to_pydatetime().replace(tzinfo=None).astimezone()) for i, t in zip(ids, times)]
+    events = [
+        Event(i, "view_item", t.to_pydatetime().replace(tzinfo=None).astimezone())
+        for i, t in zip(ids, times, strict=True)
+    ]
     expected = rec.recommend(ids, 5).item_ids
     assert rec.recommend(frame, 5).item_ids == expected
     assert rec.recommend(frame.to_dict("records"), 5).item_ids == expected
@@ -159,7 +169,12 @@ def test_shares_of_reasons_are_shares(rec: Recommender) -> None:
 def test_a_product_added_today_is_answered_by_its_category(demo_bundles: Path) -> None:
     plain = recommender.load(demo_bundles)
     like = next(p for p in map(plain.product, plain.ids) if p["product_type"] == "Kitchen > Mugs")
-    new = {"title": "Brand new", "product_type": like["product_type"], "color": like["color"], "brand": like["brand"]}
+    new = {
+        "title": "Brand new",
+        "product_type": like["product_type"],
+        "color": like["color"],
+        "brand": like["brand"],
+    }
     rec = recommender.load(demo_bundles, Overlay({"new-1": new, "new-2": {"title": "only a title"}}))
     answer = rec.similar("new-1", 5)
     assert answer.strategy == answer.fallback_used == "similar_by_category"
@@ -169,7 +184,7 @@ def test_a_product_added_today_is_answered_by_its_category(demo_bundles: Path) -
 
 
 def test_a_changed_price_is_filtered_on_at_once(demo_bundles: Path) -> None:
-    seed, other, *_ = recommender.load(demo_bundles).ids
+    other = recommender.load(demo_bundles).ids[1]
     rec = recommender.load(demo_bundles, Overlay({other: {"price": 123456.0}}))
     assert rec.popular(10, filter="price > 100000").item_ids == [other]
     assert rec.product(other)["price"] == 123456.0

@@ -96,7 +96,9 @@ def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> No
     search, scorer, question, rules = world
     best = search.one(scorer, question, rules, plan).selection
     for row, score, parts in zip(best.rows, best.scores, best.parts, strict=True):
-        assert score == pytest.approx(slow_score(rules.segment, question.query, scorer.weights, int(row)), abs=1e-9)
+        assert score == pytest.approx(
+            slow_score(rules.segment, question.query, scorer.weights, int(row)), abs=1e-9
+        )
         assert scorer.total(parts[None])[0] == score
 
 

@@ -97,7 +97,6 @@ def test_a_predicted_block_is_as_long_as_it_is_sure(noise: float, least: float, 
 
 
 def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
-    vectors, present, layout = planted(0.5)
     generator = np.random.default_rng(2)
     encoded = generator.normal(size=(50, 6)).astype(np.float32)
     layout = Layout({"image": 6, "category": 7})

@@ -43,7 +43,16 @@ def test_the_term_that_decides_gets_the_weight() -> None:
     features = generator.normal(size=(200, 80, 4)).astype(np.float32) * 0.3
     decided = features[:, :, 0] + 0.5 * features[:, :, 1] + generator.gumbel(size=(200, 80)) * 0.1
     chosen = decided == decided.max(axis=1, keepdims=True)
-    learned = learn(Choices(features, np.ones((200, 80), bool), np.ones(80, np.float32), chosen, ("image", "text", "cooccurrence", "prior")), seed=0)
+    learned = learn(
+        Choices(
+            features,
+            np.ones((200, 80), bool),
+            np.ones(80, np.float32),
+            chosen,
+            ("image", "text", "cooccurrence", "prior"),
+        ),
+        seed=0,
+    )
     assert learned.weights["image"] > 1.5 * learned.weights["text"] > 0.3
     assert learned.weights["prior"] < 0.1
     assert learned.weights["image"] + learned.weights["text"] == pytest.approx(1.0)
@@ -56,5 +65,8 @@ def test_struck_candidates_do_not_count() -> None:
     allowed = np.ones((100, 50), bool)
     allowed[:, 0] = False
     features[:, 0, 0] = 9.0  # the history itself: nearest of all, and never to be answered
-    learned = learn(Choices(features, allowed, np.ones(50, np.float32), chosen, ("image", "text", "cooccurrence", "prior")), seed=0)
+    learned = learn(
+        Choices(features, allowed, np.ones(50, np.float32), chosen, ("image", "text", "cooccurrence", "prior")),
+        seed=0,
+    )
     assert learned.weights["image"] > 0.8

@@ -170,7 +170,7 @@ def train_category(
     model = CategoryModel(words, bags, None if content is None else unit_rows(content))
     pairs = pairs if pairs is not None and len(pairs) >= LEAST_COUNT else None
     _descend(model, len(catalog), pairs, generator)
-    table = model.table.weight.detach().numpy().astype(np.float32)
+    table = _with_average_unknowns(model.table.weight.detach().numpy().astype(np.float32), words, bags)
     untrained = CategoryEmbedding(words, table, np.zeros(DIM, dtype=np.float32))
     return CategoryEmbedding(words, table, _mean(untrained, bags))
 
@@ -187,6 +187,16 @@ def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: 
         loss.backward()
         optimizer.step()
         schedule.step()
+
+
+def _with_average_unknowns(table: Float, words: Sequence[ColumnVocabulary], bags: Bags) -> Float:
+    """Return the table with each column's unknown row at the average of its known cells: a missing cell is neutral."""
+    table = table.copy()
+    for word in words:
+        known = (bags.entries > word.first) & (bags.entries < word.first + word.size)
+        if known.any():
+            table[word.first] = np.average(table[bags.entries[known]], axis=0, weights=bags.weights[known])
+    return table
 
 
 def _mean(embedding: CategoryEmbedding, bags: Bags) -> Float:

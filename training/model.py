@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from recommender.towers.projection import AlignedProjection
 
 from recommender.blocks import Float, Layout, Mask, Rows, unit
 from recommender.catalog import Catalog, Interactions
@@ -16,6 +15,7 @@ from recommender.towers.category import CategoryEmbedding
 from recommender.towers.content import ContentBlock
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
+from recommender.towers.projection import AlignedProjection
 from recommender.towers.user import UserTower
 from training.behaviour import DIM as BEHAVIOUR_DIM
 from training.behaviour import fit_behaviour

@@ -45,8 +45,7 @@ class Settings:
     def stated(self) -> dict[str, Any]:
         """Return what the manifest says of the choice."""
         return {
-            kind: {"cases": learned.cases, "soft_recall": learned.gain}
-            for kind, learned in self.weights.items()
+            kind: {"cases": learned.cases, "soft_recall": learned.gain} for kind, learned in self.weights.items()
         }
 
 
