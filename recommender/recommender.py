@@ -336,7 +336,9 @@ class Recommender:
         return self.product(item_id), self.thumbnail(item_id)
 
     def _title(self, item_id: str) -> str:
-        return str(self.product(item_id).get("title") or item_id)
+        row = self.attributes.row_of(item_id)
+        named = row >= 0 and "title" in self.attributes.names
+        return str((self.attributes.value("title", row) if named else None) or item_id)
 
     def _scorer(self, weights: Mapping[str, float]) -> Scorer:
         return Scorer(self.segment.vectors, self.segment.prior, self.layout, weights)
