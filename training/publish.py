@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from recommender.config import Config
 
 from recommender.attributes import write_attributes
 from recommender.bundle import Staging, write_thumbnails
 from recommender.catalog import Catalog
+from recommender.config import Config
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.progress import notice, progress
 from recommender.scoring import Query
