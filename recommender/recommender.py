@@ -1,25 +1,26 @@
 """Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from recommender.attributes import Attributes
 from recommender.blocks import Layout, Mask, Rows
 from recommender.bundle import Bundle, Thumbnails, open_bundle
-from recommender.errors import RequestError, UnknownItemError, nearest
+from recommender.errors import RequestError, UnknownItemError
 from recommender.explanation import in_words, reasons
 from recommender.filters import MaskCache
-from recommender.history import History, as_events, as_steps
+from recommender.history import History
 from recommender.index.rules import Rules
 from recommender.index.search import Found, Question, Search
 from recommender.opening import open_item_tower, open_search
+from recommender.questions import Options, Questions, count
 from recommender.results import Recommendation, Recommendations, RecommendationTable
 from recommender.scoring import Query, Scorer
 from recommender.towers.item import ItemInputs
-from recommender.towers.user import UserTower, item_query
+from recommender.towers.user import UserTower
 from recommender.weights import resolve
 
 if TYPE_CHECKING:
@@ -28,33 +29,6 @@ if TYPE_CHECKING:
     from recommender.stores.base import ItemOverlay
 
 NONE: Rows = np.empty(0, dtype=np.int32)
-
-
-class Options(TypedDict, total=False):
-    """What every question may say.
-
-    Parameters
-    ----------
-    filter
-        `price < 50 AND brand: ANY("Acme")`, or the tree form; only products that meet it are answered.
-    weights
-        Term name to weight; terms left out keep their learned share.
-    exclude
-        Ids that may not appear.
-    explain
-        Whether each product carries the parts of its score and reasons.
-    variants
-        'collapse' answers the best variant of a product only, 'all' every one.
-    plan
-        'auto', 'exact' (all eligible rows) or 'annoy'.
-    """
-
-    filter: str | Mapping[str, Any] | None
-    weights: Mapping[str, float] | None
-    exclude: Iterable[str]
-    explain: bool
-    variants: Literal["collapse", "all"]
-    plan: Literal["auto", "exact", "annoy"]
 
 
 def load(bundles: str | Path, overlay: "ItemOverlay | None" = None) -> "Recommender":
@@ -101,6 +75,7 @@ class Recommender:
         self.n = self.segment.n
         self._thumbnails = Thumbnails(bundle.folder("thumbnails"))
         self._overlay = overlay
+        self._questions = Questions(self.attributes, self.segment, self.user_tower)
         self._encoder: Any = None
 
     def __contains__(self, item_id: str) -> bool:
@@ -143,7 +118,7 @@ class Recommender:
         row = self.attributes.row_of(item_id)
         if row < 0:
             return self._similar_to_new(item_id, k, options)
-        question = self._item_question(row, k, options)
+        question = self._questions.of_item(row, k, options)
         return self._answer(question, "item", "similar", options, seed_row=row)
 
     def recommend(
@@ -161,7 +136,7 @@ class Recommender:
         exclude_history
             Whether products of the history may not appear.
         """
-        question, unknown = self._user_question(history, k, exclude_history, options)
+        question, unknown = self._questions.of_history(history, k, exclude_history, options)
         warnings = (f"unknown items ignored: {', '.join(unknown[:10])}",) if unknown else ()
         if not question.query.attention.any():
             return self._popular(k, options, question.excluded, "popular", warnings)
@@ -169,7 +144,7 @@ class Recommender:
 
     def popular(self, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Return the products chosen most lately."""
-        return self._popular(k, options, self._excluded(options), None, ())
+        return self._popular(k, options, self._questions.excluded(options), None, ())
 
     def search(
         self, text: str | None = None, image: "Image | None" = None, k: int = 10, **options: Unpack[Options]
@@ -180,15 +155,15 @@ class Recommender:
         query, warnings = self._free_query(text, image)
         weights = {name: 0.0 for name in self.weights["item"] if name not in ("image", "text")}
         asked: Options = {**options, "weights": options.get("weights") or weights}
-        question = Question(query, _count(k), self._excluded(options))
+        question = Question(query, count(k), self._questions.excluded(options))
         return self._answer(question, "item", "search", asked, warnings)
 
     def similar_many(
         self, item_ids: Sequence[str] | None = None, k: int = 10, **options: Unpack[Options]
     ) -> RecommendationTable:
         """Answer `similar` for many products (by default all) by matrix products."""
-        rows = range(self.n) if item_ids is None else [self._known_row(item_id) for item_id in item_ids]
-        questions = [self._item_question(row, k, options) for row in rows]
+        rows = range(self.n) if item_ids is None else [self._questions.known_row(item_id) for item_id in item_ids]
+        questions = [self._questions.of_item(row, k, options) for row in rows]
         return self._table(questions, "item", "similar", k, options)
 
     def recommend_many(
@@ -200,44 +175,20 @@ class Recommender:
         **options: Unpack[Options],
     ) -> RecommendationTable:
         """Answer `recommend` for many histories by matrix products."""
-        questions = [self._user_question(history, k, exclude_history, options)[0] for history in histories]
+        questions = [self._questions.of_history(history, k, exclude_history, options)[0] for history in histories]
         return self._table(questions, "user", "for_you", k, options)
-
-    def _item_question(self, row: int, k: int, options: Options) -> Question:
-        excluded = self.segment.variants(row)
-        if options.get("exclude"):
-            excluded = np.union1d(excluded, self._excluded(options)).astype(np.int32)
-        table_row = None if options.get("weights") else row
-        return Question(item_query(self.segment, row), _count(k), excluded, table_row)
-
-    def _user_question(
-        self, history: History, k: int, exclude_history: bool, options: Options
-    ) -> tuple[Question, list[str]]:
-        events = as_events(history)
-        rows = [self.attributes.row_of(event.item_id) for event in events]
-        unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
-        steps = as_steps(events, rows)
-        excluded = self._excluded(options)
-        if exclude_history:
-            excluded = np.union1d(excluded, self._with_variants(np.unique(steps.rows), options)).astype(np.int32)
-        return Question(self.user_tower.query(steps, self.segment), _count(k), excluded), unknown
-
-    def _with_variants(self, rows: Rows, options: Options) -> Rows:
-        if options.get("variants") == "all" or not len(rows):
-            return rows
-        return np.concatenate([self.segment.variants(int(row)) for row in rows])
 
     def _similar_to_new(self, item_id: str, k: int, options: Options) -> Recommendations:
         changed = self._changes().get(item_id)
         if changed is None:
-            raise UnknownItemError(item_id, nearest(item_id, ()))
+            raise UnknownItemError(item_id)
         nothing = np.zeros(1, dtype=bool)
         columns = {name: [value] for name, value in changed.items()}
         vectors, present = self.item_tower.blocks(ItemInputs(None, nothing, None, nothing, columns))
         if not present.any():
-            return self._popular(k, options, self._excluded(options), "popular", ())
+            return self._popular(k, options, self._questions.excluded(options), "popular", ())
         query = Query(vectors[0], NONE, np.empty(0), NONE, np.empty(0))
-        question = Question(query, _count(k), self._excluded(options))
+        question = Question(query, count(k), self._questions.excluded(options))
         return self._answer(question, "item", "similar_by_category", options, (), fallback="similar_by_category")
 
     def _popular(
@@ -247,9 +198,7 @@ class Recommender:
             warnings = (*warnings, "this bundle knows no popularity; products are in order of id")
         nothing = Query(np.zeros(self.layout.d, np.float32), NONE, np.empty(0), NONE, np.empty(0))
         scorer = self._scorer(dict.fromkeys(self.weights["user"], 0.0) | {"prior": 1.0})
-        found = self.search_space.one(
-            scorer, Question(nothing, _count(k), excluded), self._rules(options), "exact"
-        )
+        found = self.search_space.one(scorer, Question(nothing, count(k), excluded), self._rules(options), "exact")
         return self._present(found, scorer, nothing, "popular", options, warnings, fallback)
 
     def _free_query(self, text: str | None, image: "Image | None") -> tuple[Query, tuple[str, ...]]:
@@ -284,7 +233,7 @@ class Recommender:
     ) -> RecommendationTable:
         scorer = self._scorer(resolve(self.weights[kind], options.get("weights")))
         plan = options.get("plan", "auto")
-        rows = np.full((len(questions), _count(k)), -1, dtype=np.int32)
+        rows = np.full((len(questions), count(k)), -1, dtype=np.int32)
         scores = np.full(rows.shape, np.nan)
         answers = self.search_space.many(scorer, questions, self._rules(options), plan)
         for line, found in enumerate(answers):
@@ -360,23 +309,7 @@ class Recommender:
         rows = ((self.attributes.row_of(item_id), change) for item_id, change in self._changes().items())
         return {row: change for row, change in rows if row >= 0}
 
-    def _excluded(self, options: Options) -> Rows:
-        rows = {self.attributes.row_of(item_id) for item_id in options.get("exclude", ())} - {-1}
-        return np.array(sorted(rows), dtype=np.int32)
-
-    def _known_row(self, item_id: str) -> int:
-        row = self.attributes.row_of(item_id)
-        if row < 0:
-            raise UnknownItemError(item_id)
-        return row
-
     def _ids_of(self, rows: Rows) -> np.ndarray:
         id_of: Callable[[int], str] = self.attributes.id_of
         known = {int(row): id_of(int(row)) for row in np.unique(rows) if row >= 0}
         return np.array([[known.get(int(row)) for row in line] for line in rows], dtype=object).reshape(rows.shape)
-
-
-def _count(k: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise RequestError(f"k is {k!r}; expected a whole number of at least 1", "/limit")
-    return int(k)

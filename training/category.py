@@ -190,7 +190,7 @@ def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: 
 
 
 def _with_average_unknowns(table: Float, words: Sequence[ColumnVocabulary], bags: Bags) -> Float:
-    """Return the table with each column's unknown row at the average of its known cells: a missing cell is neutral."""
+    """Put each column's unknown row at the average of its known cells, so that a missing cell is neutral."""
     table = table.copy()
     for word in words:
         known = (bags.entries > word.first) & (bags.entries < word.first + word.size)

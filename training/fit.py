@@ -22,6 +22,7 @@ from recommender.evaluation import evaluate
 from recommender.events import EVENT_WEIGHTS
 from recommender.progress import notice
 from recommender.segment import Segment
+from recommender.stores import open_store
 from recommender.towers.item import ItemTower
 from training.model import Model, Products, place_products, train_tower
 from training.pairs import pairs_of
@@ -85,9 +86,7 @@ def fit(
         pass  # a folder that cannot be written to is better found before the training than after
     with clock.stage("reading"):
         catalog = Catalog.load(config, strict=strict)
-        interactions = _interactions(config, catalog, store_url, strict)
-        if interactions is not None and until is not None:
-            interactions = interactions.before(until)
+        interactions = _interactions(config, catalog, store_url, strict, until)
     with clock.stage("encoding"):
         encoder = create(config.encoder)
         encoded = encode_catalog(catalog, encoder, cache_dir)
@@ -104,20 +103,22 @@ def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[st
         return load(folder).manifest.metrics
 
 
-def _interactions(config: Config, catalog: Catalog, store_url: str | None, strict: bool) -> Interactions | None:
+def _interactions(
+    config: Config, catalog: Catalog, store_url: str | None, strict: bool, until: datetime | None
+) -> Interactions | None:
+    """Read the events of the files and of the store; None if there are none."""
     parts = []
     if config.events is not None:
         parts.append(Interactions.load(config, catalog, strict=strict))
     if store_url is not None:
-        from recommender.stores import open_store
-
         weights = config.events.weights if config.events is not None else None
-        events, _ = open_store(store_url)
-        parts.append(Interactions.from_events(events.scan(), catalog, weights))
-    found = parts[0] if len(parts) == 1 else parts[0].joined(parts[1]) if parts else None
-    if found is None or not len(found.frame):
+        with open_store(store_url) as store:
+            parts.append(Interactions.from_events(store.events.scan(), catalog, weights))
+    if not parts:
         return None
-    return found
+    found = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
+    found = found if until is None else found.before(until)
+    return found if len(found) else None
 
 
 @dataclass(frozen=True)
