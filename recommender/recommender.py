@@ -1,13 +1,14 @@
 """Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from recommender.attributes import Attributes
-from recommender.blocks import Layout, Mask, Rows
+from recommender.blocks import Double, Layout, Mask, Rows
 from recommender.bundle import Bundle, Thumbnails, open_bundle
 from recommender.errors import RequestError, UnknownItemError
 from recommender.explanation import in_words, reasons
@@ -174,9 +175,15 @@ class Recommender:
         exclude_history: bool = True,
         **options: Unpack[Options],
     ) -> RecommendationTable:
-        """Answer `recommend` for many histories by matrix products."""
+        """Answer `recommend` for many histories by matrix products; histories that say nothing get the popular."""
         questions = [self._questions.of_history(history, k, exclude_history, options)[0] for history in histories]
-        return self._table(questions, "user", "for_you", k, options)
+        table = self._table(questions, "user", "for_you", k, options)
+        for line, question in enumerate(questions):
+            if not question.query.attention.any():
+                found, _ = self._by_popularity(question, options)
+                table.rows[line], table.scores[line] = _padded(found, k)
+                table.strategies[line] = "popular"
+        return replace(table, item_ids=self._ids_of(table.rows))
 
     def _similar_to_new(self, item_id: str, k: int, options: Options) -> Recommendations:
         changed = self._changes().get(item_id)
@@ -197,9 +204,12 @@ class Recommender:
         if not self.segment.prior.any():
             warnings = (*warnings, "this bundle knows no popularity; products are in order of id")
         nothing = Query(np.zeros(self.layout.d, np.float32), NONE, np.empty(0), NONE, np.empty(0))
-        scorer = self._scorer(dict.fromkeys(self.weights["user"], 0.0) | {"prior": 1.0})
-        found = self.search_space.one(scorer, Question(nothing, count(k), excluded), self._rules(options), "exact")
+        found, scorer = self._by_popularity(Question(nothing, count(k), excluded), options)
         return self._present(found, scorer, nothing, "popular", options, warnings, fallback)
+
+    def _by_popularity(self, question: Question, options: Options) -> tuple[Found, Scorer]:
+        scorer = self._scorer(dict.fromkeys(self.weights["user"], 0.0) | {"prior": 1.0})
+        return self.search_space.one(scorer, question, self._rules(options), "exact"), scorer
 
     def _free_query(self, text: str | None, image: "Image | None") -> tuple[Query, tuple[str, ...]]:
         if self._encoder is None:
@@ -237,9 +247,7 @@ class Recommender:
         scores = np.full(rows.shape, np.nan)
         answers = self.search_space.many(scorer, questions, self._rules(options), plan)
         for line, found in enumerate(answers):
-            size = len(found.selection.rows)
-            rows[line, :size] = found.selection.rows
-            scores[line, :size] = found.selection.scores
+            rows[line], scores[line] = _padded(found, k)
         return RecommendationTable(rows, scores, self._ids_of(rows), [strategy] * len(questions))
 
     def _present(
@@ -313,3 +321,11 @@ class Recommender:
         id_of: Callable[[int], str] = self.attributes.id_of
         known = {int(row): id_of(int(row)) for row in np.unique(rows) if row >= 0}
         return np.array([[known.get(int(row)) for row in line] for line in rows], dtype=object).reshape(rows.shape)
+
+
+def _padded(found: Found, k: int) -> tuple[Rows, Double]:
+    """Return the rows and scores of an answer, each shape (k,), padded with −1 and NaN."""
+    size = len(found.selection.rows)
+    rows, scores = np.full(k, -1, dtype=np.int32), np.full(k, np.nan)
+    rows[:size], scores[:size] = found.selection.rows, found.selection.scores
+    return rows, scores

@@ -126,6 +126,12 @@ def test_an_unknown_shopper_gets_the_popular_and_is_told(rec: Recommender) -> No
     assert answer.item_ids == rec.popular(5).item_ids
 
 
+def test_in_a_batch_an_empty_history_gets_the_popular_too(rec: Recommender) -> None:
+    table = rec.recommend_many([[], rec.ids[:2], ["no-such"]], 5)
+    assert table.strategies == ["popular", "for_you", "popular"]
+    assert table.item_ids[0].tolist() == table.item_ids[2].tolist() == rec.popular(5).item_ids
+
+
 def test_unknown_products_of_a_history_are_named(rec: Recommender) -> None:
     answer = rec.recommend(["no-such", rec.ids[0]], 3)
     assert answer.strategy == "for_you"

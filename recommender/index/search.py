@@ -100,8 +100,11 @@ class Search:
     def many(
         self, scorer: Scorer, questions: Sequence[Question], rules: Rules, plan: str = "auto"
     ) -> Iterator[Found]:
-        """Answer many questions by matrix products, each exactly as `one` would by an exact plan."""
-        if plan == "annoy":
+        """Answer many questions, each exactly as `one` would by an exact plan: from the table or by matrix products."""
+        tabled = self.segment.neighbours is not None and rules.mask is None
+        if plan == "annoy" or (
+            plan == "auto" and tabled and all(question.row is not None for question in questions)
+        ):
             yield from (self.one(scorer, question, rules, plan) for question in questions)
             return
         rows = rules.to_scan()
