@@ -100,7 +100,7 @@ class Search:
     def many(
         self, scorer: Scorer, questions: Sequence[Question], rules: Rules, plan: str = "auto"
     ) -> Iterator[Found]:
-        """Answer many questions, each exactly as `one` would by an exact plan: from the table or by matrix products."""
+        """Answer many questions, each exactly as `one` would: from the neighbour table, or by matrix products."""
         tabled = self.segment.neighbours is not None and rules.mask is None
         if plan == "annoy" or (
             plan == "auto" and tabled and all(question.row is not None for question in questions)
