@@ -18,6 +18,7 @@ from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.encoders.base import create
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
+from recommender.errors import DataError
 from recommender.evaluation import evaluate
 from recommender.events import EVENT_WEIGHTS
 from recommender.progress import notice
@@ -91,6 +92,7 @@ def fit(
         encoder = create(config.encoder)
         encoded = encode_catalog(catalog, encoder, cache_dir)
     products = Products.of(catalog, encoded)
+    _check_something_to_learn(products, interactions)
     draft, final = _train(products, interactions, config.train.seed, clock)
     figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
     return publish(Path(out), final, products, encoded, config, {"evaluation": figures, "seconds": clock.seconds})
@@ -101,6 +103,16 @@ def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[st
     with TemporaryDirectory() as folder:
         fit(config, folder, cache_dir=cache_dir)
         return load(folder).manifest.metrics
+
+
+def _check_something_to_learn(products: Products, interactions: Interactions | None) -> None:
+    """Refuse a catalogue of bare ids."""
+    inputs = products.inputs
+    if inputs.image is None and inputs.text is None and not inputs.columns and interactions is None:
+        raise DataError(
+            "the products have neither photo, text nor category, and there are no events: "
+            "nothing tells them apart. Map title, description, image_link or product_type in [catalog], or give [events]"
+        )
 
 
 def _interactions(

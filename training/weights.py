@@ -39,7 +39,7 @@ class Learned:
 def equal(terms: tuple[str, ...], events: bool) -> dict[str, float]:
     """Return the weights of a shop whose events say nothing yet: its content and category blocks alike."""
     blocks = [name for name in terms if name in BLOCKS]
-    counted = [name for name in blocks if name != "behaviour"]
+    counted = [name for name in blocks if name != "behaviour"] or blocks
     weights = {name: 1.0 / len(counted) if name in counted else 0.0 for name in blocks}
     return weights | ({"cooccurrence": 0.1, "prior": 0.01} if events else {})
 

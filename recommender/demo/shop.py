@@ -36,6 +36,9 @@ _CONFIG = """\
 path = "products.csv"
 images = "photos.zip"
 
+[encoder]
+name = "offline"  # "auto", the default, takes CLIP weights where a model hub answers
+
 [events]
 path = "events.csv"
 """

@@ -1,0 +1,128 @@
+"""Fitting whatever a shop has: any of photos, texts, categories and events may be missing."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import recommender
+from recommender.bundle import current
+from recommender.config import Config
+from recommender.demo.shop import Shop
+from recommender.errors import DataError
+from recommender.recommender import Recommender
+from training.fit import evaluate_config, fit
+
+COLUMNS = {
+    "titles": ["title"],
+    "photos": ["image_link"],
+    "categories": ["product_type", "color", "brand"],
+    "everything": ["title", "image_link", "product_type", "color", "price", "item_group_id"],
+    "ids": [],
+}
+
+
+def fitted(folder: Path, shop: Shop, columns: list[str], events: pd.DataFrame | None, n: int = 80) -> Recommender:
+    """Fit a part of the demo shop's files; vectors come from the shop's cache."""
+    home = shop.config.parent
+    products = pd.read_csv(home / "products.csv", dtype=str)
+    products[["id", *columns]].head(n).to_csv(folder / "products.csv", index=False)
+    catalog: dict[str, object] = {"path": folder / "products.csv"}
+    if "image_link" in columns:
+        catalog["images"] = home / "photos.zip"
+    found: dict[str, object] = {"catalog": catalog, "encoder": {"name": "offline"}}
+    if events is not None:
+        events.to_csv(folder / "events.csv", index=False)
+        found["events"] = {"path": folder / "events.csv"}
+    fit(Config.model_validate(found), folder / "bundles", cache_dir=home / "cache")
+    return recommender.load(folder / "bundles")
+
+
+@pytest.fixture(scope="module")
+def events(demo_shop: Shop) -> pd.DataFrame:
+    return pd.read_csv(demo_shop.config.parent / "events.csv", dtype=str)
+
+
+@pytest.mark.parametrize(
+    ("have", "blocks"),
+    [
+        ("titles", {"text"}),
+        ("photos", {"image"}),
+        ("categories", {"category"}),
+        ("everything", {"image", "text", "category"}),
+    ],
+)
+def test_a_shop_without_events(tmp_path: Path, demo_shop: Shop, have: str, blocks: set[str]) -> None:
+    rec = fitted(tmp_path, demo_shop, COLUMNS[have], None)
+    assert set(rec.layout.names) == blocks
+    assert len(rec.similar(rec.ids[0], 5)) == len(rec.recommend(rec.ids[:2], 5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("have", "change"),
+    [
+        ("ids", {}),
+        ("titles", {"user_id": "u1"}),
+        ("titles", {"timestamp": "2026-01-01T00:00:00Z"}),
+        ("titles", {"event_name": "dismiss"}),
+    ],
+)
+def test_events_that_teach_little(
+    tmp_path: Path, demo_shop: Shop, events: pd.DataFrame, have: str, change: dict[str, str]
+) -> None:
+    rec = fitted(tmp_path, demo_shop, COLUMNS[have], events.assign(**change))
+    assert "behaviour" in rec.layout.names
+    assert len(rec.recommend(rec.ids[:2], 5)) == 5
+
+
+@pytest.mark.parametrize(("n", "few"), [(1, 0), (2, 30), (80, 30)])
+def test_tiny_shops(tmp_path: Path, demo_shop: Shop, events: pd.DataFrame, n: int, few: int) -> None:
+    rec = fitted(tmp_path, demo_shop, COLUMNS["titles"], events.head(few) if few else None, n)
+    assert len(rec.similar(rec.ids[0], 5)) == min(5, n - 1)
+
+
+def test_bare_ids_are_refused(tmp_path: Path, demo_shop: Shop) -> None:
+    with pytest.raises(DataError, match="nothing tells them apart"):
+        fitted(tmp_path, demo_shop, [], None)
+
+
+def test_the_figures_are_of_events_that_the_model_did_not_see(demo_bundles: Path) -> None:
+    metrics = recommender.load(demo_bundles).manifest.metrics
+    assert metrics["evaluation"]["queries"] > 10
+    assert metrics["recall"]["recall"] >= 0.95
+    assert set(metrics["seconds"]) >= {"reading", "encoding", "towers", "publishing"}
+
+
+def test_evaluating_publishes_nothing(tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    figures = evaluate_config(Config.load(demo_shop.config), cache_dir=demo_shop.config.parent / "cache")
+    assert figures["evaluation"]["queries"] > 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fit_that_is_killed_leaves_the_old_generation_and_the_next_goes_on(
+    tmp_path: Path, demo_shop: Shop, demo_bundles: Path
+) -> None:
+    """kill -9 at several moments of a second fit; what was published before still answers."""
+    rec = fitted(tmp_path, demo_shop, COLUMNS["titles"], None)
+    before, answer = current(tmp_path / "bundles"), rec.similar(rec.ids[0], 5).item_ids
+    code = (
+        "from recommender.config import Config; from training.fit import fit;"
+        f"fit(Config.model_validate({{'catalog': {{'path': {str(tmp_path / 'products.csv')!r}}},"
+        f"'encoder': {{'name': 'offline'}}}}), {str(tmp_path / 'bundles')!r},"
+        f"cache_dir={str(tmp_path / 'cache')!r})"
+    )
+    for seconds in (1.5, 3.0, 4.5):
+        child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        again = recommender.load(tmp_path / "bundles")
+        assert again.similar(rec.ids[0], 5).item_ids == answer
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+    assert current(tmp_path / "bundles") >= before
+    assert recommender.load(tmp_path / "bundles").n == rec.n
