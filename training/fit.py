@@ -110,8 +110,8 @@ def _check_something_to_learn(products: Products, interactions: Interactions | N
     inputs = products.inputs
     if inputs.image is None and inputs.text is None and not inputs.columns and interactions is None:
         raise DataError(
-            "the products have neither photo, text nor category, and there are no events: "
-            "nothing tells them apart. Map title, description, image_link or product_type in [catalog], or give [events]"
+            "the products have neither photo, text nor category, and there are no events: nothing tells "
+            "them apart. Map title, description, image_link or product_type in [catalog], or give [events]"
         )
 
 

@@ -95,7 +95,7 @@ class Rules:
         if self.mask is not None:
             sizes = np.bincount(self.segment.groups[self.mask], minlength=len(sizes)).astype(np.int32)
         gone = Counter(self.segment.groups[excluded].tolist())
-        whole = sum(count == sizes[group] for group, count in gone.items())
+        whole = sum(bool(count == sizes[group]) for group, count in gone.items())
         return int(np.count_nonzero(sizes)) - whole
 
 
