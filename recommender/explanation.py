@@ -63,7 +63,8 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
     if term in segment.layout.slices:
         place = segment.layout.slices[term]
         seeds = segment.vectors[query.rows, place].astype(np.float64)
-        return weight * query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
+        stretch = query.stretch[segment.layout.index(term)]
+        return weight * stretch * query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
     if term == "cooccurrence":
         strengths = [_cell(segment, int(seed), row) for seed in query.rows]
         return weight * query.attention * np.array(strengths, dtype=np.float64)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from recommender.stores.base import ItemOverlay
 
-NONE: Rows = np.empty(0, dtype=np.int32)
-
 
 def load(bundles: str | Path, overlay: "ItemOverlay | None" = None) -> "Recommender":
     """Open the current generation of a bundle.
@@ -194,7 +192,7 @@ class Recommender:
         vectors, present = self.item_tower.blocks(ItemInputs(None, nothing, None, nothing, columns))
         if not present.any():
             return self._popular(k, options, self._questions.excluded(options), "popular", ())
-        query = Query(vectors[0], NONE, np.empty(0), NONE, np.empty(0))
+        query = Query.free(vectors[0])
         question = Question(query, count(k), self._questions.excluded(options))
         return self._answer(question, "item", "similar_by_category", options, (), fallback="similar_by_category")
 
@@ -203,7 +201,7 @@ class Recommender:
     ) -> Recommendations:
         if not self.segment.prior.any():
             warnings = (*warnings, "this bundle knows no popularity; products are in order of id")
-        nothing = Query(np.zeros(self.layout.d, np.float32), NONE, np.empty(0), NONE, np.empty(0))
+        nothing = Query.free(np.zeros(self.layout.d, np.float32))
         found, scorer = self._by_popularity(Question(nothing, count(k), excluded), options)
         return self._present(found, scorer, nothing, "popular", options, warnings, fallback)
 
@@ -221,7 +219,7 @@ class Recommender:
         vector = self.item_tower.query(modality, encoded, self._encoder.aligned)
         alone = not self._encoder.aligned and self.item_tower.projection is None
         warnings = (f"the encoder is not aligned: the {modality} block alone was asked",) if alone else ()
-        return Query(vector, NONE, np.empty(0), NONE, np.empty(0)), warnings
+        return Query.free(vector), warnings
 
     def _answer(
         self,

@@ -27,6 +27,8 @@ class Query:
         The seeds (a history's products), shape (t,).
     attention
         a_t of each seed, shape (t,); sums to 1 in absolute value.
+    stretch
+        What each block of Σ_t a_t x_t was multiplied by to make `vector`, shape (M,).
     together_rows, together
         Σ_t a_t C[x_t, ·] in sparse form: columns ascending, shape (s,), and their sums, shape (s,).
     """
@@ -34,8 +36,15 @@ class Query:
     vector: Float
     rows: Rows
     attention: Double
+    stretch: Double
     together_rows: Rows
     together: Double
+
+    @classmethod
+    def free(cls, vector: Float) -> "Query":
+        """Return a query that comes from no product of the bundle."""
+        nothing, none = np.empty(0, dtype=np.int32), np.empty(0)
+        return cls(vector, nothing, none, none, nothing, none)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from recommender.blocks import Layout, unit
 from recommender.cooccurrence import Cooccurrence
 from recommender.events import EVENT_WEIGHTS
+from recommender.explanation import by_seed
 from recommender.history import Steps, as_events, as_steps
+from recommender.scoring import Scorer
 from recommender.towers.category import CategoryEmbedding, ColumnVocabulary, bag
 from recommender.towers.content import ContentBlock
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower, weighted_query
-from tests.segments import make_segment
+from tests.segments import TERMS, make_segment
 from training.content import fit_content
 from training.predictor import fit_predictor
 
@@ -132,13 +134,31 @@ def test_a_query_is_the_weighted_sum_of_its_seeds(seed: int, rows: list[int]) ->
     segment = make_segment(seed, 30)
     attention = np.random.default_rng(seed).dirichlet(np.ones(len(rows)))
     query = weighted_query(segment, np.array(rows, np.int32), attention)
-    assert np.allclose(query.vector, attention @ segment.vectors[rows], atol=1e-6)
+    stretch = np.repeat(query.stretch, [*segment.layout.dims.values()])
+    assert np.allclose(query.vector, stretch * (attention @ segment.vectors[rows]), atol=1e-5)
+    for place in segment.layout.slices.values():
+        lengths = np.linalg.norm(segment.vectors[rows, place], axis=1)
+        found = np.linalg.norm(query.vector[place])
+        assert found == pytest.approx(attention @ lengths, abs=1e-5) or found < 2e-3
     dense = np.zeros(30)
     for row, weight in zip(rows, attention, strict=True):
         columns, values = segment.cooccurrence.row(row)
         dense[columns] += weight * values
     assert np.allclose(dense[query.together_rows], query.together)
     assert np.count_nonzero(dense) <= len(query.together_rows)
+
+
+@given(st.integers(0, 1_000), st.lists(st.integers(0, 29), min_size=1, max_size=6), st.integers(0, 29))
+def test_every_term_splits_exactly_by_seed(seed: int, rows: list[int], row: int) -> None:
+    segment = make_segment(seed, 30)
+    weights = dict.fromkeys(TERMS, 0.25)
+    query = weighted_query(
+        segment, np.array(rows, np.int32), np.random.default_rng(seed).dirichlet(np.ones(len(rows)))
+    )
+    scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
+    parts = dict(zip(scorer.terms, scorer.parts(query, np.array([row], np.int32))[0], strict=True))
+    for term in TERMS[:-1]:
+        assert by_seed(scorer, segment, query, row, term).sum() == pytest.approx(parts[term], abs=1e-6)
 
 
 def test_a_shop_without_events_has_an_empty_table() -> None:

@@ -1,7 +1,7 @@
 """Finds the settings that the later part of the events likes best: recency, the prior's clock, the weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ from training.pairs import pairs_of
 from training.prior import PriorShape
 from training.weights import LEAST_CASES, Learned, equal, learn
 
-POSITION_DECAYS = (0.7, 1.0)
-HALF_LIVES = (30.0, 120.0, float("inf"))
-PRIOR_HALF_LIVES = (7.0, 30.0, 120.0)
+# (position decay, half-life in days); the usual one first.
+FORGETTING = ((1.0, 90.0), (1.0, 30.0), (1.0, float("inf")), (0.7, 90.0), (0.7, float("inf")), (0.5, float("inf")))
+PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
 QUICK = 32  # weightings tried per setting; the best setting gets the full search
-DEFAULT_PRIOR = PriorShape(half_life_days=30.0)
+DEFAULT_PRIOR = PRIORS[0]
 # Products chosen within so many events of each other count as what goes with one another.
 TOGETHER = 5
 
@@ -44,14 +44,12 @@ class Settings:
 
     def stated(self) -> dict[str, Any]:
         """Return what the manifest says of the choice."""
-        return {
-            kind: {"cases": learned.cases, "soft_recall": learned.gain} for kind, learned in self.weights.items()
-        }
+        return {kind: learned.stated() for kind, learned in self.weights.items()}
 
 
 def untrained(segment: Segment, event_weights: dict[str, float], events: bool) -> Settings:
     """Return the settings of a shop whose events cannot decide anything."""
-    weights = Learned(equal((*segment.layout.names, "cooccurrence", "prior"), events), float("nan"), 0)
+    weights = Learned(equal((*segment.layout.names, "cooccurrence", "prior"), events), np.empty(0))
     return Settings(UserTower(event_weights), DEFAULT_PRIOR, {"item": weights, "user": weights})
 
 
@@ -78,25 +76,37 @@ def _best_prior(
     segment: Segment, earlier: Interactions, users: UserTower, cases: list[Case], seed: int
 ) -> PriorShape:
     """Try each clock of popularity, everything else equal."""
-    gains = {}
-    for half_life in PRIOR_HALF_LIVES:
-        shape = PriorShape(half_life)
+    gains = []
+    for shape in PRIORS:
         timed = replace(segment, prior=shape.fit(earlier, segment.n)[0])
-        gains[shape] = learn(choices(timed, user_queries(timed, users, cases), cases, seed), seed, QUICK).gain
-    return max(gains, key=lambda shape: gains[shape])
+        asked = choices(timed, user_queries(timed, users, cases), cases, seed)
+        gains.append(learn(asked, seed, QUICK).gains)
+    return PRIORS[_clearly_best(gains)]
 
 
 def _best_tower(
     segment: Segment, event_weights: dict[str, float], cases: list[Case], seed: int
 ) -> tuple[UserTower, Learned]:
     """Try each forgetting of the history, each with weights of its own."""
-    grid = [UserTower(event_weights, decay, life) for decay, life in product(POSITION_DECAYS, HALF_LIVES)]
+    grid = [UserTower(event_weights, decay, half_life) for decay, half_life in FORGETTING]
     gains = []
     for tower in progress(grid, "score weights", len(grid), "setting"):
         asked = choices(segment, user_queries(segment, tower, cases), cases, seed)
-        gains.append(learn(asked, seed, QUICK).gain)
-    best = grid[int(np.argmax(gains))]
+        gains.append(learn(asked, seed, QUICK).gains)
+    best = grid[_clearly_best(gains)]
     return best, learn(choices(segment, user_queries(segment, best, cases), cases, seed), seed)
+
+
+def _clearly_best(gains: Sequence[np.ndarray]) -> int:
+    """Return the place of the best setting, or of the first, the usual one, if none is better by a standard error.
+
+    The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984), paired by query.
+    """
+    above = []
+    for tried in gains:
+        difference = tried - gains[0]
+        above.append(difference.mean() - difference.std() / len(difference) ** 0.5)
+    return int(np.argmax(above)) if max(above) > 0 else 0
 
 
 def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned | None:

@@ -25,15 +25,16 @@ class Learned:
     ----------
     weights
         Term name to weight; blocks sum to 1.
-    gain
-        Soft recall of the later choices, in [0, 1], see `gains`; NaN if nothing was learned.
-    cases
-        Number of queries; 0 if the weights are the untrained ones.
+    gains
+        Soft recall of each query's later choices, see `gains`, shape (b,); empty if nothing was learned.
     """
 
     weights: dict[str, float]
-    gain: float
-    cases: int
+    gains: Double
+
+    def stated(self) -> dict[str, float | None]:
+        """Return what the manifest says of them."""
+        return {"cases": len(self.gains), "soft_recall": float(self.gains.mean()) if len(self.gains) else None}
 
 
 def equal(terms: tuple[str, ...], events: bool) -> dict[str, float]:
@@ -52,15 +53,14 @@ def learn(choices: Choices, seed: int, draws: int = DRAWS) -> Learned:
     cold start, the conditional logit's recall was below that of equal weights.
     """
     drawn = np.array([[*draw.values()] for draw in _draws(choices.terms, seed, draws)])
-    values = gains(choices, drawn)
+    values = gains(choices, drawn).mean(axis=0)
     best = np.argsort(-values, kind="stable")[:KEPT]
     mean = drawn[best].mean(axis=0)
-    weights = _scaled(choices.terms, mean)
-    return Learned(weights, float(gains(choices, mean[None])[0]), len(choices.chosen))
+    return Learned(_scaled(choices.terms, mean), gains(choices, mean[None])[:, 0])
 
 
 def gains(choices: Choices, weights: Double) -> Double:
-    """Return the soft recall of each weighting: a choice at rank r is worth 1 / (1 + r / HALF_RANK).
+    """Return the soft recall of each query: a choice at rank r is worth 1 / (1 + r / HALF_RANK).
 
     Parameters
     ----------
@@ -70,15 +70,16 @@ def gains(choices: Choices, weights: Double) -> Double:
     Returns
     -------
     Double
-        Mean over queries, each counted once, shape (w,). Ties count half.
+        Mean over each query's choices, shape (b, w). Ties count half.
     """
-    total = np.zeros(len(weights))
+    found = np.empty((len(choices.chosen), len(weights)))
     columns = weights.T.astype(np.float32)
-    for features, allowed, chosen in zip(choices.features, choices.allowed, choices.chosen, strict=True):
+    asked = zip(choices.features, choices.allowed, choices.chosen, strict=True)
+    for query, (features, allowed, chosen) in enumerate(asked):
         scores = features @ columns
         ranks = _ranks(scores, np.flatnonzero(chosen), choices.stands_for * allowed)
-        total += (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
-    return total / max(len(choices.chosen), 1)
+        found[query] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
+    return found
 
 
 def _ranks(scores: Float, chosen: np.ndarray, mass: Float) -> Double:

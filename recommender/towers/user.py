@@ -13,6 +13,7 @@ from recommender.scoring import Query
 from recommender.segment import Segment
 
 DAY = 86_400.0
+SHORTEST = 1e-3  # a sum shorter than this has cancelled out: its direction is chance
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class UserTower:
     """Recency- and event-weighted combination of a history.
 
     a_t ∝ weight(event_t) · position_decay^(events since) · 0.5^(time since / half_life_days), scaled so that
-    Σ |a_t| = 1. Every block of the query is Σ_t a_t x_t and C's term is Σ_t a_t C[x_t, ·], so both split
-    exactly by event. The clock is the history's last event: a quiet month changes nothing.
+    Σ |a_t| = 1. Every block of the query is Σ_t a_t x_t, stretched, and C's term is Σ_t a_t C[x_t, ·], so both
+    split exactly by event. The clock is the history's last event: a quiet month changes nothing.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class UserTower:
     """
 
     event_weights: Mapping[str, float]
-    position_decay: float = 0.85
+    position_decay: float = 1.0
     half_life_days: float = 90.0
 
     def attention(self, steps: Steps) -> Double:
@@ -66,6 +67,10 @@ class UserTower:
 def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     """Combine the blocks and the co-occurrence of seeds by attention.
 
+    The mean of many products is shorter in blocks where they differ more, and would leave the query to the blocks
+    that tell least apart. Each block is therefore stretched to the mean length of its seeds' own: 1, or less
+    where they were predicted.
+
     Parameters
     ----------
     rows
@@ -73,13 +78,21 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     attention
         a_t, shape (t,).
     """
-    vector = (segment.vectors[rows].astype(np.float64) * attention[:, None]).sum(axis=0)
+    seeds = segment.vectors[rows].astype(np.float64)
+    vector = (seeds * attention[:, None]).sum(axis=0)
+    stretch = np.ones(len(segment.layout.dims))
+    for block, place in enumerate(segment.layout.slices.values()):
+        length = np.linalg.norm(vector[place])
+        if length > SHORTEST:
+            stretch[block] = np.abs(attention) @ np.linalg.norm(seeds[:, place], axis=1) / length
+            vector[place] *= stretch[block]
     together_rows, together = segment.cooccurrence.combine(rows, attention)
-    return Query(vector.astype(np.float32), rows, attention, together_rows, together)
+    return Query(vector.astype(np.float32), rows, attention, stretch, together_rows, together)
 
 
 def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
     together_rows, together = segment.cooccurrence.row(row)
     seed = np.array([row], dtype=np.int32)
-    return Query(segment.vectors[row], seed, np.ones(1), together_rows, together.astype(np.float64))
+    stretch = np.ones(len(segment.layout.dims))
+    return Query(segment.vectors[row], seed, np.ones(1), stretch, together_rows, together.astype(np.float64))
