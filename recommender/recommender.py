@@ -91,8 +91,8 @@ class Recommender:
     def product(self, item_id: str) -> dict[str, Any]:
         """Return what the catalogue says of a product, changes since the bundle included."""
         row = self.attributes.row_of(item_id)
-        changed = dict(self._changes().get(item_id, {}))
-        if row < 0 and not changed:
+        changed = self._changes().get(item_id, {})
+        if changed is None or (row < 0 and not changed):
             raise UnknownItemError(item_id)
         known = self.attributes.fields(row, self.attributes.names) if row >= 0 else {}
         return {"id": item_id, **known, **changed}
@@ -308,12 +308,12 @@ class Recommender:
         revision = self._overlay.revision() if self._overlay is not None else 0
         return self._masks.mask(filter, seed_row, self._changed_rows() or None, revision, trusted=True)
 
-    def _changes(self) -> Mapping[str, Mapping[str, Any]]:
+    def _changes(self) -> Mapping[str, Mapping[str, Any] | None]:
         return self._overlay.changes() if self._overlay is not None else {}
 
     def _changed_rows(self) -> dict[int, Mapping[str, Any]]:
         rows = ((self.attributes.row_of(item_id), change) for item_id, change in self._changes().items())
-        return {row: change for row, change in rows if row >= 0}
+        return {row: change for row, change in rows if row >= 0 and change is not None}
 
     def _ids_of(self, rows: Rows) -> np.ndarray:
         id_of: Callable[[int], str] = self.attributes.id_of

@@ -1,7 +1,7 @@
 """What is in service: the current recommender and the products' changes, kept up to date while it answers."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -10,10 +10,10 @@ from recommender.bundle import current
 from recommender.errors import BundleError, RecommenderError
 from recommender.recommender import Recommender
 from recommender.stores import ItemOverlay
+from recommender.stores.base import Attributes, Queued
 
 logger = logging.getLogger(__name__)
 Loader = Callable[[Path, ItemOverlay], Recommender]
-Changes = Mapping[str, Mapping[str, object]]
 # A generation that could not be opened is tried again after this long: its files may have been on their way.
 RETRY_SECONDS = 30.0
 
@@ -23,28 +23,37 @@ class OverlaySnapshot:
 
     def __init__(self, source: ItemOverlay) -> None:
         self._source = source
-        self._known: tuple[int, Changes] = (0, {})
+        self._known: tuple[int, Mapping[str, Attributes]] = (0, {})
 
     def refresh(self) -> None:
         """Read the changes again if there are any since."""
         revision = self._source.revision()
         if revision != self._known[0]:
-            # changes read after the revision may be newer than it says: then they are read once more, next time
-            self._known = (revision, self._source.changes())
+            # what is read after the revision may be newer than it says: then it is read once more, next time
+            known, changes = self._known
+            self._known = (revision, {**changes, **self._source.changes(since=known)})
 
     def revision(self) -> int:
         """See `ItemOverlay.revision`."""
         return self._known[0]
 
-    def changes(self) -> Changes:
-        """See `ItemOverlay.changes`."""
+    def changes(self, since: int = 0) -> Mapping[str, Attributes]:
+        """See `ItemOverlay.changes`; here always all of them."""
         return self._known[1]
 
-    def put(self, item_id: str, attributes: Mapping[str, object]) -> int:
+    def put(self, changes: Mapping[str, Attributes], *, replace: bool = False, queue: Collection[str] = ()) -> int:
         """See `ItemOverlay.put`; shown from here on in this process, by the next refresh in others."""
-        revision = self._source.put(item_id, attributes)
+        revision = self._source.put(changes, replace=replace, queue=queue)
         self.refresh()
         return revision
+
+    def queued(self, limit: int = 10_000) -> list[Queued]:
+        """See `ItemOverlay.queued`."""
+        return self._source.queued(limit)
+
+    def embedded(self, products: Iterable[Queued]) -> None:
+        """See `ItemOverlay.embedded`."""
+        self._source.embedded(products)
 
     def close(self) -> None:
         """See `ItemOverlay.close`."""

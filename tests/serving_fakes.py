@@ -42,7 +42,7 @@ class FakeRecommender:
         if item_id not in self:
             raise UnknownItemError(item_id)
         fields = self.attributes.fields(IDS.index(item_id), self.attributes.names)
-        return {"id": item_id, **fields, **self.overlay.changes().get(item_id, {})}
+        return {"id": item_id, **fields, **(self.overlay.changes().get(item_id) or {})}
 
     def thumbnail(self, item_id: str) -> bytes | None:
         return b"\xff\xd8jpeg" if item_id == "A" else None

@@ -113,12 +113,12 @@ def test_an_answer_is_known_again_by_its_etag(client: FlaskClient, engine: Engin
     again = client.get("/v1/items/A/similar", headers=known)
     assert (again.status_code, again.data) == (304, b"")
     assert client.get("/v1/items/A/similar?limit=3", headers=known).status_code == 200
-    engine.overlay.put("B", {"price": 1})
+    engine.overlay.put({"B": {"price": 1}})
     assert client.get("/v1/items/A/similar", headers=known).status_code == 200
 
 
 def test_changed_attributes_show_in_fields(client: FlaskClient, engine: Engine) -> None:
-    engine.overlay.put("B", {"price": 1.5})
+    engine.overlay.put({"B": {"price": 1.5}})
     items = client.get("/v1/items/A/similar?fields=title,price").json["items"]
     assert items[0]["fields"] == {"title": "Product B", "price": 1.5}
 

@@ -122,7 +122,7 @@ def test_unknown_items_among_known_are_named(client: FlaskClient, rec: Recommend
 
 def test_a_changed_price_takes_effect_at_once(client: FlaskClient, app: APIFlask, rec: Recommender) -> None:
     item_id = rec.similar(rec.ids[0], 1)[0].item_id
-    app.extensions[KEY].engine.overlay.put(item_id, {"price": 99999.0})
+    app.extensions[KEY].engine.overlay.put({item_id: {"price": 99999.0}})
     query = {"filter": "price > 9999", "fields": "price"}
     body = told(client.get(f"/v1/items/{rec.ids[0]}/similar", query_string=query))
     assert [(item["item_id"], item["fields"]) for item in body["items"]] == [(item_id, {"price": 99999.0})]

@@ -127,7 +127,7 @@ def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypa
 
 def test_changes_of_another_process_are_seen(bundles: Path, store: Store) -> None:
     engine = Engine(bundles, store.overlay, load)
-    store.overlay.put("A", {"price": 1})
+    store.overlay.put({"A": {"price": 1}})
     assert engine.recommender.product("A")["price"] == 0.0
     engine.look()
     assert engine.recommender.product("A")["price"] == 1

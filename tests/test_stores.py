@@ -17,10 +17,25 @@ from hypothesis import strategies as st
 
 from recommender.errors import StoreError
 from recommender.events import EVENT_WEIGHTS, Event
+from recommender.served import Served
 from recommender.stores import Store, open_store, store_modules
+from recommender.stores.base import Count, Queued
+from recommender.stores.sql.database import Database
 
 POSTGRES = os.environ.get("RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+BEFORE_MIGRATIONS = """
+CREATE TABLE events (event_id TEXT NOT NULL, item_id TEXT NOT NULL, event_name TEXT NOT NULL,
+    timestamp TIMESTAMP NOT NULL, user_id TEXT NOT NULL, session_id TEXT NOT NULL, recommendation_id TEXT NOT NULL,
+    value DOUBLE PRECISION, quantity DOUBLE PRECISION, price DOUBLE PRECISION, PRIMARY KEY (event_id, item_id));
+CREATE TABLE item_overlay (item_id TEXT NOT NULL PRIMARY KEY, attributes JSON NOT NULL);
+CREATE TABLE overlay_revision (only INTEGER NOT NULL PRIMARY KEY, revision BIGINT NOT NULL);
+INSERT INTO events VALUES ('e', 'A', 'view_item', '2026-11-23 12:00:00.000000', 'u1', '', '', NULL, NULL, NULL);
+INSERT INTO item_overlay VALUES ('B', '{"price": 9}');
+INSERT INTO overlay_revision VALUES (1, 4)
+""".replace("only", '"only"')
 
 
 def event(n: int, user: str = "u1", item: str = "A") -> Event:
@@ -94,15 +109,16 @@ def test_one_event_may_hold_several_items(store: Store) -> None:
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(calls=st.lists(st.lists(st.integers(0, 12), max_size=8), max_size=5))
 def test_new_means_never_seen_before(store: Store, calls: list[list[int]]) -> None:
-    store.events.forget("u1")
+    user = uuid4().hex
     seen: set[int] = set()
+    told = [replace(event(n, user), event_id=f"{user}{n:02}") for n in range(13)]
     for numbers in calls:
         expected = []
         for n in numbers:
             expected.append(n not in seen)
             seen.add(n)
-        assert store.events.add([event(n) for n in numbers]) == expected
-    assert store.events.history("u1") == [event(n) for n in sorted(seen)]
+        assert store.events.add([told[n] for n in numbers]) == expected
+    assert store.events.history(user) == [told[n] for n in sorted(seen)]
 
 
 def test_scan_reads_everything_in_time_order(store: Store) -> None:
@@ -112,19 +128,91 @@ def test_scan_reads_everything_in_time_order(store: Store) -> None:
     assert list(islice(store.events.scan(batch=10), 3)) == events[:3]
 
 
-def test_forget_deletes_one_user_only(store: Store) -> None:
+def test_an_erasure_deletes_one_user_only_and_says_how_much(store: Store) -> None:
     store.events.add([event(n, user=f"u{n % 2}") for n in range(10)])
-    assert store.events.forget("u1") == 5
-    assert store.events.forget("u1") == 0
+    receipt = store.events.erase("u1")
+    assert receipt.events == 5
+    assert "u1" not in str(receipt)
+    assert store.events.erase("u1").events == 0
     assert {kept.user_id for kept in store.events.scan()} == {"u0"}
+
+
+def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) -> None:
+    past = [event(1), event(2, user="u2"), event(3)]
+    store.events.add(past)
+    erased_at = store.events.erase("u1").erased_at
+    assert store.events.add(past) == [False, False, False]
+    late = [replace(event(4), timestamp=erased_at), event(5, user="u2")]
+    assert store.events.add(late) == [False, True]
+    assert store.events.history("u1") == []
+    again = replace(event(6), timestamp=erased_at + timedelta(seconds=1))
+    assert store.events.add([again]) == [True]
+    assert store.events.history("u1") == [again]
+    assert len(store.events.history("u2")) == 2
+
+
+def test_an_erasure_wins_against_whoever_writes_at_the_same_time(store: Store) -> None:
+    def write(thread: int) -> None:
+        for n in range(15):
+            store.events.add([replace(event(n), event_id=f"{thread}-{n}")])
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, thread) for thread in range(3)]
+        store.events.erase("u1")
+        for done in writing:
+            done.result()
+    assert store.events.history("u1") == []
+
+
+def test_a_session_goes_to_the_user_who_logs_in(store: Store) -> None:
+    store.events.add([event(1, user=""), event(2, user="u2"), replace(event(3, user=""), session_id="other")])
+    assert store.events.merge("s", "u1") == 1
+    assert store.events.merge("s", "u1") == 0
+    assert [kept.event_id for kept in store.events.history("u1")] == ["e1"]
+    assert [kept.event_id for kept in store.events.history("u2")] == ["e2"]
+
+
+def test_old_events_expire(store: Store) -> None:
+    store.events.add([event(n) for n in range(4)])
+    assert store.events.expire(NOON + timedelta(minutes=2)) == 2
+    assert [kept.event_id for kept in store.events.scan()] == ["e2", "e3"]
+
+
+def test_trending_weighs_the_events_since(store: Store) -> None:
+    bought = replace(event(5, item="B"), event_name="purchase")
+    dropped = replace(event(6, item="C"), event_name="dismiss")
+    seen = [event(n, item="A") for n in (0, 3, 4)] + [event(7, item="D")]
+    store.events.add([*seen, bought, dropped])
+    assert store.events.trending(NOON + timedelta(minutes=1)) == [("B", 5.0), ("A", 2.0), ("D", 1.0)]
+    assert store.events.trending(NOON, limit=1) == [("B", 5.0)]
+    assert store.events.trending(NOON + timedelta(minutes=8)) == []
+
+
+def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: Store) -> None:
+    home, page = Served("g1", "home", "for_you", "b"), Served("g1", "", "similar")
+    first, second, third = home.new_id(), home.new_id(), page.new_id()
+    told = [("view_item_list", first, "A"), ("view_item_list", first, "A"), ("view_item_list", first, "B")]
+    told += [("view_item_list", second, "A"), ("select_item", first, "A"), ("purchase", third, "A")]
+    told += [("purchase", "somebody-elses-id-that-is-long", "A"), ("purchase", "", "A")]
+    events = [
+        replace(event(n, item=item), event_name=name, recommendation_id=rec)
+        for n, (name, rec, item) in enumerate(told)
+    ]
+    store.events.add(events)
+    assert store.events.counts(NOON, NOON + timedelta(hours=1)) == [
+        Count(page, "purchase", 1),
+        Count(home, "select_item", 1),
+        Count(home, "view_item_list", 3),
+    ]
+    assert store.events.counts(NOON + timedelta(minutes=6), NOON + timedelta(hours=1)) == []
 
 
 def test_overlay_merges_and_counts(store: Store) -> None:
     assert store.overlay.revision() == 0
     assert store.overlay.changes() == {}
-    assert store.overlay.put("A", {"price": 9.5, "availability": "in_stock"}) == 1
-    assert store.overlay.put("B", {"tags": ["x", "y"], "price": None}) == 2
-    assert store.overlay.put("A", {"price": 8}) == 3
+    assert store.overlay.put({"A": {"price": 9.5, "availability": "in_stock"}}) == 1
+    assert store.overlay.put({"B": {"tags": ["x", "y"], "price": None}}) == 2
+    assert store.overlay.put({"A": {"price": 8}}) == 3
     assert store.overlay.revision() == 3
     assert store.overlay.changes() == {
         "A": {"price": 8, "availability": "in_stock"},
@@ -132,10 +220,58 @@ def test_overlay_merges_and_counts(store: Store) -> None:
     }
 
 
+def test_overlay_tells_what_changed_since(store: Store) -> None:
+    store.overlay.put({"A": {"price": 1}, "B": {"price": 2}})
+    store.overlay.put({"B": {"price": 3}, "C": None})
+    assert store.overlay.changes(since=1) == {"B": {"price": 3}, "C": None}
+    assert store.overlay.changes(since=2) == {}
+    store.overlay.put({"A": {"size": "M"}, "C": {"price": 4}}, replace=True)
+    assert store.overlay.changes() == {"A": {"size": "M"}, "B": {"price": 3}, "C": {"price": 4}}
+
+
+def test_the_queue_keeps_what_waits_until_it_is_embedded(store: Store) -> None:
+    store.overlay.put({"new": {"title": "Oak"}, "A": {"price": 1}}, queue={"new"})
+    store.overlay.put({"gone": None}, queue={"gone"})
+    store.overlay.put({"new": {"price": 5}})
+    waiting = store.overlay.queued()
+    assert waiting == [Queued("new", {"title": "Oak", "price": 5}, 1), Queued("gone", None, 2)]
+    assert store.overlay.queued(limit=1) == waiting[:1]
+    store.overlay.put({"new": {"title": "Ash"}}, queue={"new"})  # while it is being embedded
+    store.overlay.embedded(waiting)
+    assert store.overlay.queued() == [Queued("new", {"title": "Ash", "price": 5}, 4)]
+    assert store.overlay.changes()["gone"] is None
+
+
+def test_a_store_of_before_the_migrations_is_brought_up_to_date(url: str) -> None:
+    database = Database(url)
+    with database.transaction() as connection:
+        for statement in BEFORE_MIGRATIONS.split(";"):
+            connection.exec_driver_sql(statement)
+    database.close()
+    for _ in range(2):
+        with open_store(url) as store:
+            assert [kept.item_id for kept in store.events.history("u1")] == ["A"]
+            assert store.overlay.changes() == {"B": {"price": 9}}
+            assert store.overlay.queued() == []
+    with open_store(url) as store:
+        assert store.overlay.put({"C": None}) == 5
+        assert store.overlay.changes(since=4) == {"C": None}
+
+
+def test_a_store_of_a_newer_version_is_left_alone(url: str) -> None:
+    open_store(url).close()
+    database = Database(url)
+    with database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    with pytest.raises(StoreError, match="version 9999"):
+        open_store(url)
+
+
 def test_what_is_kept_outlives_the_process(url: str) -> None:
     with open_store(url) as store:
         store.events.add([event(1)])
-        store.overlay.put("A", {"price": 1})
+        store.overlay.put({"A": {"price": 1}})
     with open_store(url) as store:
         assert store.events.history("u1") == [event(1)]
         assert store.overlay.changes() == {"A": {"price": 1}}
@@ -145,7 +281,7 @@ def test_threads_lose_nothing(store: Store) -> None:
     def write(thread: int) -> int:
         for n in range(20):
             store.events.add([event(n), event(n, user=f"t{thread}", item=f"t{thread}")])
-        return max(store.overlay.put("A", {f"{thread}": n}) for n in range(20))
+        return max(store.overlay.put({"A": {f"{thread}": n}}) for n in range(20))
 
     with ThreadPoolExecutor(4) as pool:
         revisions = list(pool.map(write, range(4)))
@@ -158,7 +294,7 @@ def _open_and_write(url: str, process: int) -> None:
     with open_store(url) as store:
         for n in range(20):
             store.events.add([event(n), event(n, item=f"p{process}")])
-            store.overlay.put("A", {"price": n})
+            store.overlay.put({"A": {"price": n}})
 
 
 def test_processes_may_open_a_new_store_at_once(url: str) -> None:
@@ -199,7 +335,7 @@ def test_a_url_that_cannot_be_opened_says_so(url: str, words: str) -> None:
 def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/store.db") as store:
         store.events.add([event(1)])
-        pages = store.events._database._engine  # type: ignore[attr-defined]
+        pages = store.events._database.engine  # type: ignore[attr-defined]
         with pages.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 20")
         with pytest.raises(StoreError, match="full"):

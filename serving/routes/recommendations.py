@@ -115,5 +115,5 @@ def _answer(
 
 def _fields(recommender: Recommender, item_id: str, names: Sequence[str]) -> dict[str, Any]:
     known = recommender.attributes.fields(recommender.attributes.row_of(item_id), names)
-    changed = service().engine.overlay.changes().get(item_id, {})
+    changed = service().engine.overlay.changes().get(item_id) or {}
     return {name: changed.get(name, value) for name, value in known.items()}

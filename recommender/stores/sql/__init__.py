@@ -1,0 +1,20 @@
+"""Events and overlay in one SQL database: SQLite on one machine, PostgreSQL for several."""
+
+from recommender.stores.base import Store
+from recommender.stores.sql.database import Database
+from recommender.stores.sql.events import SqlEvents
+from recommender.stores.sql.migrations import migrate
+from recommender.stores.sql.overlay import SqlOverlay
+
+SCHEMES = ("sqlite", "postgresql")
+
+
+def open_url(url: str) -> Store:
+    """Open both stores on the database at `url`, bringing its tables up to date."""
+    database = Database(url)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(SqlEvents(database), SqlOverlay(database))
