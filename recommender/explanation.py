@@ -16,6 +16,14 @@ CODES = {
     "behaviour": "your_history",
     "cooccurrence": "bought_together",
     "prior": "popular",
+    "boost": "promoted",
+}
+# What stands in for the prior in the strategies that are an order of their own.
+ORDERS = {
+    "trending": "trending",
+    "new": "new_item",
+    "recently_viewed": "your_history",
+    "buy_again": "your_history",
 }
 WORDS = {
     "visual_similarity": "Similar look to {}",
@@ -24,22 +32,34 @@ WORDS = {
     "your_history": "Chosen by people who chose {}",
     "bought_together": "Often chosen together with {}",
     "popular": "Popular now",
+    "promoted": "Recommended by the shop",
+    "trending": "Chosen by many lately",
+    "new_item": "New",
 }
+SEEDLESS = ("prior", "boost")
 LEAST_SHARE = 0.05
 SHOWN = 3
 
 
 def reasons(
-    scorer: Scorer, segment: Segment, query: Query, row: int, parts: Double, id_of: Callable[[int], str]
+    scorer: Scorer,
+    segment: Segment,
+    query: Query,
+    row: int,
+    parts: Double,
+    id_of: Callable[[int], str],
+    strategy: str = "",
 ) -> tuple[Reason, ...]:
     """Return the strongest reasons for one answered row.
 
     Parameters
     ----------
     parts
-        The terms of its score, shape (M + 2,).
+        The terms of its score, shape (M + 2,) or, with boosts, (M + 3,).
     id_of
         Row to id.
+    strategy
+        In some, the prior is not popularity but an order of their own.
     """
     positive = np.maximum(parts, 0.0)
     total = positive.sum()
@@ -48,16 +68,17 @@ def reasons(
         if total <= 0 or positive[place] / total < LEAST_SHARE:
             break
         term = scorer.terms[place]
-        seed = None if term == "prior" else _strongest_seed(scorer, segment, query, row, term)
+        seed = None if term in SEEDLESS else _strongest_seed(scorer, segment, query, row, term)
         share = float(positive[place] / total)
-        found.append(Reason(CODES[term], None if seed is None else id_of(seed), share))
+        code = ORDERS.get(strategy, CODES[term]) if term == "prior" else CODES[term]
+        found.append(Reason(code, None if seed is None else id_of(seed), share))
     return tuple(found)
 
 
 def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> Double:
     """Split one term of a row's score by seed, shape (t,); it sums to the term.
 
-    The prior has no seed and splits into zeros.
+    The prior and boosts have no seed and split into zeros.
     """
     weight = scorer.weights.get(term, 0.0)
     if term in segment.layout.slices:

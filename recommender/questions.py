@@ -1,7 +1,8 @@
 """From what a caller says (ids, a history, exclusions) to a question for the search."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -12,7 +13,7 @@ from recommender.errors import RequestError, UnknownItemError
 from recommender.history import History, as_events, as_steps
 from recommender.index.search import Question
 from recommender.segment import Segment
-from recommender.towers.user import UserTower, item_query
+from recommender.towers.user import UserTower, item_query, weighted_query
 
 
 class Options(TypedDict, total=False):
@@ -32,6 +33,16 @@ class Options(TypedDict, total=False):
         'collapse' answers the best variant of a product only, 'all' every one.
     plan
         'auto', 'exact' (all eligible rows) or 'annoy'.
+    stock
+        'available' leaves out what is known to be out of stock, unless the filter asks for `availability`; 'all'
+        answers the whole range.
+    boost
+        Each adds to the score of the products that meet a filter: ``{"when": filter, "add": 0.05}``.
+    diversity
+        Re-rankers and their settings, see `recommender.rerankers`: ``{"mmr": 0.3, "max_per": {"brand": 3}}``. The
+        answer is then in their order, not in that of the score.
+    pin
+        Place from 1 to the id of the product that has it, if it may be answered at all.
     """
 
     filter: str | Mapping[str, Any] | None
@@ -40,6 +51,17 @@ class Options(TypedDict, total=False):
     explain: bool
     variants: Literal["collapse", "all"]
     plan: Literal["auto", "exact", "annoy"]
+    stock: Literal["available", "all"]
+    boost: Sequence["Boost"]
+    diversity: Mapping[str, Any]
+    pin: Mapping[int, str]
+
+
+class Boost(TypedDict):
+    """What is added to the score of the products that meet a filter."""
+
+    when: str | Mapping[str, Any]
+    add: float
 
 
 @dataclass(frozen=True)
@@ -69,9 +91,17 @@ class Questions:
         return Question(item_query(self.segment, row), count(k), excluded, table_row)
 
     def of_history(
-        self, history: History, k: int, exclude_history: bool, options: Options
+        self,
+        history: History,
+        k: int,
+        exclude_history: bool,
+        options: Options,
+        strengths: Sequence[float] | None = None,
     ) -> tuple[Question, list[str]]:
-        """Ask for what suits a history; also return the ids in it that are unknown."""
+        """Ask for what suits a history; also return the ids in it that are unknown.
+
+        `strengths` are what each event's weight is multiplied by, length t.
+        """
         events = as_events(history)
         rows = [self.attributes.row_of(event.item_id) for event in events]
         unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
@@ -80,7 +110,15 @@ class Questions:
         if exclude_history:
             past = self._with_variants(np.unique(steps.rows), options)
             excluded = np.union1d(excluded, past).astype(np.int32)
-        return Question(self.users.query(steps, self.segment), count(k), excluded), unknown
+        query = self.users.query(steps, self.segment)
+        if strengths is not None:
+            known = [
+                (event.timestamp, s) for event, row, s in zip(events, rows, strengths, strict=True) if row >= 0
+            ]
+            in_order = [strength for _, strength in sorted(known, key=itemgetter(0))]
+            attention = query.attention * np.array(in_order, dtype=np.float64)
+            query = weighted_query(self.segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
+        return Question(query, count(k), excluded), unknown
 
     def excluded(self, options: Options) -> Rows:
         """Return the rows of the ids to leave out, ascending; unknown ids have none."""

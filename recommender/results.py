@@ -1,7 +1,7 @@
 """What a question is answered with; immutable."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -196,3 +196,17 @@ class RecommendationTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def put(self, lines: Sequence[int], answers: "RecommendationTable") -> "RecommendationTable":
+        """Return the table with other answers in some lines."""
+        rows, scores, item_ids, strategies = (
+            self.rows.copy(),
+            self.scores.copy(),
+            self.item_ids.copy(),
+            [*self.strategies],
+        )
+        places = list(lines)
+        rows[places], scores[places], item_ids[places] = answers.rows, answers.scores, answers.item_ids
+        for line, strategy in zip(places, answers.strategies, strict=True):
+            strategies[line] = strategy
+        return RecommendationTable(rows, scores, item_ids, strategies)

@@ -8,7 +8,7 @@ batch or the number of threads.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,10 @@ class Query:
         nothing, none = np.empty(0, dtype=np.int32), np.empty(0)
         return cls(vector, nothing, none, none, nothing, none)
 
+    def plus(self, vector: Float) -> "Query":
+        """Return the query with another's blocks added; what stands in a block is not the seeds' alone then."""
+        return replace(self, vector=self.vector + vector)
+
 
 @dataclass(frozen=True)
 class Scorer:
@@ -61,12 +65,15 @@ class Scorer:
         Where the blocks lie.
     weights
         Term name to weight, see `recommender.weights.resolve`.
+    boost
+        What the request adds to each product, shape (n,); None adds nothing and is no term.
     """
 
     vectors: Float
     prior: Float
     layout: Layout
     weights: Mapping[str, float]
+    boost: Double | None = None
 
     def weighted(self, query: Query) -> Double:
         """Return the query with each block scaled by its weight, shape (d,)."""
@@ -81,19 +88,27 @@ class Scorer:
         together = float(np.abs(query.together).max(initial=0.0)) * self.weights.get("cooccurrence", 0.0)
         size = float(np.linalg.norm(self.weighted(query))) * len(self.layout.dims) ** 0.5
         size += together + self.weights.get("prior", 0.0)
+        size += 0.0 if self.boost is None else float(np.abs(self.boost).max(initial=0.0))
         return 2 * (self.layout.d + 8) * 2.0**-24 * size
 
     def estimate(self, queries: list[Query], rows: Rows | None = None) -> Float:
         """Return float32 scores, shape (b, n), or (b, c) over ascending `rows`."""
         matrix = np.stack([self.weighted(query) for query in queries]).astype(np.float32)
-        vectors = self.vectors if rows is None else self.vectors[rows]
-        # one query: matrix–vector is the faster BLAS call
-        scores = (vectors @ matrix[0])[None] if len(matrix) == 1 else matrix @ vectors.T
+        scores = self._products(matrix, rows)
         if weight := self.weights.get("prior", 0.0):
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
         for line, query in zip(scores, queries, strict=True):
             self._add_together(line, query, rows)
+        if self.boost is not None:
+            scores += (self.boost if rows is None else self.boost[rows]).astype(np.float32)
         return scores
+
+    def _products(self, matrix: Float, rows: Rows | None) -> Float:
+        if not matrix.any():  # an order that asks no block, such as the popular, need not read the vectors
+            return np.zeros((len(matrix), len(self.vectors) if rows is None else len(rows)), dtype=np.float32)
+        vectors = self.vectors if rows is None else self.vectors[rows]
+        # one query: matrix–vector is the faster BLAS call
+        return (vectors @ matrix[0])[None] if len(matrix) == 1 else matrix @ vectors.T
 
     def _add_together(self, line: Float, query: Query, rows: Rows | None) -> None:
         weight = self.weights.get("cooccurrence", 0.0)
@@ -105,18 +120,21 @@ class Scorer:
         line += np.float32(weight) * sparse_at(query.together_rows, query.together, rows).astype(np.float32)
 
     def parts(self, query: Query, rows: Rows) -> Double:
-        """Return every term of the score, shape (c, M + 2): blocks in order, co-occurrence, prior."""
+        """Return every term of the score, shape (c, M + 2), or (c, M + 3) with a boost; see `terms`."""
         products = self.vectors[rows].astype(np.float64) * self.weighted(query)
         terms = [products[:, columns].sum(axis=1) for columns in self.layout.slices.values()]
         together = sparse_at(query.together_rows, query.together, rows)
         terms.append(together * self.weights.get("cooccurrence", 0.0))
         terms.append(self.prior[rows].astype(np.float64) * self.weights.get("prior", 0.0))
+        if self.boost is not None:
+            terms.append(self.boost[rows])
         return np.stack(terms, axis=1)
 
     @property
     def terms(self) -> tuple[str, ...]:
         """Names of the columns of `parts`."""
-        return (*self.layout.names, "cooccurrence", "prior")
+        boost = () if self.boost is None else ("boost",)
+        return (*self.layout.names, "cooccurrence", "prior", *boost)
 
     def total(self, parts: Double) -> Double:
         """Sum the terms in their fixed order, shape (c,)."""

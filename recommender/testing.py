@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Encoder, Vectors
+from recommender.rerankers import Pool, Reranker
 
 
 class TinyEncoder:
@@ -62,3 +63,21 @@ def _check_modality(
     assert np.allclose(together[same[0]], together[same[1]], atol=1e-5)
     assert len(np.unique(together.round(4), axis=0)) == len(items) - 1  # and different things differ
     assert encode([]).shape == (0, dim)
+
+
+def check_reranker(reranker: Reranker) -> None:
+    """Assert what `recommender.rerankers.Reranker` promises; the conformance suite runs it on every re-ranker."""
+    generator = np.random.default_rng(0)
+    for c, k in [(0, 1), (1, 5), (12, 1), (12, 5), (80, 12), (80, 200)]:
+        names = [[f"brand {row % 3}"] if row % 4 else None for row in range(c)]
+        pool = Pool(
+            rows=np.arange(c, dtype=np.int32)[::-1],
+            scores=np.sort(generator.normal(size=c))[::-1],
+            vectors=generator.normal(size=(c, 6)).astype(np.float32),
+            values=lambda name, names=names: names,  # type: ignore[misc]
+        )
+        order = reranker.order(pool, k)
+        assert sorted(order.positions) == list(range(c)), "every product stays, once"
+        assert 0 <= order.kept <= c
+        assert order == reranker.order(pool, k), "the same again"
+        assert not c or order.positions[0] == 0, "nothing is above the best, so it stays the first"

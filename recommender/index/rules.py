@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Rules:
         """Variant groups if they are to be collapsed, shape (n,)."""
         return self.segment.groups if self.collapse else None
 
-    @property
+    @cached_property
     def share(self) -> float:
         """Share of the products that the filter keeps."""
         return 1.0 if self.mask is None else float(np.count_nonzero(self.mask)) / len(self.mask)
@@ -91,12 +92,18 @@ class Rules:
         if not self.collapse:
             kept = self.segment.n if self.mask is None else int(np.count_nonzero(self.mask))
             return kept - len(excluded)
+        sizes, products = self._products
+        gone = Counter(self.segment.groups[excluded].tolist())
+        whole = sum(bool(count == sizes[group]) for group, count in gone.items())
+        return products - whole
+
+    @cached_property
+    def _products(self) -> tuple[Rows, int]:
+        """Number of variants of each product that the filter keeps, and of products of which it keeps any."""
         sizes = self.segment.group_sizes
         if self.mask is not None:
             sizes = np.bincount(self.segment.groups[self.mask], minlength=len(sizes)).astype(np.int32)
-        gone = Counter(self.segment.groups[excluded].tolist())
-        whole = sum(bool(count == sizes[group]) for group, count in gone.items())
-        return int(np.count_nonzero(sizes)) - whole
+        return sizes, int(np.count_nonzero(sizes))
 
 
 def among(rows: Rows, few: Rows) -> Mask:

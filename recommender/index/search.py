@@ -19,7 +19,7 @@ from recommender.segment import Segment
 
 # Below this many rows a scan (about 0.1 ms per 1,000 rows of 640 dims) is no slower than Annoy.
 SCAN_ROWS = 8_000
-# A filter thins Annoy's candidates; one that keeps less than this share is answered by a scan.
+# A filter thins the neighbours and Annoy's candidates; one that keeps less than this share is answered by a scan.
 BROAD_SHARE = 0.5
 # Rows of the prior's and the co-occurrence's own best that join Annoy's candidates.
 EXTRA = 200
@@ -91,7 +91,7 @@ class Search:
         """Answer one question; `plan` is 'auto', 'exact' or 'annoy'."""
         eligible = rules.eligible(question.excluded)
         wanted = min(question.k, eligible)
-        for attempt in self._plans(question, rules, plan):
+        for attempt in self._plans(scorer, question, rules, plan):
             selection, name, candidates = attempt(scorer, question, rules)
             if len(selection.rows) == wanted:
                 return Found(selection, name, eligible, candidates)
@@ -101,7 +101,7 @@ class Search:
         self, scorer: Scorer, questions: Sequence[Question], rules: Rules, plan: str = "auto"
     ) -> Iterator[Found]:
         """Answer many questions, each exactly as `one` would: from the neighbour table, or by matrix products."""
-        tabled = self.segment.neighbours is not None and rules.mask is None
+        tabled = self.segment.neighbours is not None and rules.share >= BROAD_SHARE and scorer.boost is None
         if plan == "annoy" or (
             plan == "auto" and tabled and all(question.row is not None for question in questions)
         ):
@@ -115,13 +115,13 @@ class Search:
                 best = self._choose(scorer, question, rules, line, rows)
                 yield Found(best, "exact", rules.eligible(question.excluded), len(line))
 
-    def _plans(self, question: Question, rules: Rules, plan: str) -> list[Plan]:
-        if plan == "exact":
+    def _plans(self, scorer: Scorer, question: Question, rules: Rules, plan: str) -> list[Plan]:
+        if plan == "exact" or scorer.boost is not None:  # boosts may raise what no candidate is near to
             return [self._exact]
         if plan == "annoy" and self.index is not None:
             return [self._annoy, self._exact]
         plans: list[Plan] = []
-        if question.row is not None and self.segment.neighbours is not None and rules.mask is None:
+        if question.row is not None and self.segment.neighbours is not None and rules.share >= BROAD_SHARE:
             plans.append(self._neighbours)
         if self.budget is not None and rules.share >= BROAD_SHARE:
             plans.append(self._annoy)

@@ -1,0 +1,156 @@
+"""How every question is answered: scorer, rules, search, arrangement, presentation."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recommender.arrange import Arranged, Arrangement, arrange
+from recommender.attributes import Attributes
+from recommender.blocks import Double, Mask
+from recommender.changes import Changes
+from recommender.filters import MaskCache, fields_of, parse
+from recommender.index.rules import Rules
+from recommender.index.search import Found, Question, Search
+from recommender.presentation import Presenter
+from recommender.questions import Options
+from recommender.rerankers import create
+from recommender.results import Recommendations, RecommendationTable
+from recommender.scoring import Scorer
+
+if TYPE_CHECKING:
+    from recommender.stores.base import ItemOverlay
+
+
+class Answering:
+    """Answers questions over one bundle as they are put in rows.
+
+    Parameters
+    ----------
+    attributes
+        Of the products.
+    search
+        Finds and scores rows.
+    generation
+        The bundle's name.
+    overlay
+        What has changed since.
+    """
+
+    def __init__(
+        self, attributes: Attributes, search: Search, generation: str, overlay: "ItemOverlay | None"
+    ) -> None:
+        self.attributes = attributes
+        self.search = search
+        self.segment = search.segment
+        self.presenter = Presenter(attributes, search.segment)
+        self._generation = generation
+        self._overlay = overlay
+        self._masks = MaskCache(attributes)
+        self._changes = Changes.read(overlay, attributes)
+
+    def changes(self) -> Changes:
+        """Return what has changed, up to the overlay's revision."""
+        if self._overlay is not None and self._overlay.revision() != self._changes.revision:
+            self._changes = Changes.read(self._overlay, self.attributes)
+        return self._changes
+
+    def answer(
+        self,
+        question: Question,
+        scorer: Scorer,
+        strategy: str,
+        options: Options,
+        warnings: tuple[str, ...] = (),
+        seed_row: int | None = None,
+        fallback: str | None = None,
+        only: Mask | None = None,
+    ) -> Recommendations:
+        """Answer one question.
+
+        Parameters
+        ----------
+        seed_row
+            The product that `same_as_seed` means.
+        only
+            Rows beside which nothing may be answered, shape (n,).
+        """
+        rules = self.rules(options, seed_row, only)
+        arranged = self._arranged(question, scorer, rules, options)
+        if arranged.relaxed:
+            warnings = (*warnings, "too few products keep to max_per; the list is filled up with others")
+        found = arranged.found
+        return Recommendations(
+            items=self.presenter.items(arranged, scorer, question.query, strategy, bool(options.get("explain"))),
+            strategy=strategy,
+            plan=found.plan,
+            eligible=found.eligible,
+            candidates=found.candidates,
+            generation=self._generation,
+            fallback_used=fallback,
+            warnings=warnings,
+        )
+
+    def table(
+        self, questions: Sequence[Question], scorer: Scorer, strategy: str, k: int, options: Options
+    ) -> RecommendationTable:
+        """Answer many questions by matrix products; diversity and pins are for single ones."""
+        rows = np.full((len(questions), k), -1, dtype=np.int32)
+        scores = np.full(rows.shape, np.nan)
+        answers = self.search.many(scorer, questions, self.rules(options), options.get("plan", "auto"))
+        for line, found in enumerate(answers):
+            size = len(found.selection.rows)
+            rows[line, :size], scores[line, :size] = found.selection.rows, found.selection.scores
+        known = {row: self.attributes.id_of(row) for row in np.unique(rows).tolist() if row >= 0}
+        ids = np.array([known.get(row) for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
+        return RecommendationTable(rows, scores, ids, [strategy] * len(questions))
+
+    def scorer(
+        self,
+        weights: Mapping[str, float],
+        options: Options,
+        prior: Double | None = None,
+        seed_row: int | None = None,
+    ) -> Scorer:
+        """Return the scorer of one question; `prior` stands in for the bundle's own, shape (n,)."""
+        own = self.segment.prior if prior is None else prior.astype(np.float32)
+        return Scorer(self.segment.vectors, own, self.segment.layout, weights, self._boost(options, seed_row))
+
+    def mask(self, filter: str | Mapping[str, Any], seed_row: int | None = None) -> Mask:
+        """Return the rows that a filter keeps, shape (n,)."""
+        changes = self.changes()
+        return self._masks.mask(filter, seed_row, changes.by_row or None, changes.revision, trusted=True)
+
+    def rules(self, options: Options, seed_row: int | None = None, only: Mask | None = None) -> Rules:
+        """Return what may be answered: what is in stock, unless the filter itself asks for availability."""
+        collapse = options.get("variants", "collapse") == "collapse"
+        filter, changes = options.get("filter"), self.changes()
+        whole_range = options.get("stock") == "all" or (filter is not None and _asks_for_stock(filter))
+        if filter is None and only is None:
+            return changes.rules(self.segment, collapse, whole_range)
+        masks = [changes.allowed(whole_range), only, None if filter is None else self.mask(filter, seed_row)]
+        return Rules(self.segment, np.logical_and.reduce([mask for mask in masks if mask is not None]), collapse)
+
+    def _arranged(self, question: Question, scorer: Scorer, rules: Rules, options: Options) -> Arranged:
+        def ask(one: Question) -> Found:
+            return self.search.one(scorer, one, rules, options.get("plan", "auto"))
+
+        pinned = {place: self.attributes.row_of(item_id) for place, item_id in options.get("pin", {}).items()}
+        pins = {place: row for place, row in pinned.items() if row >= 0}
+        arrangement = Arrangement(create(options.get("diversity")), pins)
+        if not arrangement:
+            return Arranged(ask(question))
+        return arrange(ask, scorer, question, rules, arrangement, self.attributes)
+
+    def _boost(self, options: Options, seed_row: int | None) -> Double | None:
+        boosts = options.get("boost")
+        if not boosts:
+            return None
+        total = np.zeros(self.segment.n)
+        for boost in boosts:
+            total += float(boost["add"]) * self.mask(boost["when"], seed_row)
+        return total
+
+
+def _asks_for_stock(filter: str | Mapping[str, Any]) -> bool:
+    return "availability" in fields_of(parse(filter, trusted=True))

@@ -1,0 +1,65 @@
+"""A query from words or a picture, which come from no product of the bundle."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recommender.bundle import Manifest
+from recommender.errors import RequestError
+from recommender.scoring import Query
+from recommender.towers.item import ItemTower
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from recommender.encoders.base import Encoder
+
+
+class FreeQueries:
+    """Makes queries with the encoder that a bundle's vectors came from.
+
+    Parameters
+    ----------
+    manifest
+        Of the bundle.
+    tower
+        Makes blocks of what the encoder gives.
+    encoder
+        By default the bundle's own, loaded (with torch) on first use.
+    """
+
+    def __init__(self, manifest: Manifest, tower: ItemTower, encoder: "Encoder | None" = None) -> None:
+        self._manifest, self._tower, self._encoder = manifest, tower, encoder
+
+    def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:
+        """Return the query, and what is to be known of it.
+
+        Parameters
+        ----------
+        text, image
+            At least one of them; an encoder that runs elsewhere takes a picture's file as it is.
+
+        Raises
+        ------
+        RequestError
+            If both are missing.
+        """
+        if text is None and image is None:
+            raise RequestError("give a text, an image or both", "/text")
+        encoder = self._loaded()
+        vector = np.zeros(self._tower.layout.d, np.float32)
+        if text is not None:
+            vector += self._tower.query("text", encoder.encode_texts([text]), encoder.aligned)
+        if image is not None:
+            vector += self._tower.query("image", encoder.encode_images([image]), encoder.aligned)  # type: ignore[list-item]
+        if encoder.aligned or self._tower.projection is not None:
+            return Query.free(vector), ()
+        asked = " and ".join(name for name, given in (("text", text), ("image", image)) if given is not None)
+        return Query.free(vector), (f"the encoder is not aligned: the {asked} block alone was asked",)
+
+    def _loaded(self) -> "Encoder":
+        if self._encoder is None:
+            from recommender.encoders.base import create_for
+
+            self._encoder = create_for(self._manifest)
+        return self._encoder

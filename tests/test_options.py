@@ -1,0 +1,217 @@
+"""What a question may say beside its seeds: stock, boosts, diversity, pins; and orders that are no likeness."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import recommender
+from recommender.errors import RequestError, UnknownItemError
+from recommender.recommender import Recommender
+from recommender.stores import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    with open_store(f"sqlite:///{tmp_path}/store.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def rec(demo_bundles: Path, store: Store) -> Recommender:
+    return recommender.load(demo_bundles, store.overlay)
+
+
+def values(rec: Recommender, ids: list[str], name: str) -> list[Any]:
+    return [rec.product(item_id)[name] for item_id in ids]
+
+
+# Stock
+
+
+def test_what_is_out_of_stock_is_left_out_unless_asked_for(rec: Recommender, store: Store) -> None:
+    seed = rec.ids[0]
+    gone, *rest = rec.similar(seed, 5, variants="all").item_ids
+    store.overlay.put({gone: {"availability": "out_of_stock"}})
+    assert gone not in rec.similar(seed, 100, variants="all").item_ids
+    assert gone not in rec.popular(100, variants="all").item_ids
+    assert gone not in rec.recommend([seed], 100, filter="price > 0", variants="all").item_ids
+    assert rec.similar(seed, 4, variants="all").item_ids == rest
+    assert gone in rec.similar(seed, 5, variants="all", stock="all").item_ids
+    asked = 'availability: ANY("out_of_stock", "in_stock")'
+    assert gone in rec.popular(100, filter=asked, variants="all").item_ids
+    store.overlay.put({gone: {"availability": "in_stock"}})
+    assert rec.similar(seed, 5, variants="all").item_ids[0] == gone
+
+
+def test_a_removed_product_is_nowhere(rec: Recommender, store: Store) -> None:
+    seed = rec.ids[0]
+    gone = rec.similar(seed, 1, variants="all").item_ids[0]
+    store.overlay.put({gone: None})
+    assert gone not in rec.similar(seed, 100, variants="all", stock="all").item_ids
+    assert gone not in rec.popular(100, filter="price > 0", variants="all").item_ids
+    with pytest.raises(UnknownItemError):
+        rec.product(gone)
+    store.overlay.put({gone: {"price": 5.0}})
+    assert gone in rec.similar(seed, 5, variants="all", stock="all").item_ids
+
+
+def test_a_narrow_stock_starves_no_list(rec: Recommender, store: Store) -> None:
+    left = rec.ids[-7:]
+    store.overlay.put({item_id: {"availability": "out_of_stock"} for item_id in rec.ids if item_id not in left})
+    answer = rec.similar(rec.ids[0], 50, variants="all")
+    assert sorted(answer.item_ids) == left
+    assert answer.eligible == 7
+
+
+# Boosts
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    place=st.integers(0, 79),
+    boosts=st.lists(
+        st.tuples(
+            st.sampled_from(["price < 20", 'brand: ANY("Nara")', "price > 1000000"]),
+            st.sampled_from([-0.5, 0.05, 3.0]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_a_boost_adds_to_the_score_and_is_explained(rec: Recommender, place: int, boosts: list[Any]) -> None:
+    seed = rec.ids[place % rec.n]
+    said = [{"when": when, "add": add} for when, add in boosts]
+    plain = {item.item_id: item.score for item in rec.similar(seed, 100, variants="all")}
+    meets = {when: set(rec.popular(100, filter=when, variants="all").item_ids) for when, _ in boosts}
+    expected = {i: s + sum(add for when, add in boosts if i in meets[when]) for i, s in plain.items()}
+    answer = rec.similar(seed, 100, variants="all", boost=said, explain=True)
+    assert {item.item_id: item.score for item in answer} == pytest.approx(expected, abs=1e-9)
+    assert [item.score for item in answer] == sorted((item.score for item in answer), reverse=True)
+    for item in answer:
+        assert sum((item.parts or {}).values()) == pytest.approx(item.score, abs=1e-9)
+        assert (item.parts or {})["boost"] == pytest.approx(item.score - plain[item.item_id], abs=1e-9)
+    if answer[0].parts and answer[0].parts["boost"] >= 3:
+        assert answer[0].reasons[0].code == "promoted"
+
+
+# Diversity and pins
+
+
+def test_caps_hold_wherever_they_can(rec: Recommender) -> None:
+    answer = rec.popular(12, diversity={"max_per": {"brand": 2}})
+    assert len(answer) == 12
+    assert max(Counter(values(rec, answer.item_ids, "brand")).values()) == 2
+    assert answer.warnings == ()
+
+
+def test_caps_give_way_rather_than_shorten_the_list(rec: Recommender) -> None:
+    answer = rec.popular(12, filter='brand: ANY("Nara", "Kestrel")', diversity={"max_per": {"brand": 1}})
+    assert len(answer) == min(12, answer.eligible)
+    assert set(values(rec, answer.item_ids[:2], "brand")) == {"Nara", "Kestrel"}
+    assert "max_per" in answer.warnings[0]
+
+
+def test_diversity_makes_a_list_more_varied(rec: Recommender) -> None:
+    def likeness(ids: list[str]) -> float:
+        vectors = rec.segment.vectors[[rec.attributes.row_of(item_id) for item_id in ids]].astype(float)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return float((vectors @ vectors.T).mean())
+
+    plain, varied = rec.similar(rec.ids[3], 8), rec.similar(rec.ids[3], 8, diversity={"mmr": 0.7})
+    assert varied.item_ids[0] == plain.item_ids[0]
+    assert likeness(varied.item_ids) < likeness(plain.item_ids)
+
+
+def test_an_unknown_field_of_a_cap_is_told(rec: Recommender) -> None:
+    with pytest.raises(RequestError, match="brand") as caught:
+        rec.popular(diversity={"max_per": {"brend": 1}})
+    assert caught.value.pointer == "/diversity/max_per/brend"
+
+
+def test_pins_have_their_place_if_they_may_be_answered(rec: Recommender) -> None:
+    seed = rec.ids[0]
+    plain = rec.similar(seed, 100, variants="all").item_ids
+    last, other = plain[-1], plain[-2]
+    answer = rec.similar(seed, 6, variants="all", pin={3: last, 1: other, 50: plain[0]}, explain=True)
+    assert answer.item_ids == [other, plain[0], last, *plain[1:4]]
+    assert answer[2].reasons[0].code == "promoted"
+    assert sum((answer[2].parts or {}).values()) == pytest.approx(answer[2].score)
+    assert [item.rank for item in answer] == [1, 2, 3, 4, 5, 6]
+    kept = rec.similar(seed, 6, variants="all", pin={1: last, 2: seed, 3: "nowhere"}, exclude=[last])
+    assert kept.item_ids == plain[:6]
+    all_pinned = rec.similar(seed, 1, pin={1: last})
+    assert all_pinned.item_ids == [last]
+
+
+# Orders
+
+
+def test_the_newest_come_first(rec: Recommender) -> None:
+    answer = rec.newest(80, variants="all", explain=True)
+    dates = values(rec, answer.item_ids, "published_at")
+    assert dates == sorted(dates, reverse=True)
+    assert answer.strategy == "new"
+    assert answer[0].reasons[0].code == "new_item"
+
+
+def test_an_order_from_elsewhere_keeps_to_rules(rec: Recommender) -> None:
+    order = np.zeros(rec.n)
+    order[[5, 6, 7]] = 0.5, 1.0, 0.25
+    answer = rec.ordered(order, "trending", 3, variants="all", explain=True, exclude=[rec.ids[5]])
+    assert answer.item_ids[:2] == [rec.ids[6], rec.ids[7]]
+    assert answer[0].reasons[0].code == "trending"
+    only = rec.ordered(order, "recently_viewed", 10, only=order > 0, variants="all")
+    assert only.item_ids == [rec.ids[6], rec.ids[5], rec.ids[7]]
+
+
+def test_complementary_is_what_goes_together_filled_up(rec: Recommender) -> None:
+    for seed in rec.ids[:20]:
+        answer = rec.complementary([seed], 15, variants="all", stock="all", explain=True)
+        row = rec.attributes.row_of(seed)
+        together = {
+            rec.attributes.id_of(r): float(v) for r, v in zip(*rec.segment.cooccurrence.row(row), strict=True)
+        }
+        together.pop(seed, None)
+        assert len(answer) == 15
+        strongest = sorted(together.values(), reverse=True)[:5]
+        assert [(item.parts or {})["cooccurrence"] for item in answer[: len(strongest)]] == pytest.approx(
+            strongest, abs=5e-3
+        )
+
+
+def test_strengths_scale_the_seeds(rec: Recommender) -> None:
+    first, second = rec.ids[0], rec.ids[40]
+    alone = rec.recommend([first], 10, exclude_history=False, variants="all")
+    both = rec.recommend([first, second], 10, exclude_history=False, variants="all", strengths=[1.0, 0.0])
+    assert both.item_ids == alone.item_ids
+
+
+# Why, and why not
+
+
+def test_an_explanation_places_a_product_or_says_what_leaves_it_out(rec: Recommender, store: Store) -> None:
+    seed = rec.ids[0]
+    ranked = rec.similar(seed, 100, variants="all").item_ids
+    store.overlay.put({ranked[3]: {"availability": "out_of_stock"}, ranked[4]: None, "fresh": {"price": 3}})
+    asked = [ranked[0], ranked[3], ranked[4], seed, "fresh", "nowhere", ranked[1]]
+    placed = rec.explain(asked, [seed], exclude=[ranked[1]])
+    told = {one.item_id: one.left_out for one in placed}
+    assert told == {
+        ranked[0]: (),
+        ranked[3]: ("out_of_stock",),
+        ranked[4]: ("removed",),
+        seed: ("excluded",),
+        "fresh": ("not_embedded_yet",),
+        "nowhere": ("unknown",),
+        ranked[1]: ("excluded",),
+    }
+    assert placed[0].explained is not None
+    assert placed[0].explained.rank == 1
+    price = rec.product(ranked[0])["price"]
+    (filtered,) = rec.explain([ranked[0]], [seed], filter=f'price > {price} AND brand: ANY("x")')
+    assert (filtered.left_out, filtered.failed) == (("filter",), ("brand", "price"))
