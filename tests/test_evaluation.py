@@ -21,12 +21,12 @@ class Product:
 
     def recommend_many(self, histories, k, *, filter=None, plan="auto", variants="collapse", weights=None):
         assert variants == "all"
-        assert set(histories[0].columns) == {"item_id", "event_name", "timestamp", "value"}
+        assert {event.event_name for event in histories[0]} == {"purchase"}
         allowed = set(range(N)) if filter is None else {int(item_id) for item_id in filter["must"][0]["ids"]}
         blind = plan == "annoy" or (weights or {}).get("behaviour") == 0
         rows = np.full((len(histories), k), -1, np.int32)
         for line, history in enumerate(histories):
-            seen = {int(item_id) for item_id in history["item_id"]}
+            seen = {int(event.item_id) for event in history}
             start = min(seen) // CLUB * CLUB
             club = set() if blind else set(range(start, start + CLUB))
             best = sorted((club & allowed) - seen)[:k]

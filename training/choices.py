@@ -78,6 +78,8 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Ca
 
 def item_cases(segment: Segment, later: Pairs, seed: int) -> list[Case]:
     """Return a sample of products and what was chosen close to them by the same users."""
+    if not len(later):
+        return []
     first = np.concatenate([later.first, later.second])
     second = np.concatenate([later.second, later.first])
     order = np.argsort(first, kind="stable")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 CONTENT = ("image", "text", "category")
 CHUNK = 256
-_COLUMNS = ["item_id", "event_name", "timestamp", "value"]
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,8 @@ class _Asked:
         return _Asked(self.recommender, {**self.options, **options})
 
     def __call__(self, queries: Queries, k: int, candidates: Mask | None) -> Rows:
-        histories = [history[_COLUMNS] for history in queries.histories]
         only = None if candidates is None else self._only(candidates)
-        return self.recommender.recommend_many(histories, k, filter=only, **self.options).rows
+        return self.recommender.recommend_many(queries.events, k, filter=only, **self.options).rows
 
     def _only(self, candidates: Mask) -> dict[str, Any]:
         id_of = self.recommender.attributes.id_of

@@ -1,10 +1,12 @@
 """Measure a recommender on what customers chose after it was trained, beside its parts and the baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from recommender.evaluation import metrics
 from recommender.evaluation.baselines import Baseline, Popularity, standard
@@ -50,51 +52,91 @@ def evaluate(
     EvaluationReport
         With no query in it if no customer of `train` chose anything new in `test`.
     """
-    n = recommender.n
-    queries = Queries.of(train, test, n, limit=MOST_CUSTOMERS)
+    queries = Queries.of(train, test, recommender.n, limit=MOST_CUSTOMERS)
     if baselines is None:
-        baselines = standard(train, n) if len(queries) else []
-    warm = chosen(train, n)
+        baselines = standard(train, recommender.n) if len(queries) else []
+    report = compare(recommender, queries, train, baselines, [k])[0]
+    first = test.frame["timestamp"].min() if len(test.frame) else None
+    return replace(report, facts={**report.facts, "cuts": [] if first is None else [first.isoformat()]})
+
+
+def compare(
+    recommender: "Recommender",
+    queries: Queries,
+    train: "Interactions",
+    baselines: Sequence[Baseline],
+    cutoffs: Sequence[int],
+) -> list[EvaluationReport]:
+    """Rank once for every query, and report on the lists at each cutoff.
+
+    Parameters
+    ----------
+    queries
+        Their histories may hold more than `train` does.
+    train
+        What the recommender and the baselines learned from: an item that nobody chose in it is cold.
+    cutoffs
+        Lengths of the lists.
+
+    Returns
+    -------
+    list of EvaluationReport
+        One per cutoff.
+    """
+    warm = chosen(train, recommender.n)
     kinds: dict[str, Mask | None] = {"all": None, "cold": ~warm, "warm": warm}
-    popularity = Popularity(train, n).counts
+    relevant = {kind: queries.relevant_among(candidates) for kind, candidates in kinds.items()}
     contenders = [*of_product(recommender), *of_baselines(baselines)]
-    measured = [
-        _measure(contender, queries, k, kinds, popularity)
+    ranked = [
+        _ranked(contender, queries, relevant, kinds, max(cutoffs))
         for contender in progress(contenders, "evaluation", len(contenders), "ranker")
     ]
-    return EvaluationReport(k, queries.customers, tuple(measured), _facts(queries, test, warm))
+    popularity = Popularity(train, recommender.n).counts
+    choices, cold = relevant["all"].nnz, relevant["cold"].nnz
+    share = round(cold / max(choices, 1), 4)
+    facts = {"n": recommender.n, "cuts": [], "choices": int(choices), "cold_share": share}
+    return [
+        EvaluationReport(
+            k, queries.customers, tuple(_measured(one, relevant, popularity, k) for one in ranked), facts
+        )
+        for k in cutoffs
+    ]
 
 
-def _measure(
+@dataclass(frozen=True)
+class _Ranked:
+    """A contender's lists among all, cold and warm candidates, (b, k) each, and the seconds they took."""
+
+    contender: Contender
+    lists: Mapping[str, metrics.Rows]
+    seconds: float
+
+
+def _ranked(
     contender: Contender,
     queries: Queries,
+    relevant: Mapping[str, csr_array],
+    kinds: Mapping[str, Mask | None],
     k: int,
-    kinds: dict[str, Mask | None],
-    popularity: metrics.Floats,
-) -> Measured:
+) -> _Ranked:
+    """Ask only the queries that have something right among the candidates."""
     started = perf_counter()
-    values, lists = {}, np.empty((0, k), np.int32)
+    lists = {}
     for kind, candidates in kinds.items():
-        relevant = queries.relevant_among(candidates)
-        asked = np.flatnonzero(np.diff(relevant.indptr))
-        rows = np.full((len(queries), k), -1, np.int32)
+        asked = np.flatnonzero(np.diff(relevant[kind].indptr))
+        lists[kind] = np.full((len(queries), k), -1, np.int32)
         if len(asked):
-            rows[asked] = contender.rank(queries[asked], k, candidates)
-        values[kind] = metrics.measure(rows, relevant)
-        lists = rows if candidates is None else lists
-    n = len(popularity)
-    seconds = perf_counter() - started
-    spread, surprise = metrics.coverage(lists, n), metrics.novelty(lists, popularity)
-    return Measured(contender.name, contender.group, values, spread, surprise, seconds)
+            lists[kind][asked] = contender.rank(queries[asked], k, candidates)
+    return _Ranked(contender, lists, perf_counter() - started)
 
 
-def _facts(queries: Queries, test: "Interactions", warm: Mask) -> dict[str, Any]:
-    choices = queries.relevant.nnz
-    cold = queries.relevant_among(~warm).nnz
-    first = test.frame["timestamp"].min() if len(test.frame) else None
-    return {
-        "n": len(warm),
-        "cuts": [] if first is None else [first.isoformat()],
-        "choices": int(choices),
-        "cold_share": round(cold / max(choices, 1), 4),
-    }
+def _measured(ranked: _Ranked, relevant: Mapping[str, csr_array], popularity: metrics.Floats, k: int) -> Measured:
+    lists = {kind: rows[:, :k] for kind, rows in ranked.lists.items()}
+    return Measured(
+        ranked.contender.name,
+        ranked.contender.group,
+        {kind: metrics.measure(rows, relevant[kind]) for kind, rows in lists.items()},
+        metrics.coverage(lists["all"], len(popularity)),
+        metrics.novelty(lists["all"], popularity),
+        ranked.seconds,
+    )

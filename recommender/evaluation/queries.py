@@ -1,12 +1,15 @@
 """Who is asked, what they did before, and what they then chose that was new to them."""
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from recommender.events import Event
 
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
@@ -24,6 +27,8 @@ class Queries:
         (b,) user ids, sorted.
     histories
         b frames of the events before, oldest first: item_id, event_name, timestamp, value, row, weight.
+    events
+        The same as b lists of `Event`, as the product is asked.
     seen
         (b, n) what stands in the history, of whatever kind of event; never recommended.
     relevant
@@ -32,6 +37,7 @@ class Queries:
 
     customers: NDArray[np.object_]
     histories: tuple[pd.DataFrame, ...]
+    events: tuple[list[Event], ...]
     seen: csr_array
     relevant: csr_array
 
@@ -48,15 +54,17 @@ class Queries:
         relevant = _matrix(future, customers, n)
         relevant = csr_array(relevant > relevant.multiply(seen))
         ask = _sample(np.flatnonzero(np.diff(relevant.indptr)), limit)
-        groups = past[past["user_id"].isin(customers)].groupby("user_id", sort=True)
-        return cls(customers, tuple(frame for _, frame in groups), seen, relevant)[ask]
+        groups = past[past["user_id"].isin(customers[ask])].groupby("user_id", sort=True)
+        histories = tuple(frame for _, frame in groups)
+        return cls(customers[ask], histories, tuple(map(_events, histories)), seen[ask], relevant[ask])
 
     def __len__(self) -> int:
         return len(self.customers)
 
     def __getitem__(self, asked: NDArray[np.intp]) -> "Queries":
         histories = tuple(self.histories[query] for query in asked)
-        return Queries(self.customers[asked], histories, self.seen[asked], self.relevant[asked])
+        events = tuple(self.events[query] for query in asked)
+        return Queries(self.customers[asked], histories, events, self.seen[asked], self.relevant[asked])
 
     def relevant_among(self, candidates: Mask | None) -> csr_array:
         """Keep what is right among the candidates (n,), or all of it; (b, n)."""
@@ -78,6 +86,14 @@ def chosen(events: "Interactions", n: int) -> Mask:
     mask = np.zeros(n, bool)
     mask[frame.loc[frame["weight"] > 0, "row"]] = True
     return mask
+
+
+def _events(history: pd.DataFrame) -> list[Event]:
+    times = [moment.replace(tzinfo=UTC) for moment in history["timestamp"].dt.to_pydatetime()]
+    cells = zip(
+        history["item_id"].tolist(), history["event_name"].tolist(), times, history["value"].tolist(), strict=True
+    )
+    return [Event(item, name, time, value=None if value != value else value) for item, name, time, value in cells]
 
 
 def _matrix(frame: pd.DataFrame, customers: NDArray[np.object_], n: int) -> csr_array:

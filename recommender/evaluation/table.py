@@ -1,23 +1,30 @@
 """The figures of a report as lines of text, from its JSON form, so that published figures print alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 KINDS = ("all", "cold", "warm")
+WHOLE = ("ndcg", "hit_rate")  # beside the metric asked for, over all candidates
 LEGEND = (
     "< the hybrid beats it, > it beats the hybrid, ~ neither is shown (95 %, paired by customer); ± standard error"
 )
 
 
 def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
-    """Lay out one line per contender: `metric` among all, cold and warm candidates, then NDCG, HR and coverage.
+    """Lay out one line per contender: `metric` among all, cold and warm candidates, then other measures of all.
 
     A figure stands with its standard error and a mark: ``<`` the hybrid beats it (the paired 95 % interval of
     the difference excludes 0), ``>`` it beats the hybrid, ``~`` neither is shown.
     """
-    k = figures["k"]
-    header = ["", *(f"{metric}@{k} {kind}" for kind in KINDS), f"ndcg@{k}", f"hit rate@{k}", "coverage", "s"]
-    lines = [_line(name, contender, metric) for name, contender in figures["contenders"].items()]
+    k, others = figures["k"], [name for name in WHOLE if name != metric]
+    header = [
+        "",
+        *(f"{metric}@{k} {kind}" for kind in KINDS),
+        *(f"{name}@{k}" for name in others),
+        "coverage",
+        "s",
+    ]
+    lines = [_line(name, contender, metric, others) for name, contender in figures["contenders"].items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
     return "\n".join([_setting(figures), *body, LEGEND])
@@ -30,9 +37,9 @@ def _setting(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _line(name: str, contender: Mapping[str, Any], metric: str) -> list[str]:
+def _line(name: str, contender: Mapping[str, Any], metric: str, others: Sequence[str]) -> list[str]:
     kinds = [_cell(contender.get(kind, {}).get(metric)) for kind in KINDS]
-    whole = [f"{contender['all'][name]['mean'] or 0:.4f}" for name in ("ndcg", "hit_rate")]
+    whole = [f"{contender['all'][name]['mean'] or 0:.4f}" for name in others]
     return [name, *kinds, *whole, f"{contender['coverage']:.3f}", f"{contender['seconds']:.1f}"]
 
 

@@ -1,0 +1,43 @@
+"""A protocol's document as tables, or as JSON."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from recommender.evaluation import table
+
+
+def show(figures: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a protocol measured: its bundles, its rankings, its neighbour lists."""
+    print(json.dumps(figures, default=str) if as_json else "\n\n".join(_parts(figures)))
+
+
+def _parts(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{figures['protocol']}, seed {figures['seed']}, {figures['seconds']:.0f} s in all"
+    for name, bundle in figures.get("bundles", {}).items():
+        yield f"bundle: {name}\n{_bundle(bundle)}"
+    for name, report in figures.get("reports", {}).items():
+        for measure in figures["measures"]:
+            yield f"{name}\n{table(report, measure)}"
+    for name, found in figures.get("neighbours", {}).items():
+        yield f"{name}\n{neighbour_table(found)}"
+
+
+def _bundle(bundle: Mapping[str, Any]) -> str:
+    seconds = bundle["metrics"]["seconds"]
+    stages = ", ".join(f"{stage} {spent:.0f}" for stage, spent in seconds.items())
+    lines = [f"fit {sum(seconds.values()):.0f} s ({stages}); encoder {bundle['encoders']['name']}"]
+    for kind, weights in bundle["weights"].items():
+        lines.append(f"weights of {kind} questions: " + ", ".join(f"{k} {w:.3f}" for k, w in weights.items()))
+    return "\n".join(lines)
+
+
+def neighbour_table(figures: Mapping[str, Any]) -> str:
+    """Lay out one line per way to ask, and the setting above."""
+    setting = {name: value for name, value in figures.items() if not isinstance(value, dict)}
+    lists = {name: value for name, value in figures.items() if isinstance(value, dict)}
+    lines = [", ".join(f"{name} {value}" for name, value in setting.items())]
+    for name, measures in lists.items():
+        cells = (f"{measure} {value['mean']:.4f} ±{value['error']:.4f}" for measure, value in measures.items())
+        lines.append(f"{name:24}{'   '.join(cells)}")
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""P1: leave-one-out on sequences. The last item of a user is asked for, with all before it as the history.
+
+What is learned comes from the training part, all but the last two items of a user; settings are chosen within it,
+which is stricter than the protocol's choice on the item before the last.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from protocols.shops import LAST, aligned, fitted, provenance
+from recommender.catalog import Catalog, Interactions
+from recommender.config import Config
+from recommender.evaluation import EvaluationReport
+from recommender.evaluation.baselines import Baseline, standard
+from recommender.evaluation.evaluate import compare
+from recommender.evaluation.queries import Queries
+from recommender.evaluation.split import leave_last_out
+
+CUTOFFS = (10, 20)
+VALIDATION = LAST - timedelta(days=1)  # the day of every user's item before the last
+
+
+def measure(sequences: Path, attributes: Path | None) -> dict[str, Any]:
+    """Measure the protocol; and with the validation item in the training, which is not the protocol's."""
+    with TemporaryDirectory() as folder:
+        shop = write_shop(Path(folder), sequences, attributes)
+        catalog = Catalog.load(shop)
+        events = Interactions.load(shop, catalog)
+        parts = leave_last_out(events)
+        queries = Queries.of(parts.train, parts.test, len(catalog))
+        figures: dict[str, Any] = {"protocol": "p1", "seed": shop.train.seed, "measures": ["hit_rate", "ndcg"]}
+        figures |= {"bundles": {}, "reports": {}}
+        train = events.before(VALIDATION)
+        ways = {
+            "protocol": (train, VALIDATION, standard(train, len(catalog))),
+            "not the protocol's: trained on the validation item too": (parts.train, LAST, []),
+        }
+        baselines: list[Baseline]
+        for name, (known, until, baselines) in ways.items():
+            with fitted(shop, until=until) as rec:
+                figures["bundles"][name] = provenance(rec)
+                reports = compare(rec, queries, known, baselines, CUTOFFS)
+            figures["reports"] |= named(name, reports)
+    return figures
+
+
+def named(name: str, reports: list[EvaluationReport]) -> dict[str, Any]:
+    """Tell the reports of one comparison by their cutoffs."""
+    return {f"{name}, @{report.k}": report.to_dict() for report in reports}
+
+
+def write_shop(folder: Path, sequences: Path, attributes: Path | None) -> Config:
+    """Write sequences as a shop's files, a catalogue of ids and attributes and the events, and read their config.
+
+    Parameters
+    ----------
+    sequences
+        One user a line: the user's id and the items' in order of time, parted by blanks.
+    attributes
+        JSON of item id to attribute ids.
+    """
+    lines = [line.split() for line in sequences.read_text().splitlines()]
+    histories = {user: items for user, *items in lines}
+    has = {} if attributes is None else json.loads(attributes.read_text())
+    ids = sorted({item for items in histories.values() for item in items})
+    products = pd.DataFrame({"id": ids, "attribute": ["|".join(map(str, has.get(item, ()))) for item in ids]})
+    products.to_csv(folder / "items.csv", index=False)
+    aligned(histories).to_csv(folder / "events.csv", index=False)
+    known = {"learn": ["attribute"], "separators": {"attribute": "|"}} if has else {"attributes": [], "learn": []}
+    return Config.model_validate(
+        {
+            "catalog": {"path": folder / "items.csv", **known},
+            "events": {"path": folder / "events.csv"},
+        }
+    )

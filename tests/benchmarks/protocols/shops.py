@@ -1,0 +1,56 @@
+"""What every protocol does with a shop: fit it into a temporary bundle, and write one down that has no files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from recommender import Recommender, load
+from recommender.catalog import Catalog
+from recommender.config import Config
+from recommender.encoders import create
+from recommender.encoders.pipeline import encode_catalog
+from recommender.evaluation.content import ContentCentroid, one_hot, untrained
+from training.fit import fit
+
+# The day of every last event where a data set has sequences without times; which one it is says nothing.
+LAST = datetime(2020, 1, 1)
+
+
+@contextmanager
+def fitted(shop: Config, until: datetime | None = None) -> Iterator[Recommender]:
+    """Fit into a temporary bundle that knows nothing from `until` on."""
+    with TemporaryDirectory() as folder:
+        fit(shop, Path(folder), until=until)
+        yield load(folder)
+
+
+def provenance(rec: Recommender) -> dict[str, Any]:
+    """State what the bundle says of itself: weights, encoders, stages' seconds, measured recall."""
+    manifest = rec.manifest
+    return {"weights": manifest.weights, "encoders": manifest.encoders, "metrics": manifest.metrics}
+
+
+def content(shop: Config, catalog: Catalog) -> list[ContentCentroid]:
+    """List what content says without any training, from the vectors that fit has cached or will."""
+    encoded = encode_catalog(catalog, create(shop.encoder))
+    learned = [column for column in catalog.columns if column.learn and column.kind in ("category", "multi")]
+    blocks = {"image": encoded.image, "text": encoded.text}
+    if learned:
+        blocks["category"] = one_hot([catalog.frame[column.name] for column in learned])
+    return untrained({name: block for name, block in blocks.items() if block.size})
+
+
+def aligned(sequences: Mapping[str, Sequence[str]], last: datetime = LAST) -> pd.DataFrame:
+    """Date the items of sequences without times: each user's last on the day `last`, the others a day apart."""
+    lines = [
+        (user, item, last - timedelta(days=age))
+        for user, items in sequences.items()
+        for age, item in zip(range(len(items) - 1, -1, -1), items, strict=True)
+    ]
+    frame = pd.DataFrame(lines, columns=["user_id", "item_id", "timestamp"])
+    return frame.assign(event_name="purchase")

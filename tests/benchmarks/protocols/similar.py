@@ -1,0 +1,72 @@
+"""P3: neighbours without any events, by labels held out of the model's input and by known pairs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from protocols.edges import edges
+from protocols.shops import fitted, provenance
+from recommender.catalog import Catalog
+from recommender.config import CatalogConfig, Config
+from recommender.evaluation.holdout import HeldOut, hold_out, leading_brand
+from recommender.evaluation.similar import DEEP, by_label, neighbours
+from recommender.progress import progress
+
+LABELS = ("product_type", "brand", "color", "gender", "material", "pattern")
+QUERIES = 1_000  # products asked for the neighbours of, drawn with a fixed seed
+
+
+def measure(shop: Config, pairs: Path | None, names: Sequence[str]) -> dict[str, Any]:
+    """Measure neighbours by known pairs on one bundle, and by each label on a bundle that does not know it."""
+    shop = shop.model_copy(update={"events": None})
+    catalog = Catalog.load(shop)
+    figures: dict[str, Any] = {"protocol": "p3", "seed": shop.train.seed, "neighbours": {}}
+    if pairs is not None:
+        with fitted(shop) as rec:
+            figures["bundles"] = {"all columns": provenance(rec)}
+            figures["neighbours"] |= edges(rec, catalog, pairs, None)
+    labels = _labels(catalog, names)
+    for values in progress(labels, "labels", len(labels), "label"):
+        held = hold_out(catalog.frame, values, [column.name for column in catalog.columns if column.learn])
+        figures["neighbours"][str(values.name)] = _held_out(shop, catalog, held)
+    return figures
+
+
+def _labels(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
+    """Take the single-valued columns to hold out; the brand off the titles where it has no column."""
+    frame = catalog.frame[[column.name for column in catalog.columns if column.kind in ("category", "text")]]
+    if "brand" not in frame and "title" in frame:
+        frame = frame.assign(brand=leading_brand(frame["title"]))
+    return [frame[name] for name in names if name in frame and frame[name].nunique() > 1]
+
+
+def _held_out(shop: Config, catalog: Catalog, held: HeldOut) -> dict[str, Any]:
+    started = perf_counter()
+    rows = np.flatnonzero(held.labels != "")
+    rows = np.sort(np.random.default_rng(0).permutation(rows)[:QUERIES])
+    groups = catalog.frame.get("item_group_id", pd.Series("", index=catalog.frame.index))
+    with TemporaryDirectory() as folder, fitted(without(shop, catalog, held, Path(folder))) as rec:
+        figures = by_label(neighbours(rec, rows, DEEP), rows, held.labels, groups)
+    setting = {"held_out": list(held.columns), "named_in_texts": held.named}
+    return setting | figures | {"seconds": round(perf_counter() - started, 1)}
+
+
+def without(shop: Config, catalog: Catalog, held: HeldOut, folder: Path) -> Config:
+    """Write the catalogue that is left, and a config that reads it; its photos stay where they are."""
+    multi = [column.name for column in catalog.columns if column.kind == "multi" and column.name in held.frame]
+    frame = held.frame.assign(**{name: held.frame[name].str.join("|") for name in multi})
+    frame.to_parquet(folder / "catalog.parquet", index=False)
+    images = shop.resolve(shop.catalog.images) if shop.catalog.images else shop.data_dir
+    learn = [column.name for column in catalog.columns if column.learn and column.name in frame]
+    left = {
+        "path": (folder / "catalog.parquet").resolve(),
+        "images": images.resolve(),
+        "learn": learn,
+        "separators": dict.fromkeys(multi, "|"),
+    }
+    return shop.model_copy(update={"catalog": CatalogConfig.model_validate(left)})
