@@ -1,0 +1,72 @@
+"""The quality benchmark end to end, as its command line runs it, on tiny data with a planted answer."""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+from protocols import text_users
+from quality import app
+
+pytestmark = pytest.mark.slow
+CIRCLES, ITEMS = 4, 10  # users walk around one of four circles of ten items
+
+
+def run(*args):
+    ran = CliRunner().invoke(app, [*map(str, args), "--json"], catch_exceptions=False)
+    return json.loads(ran.stdout)
+
+
+def mean(figures, report, contender, measure="hit_rate", kind="all"):
+    return figures["reports"][report]["contenders"][contender][kind][measure]["mean"]
+
+
+def walks(users=120, steps=6):
+    """Each user's steps along a circle; item 10 c + i + 1 is place i of circle c."""
+    draw = random.Random(0)
+    for user in range(users):
+        circle, start = user % CIRCLES, draw.randrange(ITEMS)
+        yield str(user), [str(circle * ITEMS + (start + step) % ITEMS + 1) for step in range(steps)]
+
+
+def test_sequences_are_foretold_from_the_training_part(tmp_path):
+    lines = [" ".join([user, *items]) for user, items in walks()]
+    (tmp_path / "walks.txt").write_text("\n".join(lines))
+    attributes = {str(item + 1): [item // ITEMS] for item in range(CIRCLES * ITEMS)}
+    (tmp_path / "attributes.json").write_text(json.dumps(attributes))
+    figures = run("p1", "--sequences", tmp_path / "walks.txt", "--attributes", tmp_path / "attributes.json")
+    assert figures["reports"]["protocol, @10"]["queries"] == 120
+    for contender in ("hybrid", "hybrid, annoy", "ItemKNN + recency", "EASE + recency"):
+        # the ten of the circle, five of them in the history
+        assert mean(figures, "protocol, @10", contender) == 1.0
+    assert mean(figures, "protocol, @10", "hybrid", "ndcg") > mean(figures, "protocol, @10", "popularity", "ndcg")
+    assert len([name for name in figures["reports"] if name.startswith("not the protocol's")]) == 2
+    assert figures["seconds"] > 0
+
+
+def test_users_with_texts_are_asked_line_by_line(tmp_path):
+    words = ["red ink pen", "paper ring binder", "steel desk lamp", "soft chair cushion"]
+    items = [(str(i + 1), f"{words[i // ITEMS]} no {i}", f"brand {i // ITEMS}") for i in range(CIRCLES * ITEMS)]
+    pd.DataFrame(items, columns=["item_id", "title", "brand"]).to_csv(tmp_path / "items.csv", index=False)
+    rows = [(user, " ".join(walk[:k]), walk[k]) for user, walk in walks() for k in (4, 5)]
+    lines = pd.DataFrame(rows, columns=["user_id", "history_item_id", "item_id"])
+    lines[:160].to_csv(tmp_path / "train.csv", index=False)
+    lines[160:].to_csv(tmp_path / "test.csv", index=False)
+    files = [option for name in ("items", "train", "test") for option in (f"--{name}", tmp_path / f"{name}.csv")]
+    figures = run("p6", *files)
+    report = figures["reports"]["next item, @10"]
+    assert (report["queries"], report["customers"]) == (80, 40)
+    assert mean(figures, "next item, @10", "hybrid") == 1.0
+    assert {"untrained text", "untrained category", "untrained fusion"} <= set(report["contenders"])
+
+
+def test_what_a_line_asks_for_is_no_training():
+    columns = ["user_id", "history_item_id", "item_id"]
+    train = pd.DataFrame([("a", "1 2", "3"), ("a", "2 3", "4"), ("b", "1", "2")], columns=columns)
+    test = pd.DataFrame([("a", "2 3 4", "1"), ("b", "1 2", "5")], columns=columns)
+    assert text_users.training_histories(train, test) == {"a": ["2", "3"], "b": ["1"]}
