@@ -65,6 +65,30 @@ def test_users_with_texts_are_asked_line_by_line(tmp_path):
     assert {"untrained text", "untrained category", "untrained fusion"} <= set(report["contenders"])
 
 
+def write_sets(folder, sets=20, size=5):
+    """Products of twenty sets, one per set a lamp, and which scenes show three of a set together."""
+    products = [(f"p{i:03}", f"set {i // size} piece", f"type {i % size}") for i in range(sets * size)]
+    pd.DataFrame(products, columns=["id", "title", "product_type"]).to_csv(folder / "products.csv", index=False)
+    (folder / "shop.toml").write_text('[catalog]\npath = "products.csv"\n')
+    draw = random.Random(0)
+    scenes = [(f"scene {s}", s % sets * size + i) for s in range(200) for i in draw.sample(range(size), 3)]
+    lines = [(f"p{row:03}", scene, "room") for scene, row in scenes]
+    pd.DataFrame(lines, columns=["sku", "scene", "kind of scene"]).to_csv(folder / "scenes.csv", index=False)
+
+
+def test_what_is_shown_together_is_foretold(tmp_path):
+    write_sets(tmp_path)
+    lines = pd.read_csv(tmp_path / "scenes.csv")
+    few = lines[lines["scene"].isin([f"scene {s}" for s in range(40)])]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    figures = run("p5", "--config", tmp_path / "shop.toml", "--edges", tmp_path / "few.csv", "--other-type")
+    found = figures["neighbours"]["held-out pairs: all"]
+    assert found["queries"] > 5
+    assert found["other_type"] is True
+    assert found["text alone"]["recall@10"]["mean"] > 3 * found["popular"]["recall@10"]["mean"]
+    assert {"complementary", "similar", "similar, annoy", "cooccurrence alone"} <= set(found)
+
+
 def test_what_a_line_asks_for_is_no_training():
     columns = ["user_id", "history_item_id", "item_id"]
     train = pd.DataFrame([("a", "1 2", "3"), ("a", "2 3", "4"), ("b", "1", "2")], columns=columns)

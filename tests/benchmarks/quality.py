@@ -3,6 +3,7 @@
     quality.py p1 --sequences FILE [--attributes FILE]
     quality.py p2 --config shop.toml --data DIR --split 2020-06-22 [--rolling 6] [--edges FILE]
     quality.py p3 --config shop.toml --data DIR [--edges FILE] [--label color] ...
+    quality.py p5 --config shop.toml --data DIR --edges FILE [--kind crosssell] [--other-type]
     quality.py p6 --items FILE --train FILE --test FILE
 
 Each protocol is a module of `protocols/` that says what it asks. Tables on stdout, or with --json one document.
@@ -15,7 +16,7 @@ from time import perf_counter
 from typing import Annotated, Any
 
 import typer
-from protocols import cold_start, sequences, similar, text_users
+from protocols import cold_start, complementary, sequences, similar, text_users
 from protocols.printing import show
 
 from recommender.config import Config
@@ -66,6 +67,21 @@ def p3(
 ) -> None:
     """Neighbours without events: by held-out labels and by known pairs."""
     _measure(lambda: similar.measure(Config.load(config, data), edges, label or similar.LABELS), as_json)
+
+
+@app.command()
+def p5(
+    config: ConfigFile,
+    edges: Annotated[
+        Path, typer.Option(help="Pairs of products, or products and what they are shown in: CSV or Parquet.")
+    ],
+    data: Data = None,
+    kind: Annotated[str | None, typer.Option(help="Only pairs whose column kind says so.")] = None,
+    other_type: Annotated[bool, typer.Option("--other-type", help="Leave the product's own type out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What goes together: pairs held out of the training."""
+    _measure(lambda: complementary.measure(Config.load(config, data), edges, kind, other_type), as_json)
 
 
 @app.command()

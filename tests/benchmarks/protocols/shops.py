@@ -19,6 +19,7 @@ from training.fit import fit
 
 # The day of every last event where a data set has sequences without times; which one it is says nothing.
 LAST = datetime(2020, 1, 1)
+AFTER = LAST + timedelta(days=1)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,14 +10,12 @@ import numpy as np
 import pandas as pd
 
 from protocols.sequences import CUTOFFS, named
-from protocols.shops import LAST, aligned, content, fitted, provenance
+from protocols.shops import AFTER, aligned, content, fitted, provenance
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.evaluation.baselines import standard
 from recommender.evaluation.evaluate import compare
 from recommender.evaluation.queries import Queries
-
-AFTER = LAST + timedelta(days=1)
 
 
 def measure(items: Path, train: Path, test: Path) -> dict[str, Any]:
