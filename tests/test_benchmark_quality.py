@@ -5,12 +5,15 @@ import random
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import recommender
+
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from protocols import text_users
+from protocols import missing, text_users
 from quality import app
 
 pytestmark = pytest.mark.slow
@@ -94,3 +97,31 @@ def test_what_a_line_asks_for_is_no_training():
     train = pd.DataFrame([("a", "1 2", "3"), ("a", "2 3", "4"), ("b", "1", "2")], columns=columns)
     test = pd.DataFrame([("a", "2 3 4", "1"), ("b", "1 2", "5")], columns=columns)
     assert text_users.training_histories(train, test) == {"a": ["2", "3"], "b": ["1"]}
+
+
+def test_a_stripped_tenth_is_told_by_what_is_left(demo_shop):
+    figures = run("p4", "--config", demo_shop.config, "--split", "2026-06-01")
+    overlaps = figures["neighbours"]["overlap@10 of the stripped products' lists"]
+    assert set(overlaps) == {"image", "text", "category"}
+    chance = 10 / 80
+    assert all(chance < each["overlap@10"]["mean"] <= 1 for each in overlaps.values())
+    users = figures["neighbours"]["recall@12 of what customers chose next"]
+    assert {"complete", "without image", "without text", "without category"} <= set(users)
+    assert "label color" in figures["neighbours"]
+
+
+def test_a_stripped_block_is_predicted_and_the_others_stay(demo_bundles):
+    rec = recommender.load(demo_bundles)
+    rows = missing.drawn(rec, "image", np.random.default_rng(0))
+    assert len(rows) == round(0.1 * rec.segment.present[:, rec.layout.index("image")].sum())
+    without = missing.stripped(rec, "image", rows)
+    place = rec.layout.slices["image"]
+    same = np.isclose(without.segment.vectors, rec.segment.vectors)
+    assert not same[rows, place].all(axis=1).any()
+    assert (np.linalg.norm(without.segment.vectors[rows, place], axis=1) <= 1 + 1e-5).all()
+    assert same[np.setdiff1d(np.arange(rec.n), rows)].all()
+    assert same[rows, rec.layout.slices["text"]].all()
+    ids = [rec.ids[row] for row in rows]
+    alone = {name: float(name == "text") for name in rec.weights["item"]}
+    lists = [each.similar_many(ids, 10, weights=alone, plan="exact").item_ids for each in (rec, without)]
+    assert (lists[0] == lists[1]).all()

@@ -67,7 +67,7 @@ def by_label(
         hit = (codes[listed] == codes[rows][:, None]) & (listed >= 0)
         precise = metrics.precision(hit[:, :k], count)
         deep = metrics.average_precision(hit, np.minimum(count, hit.shape[1]))
-        figures[name] = _figures({f"precision@{k}": precise, f"map@{hit.shape[1]}": deep})
+        figures[name] = intervals({f"precision@{k}": precise, f"map@{hit.shape[1]}": deep})
     return figures
 
 
@@ -77,7 +77,7 @@ def by_edges(lists: Mapping[str, Rows], relevant: csr_array) -> dict[str, Any]:
     figures: dict[str, Any] = {"queries": int((count > 0).sum()), "edges": int(relevant.nnz)}
     for name, listed in lists.items():
         hit = metrics.hits(listed, relevant)
-        figures[name] = _figures({f"recall@{listed.shape[1]}": metrics.recall(hit, count)})
+        figures[name] = intervals({f"recall@{listed.shape[1]}": metrics.recall(hit, count)})
     return figures
 
 
@@ -88,7 +88,8 @@ def _ways(weights: Mapping[str, float]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, {"plan": "exact", "weights": alone}
 
 
-def _figures(columns: Mapping[str, metrics.Floats]) -> dict[str, Any]:
+def intervals(columns: Mapping[str, metrics.Floats]) -> dict[str, Any]:
+    """Mean and standard error of each measure, (q,) values by name; NaN where a query has none."""
     values = np.column_stack(list(columns.values()))
     intervals = bootstrap(values, np.arange(len(values)).astype(object))
     return {

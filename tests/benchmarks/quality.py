@@ -3,6 +3,7 @@
     quality.py p1 --sequences FILE [--attributes FILE]
     quality.py p2 --config shop.toml --data DIR --split 2020-06-22 [--rolling 6] [--edges FILE]
     quality.py p3 --config shop.toml --data DIR [--edges FILE] [--label color] ...
+    quality.py p4 --config shop.toml --data DIR [--split 2020-06-22]
     quality.py p5 --config shop.toml --data DIR --edges FILE [--kind crosssell] [--other-type]
     quality.py p6 --items FILE --train FILE --test FILE
 
@@ -16,7 +17,7 @@ from time import perf_counter
 from typing import Annotated, Any
 
 import typer
-from protocols import cold_start, complementary, sequences, similar, text_users
+from protocols import cold_start, complementary, missing, sequences, similar, text_users
 from protocols.printing import show
 
 from recommender.config import Config
@@ -67,6 +68,19 @@ def p3(
 ) -> None:
     """Neighbours without events: by held-out labels and by known pairs."""
     _measure(lambda: similar.measure(Config.load(config, data), edges, label or similar.LABELS), as_json)
+
+
+@app.command()
+def p4(
+    config: ConfigFile,
+    data: Data = None,
+    at: Annotated[
+        datetime | None, typer.Option("--split", help="Learn from the events before it, foretell those after.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Photos, texts or categories missing of a tenth of the products."""
+    _measure(lambda: missing.measure(Config.load(config, data), at), as_json)
 
 
 @app.command()

@@ -30,14 +30,14 @@ def measure(shop: Config, pairs: Path | None, names: Sequence[str]) -> dict[str,
         with fitted(shop) as rec:
             figures["bundles"] = {"all columns": provenance(rec)}
             figures["neighbours"] |= edges(rec, catalog, pairs, None)
-    labels = _labels(catalog, names)
+    labels = labels_of(catalog, names)
     for values in progress(labels, "labels", len(labels), "label"):
         held = hold_out(catalog.frame, values, [column.name for column in catalog.columns if column.learn])
         figures["neighbours"][str(values.name)] = _held_out(shop, catalog, held)
     return figures
 
 
-def _labels(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
+def labels_of(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
     """Take the single-valued columns to hold out; the brand off the titles where it has no column."""
     frame = catalog.frame[[column.name for column in catalog.columns if column.kind in ("category", "text")]]
     if "brand" not in frame and "title" in frame:
@@ -45,11 +45,16 @@ def _labels(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
     return [frame[name] for name in names if name in frame and frame[name].nunique() > 1]
 
 
+def groups_of(catalog: Catalog) -> pd.Series:
+    """Return each product's `item_group_id` (n,), "" where it has none."""
+    return catalog.frame.get("item_group_id", pd.Series("", index=catalog.frame.index))
+
+
 def _held_out(shop: Config, catalog: Catalog, held: HeldOut) -> dict[str, Any]:
     started = perf_counter()
     rows = np.flatnonzero(held.labels != "")
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:QUERIES])
-    groups = catalog.frame.get("item_group_id", pd.Series("", index=catalog.frame.index))
+    groups = groups_of(catalog)
     with TemporaryDirectory() as folder, fitted(without(shop, catalog, held, Path(folder))) as rec:
         figures = by_label(neighbours(rec, rows, DEEP), rows, held.labels, groups)
     setting = {"held_out": list(held.columns), "named_in_texts": held.named}
