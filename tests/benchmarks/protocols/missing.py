@@ -1,9 +1,9 @@
 """P4: what is lost where a tenth of the products lack their photo, their text or every category.
 
 One bundle and its learned weights throughout. A stripped product's block is predicted by the bundle's own item
-tower from the blocks left; what its events taught of it stays. The tower has learned from the complete products, so
-in a shop of few products the prediction may be a memory. The lists are those of the exact plan: the index
-only proposes candidates, and the bundle's is over the complete products.
+tower from the blocks left; what its events taught of it stays. The tower has learned from the complete products,
+so a small shop's predictions may be memories. The lists are those of the exact plan: the index only proposes
+candidates, and the bundle's is over the complete products.
 """
 
 from collections.abc import Mapping
