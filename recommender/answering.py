@@ -1,7 +1,7 @@
 """How every question is answered: scorer, rules, search, arrangement, presentation."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from recommender.filters import MaskCache, fields_of, parse
 from recommender.index.rules import Rules
 from recommender.index.search import Found, Question, Search
 from recommender.presentation import Presenter
-from recommender.questions import Options
+from recommender.questions import Filter, Options
 from recommender.rerankers import create
 from recommender.results import Recommendations, RecommendationTable
 from recommender.scoring import Scorer
@@ -116,7 +116,7 @@ class Answering:
         own = self.segment.prior if prior is None else prior.astype(np.float32)
         return Scorer(self.segment.vectors, own, self.segment.layout, weights, self._boost(options, seed_row))
 
-    def mask(self, filter: str | Mapping[str, Any], seed_row: int | None = None) -> Mask:
+    def mask(self, filter: Filter, seed_row: int | None = None) -> Mask:
         """Return the rows that a filter keeps, shape (n,)."""
         changes = self.changes()
         return self._masks.mask(filter, seed_row, changes.by_row or None, changes.revision, trusted=True)
@@ -152,5 +152,5 @@ class Answering:
         return total
 
 
-def _asks_for_stock(filter: str | Mapping[str, Any]) -> bool:
+def _asks_for_stock(filter: Filter) -> bool:
     return "availability" in fields_of(parse(filter, trusted=True))

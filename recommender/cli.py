@@ -169,15 +169,35 @@ def batch(
 @app.command()
 def serve(
     bundles: options.Bundles,
-    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port")] = 8000,
-    workers: Annotated[int, typer.Option("--workers")] = 1,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML of placements, keys and settings.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="[default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="[default: 8000]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes. [default: 1]")] = None,
     store: options.Store = None,
+    query_encoder: Annotated[
+        bool | None, typer.Option("--query-encoder/--no-query-encoder", help="Answer words and pictures, too.")
+    ] = None,
 ) -> None:
-    """Answer over HTTP."""
+    """Answer over HTTP; docs/SERVICE.md tells of all settings."""
     from serving.server import serve
 
-    serve(bundles, host=host, port=port, workers=workers, store_url=store)
+    serve(bundles, config, host=host, port=port, workers=workers, store=store, query_encoder=query_encoder)
+
+
+@app.command()
+def key(
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help="public, server or admin.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make an API key: itself, which is shown this once, and what the service's TOML has of it."""
+    from secrets import token_urlsafe
+
+    from serving.settings import Key
+
+    secret = token_urlsafe(32)
+    entry = Key.model_validate({"sha256": Key.hash(secret), "scopes": scopes or ["public"]})
+    text = f'key: {secret}\n\n[keys.NAME]\nsha256 = "{entry.sha256}"\nscopes = {list(entry.scopes)}'
+    _emit({"key": secret, **entry.model_dump()}, text, as_json)
 
 
 @app.command()

@@ -10,10 +10,13 @@ import numpy as np
 from recommender.attributes import Attributes
 from recommender.blocks import Rows
 from recommender.errors import RequestError, UnknownItemError
+from recommender.filters import Node
 from recommender.history import History, as_events, as_steps
 from recommender.index.search import Question
 from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query, weighted_query
+
+Filter = str | Mapping[str, Any] | Node
 
 
 class Options(TypedDict, total=False):
@@ -45,7 +48,7 @@ class Options(TypedDict, total=False):
         Place from 1 to the id of the product that has it, if it may be answered at all.
     """
 
-    filter: str | Mapping[str, Any] | None
+    filter: Filter | None
     weights: Mapping[str, float] | None
     exclude: Iterable[str]
     explain: bool
@@ -60,7 +63,7 @@ class Options(TypedDict, total=False):
 class Boost(TypedDict):
     """What is added to the score of the products that meet a filter."""
 
-    when: str | Mapping[str, Any]
+    when: Filter
     add: float
 
 

@@ -35,8 +35,13 @@ if TYPE_CHECKING:
     from recommender.stores.base import ItemOverlay
 
 
-def load(bundles: str | Path, overlay: "ItemOverlay | None" = None) -> "Recommender":
-    """Open the current generation of a bundle.
+def load(
+    bundles: str | Path,
+    overlay: "ItemOverlay | None" = None,
+    encoder: "Encoder | None" = None,
+    generation: str | None = None,
+) -> "Recommender":
+    """Open a generation of a bundle.
 
     Parameters
     ----------
@@ -44,13 +49,17 @@ def load(bundles: str | Path, overlay: "ItemOverlay | None" = None) -> "Recommen
         The folder that `recommender fit --out` wrote.
     overlay
         Attributes changed since the bundle.
+    encoder
+        Reads texts and pictures, see `Recommender`.
+    generation
+        By default the current one.
 
     Raises
     ------
     BundleError
         If there is none, or it is incomplete, damaged or of a newer format.
     """
-    return Recommender(open_bundle(bundles), overlay)
+    return Recommender(open_bundle(bundles, generation), overlay, encoder)
 
 
 class Recommender:
@@ -64,16 +73,10 @@ class Recommender:
         Attributes changed since the bundle, and products added since.
     encoder
         Reads the texts and pictures of `search`; by default the bundle's own, loaded (with torch) on first use.
-    search
-        Over other arrays than the bundle's own.
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        overlay: "ItemOverlay | None" = None,
-        encoder: "Encoder | None" = None,
-        search: Search | None = None,
+        self, bundle: Bundle, overlay: "ItemOverlay | None" = None, encoder: "Encoder | None" = None
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -81,7 +84,7 @@ class Recommender:
         self.layout = Layout(bundle.manifest.blocks)
         self.weights = bundle.manifest.weights
         self.attributes = Attributes(bundle.folder("base") / "attributes")
-        self.search_space: Search = open_search(bundle, self.layout) if search is None else search
+        self.search_space: Search = open_search(bundle, self.layout)
         self.segment = self.search_space.segment
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = UserTower.from_dict(bundle.manifest.extra["user_tower"])

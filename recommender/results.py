@@ -116,7 +116,7 @@ class Recommendations:
         return {
             "strategy": self.strategy,
             "bundle": self.generation,
-            "items": [_item_dict(item) for item in self.items],
+            "items": [item_dict(item) for item in self.items],
             "retrieval": {"plan": self.plan, "eligible": self.eligible, "candidates": self.candidates},
             "fallback_used": self.fallback_used,
             "warnings": list(self.warnings),
@@ -162,7 +162,8 @@ class Recommendations:
         )
 
 
-def _item_dict(item: Recommendation) -> dict[str, Any]:
+def item_dict(item: Recommendation) -> dict[str, Any]:
+    """Return one product as the HTTP answer has it."""
     answer: dict[str, Any] = {"item_id": item.item_id, "rank": item.rank, "score": item.score}
     if item.parts is not None:
         answer["explanation"] = {

@@ -6,7 +6,7 @@ the two together.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Reason(BaseModel):
@@ -49,7 +49,8 @@ class Answer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "recommendation_id": "5f0c1f1e6d0b4f7c9a53",
+                "recommendation_id": "20261123T101500Z-3f9ac2d1~~similar~~5f0c1f1e6d0b4f7c",
+                "placement": None,
                 "strategy": "similar",
                 "bundle": "20261123T101500Z-3f9ac2d1",
                 "items": [{"item_id": "SKU-2201", "rank": 1, "score": 0.8731}],
@@ -61,6 +62,7 @@ class Answer(BaseModel):
     )
 
     recommendation_id: str
+    placement: str | None
     strategy: str
     bundle: str
     items: list[Item]
@@ -69,12 +71,125 @@ class Answer(BaseModel):
     warnings: list[str]
 
 
+class Pages(BaseModel):
+    """An answer for each placement of a page, in the order of the request."""
+
+    placements: list[Answer]
+
+
+class PlacedItem(BaseModel):
+    """Where a product stands for these seeds, or what leaves it out."""
+
+    item_id: str
+    rank: int | None
+    score: float | None
+    left_out: list[str]
+    failed_conditions: list[str]
+    explanation: Explanation | None = None
+
+
+class Explanations(BaseModel):
+    """The places of some products."""
+
+    bundle: str
+    items: list[PlacedItem]
+
+
+class ReportLine(BaseModel):
+    """How one kind of answer did; a product counts once in each answer."""
+
+    generation: str
+    placement: str
+    strategy: str
+    arm: str
+    impressions: int
+    clicks: int
+    carts: int
+    purchases: int
+    click_rate: float | None
+    cart_rate: float | None
+    purchase_rate: float | None
+
+
+class Report(BaseModel):
+    """How placements did."""
+
+    from_: str = Field(alias="from")
+    to: str
+    placements: list[ReportLine]
+
+
 class Receipt(BaseModel):
-    """What became of an event."""
+    """What became of an event; one that is known was sent before, or its user was erased since."""
 
     event_id: str
     status: Literal["stored", "known"]
     warnings: list[str]
+
+
+class BatchReceipt(BaseModel):
+    """What became of one event among others."""
+
+    event_id: str | None
+    status: Literal["stored", "known", "invalid"]
+    warnings: list[str]
+    errors: list[dict[str, str]] = []
+
+
+class Receipts(BaseModel):
+    """What became of events, in the order of the request."""
+
+    events: list[BatchReceipt]
+
+
+class Events(BaseModel):
+    """Events of a user, oldest first."""
+
+    user_id: str
+    events: list[dict[str, Any]]
+
+
+class Erased(BaseModel):
+    """The receipt of an erasure; it names nobody."""
+
+    receipt_id: str
+    erased_at: str
+    events: int
+
+
+class Merged(BaseModel):
+    """How many events have got a user."""
+
+    merged: int
+
+
+class Changed(BaseModel):
+    """What became of changes: their revision, and the products that wait to be embedded."""
+
+    revision: int
+    queued: list[str]
+
+
+class Generation(BaseModel):
+    """One published generation."""
+
+    generation: str
+    created_at: str
+    products: int
+    current: bool
+
+
+class Generations(BaseModel):
+    """The published generations, and the one that this worker answers from."""
+
+    generations: list[Generation]
+    in_service: str
+
+
+class Activated(BaseModel):
+    """The generation that is current now."""
+
+    generation: str
 
 
 class Product(BaseModel):

@@ -1,26 +1,56 @@
 """The app factory: puts the parts together and nothing else."""
 
+from functools import partial
 from pathlib import Path
 
 from apiflask import APIFlask
+from flask import Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import recommender
 from recommender.recommender import load
 from recommender.stores import open_store
-from serving import openapi, problems
+from serving import logs, metrics, openapi, problems
+from serving.access import Access
+from serving.encoding import RemoteEncoder
 from serving.engine import Engine, Loader
 from serving.json import OrjsonProvider
-from serving.routes import events, operations, page, products, recommendations
-from serving.service import KEY, Service
+from serving.routes import bundles as bundle_routes
+from serving.routes import (
+    docs,
+    events,
+    operations,
+    page,
+    placements,
+    products,
+    questions,
+    recommendations,
+    users,
+)
+from serving.service import ACCESS, KEY, Service
+from serving.settings import Settings
+from serving.trending import Trending
 
-MAX_BODY_BYTES = 1 << 20
+ROUTES = (
+    recommendations,
+    questions,
+    placements,
+    events,
+    users,
+    products,
+    bundle_routes,
+    operations,
+    page,
+    docs,
+)
 
 
 def create_app(
     bundles: Path | str,
-    store_url: str | None = None,
+    settings: Settings | None = None,
     *,
     load: Loader = load,
+    encoder: Path | None = None,
     watch_seconds: float | None = 0.5,
 ) -> APIFlask:
     """Make the service.
@@ -29,10 +59,12 @@ def create_app(
     ----------
     bundles
         The folder that `recommender fit` publishes into.
-    store_url
-        Where events go, see `open_store`; by default an SQLite file beside the bundles.
+    settings
+        By default those of the environment.
     load
-        Opens the current generation.
+        Opens a generation.
+    encoder
+        Where the process answers that reads words and pictures; None is none.
     watch_seconds
         How often to look for a new generation and changed products; None looks only when told to.
 
@@ -43,18 +75,27 @@ def create_app(
     StoreError
         If the store cannot be opened.
     """
-    bundles = Path(bundles)
-    store = open_store(store_url or default_store(bundles))
-    engine = Engine(bundles, store.overlay, load)
+    bundles, settings = Path(bundles), settings or Settings.load()
+    store = open_store(settings.store or default_store(bundles))
+    if encoder is not None:
+        load = partial(load, encoder=RemoteEncoder(encoder))  # type: ignore[call-arg]
+    engine = Engine(bundles, store.overlay, load, _generations(settings))
+    trending = Trending(store.events, settings.trending_days, settings.retention_days)
+    engine.follow("events", trending.refresh)
+    engine.follow("metrics", partial(metrics.watch, engine))
     app = APIFlask(
         "serving", title="Recommender", version=recommender.__version__, docs_path=None, json_errors=False
     )
     app.json = OrjsonProvider(app)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.extensions[KEY] = Service(engine, store)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions[KEY] = Service(engine, store, trending, settings, bundles, encoder is not None)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
+    logs.register(app)
+    _guard(app, settings)
     problems.register(app)
     openapi.describe(app)
-    for module in (recommendations, events, products, operations, page):
+    for module in ROUTES:
         app.register_blueprint(module.bp)
     if watch_seconds is not None:
         engine.watch(watch_seconds)
@@ -65,3 +106,32 @@ def default_store(bundles: Path) -> str:
     """Return the URL of the SQLite file beside a bundle's folder, such as ``bundles.sqlite``."""
     folder = bundles.resolve()
     return f"sqlite:///{folder.with_name(folder.name + '.sqlite')}"
+
+
+def _generations(settings: Settings) -> set[str]:
+    """Return the generations that experiments ask for."""
+    experiments = (placement.experiment for placement in settings.placements.values())
+    return {arm.generation for each in experiments if each for arm in each.arms if arm.generation}
+
+
+def _guard(app: APIFlask, settings: Settings) -> None:
+    """Check keys and rates before each request; allow the origins that may call from a browser after it."""
+    access = Access(settings)
+    app.extensions[ACCESS] = access
+
+    @app.before_request
+    def admit() -> Response | None:
+        if request.method == "OPTIONS" and request.headers.get("Origin") in settings.cors_origins:
+            return Response(status=204)
+        access.check(app)
+        return None
+
+    @app.after_request
+    def allow_origin(response: Response) -> Response:
+        origin = request.headers.get("Origin")
+        if origin in settings.cors_origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Request-ID"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+            response.headers.add("Vary", "Origin")
+        return response

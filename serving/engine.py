@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
+from typing import Protocol
 
 from recommender.bundle import current
 from recommender.errors import BundleError, RecommenderError
@@ -13,9 +14,15 @@ from recommender.stores import ItemOverlay
 from recommender.stores.base import Attributes, Queued
 
 logger = logging.getLogger(__name__)
-Loader = Callable[[Path, ItemOverlay], Recommender]
 # A generation that could not be opened is tried again after this long: its files may have been on their way.
 RETRY_SECONDS = 30.0
+
+
+class Loader(Protocol):
+    """Opens a generation of a folder, the current one if none is named."""
+
+    def __call__(self, bundles: Path, overlay: ItemOverlay, *, generation: str | None = None) -> Recommender:
+        """Raise a `BundleError` if it cannot be opened."""
 
 
 class OverlaySnapshot:
@@ -65,7 +72,7 @@ class Engine:
 
     A request takes `recommender` once and answers from it to the end, so that every answer is of one bundle; the
     old one goes when the last such request lets go of it. What fails leaves the old one in service and is told
-    in `problems`, by what it concerns (``bundle`` or ``store``).
+    in `problems`, by what it concerns (``bundle``, ``experiment``, ``store`` or what else is `followed`).
 
     Parameters
     ----------
@@ -74,7 +81,9 @@ class Engine:
     overlay
         What has changed of the products since.
     load
-        Opens the current generation of a folder.
+        Opens a generation of a folder.
+    experiments
+        Generations that are kept open beside the current one.
 
     Raises
     ------
@@ -82,7 +91,9 @@ class Engine:
         If there is no bundle to begin with.
     """
 
-    def __init__(self, bundles: Path, overlay: ItemOverlay, load: Loader) -> None:
+    def __init__(
+        self, bundles: Path, overlay: ItemOverlay, load: Loader, experiments: Collection[str] = ()
+    ) -> None:
         self._bundles = bundles
         self._load = load
         self._looking = Lock()
@@ -90,14 +101,31 @@ class Engine:
         self._refused = ("", 0.0, "")
         self.problems: dict[str, str] = {}
         self.overlay = OverlaySnapshot(overlay)
+        self._experiments = experiments
+        self._beside: dict[str, Recommender] = {}
+        self._followed: dict[str, Callable[[], None]] = {
+            "bundle": self._follow_current,
+            "experiment": self._open_experiments,
+            "store": self.overlay.refresh,
+        }
         self.recommender = load(bundles, self.overlay)
         self.look()
 
     def look(self) -> None:
         """Bring what is in service up to date, if it is not."""
         with self._looking:
-            self._attempt("bundle", self._follow_current)
-            self._attempt("store", self.overlay.refresh)
+            for concern, step in self._followed.items():
+                self._attempt(concern, step)
+
+    def follow(self, concern: str, step: Callable[[], None]) -> None:
+        """Take `step`, too, whenever the engine looks, beginning now."""
+        with self._looking:
+            self._followed[concern] = step
+            self._attempt(concern, step)
+
+    def generation(self, name: str | None) -> Recommender:
+        """Return the recommender over a generation of an experiment; the current one if that is not open."""
+        return self.recommender if name is None else self._beside.get(name, self.recommender)
 
     def watch(self, seconds: float) -> None:
         """Look every `seconds` from a thread of its own, until `close`."""
@@ -120,6 +148,11 @@ class Engine:
             self.problems = {**self.problems, concern: str(error)}
         else:
             self.problems = {name: told for name, told in self.problems.items() if name != concern}
+
+    def _open_experiments(self) -> None:
+        for name in self._experiments:
+            if name not in self._beside:
+                self._beside[name] = self._load(self._bundles, self.overlay, generation=name)
 
     def _follow_current(self) -> None:
         generation = current(self._bundles)

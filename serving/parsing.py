@@ -32,7 +32,7 @@ def _told(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
     place = details["loc"]
     pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in place)
     if details["type"] == "extra_forbidden":
-        name, known = str(place[-1]), _members(model, place[:-1])
+        name, known = str(place[-1]), members(model, place[:-1])
         detail = f"unknown member {_short(name)}; expected one of {', '.join(known)}"
     elif details["type"] == "missing":
         return {"pointer": pointer, "detail": f"{pointer[1:]} is missing"}
@@ -47,7 +47,7 @@ def _told(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
     return {"pointer": pointer, "detail": f"{detail}; did you mean {suggestion!r}?", "suggestion": suggestion}
 
 
-def _members(model: type[BaseModel] | None, place: Sequence[str | int]) -> list[str]:
+def members(model: type[BaseModel] | None, place: Sequence[str | int]) -> list[str]:
     """Return the names that the object at `place` may hold."""
     for step in place:
         if model is not None and isinstance(step, str) and step in model.model_fields:

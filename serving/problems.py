@@ -4,9 +4,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -40,6 +39,9 @@ class Problem(Exception):
     detail: str
     errors: list[dict[str, str]] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.detail
 
     def response(self) -> Response:
         """Return the problem as an answer."""
@@ -102,6 +104,6 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _bug(error: Exception) -> Response:
-    request_id = uuid4().hex
+    request_id = g.get("request_id", "unknown")
     logger.exception("request %s failed", request_id, exc_info=error)
     return Problem(500, "internal-error", f"request {request_id} failed; the log says why").response()

@@ -32,8 +32,16 @@ class FakeRecommender:
         self.n = len(IDS)
         self.attributes = FakeAttributes()
         self.weights = {"item": {"image": 0.5, "prior": 0.5}, "user": {"image": 1.0}}
-        self.manifest = type("Manifest", (), {"metrics": {"recall": {"item": 0.99}}})
+        self.manifest = type(
+            "Manifest", (), {"metrics": {"recall": {"recall": 0.99}}, "created_at": "2026-11-23T10:15:00+00:00"}
+        )
         self.asked: dict[str, Any] = {}
+
+    def fields(self, item_id: str, names: Iterable[str]) -> dict[str, Any]:
+        changed = self.overlay.changes().get(item_id) or {}
+        return {
+            n: changed.get(n, v) for n, v in self.attributes.fields(self.attributes.row_of(item_id), names).items()
+        }
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in IDS
@@ -55,7 +63,7 @@ class FakeRecommender:
         return self._answer("similar", k, {item_id}, options)
 
     def recommend(
-        self, history: Sequence[Event], k: int, *, exclude_history: bool, **options: Any
+        self, history: Sequence[Event], k: int, *, exclude_history: bool, strengths: Any, **options: Any
     ) -> Recommendations:
         gone = {event.item_id for event in history} if exclude_history else set()
         self.asked["history"] = list(history)
@@ -81,9 +89,9 @@ def publish(bundles: Path, generation: str) -> None:
     (bundles / "CURRENT").write_text(f"{generation}\n")
 
 
-def load(bundles: Path, overlay: ItemOverlay) -> Any:
+def load(bundles: Path, overlay: ItemOverlay, *, generation: str | None = None) -> Any:
     """Open what is current; generations that are called bad cannot be opened."""
-    generation = current(bundles)
+    generation = generation or current(bundles)
     if generation.startswith("bad"):
         raise BundleError(f"generation {generation} is damaged")
     return FakeRecommender(generation, overlay)

@@ -17,6 +17,7 @@ import recommender
 from recommender.recommender import Recommender
 from serving.app import create_app
 from serving.service import KEY
+from serving.settings import Settings
 
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers", "pandas", "sklearn", "scipy", "pyarrow"}
 
@@ -28,7 +29,7 @@ def rec(demo_bundles: Path) -> Recommender:
 
 @pytest.fixture
 def app(demo_bundles: Path, tmp_path: Path) -> Iterator[APIFlask]:
-    app = create_app(demo_bundles, f"sqlite:///{tmp_path}/store.db", watch_seconds=None)
+    app = create_app(demo_bundles, Settings(store=f"sqlite:///{tmp_path}/store.db"), watch_seconds=None)
     yield app
     app.extensions[KEY].close()
 
@@ -42,6 +43,7 @@ def told(answer: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.data
     body: dict[str, Any] = answer.json
     assert body.pop("recommendation_id")
+    assert body.pop("placement") is None
     return body
 
 
@@ -155,8 +157,9 @@ def test_a_truncated_generation_leaves_the_old_in_service(demo_bundles: Path, tm
 SCRIPT = """
 import json, sys
 from serving.app import create_app
+from serving.settings import Settings
 
-client = create_app(sys.argv[1], sys.argv[2], watch_seconds=None).test_client()
+client = create_app(sys.argv[1], Settings(store=sys.argv[2]), watch_seconds=None).test_client()
 item_id, event = sys.argv[3], json.loads(sys.argv[4])
 asked = {"filter": "price > 0", "explain": "summary", "fields": ["title"]}
 answers = [

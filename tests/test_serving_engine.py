@@ -16,6 +16,7 @@ from serving import engine as engine_module
 from serving.app import create_app
 from serving.engine import Engine
 from serving.service import KEY
+from serving.settings import Settings
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_lost_pointer_leaves_the_old_in_service(bundles: Path, store: Store) -
 
 def test_without_a_bundle_there_is_no_service(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="recommender fit"):
-        create_app(tmp_path / "nothing", f"sqlite:///{tmp_path}/store.db", load=load)
+        create_app(tmp_path / "nothing", Settings(store=f"sqlite:///{tmp_path}/store.db"), load=load)
 
 
 def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:

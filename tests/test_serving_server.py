@@ -32,7 +32,7 @@ def free_port() -> int:
 @contextmanager
 def running(bundles: Path, store: Path, workers: int) -> Iterator[tuple[httpx.Client, SpawnProcess]]:
     port = free_port()
-    options = {"port": port, "workers": workers, "store_url": f"sqlite:///{store}"}
+    options = {"port": port, "workers": workers, "store": f"sqlite:///{store}"}
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(bundles,), kwargs=options)
     process.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
@@ -118,7 +118,7 @@ def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Pa
     with pytest.raises(BundleError, match="recommender fit"):
         serve(tmp_path / "nothing")
     with pytest.raises(StoreError, match="unable to open"):
-        serve(bundles, store_url="sqlite:////no/such/folder/x.db")
+        serve(bundles, store="sqlite:////no/such/folder/x.db")
 
 
 @pytest.fixture

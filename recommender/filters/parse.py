@@ -18,7 +18,8 @@ def parse(said: Any, *, trusted: bool = False, pointer: str = "/filter") -> Node
     Parameters
     ----------
     said
-        A tree as in JSON, see `parse_tree`, or a line of text, see `parse_text`; None asks nothing.
+        A tree as in JSON, see `parse_tree`, or a line of text, see `parse_text`; None asks nothing, and what was
+        parsed before stays as it is.
     trusted
         Asked by the library itself: of any depth and size.
     pointer
@@ -38,6 +39,8 @@ def parse(said: Any, *, trusted: bool = False, pointer: str = "/filter") -> Node
     depth = None if trusted else MAX_DEPTH
     if said is None:
         return All()
+    if isinstance(said, Node):
+        return said
     node = parse_text(said, depth, pointer) if isinstance(said, str) else parse_tree(said, depth, pointer)
     if not trusted:
         _check_size(node, pointer)

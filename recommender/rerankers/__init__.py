@@ -29,13 +29,14 @@ def create(diversity: Mapping[str, Any] | None) -> list[Reranker]:
     RequestError
         If an entry is unknown, or cannot be what it is.
     """
-    asked = diversity or {}
+    if not diversity:
+        return []
+    asked, known = dict(diversity), names()
     for name in asked:
-        if name not in names():
-            known = names()
+        if name not in known:
             raise RequestError(
                 f"unknown diversity {name!r}; expected one of {', '.join(known)}",
                 f"/diversity/{name}",
                 nearest(name, known),
             )
-    return [import_module(f"{__name__}.{name}").create(asked[name]) for name in names() if name in asked]
+    return [import_module(f"{__name__}.{name}").create(asked[name]) for name in known if name in asked]

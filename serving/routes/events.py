@@ -1,11 +1,17 @@
 """What users do, as the shop reports it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from apiflask import APIBlueprint
 from flask import Response
 
-from serving.answers import Receipt
+from recommender.events import Event
+from serving.answers import Receipt, Receipts
+from serving.event_requests import EventBatch, EventMessage
 from serving.json import json_response
-from serving.requests import EventMessage
+from serving.metrics import metrics
+from serving.problems import Problem
 from serving.service import service
 
 bp = APIBlueprint("events", __name__, url_prefix="/v1")
@@ -17,14 +23,45 @@ bp = APIBlueprint("events", __name__, url_prefix="/v1")
 @bp.doc(responses={503: "The store does not answer: send it again"})
 def store_event(message: EventMessage) -> Response:
     """Keep an event; sent again, it is kept once. The very next question goes by it."""
-    events = list(message.to_events())
-    new = service().store.events.add(events)
-    recommender = service().engine.recommender
-    unknown = [event.item_id for event in events if event.item_id not in recommender]
-    return json_response(
-        {
-            "event_id": message.event_id,
-            "status": "stored" if any(new) else "known",
-            "warnings": [f"item {item_id!r} is not in the bundle" for item_id in unknown],
+    (receipt,) = _store([message])
+    return json_response(receipt)
+
+
+@bp.post("/events:batch")
+@bp.input(EventBatch, arg_name="batch")
+@bp.output(Receipts)
+@bp.doc(responses={503: "The store does not answer: send them again"})
+def store_events(batch: EventBatch) -> Response:
+    """Keep up to 1,000 events; each is answered for itself, and a wrong one keeps none of the others out."""
+    parsed = [_parsed(said) for said in batch.events]
+    receipts = iter(_store([message for message in parsed if isinstance(message, EventMessage)]))
+    told = [next(receipts) if isinstance(each, EventMessage) else each for each in parsed]
+    return json_response({"events": told})
+
+
+def _parsed(said: Any) -> EventMessage | dict[str, Any]:
+    try:
+        return EventMessage.model_validate(said)
+    except Problem as problem:
+        event_id = said.get("event_id") if isinstance(said, dict) else None
+        return {
+            "event_id": event_id if isinstance(event_id, str) else None,
+            "status": "invalid",
+            "warnings": [],
+            "errors": problem.errors,
         }
-    )
+
+
+def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
+    """Store the events of messages together, and return a receipt for each message."""
+    events: list[list[Event]] = [list(message.to_events()) for message in messages]
+    new = iter(service().store.events.add([event for some in events for event in some]))
+    recommender = service().engine.recommender
+    receipts = []
+    for message, some in zip(messages, events, strict=True):
+        status = "stored" if sum(next(new) for _ in some) else "known"
+        metrics().events.labels(message.event_name, status).inc()
+        unknown = [event.item_id for event in some if event.item_id not in recommender]
+        warnings = [f"item {item_id!r} is not in the bundle" for item_id in unknown]
+        receipts.append({"event_id": message.event_id, "status": status, "warnings": warnings})
+    return receipts

@@ -1,18 +1,24 @@
 """What the person on call asks."""
 
+from typing import Any
+
 from apiflask import APIBlueprint
 from flask import Response
 
 import recommender
+from serving.access import needs
 from serving.answers import Info, Live, Ready
 from serving.json import json_response
+from serving.metrics import exposition
 from serving.service import service
 
 bp = APIBlueprint("operations", __name__)
+_TEXT: Any = {200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}}
 
 
 @bp.get("/healthz/live")
 @bp.output(Live)
+@needs(None)
 def live() -> Response:
     """Tell whether the process answers."""
     return json_response({"status": "ok"})
@@ -20,6 +26,7 @@ def live() -> Response:
 
 @bp.get("/healthz/ready")
 @bp.output(Ready)
+@needs(None)
 def ready() -> Response:
     """Tell whether questions are answered: degraded if by an older bundle, or without the store."""
     engine = service().engine
@@ -31,6 +38,14 @@ def ready() -> Response:
             "problems": problems,
         }
     )
+
+
+@bp.get("/metrics")
+@bp.doc(responses=_TEXT)
+@needs("admin")
+def metrics() -> Response:
+    """Count what all workers do, for Prometheus."""
+    return Response(exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @bp.get("/v1/info")

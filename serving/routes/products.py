@@ -1,11 +1,16 @@
-"""What the catalogue says of a product, and its picture."""
+"""What the catalogue says of a product, its picture, and what the shop changes of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response
 
-from serving.answers import Product
+from recommender.errors import UnknownItemError
+from serving.access import needs
+from serving.answers import Changed, Product
+from serving.changes import checked, waits
+from serving.event_requests import ItemBatch, ProductData
 from serving.json import json_response
 from serving.problems import Problem
 from serving.requests import ItemId
@@ -13,6 +18,8 @@ from serving.service import service
 
 bp = APIBlueprint("products", __name__, url_prefix="/v1")
 _PICTURE: Any = {200: {"description": "A JPEG", "content": {"image/jpeg": {}}}, 404: "Unknown item, or no photo"}
+_UNKNOWN: Any = {404: "Unknown item"}
+_DOWN: Any = {503: "The store does not answer: send it again"}
 
 
 @bp.get("/items/<item_id>")
@@ -25,7 +32,7 @@ def item(item_id: str) -> Response:
 @bp.get("/items:get")
 @bp.input(ItemId, location="query", arg_name="query")
 @bp.output(Product)
-@bp.doc(responses={404: "Unknown item"})
+@bp.doc(responses=_UNKNOWN)
 def item_by_query(query: ItemId) -> Response:
     """Show a product whose id may hold a slash."""
     return json_response(service().engine.recommender.product(query.item_id))
@@ -40,3 +47,81 @@ def thumbnail(query: ItemId) -> Response:
     if picture is None:
         raise Problem(404, "no-photo", f"item {query.item_id!r} has no photo")
     return Response(picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+
+
+@bp.put("/items/<item_id>")
+@bp.input(ItemId, location="path", arg_name="item")
+@bp.input(ProductData, arg_name="product")
+@bp.output(Changed)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
+    """Say all that is to be said of a product beside the bundle; what was changed before is forgotten."""
+    return _put({item.item_id: _own(item.item_id, product)}, replace=True)
+
+
+@bp.patch("/items/<item_id>")
+@bp.input(ItemId, location="path", arg_name="item")
+@bp.input(ProductData, arg_name="product")
+@bp.output(Changed)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
+    """Change some attributes of a product; the very next question goes by them."""
+    return _put({item.item_id: _own(item.item_id, product)})
+
+
+@bp.delete("/items/<item_id>")
+@bp.input(ItemId, location="path", arg_name="item")
+@bp.output(Changed)
+@bp.doc(responses={**_UNKNOWN, **_DOWN})
+@needs("server")
+def delete_item(item_id: str, item: ItemId) -> Response:
+    """Remove a product from all answers."""
+    return _remove(item.item_id)
+
+
+@bp.post("/items:batch")
+@bp.input(ItemBatch, arg_name="batch")
+@bp.output(Changed)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def patch_items(batch: ItemBatch) -> Response:
+    """Change up to 1,000 products, all or none; also those whose ids hold a slash."""
+    return _put({product.id: product.attributes for product in batch.items}, batch=True)
+
+
+@bp.post("/items:delete")
+@bp.input(ItemId, arg_name="item")
+@bp.output(Changed)
+@bp.doc(responses={**_UNKNOWN, **_DOWN})
+@needs("server")
+def delete_item_by_body(item: ItemId) -> Response:
+    """Remove a product whose id may hold a slash."""
+    return _remove(item.item_id)
+
+
+def _own(item_id: str, product: ProductData) -> dict[str, Any]:
+    if product.id not in (None, item_id):
+        told = [{"pointer": "/id", "detail": f"id is {product.id!r}; the path says {item_id!r}"}]
+        raise Problem(422, "invalid-request", told[0]["detail"], told)
+    return product.attributes
+
+
+def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch: bool = False) -> Response:
+    recommender = service().engine.recommender
+    for place, attributes in enumerate(changes.values()):
+        checked(recommender, attributes, f"/items/{place}" if batch else "")
+    queue = {item_id for item_id, attributes in changes.items() if waits(recommender, item_id, attributes)}
+    revision = service().engine.overlay.put(changes, replace=replace, queue=queue)
+    return json_response({"revision": revision, "queued": sorted(queue)})
+
+
+def _remove(item_id: str) -> Response:
+    recommender = service().engine.recommender
+    try:
+        recommender.product(item_id)
+    except UnknownItemError as error:
+        raise Problem(404, "unknown-item", str(error)) from None
+    revision = service().engine.overlay.put({item_id: None}, queue={item_id})
+    return json_response({"revision": revision, "queued": [item_id]})

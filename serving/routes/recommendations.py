@@ -1,20 +1,16 @@
-"""Similar items, recommendations for a user, and the general question."""
+"""Questions that are a GET: similar items, what goes together, a user, trending and new."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
-from uuid import uuid4
 
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from recommender.errors import StoreError
-from recommender.events import Event
-from recommender.recommender import Recommender
-from recommender.results import Recommendations
+from serving.access import needs
 from serving.answers import Answer
+from serving.asking import ask, body, options
 from serving.json import json_response
-from serving.questions import ask, options
+from serving.metrics import stage
 from serving.requests import ItemQuery, Query, Question, Seeds, UserId, UserQuery
 from serving.service import service
 
@@ -39,30 +35,56 @@ def similar_by_query(query: ItemQuery) -> Response:
     return _similar(query.item_id, query)
 
 
+@bp.get("/items/<item_id>/complementary")
+@bp.input(Query, location="query", arg_name="query")
+@bp.output(Answer)
+def complementary(item_id: str, query: Query) -> Response:
+    """Answer what is bought together with a product."""
+    return _of_item(item_id, query)
+
+
+@bp.get("/complementary")
+@bp.input(ItemQuery, location="query", arg_name="query")
+@bp.output(Answer)
+@bp.doc(responses={404: "Unknown item"})
+def complementary_by_query(query: ItemQuery) -> Response:
+    """Answer what is bought together with a product whose id may hold a slash."""
+    return _of_item(query.item_id, query)
+
+
 @bp.get("/users/<user_id>/recommendations")
 @bp.input(UserId, location="path", arg_name="user")
 @bp.input(Query, location="query", arg_name="query")
 @bp.output(Answer)
+@needs("server")
 def for_user(user_id: str, user: UserId, query: Query) -> Response:
     """Recommend for a user, by the events that the store has."""
-    return _for_user(user.user_id, query)
+    return _ask(query, seeds=Seeds(user_id=user.user_id), strategy="for_you")
 
 
 @bp.get("/recommendations")
 @bp.input(UserQuery, location="query", arg_name="query")
 @bp.output(Answer)
+@needs("server")
 def for_user_by_query(query: UserQuery) -> Response:
     """Recommend for a user whose id may hold a slash."""
-    return _for_user(query.user_id, query)
+    return _ask(query, seeds=Seeds(user_id=query.user_id), strategy="for_you")
 
 
-@bp.post("/recommendations")
-@bp.input(Question, arg_name="question")
+@bp.get("/trending")
+@bp.input(Query, location="query", arg_name="query")
 @bp.output(Answer)
-@bp.doc(responses={404: "Unknown item", 501: "No query encoder"})
-def recommend(question: Question) -> Response:
-    """Answer the general question: seeds, filter, exclusions, weights."""
-    return _ask(question)
+def trending(query: Query) -> Response:
+    """Answer what users have chosen lately."""
+    return _ask(query, strategy="trending")
+
+
+@bp.get("/new")
+@bp.input(Query, location="query", arg_name="query")
+@bp.output(Answer)
+def new(query: Query) -> Response:
+    """Answer what was published last."""
+    return _ask(query, strategy="new")
 
 
 def _similar(item_id: str, query: Query) -> Response:
@@ -72,48 +94,22 @@ def _similar(item_id: str, query: Query) -> Response:
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers=headers)
-    found = recommender.similar(item_id, query.limit, **options(recommender, query))
-    return json_response(_answer(recommender, found, query.fields), headers)
+    said = options(recommender, query)
+    with stage("search"):
+        found = recommender.similar(item_id, query.limit, **said)
+    return json_response(body(recommender, found, query), headers)
 
 
 def _etag(*parts: object) -> str:
     return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
-def _for_user(user_id: str, query: Query) -> Response:
+def _of_item(item_id: str, query: Query) -> Response:
+    service().engine.recommender.product(item_id)  # a 404 for an id never seen
+    seeds = Seeds.model_validate({"items": [{"item_id": item_id}]})
+    return _ask(query, seeds=seeds, strategy="complementary")
+
+
+def _ask(query: Query, **question: Any) -> Response:
     said = query.model_dump(include={"limit", "explain", "filter", "weights", "fields"})
-    return _ask(Question(seeds=Seeds(user_id=user_id), strategy="for_you", **said))
-
-
-def _ask(question: Question) -> Response:
-    recommender = service().engine.recommender
-    stored, warnings = _stored(question.seeds.user_id)
-    found = ask(recommender, question, stored)
-    return json_response(_answer(recommender, found, question.fields, warnings))
-
-
-def _stored(user_id: str | None) -> tuple[list[Event], list[str]]:
-    """Return a user's events; without the store, recommendations go on from what else there is."""
-    if user_id is None:
-        return [], []
-    try:
-        return service().store.events.history(user_id), []
-    except StoreError:
-        return [], ["the event store does not answer; the user's events are left out"]
-
-
-def _answer(
-    recommender: Recommender, found: Recommendations, fields: Sequence[str], warnings: Sequence[str] = ()
-) -> dict[str, Any]:
-    body = {"recommendation_id": uuid4().hex, **found.to_dict()}
-    body["warnings"].extend(warnings)
-    if fields:
-        for item in body["items"]:
-            item["fields"] = _fields(recommender, item["item_id"], fields)
-    return body
-
-
-def _fields(recommender: Recommender, item_id: str, names: Sequence[str]) -> dict[str, Any]:
-    known = recommender.attributes.fields(recommender.attributes.row_of(item_id), names)
-    changed = service().engine.overlay.changes().get(item_id) or {}
-    return {name: changed.get(name, value) for name, value in known.items()}
+    return json_response(ask(service(), Question(**question, **said)))

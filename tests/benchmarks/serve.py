@@ -100,7 +100,7 @@ def service(bundles: Path, workers: int, store: str, port: int) -> None:
     """Serve the product."""
     from serving.server import serve
 
-    serve(bundles, port=port, workers=workers, store_url=store)
+    serve(bundles, port=port, workers=workers, store=store, rate=1e6, burst=10**6)
 
 
 def bare(body: bytes, workers: int, port: int) -> None:
@@ -126,8 +126,9 @@ def bare_app(body: bytes) -> object:
 def body_of(bundles: Path, path: str, store: str) -> bytes:
     """Return an answer of the service, for the bare route to send as many bytes."""
     from serving.app import create_app
+    from serving.settings import Settings
 
-    body: bytes = create_app(bundles, store, watch_seconds=None).test_client().get(path).data
+    body: bytes = create_app(bundles, Settings(store=store), watch_seconds=None).test_client().get(path).data
     return body
 
 

@@ -1,0 +1,60 @@
+"""The generations of the bundle: which there are, and which is current."""
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from recommender.bundle import current, generations, rollback
+from recommender.errors import BundleError
+from serving.access import needs
+from serving.answers import Activated, Generations
+from serving.json import json_response
+from serving.problems import Problem
+from serving.service import service
+
+bp = APIBlueprint("bundles", __name__, url_prefix="/v1")
+
+
+@bp.get("/bundles")
+@bp.output(Generations)
+@needs("admin")
+def list_generations() -> Response:
+    """List the published generations, the newest last."""
+    folder = service().bundles
+    now = current(folder)
+    known = [
+        {
+            "generation": each.generation,
+            "created_at": each.created_at,
+            "products": each.n,
+            "current": each.generation == now,
+        }
+        for each in generations(folder)
+    ]
+    return json_response({"generations": known, "in_service": service().engine.recommender.generation})
+
+
+@bp.post("/bundles/<string:generation>:activate")
+@bp.output(Activated)
+@bp.doc(responses={409: "It cannot be opened"})
+@needs("admin")
+def activate(generation: str) -> Response:
+    """Make a generation current."""
+    return _activated(generation)
+
+
+@bp.post("/bundles:rollback")
+@bp.output(Activated)
+@bp.doc(responses={409: "There is none before the current one"})
+@needs("admin")
+def roll_back() -> Response:
+    """Make the generation before the current one current."""
+    return _activated(None)
+
+
+def _activated(generation: str | None) -> Response:
+    try:
+        now = rollback(service().bundles, generation)
+    except BundleError as error:
+        raise Problem(409, "conflict", str(error)) from None
+    service().engine.look()
+    return json_response({"generation": now})

@@ -1,0 +1,80 @@
+"""Placements: one of them, a page of them, and how they do."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from serving.access import needs
+from serving.answers import Answer, Pages, Report
+from serving.asking import ask
+from serving.event_requests import Period
+from serving.json import json_response
+from serving.placements import arm_of, find, merged
+from serving.reports import rates
+from serving.requests import Page, PlacementQuestion
+from serving.service import require, service
+
+bp = APIBlueprint("placements", __name__, url_prefix="/v1")
+
+
+@bp.post("/placements/<name>/recommendations")
+@bp.input(PlacementQuestion, arg_name="question")
+@bp.output(Answer)
+@bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
+def recommend_at(name: str, question: PlacementQuestion) -> Response:
+    """Answer the general question with a placement's defaults and rules."""
+    if question.seeds.user_id is not None:
+        require("server")
+    return json_response(_at(name, request.get_json()))
+
+
+@bp.post("/pages/recommendations")
+@bp.input(Page, arg_name="page")
+@bp.output(Pages)
+@bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
+def recommend_page(page: Page) -> Response:
+    """Answer several placements of one page, no product twice; the first named chooses first."""
+    if page.seeds.user_id is not None:
+        require("server")
+    seeds = request.get_json().get("seeds", {})
+    hidden: set[str] = set()
+    answers = []
+    for each in page.placements:
+        limit = {} if each.limit is None else {"limit": each.limit}
+        answer = _at(each.placement, {"seeds": seeds, "session_id": page.session_id, **limit}, frozenset(hidden))
+        hidden |= _with_variants(item["item_id"] for item in answer["items"])
+        answers.append(answer)
+    return json_response({"placements": answers})
+
+
+@bp.get("/reports/placements")
+@bp.input(Period, location="query", arg_name="period")
+@bp.output(Report)
+@bp.doc(responses={503: "The store does not answer"})
+@needs("admin")
+def report(period: Period) -> Response:
+    """Count impressions, clicks, carts and purchases by placement, strategy, generation and arm."""
+    start = datetime.combine(period.from_, time(), UTC)
+    end = datetime.combine(period.to, time(), UTC) + timedelta(days=1)
+    counts = service().store.events.counts(start, end)
+    return json_response({"from": period.from_, "to": period.to, "placements": rates(counts)})
+
+
+def _at(name: str, said: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    here = service()
+    placement = find(here.settings.placements, name)
+    session = said.get("session_id") or ""
+    arm = arm_of(placement.experiment, said.get("seeds", {}).get("user_id") or session)
+    asked = {member: value for member, value in said.items() if member != "session_id"}
+    return ask(here, merged(placement, arm, asked), name, placement, arm, hidden)
+
+
+def _with_variants(ids: Any) -> set[str]:
+    recommender = service().engine.recommender
+    found = set(ids)
+    rows = [recommender.attributes.row_of(item_id) for item_id in found]
+    variants = (recommender.segment.variants(row) for row in rows if row >= 0)
+    return found.union(*(recommender.attributes.ids.ids_of(group) for group in variants))

@@ -1,0 +1,73 @@
+"""What the store has of a user: to look at, to erase, to join with a session."""
+
+from dataclasses import asdict
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from serving.access import needs
+from serving.answers import Erased, Events, Merged
+from serving.event_requests import Login, UserEvents, UserEventsQuery
+from serving.json import json_response
+from serving.requests import UserId
+from serving.service import service
+
+bp = APIBlueprint("users", __name__, url_prefix="/v1")
+_DOWN: Any = {503: "The store does not answer"}
+
+
+@bp.get("/users/<user_id>/events")
+@bp.input(UserId, location="path", arg_name="user")
+@bp.input(UserEvents, location="query", arg_name="query")
+@bp.output(Events)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def events(user_id: str, user: UserId, query: UserEvents) -> Response:
+    """Show the latest events of a user, oldest first."""
+    return _events(user.user_id, query.limit)
+
+
+@bp.get("/events")
+@bp.input(UserEventsQuery, location="query", arg_name="query")
+@bp.output(Events)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def events_by_query(query: UserEventsQuery) -> Response:
+    """Show the latest events of a user whose id may hold a slash."""
+    return _events(query.user_id, query.limit)
+
+
+@bp.delete("/users/<user_id>")
+@bp.input(UserId, location="path", arg_name="user")
+@bp.output(Erased)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def erase(user_id: str, user: UserId) -> Response:
+    """Erase every event of a user, and refuse those until now if they are ever imported again."""
+    return json_response(service().store.events.erase(user.user_id)._asdict())
+
+
+@bp.post("/users:erase")
+@bp.input(UserId, arg_name="user")
+@bp.output(Erased)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def erase_by_body(user: UserId) -> Response:
+    """Erase every event of a user whose id may hold a slash."""
+    return json_response(service().store.events.erase(user.user_id)._asdict())
+
+
+@bp.post("/users:merge")
+@bp.input(Login, arg_name="login")
+@bp.output(Merged)
+@bp.doc(responses=_DOWN)
+@needs("server")
+def merge(login: Login) -> Response:
+    """Give the events of a session to the user who has logged in."""
+    return json_response({"merged": service().store.events.merge(login.session_id, login.user_id)})
+
+
+def _events(user_id: str, limit: int) -> Response:
+    found = service().store.events.history(user_id, limit)
+    return json_response({"user_id": user_id, "events": [asdict(event) for event in found]})

@@ -1,0 +1,174 @@
+"""What the service is told: one TOML file, over which `RECOMMENDER_…` variables of the environment go."""
+
+import tomllib
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
+
+from recommender.errors import ConfigError, RecommenderError, nearest
+from recommender.filters import parse
+from serving.parsing import members
+from serving.problems import Problem
+from serving.requests import Id, Question
+
+Scope = Literal["public", "server", "admin"]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Filter = dict[str, Any] | str
+
+
+class Section(BaseModel):
+    """A table of the TOML; unknown entries are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Key(Section):
+    """An API key, known by its hash alone: `recommender key` makes one."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    scopes: tuple[Scope, ...] = ("public",)
+
+    @staticmethod
+    def hash(key: str) -> str:
+        """Return what is written of a key; keys are random, so that no slow hash is needed."""
+        return sha256(key.encode()).hexdigest()
+
+
+class Pin(Section):
+    """A product with a fixed place, if it may be answered at all."""
+
+    position: Annotated[int, Field(ge=1, le=100)]
+    item_id: Id
+
+
+class Arm(Section):
+    """What one share of users gets instead."""
+
+    name: Slug
+    share: Annotated[float, Field(gt=0, le=1)]
+    strategy: str | None = None
+    weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    generation: str | None = None
+
+
+class Experiment(Section):
+    """Divides users, or sessions, among arms: by a hash, so that each stays in its own."""
+
+    name: Slug
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=20)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(sum(arm.share for arm in self.arms) - 1) > 1e-6:
+            raise ValueError(f"the shares of its arms sum to {sum(arm.share for arm in self.arms):g}; expected 1")
+        return self
+
+
+class Placement(Section):
+    """A named place of the shop: what is asked there unless the request says otherwise, and the shop's rules.
+
+    Attributes
+    ----------
+    question
+        Members of a question, such as strategy, limit, filter and weights. A filter of the request joins this one.
+    block
+        A filter: what meets it is never answered here.
+    bury
+        Filters: what meets one comes after everything else.
+    pin
+        Products with a fixed place.
+    """
+
+    question: dict[str, Any] = {}
+    block: Filter | None = None
+    bury: tuple[Filter, ...] = ()
+    pin: tuple[Pin, ...] = ()
+    experiment: Experiment | None = None
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        asked = [self.question]
+        arms = self.experiment.arms if self.experiment else ()
+        asked += [{**self.question, **arm.model_dump(include={"strategy", "weights"})} for arm in arms]
+        try:
+            for question in asked:
+                Question.model_validate(question)
+            for filter in (self.question.get("filter"), self.block, *self.bury):
+                parse(filter)
+        except (RecommenderError, Problem) as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings of the service; docs/SERVICE.md has the table of them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECOMMENDER_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=256, description="Processes; about one per core.")
+    store: str | None = Field(None, description="Store of events; by default an SQLite file beside the bundles.")
+    query_encoder: bool = Field(False, description="Answer words and pictures, by a process with the encoder.")
+    retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
+    trending_days: int = Field(7, ge=1, le=365, description="What counts as lately in the strategy trending.")
+    rate: float = Field(
+        200, gt=0, description="Requests a second that a worker takes of one key at one address, on average."
+    )
+    burst: int = Field(400, ge=1, description="Requests that may come at once beyond that.")
+    proxies: int = Field(0, ge=0, le=5, description="Proxies in front whose X-Forwarded-For is to be believed.")
+    max_body_bytes: int = Field(8 << 20, ge=1024, description="Size of the largest request, pictures included.")
+    cors_origins: tuple[str, ...] = Field((), description="Origins whose pages may call from a browser.")
+    image_hosts: tuple[str, ...] = Field((), description="Hosts that a picture's URL may name in a search.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged; info has one line for each request."
+    )
+    keys: dict[Slug, Key] = Field({}, description="API keys by name; without any, everybody may do everything.")
+    placements: dict[Slug, Placement] = Field({}, description="Placements by name.")
+
+    @classmethod
+    def load(cls, path: Path | None = None, **given: Any) -> Self:
+        """Read a TOML file and the environment.
+
+        Parameters
+        ----------
+        path
+            The file; None for none.
+        **given
+            Settings that go over both, such as those of the command line; None is none.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be read, has an unknown entry or a wrong value.
+        """
+        try:
+            said = tomllib.loads(path.read_text("utf-8")) if path is not None else {}
+            over = {name: value for name, value in given.items() if value is not None}
+            loaded = cls(**{**said, **EnvSettingsSource(cls)(), **over})
+        except ValidationError as error:
+            told = "; ".join(_told(cls, dict(each)) for each in error.errors())
+            raise ConfigError(f"{path or 'settings'}: {told}") from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is not TOML in UTF-8: {error}") from error
+        return loaded
+
+
+def _told(model: type[BaseModel], error: dict[str, Any]) -> str:
+    place = [str(step) for step in error["loc"]]
+    at = ".".join(place)
+    if error["type"] != "extra_forbidden":
+        return f"{at}: {error['msg'].removeprefix('Value error, ')}"
+    guess = nearest(place[-1], members(model, place[:-1]))
+    return f"unknown entry {at}" + (f"; did you mean {guess!r}?" if guess else "")
