@@ -23,6 +23,7 @@ bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
 	$(BIN)/python tests/benchmarks/serve.py demo-shop/bundles
 	$(BIN)/python tests/benchmarks/quality.py p2 --config demo-shop/shop.toml --split 2026-06-01 --rolling 0
 	$(BIN)/python tests/benchmarks/quality.py p3 --config demo-shop/shop.toml
+	$(BIN)/python tests/benchmarks/quality.py p4 --config demo-shop/shop.toml --split 2026-06-01
 
 demo-shop/bundles/CURRENT:
 	$(BIN)/recommender demo --no-serve

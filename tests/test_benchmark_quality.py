@@ -3,17 +3,21 @@
 import json
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_clip import tiny_clip
 from typer.testing import CliRunner
 
 import recommender
+from recommender.catalog import Catalog
+from recommender.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from protocols import missing, text_users
+from protocols import missing, text_users, words
 from quality import app
 
 pytestmark = pytest.mark.slow
@@ -125,3 +129,42 @@ def test_a_stripped_block_is_predicted_and_the_others_stay(demo_bundles):
     alone = {name: float(name == "text") for name in rec.weights["item"]}
     lists = [each.similar_many(ids, 10, weights=alone, plan="exact").item_ids for each in (rec, without)]
     assert (lists[0] == lists[1]).all()
+
+
+@pytest.fixture
+def pairs(demo_shop, tmp_path):
+    """Each product with the next of its kind; some are its variants."""
+    kinds = {}
+    for product in demo_shop.products:
+        kinds.setdefault(product.kind, []).append(product.id)
+    lines = [pair for ids in kinds.values() for pair in pairwise(ids)]
+    pd.DataFrame(lines, columns=["id", "also"]).to_csv(tmp_path / "pairs.csv", index=False)
+    return tmp_path / "pairs.csv"
+
+
+def test_cold_start_beside_its_baselines(demo_shop, pairs):
+    figures = run("p2", "--config", demo_shop.config, "--split", "2026-06-01", "--rolling", 1, "--edges", pairs)
+    assert {"single cut", "rolling cuts"} == set(figures["reports"])
+    contenders = figures["reports"]["single cut"]["contenders"]
+    assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(contenders)
+    assert contenders["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] is not None
+    assert {"pairs: all", "pairs: all, variants left out"} == set(figures["neighbours"])
+
+
+def test_neighbours_by_labels_and_pairs(demo_shop, pairs):
+    figures = run("p3", "--config", demo_shop.config, "--label", "color", "--edges", pairs)["neighbours"]
+    known = figures["pairs: all, variants left out"]
+    assert known["hybrid"]["recall@10"]["mean"] > 0.3  # ten of some eighty products, and the pair is of one kind
+    assert "untrained fusion" in known
+    assert figures["color"]["hybrid"]["precision@10"]["mean"] > figures["color"]["chance"]
+
+
+def test_words_ask_for_photos_that_they_were_not_trained_with(demo_shop, tmp_path):
+    shop = Config.load(demo_shop.config).model_copy(update={"events": None, "encoder": tiny_clip(tmp_path)})
+    catalog = Catalog.load(shop)
+    figures = words.words_to_photos(shop, catalog)
+    shown = catalog.frame[pd.Series(catalog.image_refs()) != ""]
+    assert figures["candidates"] == shown["title"].nunique()
+    assert figures["queries"] == round(0.1 * figures["candidates"])
+    assert 0 <= figures["exact"]["recall@10"]["mean"] < 1  # its weights are random
+    assert "annoy" in figures

@@ -15,7 +15,7 @@ from recommender.evaluation.holdout import hold_out
 from recommender.evaluation.queries import Queries
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from protocols import similar
+from protocols import shops
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_product_that_saw_the_future_beats_popularity(product, halves):
 def test_without_a_column_the_catalogue_still_reads(config, catalog, tmp_path):
     learned = [column.name for column in catalog.columns if column.learn]
     held = hold_out(catalog.frame, catalog.frame["color"], learned)
-    left = Catalog.load(similar.without(config, catalog, held, tmp_path))
+    left = Catalog.load(shops.without(config, catalog, held.frame, tmp_path))
     assert left.ids == catalog.ids
     assert "color" not in left.frame
     assert set(held.columns) & {column.name for column in left.columns} == set()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 
 from recommender.errors import DataError
 from recommender.evaluation.edges import read_edges
@@ -66,7 +67,16 @@ def test_edges_are_a_set_of_known_pairs(tmp_path):
         "cross": [[2, 1]],
     }
     figures = by_edges({"x": np.array([[1, 2]], np.int32)}, edges["up"][[0]])
-    assert figures == {"queries": 1, "edges": 1, "x": {"recall@2": {"mean": 1.0, "error": 0.0}}}
+    found = {"mean": 1.0, "error": 0.0, "first_ahead": {"low": 0.0, "high": 0.0}}
+    assert figures == {"queries": 1, "edges": 1, "x": {"recall@2": found}}
+
+
+def test_the_first_is_compared_with_every_other():
+    right = csr_array(np.eye(50, 3, dtype=bool)[[0] * 50])
+    lists = {"first": np.zeros((50, 1), np.int32), "other": np.ones((50, 1), np.int32)}
+    figures = by_edges(lists, right)
+    assert figures["other"]["recall@1"]["first_ahead"] == {"low": 1.0, "high": 1.0}
+    assert figures["first"]["recall@1"]["first_ahead"] == {"low": 0.0, "high": 0.0}
 
 
 def test_edges_without_ids_are_refused(tmp_path):

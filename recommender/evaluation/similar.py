@@ -63,22 +63,24 @@ def by_label(
     count = np.where(labels == "", 0, others)[rows].astype(np.float64)
     figures: dict[str, Any] = {"queries": int((count > 0).sum())}
     figures["chance"] = round(float((count[count > 0] / (len(labels) - 1)).mean()), 4) if count.any() else None
+    columns = {}
     for name, listed in lists.items():
         hit = (codes[listed] == codes[rows][:, None]) & (listed >= 0)
         precise = metrics.precision(hit[:, :k], count)
         deep = metrics.average_precision(hit, np.minimum(count, hit.shape[1]))
-        figures[name] = intervals({f"precision@{k}": precise, f"map@{hit.shape[1]}": deep})
-    return figures
+        columns[name] = {f"precision@{k}": precise, f"map@{hit.shape[1]}": deep}
+    return figures | compared(columns)
 
 
 def by_edges(lists: Mapping[str, Rows], relevant: csr_array) -> dict[str, Any]:
     """Recall of known pairs; `relevant` (q, n) says for each query what goes with it."""
     count = metrics.counts(relevant)
     figures: dict[str, Any] = {"queries": int((count > 0).sum()), "edges": int(relevant.nnz)}
-    for name, listed in lists.items():
-        hit = metrics.hits(listed, relevant)
-        figures[name] = intervals({f"recall@{listed.shape[1]}": metrics.recall(hit, count)})
-    return figures
+    columns = {
+        name: {f"recall@{listed.shape[1]}": metrics.recall(metrics.hits(listed, relevant), count)}
+        for name, listed in lists.items()
+    }
+    return figures | compared(columns)
 
 
 def _ways(weights: Mapping[str, float]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -88,14 +90,27 @@ def _ways(weights: Mapping[str, float]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, {"plan": "exact", "weights": alone}
 
 
-def intervals(columns: Mapping[str, metrics.Floats]) -> dict[str, Any]:
-    """Mean and standard error of each measure, (q,) values by name; NaN where a query has none."""
-    values = np.column_stack(list(columns.values()))
-    intervals = bootstrap(values, np.arange(len(values)).astype(object))
-    return {
-        name: {"mean": round(each.mean, 4), "error": round(each.error, 4)}
-        for name, each in zip(columns, intervals, strict=True)
-    }
+def compared(columns: Mapping[str, Mapping[str, metrics.Floats]]) -> dict[str, Any]:
+    """Give each contender's measures a standard error, and the first's lead over it an interval.
+
+    Parameters
+    ----------
+    columns
+        Contender to measure to (q,) values, NaN where a query has none; all paired by query.
+    """
+    first = next(iter(columns.values()), {})
+    pairs = [(name, measure) for name, measures in columns.items() for measure in measures]
+    values = [column for name, measure in pairs for column in _beside(columns[name][measure], first[measure])]
+    found = bootstrap(np.column_stack(values), np.arange(len(values[0])).astype(object)) if values else []
+    figures: dict[str, Any] = {name: {} for name in columns}
+    for (name, measure), own, ahead in zip(pairs, found[::2], found[1::2], strict=True):
+        lead = {"low": round(ahead.low, 4), "high": round(ahead.high, 4)}
+        figures[name][measure] = {"mean": round(own.mean, 4), "error": round(own.error, 4), "first_ahead": lead}
+    return figures
+
+
+def _beside(values: metrics.Floats, first: metrics.Floats) -> tuple[metrics.Floats, metrics.Floats]:
+    return values, first - values
 
 
 def _ids(recommender: "Recommender", rows: Sequence[int] | NDArray[np.intp]) -> list[str]:

@@ -33,7 +33,7 @@ def measure(shop: Config, at: datetime, rolling: int, pairs: Path | None) -> dic
         figures["reports"] = {"single cut": _measured(rec, split.at(events, at), untrained).to_dict()}
         if pairs is not None:
             bought = np.bincount(events.frame["row"], minlength=len(catalog)) > 0
-            figures["neighbours"] = edges(rec, catalog, pairs, bought)
+            figures["neighbours"] = edges(rec, catalog, pairs, bought, untrained)
     cuts = list(split.rolling(events, at, rolling)) if rolling else []
     reports = []
     for each in progress(cuts, "cuts", len(cuts), "cut"):

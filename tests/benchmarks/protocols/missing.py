@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from protocols.edges import groups_of
 from protocols.shops import fitted, provenance
-from protocols.similar import LABELS, QUERIES, groups_of, labels_of
+from protocols.similar import LABELS, QUERIES, labels_of
 from recommender import Recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
@@ -22,7 +23,7 @@ from recommender.evaluation import metrics, split
 from recommender.evaluation.contenders import of_product
 from recommender.evaluation.evaluate import MOST_CUSTOMERS
 from recommender.evaluation.queries import Queries
-from recommender.evaluation.similar import by_label, intervals
+from recommender.evaluation.similar import by_label, compared
 
 SHARE = 0.1  # of the products that have the block
 STRIPPED = ("image", "text", "category")
@@ -74,7 +75,7 @@ def _overlap(complete: Recommender, without: Recommender, rows: np.ndarray) -> d
     """Share of each stripped product's list that stood in its complete one."""
     before, after = _similar(complete, rows), _similar(without, rows)
     shared = [len(set(a) & set(b) - {-1}) / K for a, b in zip(before.tolist(), after.tolist(), strict=True)]
-    return intervals({"overlap@10": np.array(shared)})
+    return compared({"": {"overlap@10": np.array(shared)}})[""]
 
 
 def _by_labels(shops: Mapping[str, Recommender], catalog: Catalog, draw: np.random.Generator) -> dict[str, Any]:
@@ -86,12 +87,12 @@ def _by_labels(shops: Mapping[str, Recommender], catalog: Catalog, draw: np.rand
 
 
 def _by_users(shops: Mapping[str, Recommender], queries: Queries) -> dict[str, Any]:
-    figures: dict[str, Any] = {"queries": len(queries)}
+    columns = {}
     for name, rec in shops.items():
         rows = of_product(rec)[0].rank(queries, K_USERS, None)
         found = metrics.recall(metrics.hits(rows, queries.relevant), metrics.counts(queries.relevant))
-        figures[name] = intervals({f"recall@{K_USERS}": found})
-    return figures
+        columns[name] = {f"recall@{K_USERS}": found}
+    return {"queries": len(queries)} | compared(columns)
 
 
 def _similar(rec: Recommender, rows: np.ndarray) -> np.ndarray:

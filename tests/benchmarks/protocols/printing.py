@@ -33,11 +33,16 @@ def _bundle(bundle: Mapping[str, Any]) -> str:
 
 
 def neighbour_table(figures: Mapping[str, Any]) -> str:
-    """Lay out one line per way to ask, and the setting above."""
+    """Lay out one line per way to ask, and the setting above; ``<`` the first line beats it, as `table` marks."""
     setting = {name: value for name, value in figures.items() if not isinstance(value, dict)}
     lists = {name: value for name, value in figures.items() if isinstance(value, dict)}
     lines = [", ".join(f"{name} {value}" for name, value in setting.items())]
     for name, measures in lists.items():
-        cells = (f"{measure} {value['mean']:.4f} ±{value['error']:.4f}" for measure, value in measures.items())
-        lines.append(f"{name:24}{'   '.join(cells)}")
+        lines.append(f"{name:24}{'   '.join(_cell(measure, value) for measure, value in measures.items())}")
     return "\n".join(lines)
+
+
+def _cell(measure: str, value: Mapping[str, Any]) -> str:
+    low, high = value["first_ahead"]["low"], value["first_ahead"]["high"]
+    mark = "<" if low > 0 else ">" if high < 0 else " " if low == high == 0 else "~"
+    return f"{measure} {value['mean']:.4f} ±{value['error']:.4f} {mark}"

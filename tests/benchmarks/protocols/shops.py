@@ -11,7 +11,7 @@ import pandas as pd
 
 from recommender import Recommender, load
 from recommender.catalog import Catalog
-from recommender.config import Config
+from recommender.config import CatalogConfig, Config
 from recommender.encoders import create
 from recommender.encoders.pipeline import encode_catalog
 from recommender.evaluation.content import ContentCentroid, one_hot, untrained
@@ -43,7 +43,7 @@ def content(shop: Config, catalog: Catalog) -> list[ContentCentroid]:
     blocks = {"image": encoded.image, "text": encoded.text}
     if learned:
         blocks["category"] = one_hot([catalog.frame[column.name] for column in learned])
-    return untrained({name: block for name, block in blocks.items() if block.size})
+    return untrained({name: block for name, block in blocks.items() if block.any()})
 
 
 def aligned(sequences: Mapping[str, Sequence[str]], last: datetime = LAST) -> pd.DataFrame:
@@ -55,3 +55,19 @@ def aligned(sequences: Mapping[str, Sequence[str]], last: datetime = LAST) -> pd
     ]
     frame = pd.DataFrame(lines, columns=["user_id", "item_id", "timestamp"])
     return frame.assign(event_name="purchase")
+
+
+def without(shop: Config, catalog: Catalog, left: pd.DataFrame, folder: Path) -> Config:
+    """Write what is left of a catalogue, and read its config; its photos stay where they are."""
+    multi = [column.name for column in catalog.columns if column.kind == "multi" and column.name in left]
+    frame = left.assign(**{name: left[name].str.join("|") for name in multi})
+    frame.to_parquet(folder / "catalog.parquet", index=False)
+    images = shop.resolve(shop.catalog.images) if shop.catalog.images else shop.data_dir
+    learn = [column.name for column in catalog.columns if column.learn and column.name in frame]
+    files = {
+        "path": (folder / "catalog.parquet").resolve(),
+        "images": images.resolve(),
+        "learn": learn,
+        "separators": dict.fromkeys(multi, "|"),
+    }
+    return shop.model_copy(update={"catalog": CatalogConfig.model_validate(files)})

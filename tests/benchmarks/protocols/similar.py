@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from protocols.edges import edges
-from protocols.shops import fitted, provenance
+from protocols.edges import edges, groups_of
+from protocols.shops import content, fitted, provenance, without
+from protocols.words import words_to_photos
 from recommender.catalog import Catalog
-from recommender.config import CatalogConfig, Config
+from recommender.config import Config
 from recommender.evaluation.holdout import HeldOut, hold_out, leading_brand
 from recommender.evaluation.similar import DEEP, by_label, neighbours
 from recommender.progress import progress
@@ -29,7 +30,9 @@ def measure(shop: Config, pairs: Path | None, names: Sequence[str]) -> dict[str,
     if pairs is not None:
         with fitted(shop) as rec:
             figures["bundles"] = {"all columns": provenance(rec)}
-            figures["neighbours"] |= edges(rec, catalog, pairs, None)
+            figures["neighbours"] |= edges(rec, catalog, pairs, None, content(shop, catalog))
+    if found := words_to_photos(shop, catalog):
+        figures["neighbours"]["words to photos"] = found
     labels = labels_of(catalog, names)
     for values in progress(labels, "labels", len(labels), "label"):
         held = hold_out(catalog.frame, values, [column.name for column in catalog.columns if column.learn])
@@ -45,33 +48,12 @@ def labels_of(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
     return [frame[name] for name in names if name in frame and frame[name].nunique() > 1]
 
 
-def groups_of(catalog: Catalog) -> pd.Series:
-    """Return each product's `item_group_id` (n,), "" where it has none."""
-    return catalog.frame.get("item_group_id", pd.Series("", index=catalog.frame.index))
-
-
 def _held_out(shop: Config, catalog: Catalog, held: HeldOut) -> dict[str, Any]:
     started = perf_counter()
     rows = np.flatnonzero(held.labels != "")
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:QUERIES])
     groups = groups_of(catalog)
-    with TemporaryDirectory() as folder, fitted(without(shop, catalog, held, Path(folder))) as rec:
+    with TemporaryDirectory() as folder, fitted(without(shop, catalog, held.frame, Path(folder))) as rec:
         figures = by_label(neighbours(rec, rows, DEEP), rows, held.labels, groups)
     setting = {"held_out": list(held.columns), "named_in_texts": held.named}
     return setting | figures | {"seconds": round(perf_counter() - started, 1)}
-
-
-def without(shop: Config, catalog: Catalog, held: HeldOut, folder: Path) -> Config:
-    """Write the catalogue that is left, and a config that reads it; its photos stay where they are."""
-    multi = [column.name for column in catalog.columns if column.kind == "multi" and column.name in held.frame]
-    frame = held.frame.assign(**{name: held.frame[name].str.join("|") for name in multi})
-    frame.to_parquet(folder / "catalog.parquet", index=False)
-    images = shop.resolve(shop.catalog.images) if shop.catalog.images else shop.data_dir
-    learn = [column.name for column in catalog.columns if column.learn and column.name in frame]
-    left = {
-        "path": (folder / "catalog.parquet").resolve(),
-        "images": images.resolve(),
-        "learn": learn,
-        "separators": dict.fromkeys(multi, "|"),
-    }
-    return shop.model_copy(update={"catalog": CatalogConfig.model_validate(left)})
