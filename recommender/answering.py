@@ -9,7 +9,7 @@ from recommender.arrange import Arranged, Arrangement, arrange
 from recommender.attributes import Attributes
 from recommender.blocks import Double, Mask
 from recommender.changes import Changes
-from recommender.filters import MaskCache, fields_of, parse
+from recommender.filters import Subset, SubsetCache, fields_of, parse
 from recommender.index.rules import Rules
 from recommender.index.search import Found, Question, Search
 from recommender.presentation import Presenter
@@ -46,7 +46,7 @@ class Answering:
         self.presenter = Presenter(attributes, search.segment)
         self._generation = generation
         self._overlay = overlay
-        self._masks = MaskCache(attributes)
+        self._subsets = SubsetCache(attributes, search.segment.groups)
         self._changes = Changes.read(overlay, attributes)
 
     def changes(self) -> Changes:
@@ -119,7 +119,8 @@ class Answering:
     def mask(self, filter: Filter, seed_row: int | None = None) -> Mask:
         """Return the rows that a filter keeps, shape (n,)."""
         changes = self.changes()
-        return self._masks.mask(filter, seed_row, changes.by_row or None, changes.revision, trusted=True)
+        overlay = changes.by_row or None
+        return self._subsets.subset(filter, seed_row, overlay, changes.revision, trusted=True).mask
 
     def rules(self, options: Options, seed_row: int | None = None, only: Mask | None = None) -> Rules:
         """Return what may be answered: what is in stock, unless the filter itself asks for availability."""
@@ -128,8 +129,15 @@ class Answering:
         whole_range = options.get("stock") == "all" or (filter is not None and _asks_for_stock(filter))
         if filter is None and only is None:
             return changes.rules(self.segment, collapse, whole_range)
-        masks = [changes.allowed(whole_range), only, None if filter is None else self.mask(filter, seed_row)]
-        return Rules(self.segment, np.logical_and.reduce([mask for mask in masks if mask is not None]), collapse)
+        allowed, overlay = changes.allowed(whole_range), changes.by_row or None
+        if only is None:
+            subset = self._subsets.subset(
+                filter, seed_row, overlay, changes.revision, within=allowed, trusted=True
+            )
+            return Rules(self.segment, subset, collapse)
+        masks = [allowed, only, None if filter is None else self.mask(filter, seed_row)]
+        kept = np.logical_and.reduce([mask for mask in masks if mask is not None])
+        return Rules(self.segment, Subset(kept, self.segment.groups), collapse)
 
     def _arranged(self, question: Question, scorer: Scorer, rules: Rules, options: Options) -> Arranged:
         def ask(one: Question) -> Found:

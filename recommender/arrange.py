@@ -103,7 +103,7 @@ def _allowed(pins: Mapping[int, int], question: Question, rules: Rules) -> dict[
     """Return the pins that may be answered: a fixed place is no way round a filter."""
     excluded = set(question.excluded.tolist())
     within = {place: row for place, row in sorted(pins.items()) if place <= question.k and row not in excluded}
-    return {place: row for place, row in within.items() if rules.mask is None or rules.mask[row]}
+    return {place: row for place, row in within.items() if rules.allows(row)}
 
 
 def _without(excluded: Rows, pins: Mapping[int, int], rules: Rules) -> Rows:
@@ -127,7 +127,7 @@ def _inserted(best: Selection, fixed: Selection, pins: Mapping[int, int], k: int
 
 
 def _parts(selection: Selection) -> tuple[np.ndarray, ...]:
-    return selection.rows, selection.scores, selection.parts
+    return selection.rows, selection.scores
 
 
 def _at(selection: Selection, positions: Sequence[int]) -> Selection:

@@ -8,6 +8,7 @@ import numpy as np
 
 from recommender.attributes import Attributes
 from recommender.blocks import Mask
+from recommender.filters import Subset
 from recommender.index.rules import Rules
 from recommender.segment import Segment
 
@@ -68,7 +69,8 @@ class Changes:
         """Return the rules of a question without a filter; kept, for their counts take longer than an answer."""
         key = (collapse, whole_range)
         if key not in self._rules:
-            self._rules[key] = Rules(segment, self.allowed(whole_range), collapse)
+            mask = self.allowed(whole_range)
+            self._rules[key] = Rules(segment, None if mask is None else Subset(mask, segment.groups), collapse)
         return self._rules[key]
 
 

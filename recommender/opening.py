@@ -3,7 +3,7 @@
 from recommender.blocks import Layout
 from recommender.bundle import Bundle
 from recommender.index.candidates import Index
-from recommender.index.search import Budget, Search
+from recommender.index.search import Budget, Budgets, Search
 from recommender.segment import Segment
 from recommender.towers.item import ItemTower
 
@@ -13,9 +13,11 @@ def open_search(bundle: Bundle, layout: Layout) -> Search:
     segment = Segment.open(
         lambda file: bundle.array("base", file), layout, neighbours=bundle.has("base", "neighbours.npy")
     )
-    index = Index.open(bundle.path("base", "index.ann"), lambda file: bundle.array("base", file), layout)
-    chosen = bundle.manifest.extra["index"]["budget"]
-    return Search(segment, index, Budget(**chosen) if chosen else None)
+    graph = bundle.has("base", "graph.npy")
+    index = Index.open(bundle.path("base", "index.ann"), lambda file: bundle.array("base", file), layout, graph)
+    chosen = bundle.manifest.extra["index"]["budgets"]
+    budgets = Budgets(**{kind: Budget(**budget) for kind, budget in chosen.items() if budget})
+    return Search(segment, index, budgets, tuple(bundle.manifest.weights.values()))
 
 
 def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:

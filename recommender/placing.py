@@ -75,7 +75,7 @@ class Placing:
         changes = self._answering.changes()
         out = changes.in_stock is not None and not changes.in_stock[row]
         said = {
-            "out_of_stock": out and self._rules.mask is not None and not self._rules.mask[row] and not failed,
+            "out_of_stock": out and not self._rules.allows(row) and not failed,
             "filter": bool(failed),
             "excluded": row in set(self._question.excluded.tolist()),
         }

@@ -38,9 +38,10 @@ class Presenter:
                 Recommendation(item_id, place, score)
                 for place, (item_id, score) in enumerate(zip(ids, scores, strict=True), start=1)
             )
+        parts = scorer.parts(query, best.rows)
         return tuple(
-            self.explained(row, place, parts, scorer, query, strategy, row in arranged.pinned)
-            for place, (row, parts) in enumerate(zip(best.rows.tolist(), best.parts, strict=True), start=1)
+            self.explained(row, place, terms, scorer, query, strategy, row in arranged.pinned)
+            for place, (row, terms) in enumerate(zip(best.rows.tolist(), parts, strict=True), start=1)
         )
 
     def explained(

@@ -72,7 +72,7 @@ class Recommendations:
     strategy
         similar, for_you, search, popular or similar_by_category: what gave the answer.
     plan
-        neighbours, annoy+exact or exact.
+        neighbours, annoy+graph, annoy+hop or exact.
     eligible
         How many products could have been answered, after filter, exclusions and variants.
     candidates

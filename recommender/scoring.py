@@ -98,7 +98,7 @@ class Scorer:
         if weight := self.weights.get("prior", 0.0):
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
         for line, query in zip(scores, queries, strict=True):
-            self._add_together(line, query, rows)
+            self.add_together(line, query, rows)
         if self.boost is not None:
             scores += (self.boost if rows is None else self.boost[rows]).astype(np.float32)
         return scores
@@ -110,7 +110,8 @@ class Scorer:
         # one query: matrix–vector is the faster BLAS call
         return (vectors @ matrix[0])[None] if len(matrix) == 1 else matrix @ vectors.T
 
-    def _add_together(self, line: Float, query: Query, rows: Rows | None) -> None:
+    def add_together(self, line: Float, query: Query, rows: Rows | None) -> None:
+        """Add the co-occurrence to estimated scores, shape (n,), or (c,) over `rows`, in place."""
         weight = self.weights.get("cooccurrence", 0.0)
         if not weight or not len(query.together_rows):
             return

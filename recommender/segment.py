@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.blocks import Float, Layout, Mask, Rows
+from recommender.blocks import Double, Float, Layout, Mask, Rows
 from recommender.cooccurrence import Cooccurrence
 
 
@@ -27,11 +27,13 @@ class Segment:
         Variants of one product share a number, shape (n,).
     neighbours
         Per product, the best other products under the learned item weights, its own variants left out, best
-        first and padded with −1, shape (n, T); None in a shop too large for it.
+        first and padded with −1, shape (n, T); None while a bundle is being built.
     cooccurrence
         The item→item table C.
     layout
         Where the blocks lie in `vectors`.
+    neighbour_scores
+        The exact scores of `neighbours`, shape (n, T).
     """
 
     vectors: Float
@@ -41,6 +43,7 @@ class Segment:
     neighbours: Rows | None
     cooccurrence: Cooccurrence
     layout: Layout
+    neighbour_scores: Double | None = None
 
     @classmethod
     def open(cls, load: Callable[[str], np.ndarray], layout: Layout, neighbours: bool) -> "Segment":
@@ -53,14 +56,16 @@ class Segment:
             neighbours=load("neighbours.npy") if neighbours else None,
             cooccurrence=Cooccurrence.open(load),
             layout=layout,
+            neighbour_scores=load("neighbour_scores.npy") if neighbours else None,
         )
 
     def save(self, folder: Path) -> None:
         """Write the arrays into a part's folder."""
         for name in ("vectors", "present", "prior", "groups"):
             np.save(folder / f"{name}.npy", getattr(self, name))
-        if self.neighbours is not None:
+        if self.neighbours is not None and self.neighbour_scores is not None:
             np.save(folder / "neighbours.npy", self.neighbours)
+            np.save(folder / "neighbour_scores.npy", self.neighbour_scores)
         self.cooccurrence.save(folder)
 
     @property
@@ -85,6 +90,11 @@ class Segment:
     def group_sizes(self) -> Rows:
         """Number of variants in each group, shape (number of groups,)."""
         return np.diff(self.members[1])
+
+    @cached_property
+    def products(self) -> int:
+        """Number of groups."""
+        return int(np.count_nonzero(self.group_sizes))
 
     @cached_property
     def popular(self) -> Rows:

@@ -1,16 +1,15 @@
 """Small made-up segments with everything that makes exactness hard: duplicates, ties, variants, weak blocks."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from recommender.blocks import Layout, unit
 from recommender.cooccurrence import Cooccurrence
-from recommender.index.candidates import Index
-from recommender.index.search import Budget, Search
+from recommender.index.search import Budget, Budgets, Search
 from recommender.segment import Segment
-from training.index import neighbour_table
+from training.index import make_index
+from training.neighbours import with_neighbours
 
 LAYOUT = Layout({"image": 6, "text": 5, "category": 3, "behaviour": 4})
 TERMS = (*LAYOUT.names, "cooccurrence", "prior")
@@ -47,8 +46,7 @@ def make_cooccurrence(generator: np.random.Generator, n: int) -> Cooccurrence:
 
 
 def indexed(folder: Path, segment: Segment, weights: dict[str, float], budget: Budget | None) -> Search:
-    """Build the neighbour table and Annoy for a segment, and return the search over them."""
-    segment = replace(segment, neighbours=neighbour_table(segment, weights))
-    Index.build(folder, segment.vectors, segment.prior, segment.layout, weights, trees=5, seed=0)
-    index = Index.open(folder / "index.ann", lambda file: np.load(folder / file), segment.layout)
-    return Search(segment, index, budget)
+    """Build the neighbour table, the trees and the graph for a segment, and return the search over them."""
+    index = make_index(folder, segment, weights, trees=5, seed=0)
+    segment = with_neighbours(segment, weights)
+    return Search(segment, index, Budgets(budget, budget), (weights,))

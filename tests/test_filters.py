@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recommender.errors import RequestError
-from recommender.filters import MaskCache, compile, fields_of, parse
+from recommender.filters import SubsetCache, compile, fields_of, parse
 from tests.attribute_tables import attributes
 
 SHOP = attributes(
@@ -14,6 +14,7 @@ SHOP = attributes(
     published_at=("date", np.array(["2026-01-01", "2026-06-01T12:00", "NaT", "2025-01-01"], "datetime64[us]")),
     **{"sleeve length": ("category", ["long", "", "", "short"])},
 )
+GROUPS = np.arange(4)
 
 
 def found(filter, seed_row=None, overlay=None):
@@ -225,36 +226,36 @@ def test_fields_of_a_filter():
     assert fields_of(parse('a = 1 OR NOT (b < 2 AND id = "x") AND c: SAME_AS_SEED')) == {"a", "b", "c", "id"}
 
 
-def test_the_cache_shares_masks_of_filters_that_mean_the_same():
-    cache = MaskCache(SHOP)
+def test_the_cache_shares_subsets_of_filters_that_mean_the_same():
+    cache = SubsetCache(SHOP, GROUPS)
     tree = {"must_not": [{"field": "brand", "match": "Acme"}], "must": [{"must": [LEAF, LEAF]}]}
-    mask = cache.mask(tree)
-    assert cache.mask('price < 50 AND NOT brand = "Acme"') is mask
-    assert cache.mask('NOT NOT (NOT brand = "Acme" AND price < 50)') is mask
-    assert cache.mask('price < 50 OR NOT brand = "Acme"') is not mask
-    assert cache.mask('price < 50 AND brand: EXCEPT("Acme")').tolist() == [False] * 4
-    assert cache.mask('price < 50 AND brand: ANY("Acme")').tolist() == [True, False, False, False]
+    subset = cache.subset(tree)
+    assert cache.subset('price < 50 AND NOT brand = "Acme"') is subset
+    assert cache.subset('NOT NOT (NOT brand = "Acme" AND price < 50)') is subset
+    assert cache.subset('price < 50 OR NOT brand = "Acme"') is not subset
+    assert cache.subset('price < 50 AND brand: EXCEPT("Acme")').mask.tolist() == [False] * 4
+    assert cache.subset('price < 50 AND brand: ANY("Acme")').mask.tolist() == [True, False, False, False]
     with pytest.raises(ValueError, match="read-only"):
-        mask[0] = True
+        subset.mask[0] = True
 
 
 def test_the_cache_tells_seeds_and_revisions_apart():
-    cache = MaskCache(SHOP)
+    cache = SubsetCache(SHOP, GROUPS)
     same = "brand: SAME_AS_SEED"
-    assert cache.mask(same, seed_row=0) is cache.mask(same, seed_row=3) is cache.mask('brand = "Acme"')
-    assert cache.mask(same, seed_row=1).tolist() == [False, True, False, False]
-    before = cache.mask("price < 50")
-    after = cache.mask("price < 50", overlay={0: {"price": 60.0}}, revision=1)
-    assert (before.tolist(), after.tolist()) == ([True, False, False, False], [False] * 4)
+    assert cache.subset(same, seed_row=0) is cache.subset(same, seed_row=3) is cache.subset('brand = "Acme"')
+    assert cache.subset(same, seed_row=1).mask.tolist() == [False, True, False, False]
+    before = cache.subset("price < 50")
+    after = cache.subset("price < 50", overlay={0: {"price": 60.0}}, revision=1)
+    assert (before.mask.tolist(), after.mask.tolist()) == ([True, False, False, False], [False] * 4)
 
 
 def test_the_cache_forgets_what_was_asked_longest_ago(monkeypatch):
     monkeypatch.setattr("recommender.filters.cache._BYTES", 0)
-    cache = MaskCache(SHOP)
-    first, second = cache.mask("price < 0"), cache.mask("price < 1")
+    cache = SubsetCache(SHOP, GROUPS)
+    first, second = cache.subset("price < 0"), cache.subset("price < 1")
     for bound in range(2, 8):
-        cache.mask(f"price < {bound}")
-    assert cache.mask("price < 0") is first
-    cache.mask("price < 8")
-    assert cache.mask("price < 0") is first
-    assert cache.mask("price < 1") is not second
+        cache.subset(f"price < {bound}")
+    assert cache.subset("price < 0") is first
+    cache.subset("price < 8")
+    assert cache.subset("price < 0") is first
+    assert cache.subset("price < 1") is not second

@@ -9,7 +9,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.filters import MaskCache, compile
+from recommender.filters import SubsetCache, compile
 from tests.attribute_tables import attributes
 
 words = st.sampled_from(["", "a", "b", "ä", 'a "b"', "c"])
@@ -140,10 +140,10 @@ def stored(table):
 )
 def test_masks_are_what_a_plain_reading_says(table, overlay, seed_row, asked):
     shop = stored(table)
-    cache = MaskCache(shop)
+    cache = SubsetCache(shop, np.arange(len(shop)))
     now = [{**row, "id": str(position), **overlay.get(position, {})} for position, row in enumerate(table)]
     for tree in asked:
         for form in (tree, said(tree), {"must_not": [tree]}):
             expected = [holds(tree, row, now[seed_row]) == (form in (tree, said(tree))) for row in now]
             assert compile(form, shop, seed_row, overlay, trusted=True).tolist() == expected
-            assert cache.mask(form, seed_row, overlay, trusted=True).tolist() == expected
+            assert cache.subset(form, seed_row, overlay, trusted=True).mask.tolist() == expected

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommender.filters import Subset
 from recommender.index.rules import Rules
 from recommender.index.search import Budget, Question, Search
 from recommender.scoring import Query, Scorer
@@ -45,9 +46,9 @@ def worlds(draw: st.DrawFn) -> tuple[Search, Scorer, Question, Rules]:
     excluded = np.unique(np.append(rows, draw(st.lists(st.integers(0, n - 1), max_size=5)))).astype(np.int32)
     kept = draw(st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.9]))
     mask = None if kept is None else np.random.default_rng(n).random(n) < kept
-    rules = Rules(segment, mask, draw(st.booleans()))
+    rules = Rules(segment, None if mask is None else Subset(mask, segment.groups), draw(st.booleans()))
     with TemporaryDirectory() as folder:
-        search = indexed(Path(folder), segment, LEARNED, Budget(4, 20))
+        search = indexed(Path(folder), segment, LEARNED, Budget(8, 4, 20))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, weights)
     return search, scorer, Question(query, draw(st.sampled_from([1, 3, 10, 500])), excluded), rules
 
@@ -56,7 +57,7 @@ def expected(scorer: Scorer, question: Question, rules: Rules) -> list[int]:
     """What an exact scan in plain Python answers."""
     segment = rules.segment
     rows = [row for row in range(segment.n) if row not in question.excluded]
-    rows = [row for row in rows if rules.mask is None or rules.mask[row]]
+    rows = [row for row in rows if rules.subset is None or rules.subset.mask[row]]
     exact = dict(zip(rows, scorer.total(scorer.parts(question.query, np.array(rows, np.int32))), strict=True))
     rows.sort(key=lambda row: (-exact[row], row))
     if rules.collapse:
@@ -83,7 +84,7 @@ def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan:
     rows, scores = found.selection.rows, found.selection.scores
     assert len(rows) == min(question.k, found.eligible) == len(expected(scorer, question, rules))
     assert not set(rows.tolist()) & set(question.excluded.tolist())
-    assert rules.mask is None or rules.mask[rows].all()
+    assert rules.subset is None or rules.subset.mask[rows].all()
     ranked = list(zip((-scores).tolist(), rows.tolist(), strict=True))
     assert ranked == sorted(ranked)
     if rules.collapse:
@@ -95,11 +96,11 @@ def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan:
 def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> None:
     search, scorer, question, rules = world
     best = search.one(scorer, question, rules, plan).selection
-    for row, score, parts in zip(best.rows, best.scores, best.parts, strict=True):
+    for row, score in zip(best.rows, best.scores, strict=True):
         assert score == pytest.approx(
             slow_score(rules.segment, question.query, scorer.weights, int(row)), abs=1e-9
         )
-        assert scorer.total(parts[None])[0] == score
+        assert scorer.total(scorer.parts(question.query, np.array([row])))[0] == score
 
 
 @settings(max_examples=80, deadline=None)
@@ -140,7 +141,7 @@ def test_estimates_stay_within_the_stated_slack(world: tuple) -> None:
 
 def test_annoy_finds_what_the_scan_finds_on_clustered_products(tmp_path: Path) -> None:
     segment = make_segment(1, 3_000)
-    search = indexed(tmp_path, segment, LEARNED, Budget(100, 3_000))
+    search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
     rules = Rules(search.segment, None, collapse=False)
     hits = []
@@ -149,7 +150,7 @@ def test_annoy_finds_what_the_scan_finds_on_clustered_products(tmp_path: Path) -
         question = Question(query, 10, np.array([row], np.int32))
         found = search.one(scorer, question, rules, "annoy")
         best = search.one(scorer, question, rules, "exact").selection.scores
-        assert found.plan == "annoy+exact"
+        assert found.plan == "annoy+graph"
         assert found.candidates < 3_000
         hits.append(np.mean(found.selection.scores >= best[-1]))
     assert np.mean(hits) >= 0.95
@@ -162,6 +163,6 @@ def test_ties_are_broken_by_id() -> None:
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED | {"cooccurrence": 0.0})
     query = weighted_query(segment, np.array([5], np.int32), np.ones(1))
     question = Question(query, 6, np.array([5], np.int32))
-    rows = Search(segment, None, None).one(scorer, question, Rules(segment, None, False), "exact").selection.rows
+    rows = Search(segment).one(scorer, question, Rules(segment, None, False), "exact").selection.rows
     assert rows.tolist() == [0, 1, 2, 3, 4, 6]
     assert all(a < b for a, b in pairwise(rows))

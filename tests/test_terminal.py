@@ -8,14 +8,14 @@ PRODUCTS = {"001": {"title": "Oak chair", "price": 64.9}, "2": {"title": "x" * 9
 
 def answer(*items: Recommendation) -> Recommendations:
     return Recommendations(
-        items, "similar", "annoy+exact", 1834, 400, "20261123T101500Z-3f9ac2d1", warnings=("odd",)
+        items, "similar", "annoy+graph", 1834, 400, "20261123T101500Z-3f9ac2d1", warnings=("odd",)
     )
 
 
 def test_an_answer_is_a_table_with_its_plan_and_warnings() -> None:
     shown = show_answer(answer(Recommendation("001", 1, 0.5), Recommendation("2", 2, -0.25)), PRODUCTS.__getitem__)
     head, first, second, note = shown.splitlines()
-    assert head == "similar · 2 of 1,834 eligible · annoy+exact, 400 candidates · 20261123T101500Z-3f9ac2d1"
+    assert head == "similar · 2 of 1,834 eligible · annoy+graph, 400 candidates · 20261123T101500Z-3f9ac2d1"
     assert first.split() == ["1", "0.5000", "001", "Oak", "chair", "64.90"]
     assert second.split() == ["2", "-0.2500", "2", "x" * 59 + "…"]
     assert first.index("Oak") == second.index("xxx")

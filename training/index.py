@@ -2,38 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recommender.blocks import BLOCKS, Rows
+from recommender.blocks import BLOCKS
 from recommender.errors import BundleError
 from recommender.index.candidates import Index
+from recommender.index.codes import Codes
+from recommender.index.kernels import kernels
 from recommender.index.rules import Rules
-from recommender.index.search import SCAN_ROWS, Budget, Question, Search
-from recommender.progress import progress
+from recommender.index.search import SCAN_ROWS, Budget, Budgets, Question, Search
+from recommender.progress import notice
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
 from recommender.towers.user import item_query
 from recommender.weights import resolve
+from training.graph import build_graph
+from training.neighbours import with_neighbours
 from training.weights import mixed
 
 if TYPE_CHECKING:
     from recommender.config import IndexConfig
 
 K = 10
-NEIGHBOURS = 64
-# Above this many products the exact table would take too long (it grows with the square).
-TABLE_ROWS = 120_000
-# Above this many a scan is too slow to stand in for an index that misses its target.
+# Above this many products a scan is too slow to stand in for an index that misses its target.
 SCAN_LIMIT = 200_000
-BUDGETS = tuple(
-    Budget(seeds, search_k) for seeds, search_k in [(40, 1_000), (100, 4_000), (300, 15_000), (1_000, 60_000)]
-)
+WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1_024)
+HOPS = ((20, 400), (40, 1_000), (100, 4_000), (300, 15_000), (1_000, 60_000))
 QUERIES = 200
-RANDOM_WEIGHTS = 5
+RANDOM_WEIGHTS = 20
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,20 @@ class Built:
     segment
         The segment with its neighbour table.
     stated
-        Budget, curve and recall for the manifest.
+        Budgets, curves and recall for the manifest.
     """
 
     segment: Segment
     stated: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and the scores of its exact answer, shape (k,)."""
+
+    scorer: Scorer
+    question: Question
+    best: np.ndarray
 
 
 def build_index(
@@ -60,7 +68,7 @@ def build_index(
     config: "IndexConfig",
     seed: int,
 ) -> Built:
-    """Write Annoy's forest and the neighbour table into a part's folder, and measure recall@10.
+    """Write Annoy's forest, the graph and the neighbour table into a part's folder, and measure recall@10.
 
     Parameters
     ----------
@@ -74,76 +82,107 @@ def build_index(
     BundleError
         If the recall stays under the floor and the shop is too large to be scanned instead.
     """
-    shape = mixed(weights["item"], weights["user"])
-    Index.build(folder, segment.vectors, segment.prior, segment.layout, shape, config.trees, seed)
-    index = Index.open(folder / "index.ann", lambda file: np.load(folder / file), segment.layout)
-    if segment.n <= TABLE_ROWS:
-        segment = replace(segment, neighbours=neighbour_table(segment, weights["item"]))
-    search = Search(segment, index, None)
-    questions = _questions(segment, weights, queries, seed)
-    curve = [{**asdict(budget), **_recalls(search, questions, budget)} for budget in BUDGETS]
-    good = [point for point in curve if min(point["item"], point["user"], point["other"]) >= config.recall_target]
-    stated = {
-        "k": K,
-        "curve": curve,
-        "queries": len(questions["item"]),
-        "oracle": "exact scan of the whole score",
+    index = make_index(folder, segment, mixed(weights["item"], weights["user"]), config.trees, seed)
+    segment = with_neighbours(segment, weights["item"], index)
+    search = Search(segment, index, learned=tuple(weights.values()))
+    learned, other = _questions(segment, weights, queries, seed)
+    points = {
+        "learned": _operating_point(search, learned, config.recall_target),
+        "other": _operating_point(search, other, config.recall_target),
     }
-    if segment.n <= SCAN_ROWS or (not good and segment.n <= SCAN_LIMIT):
-        reached = curve[-1] if not good else good[0]
-        return Built(segment, stated | {"budget": None, "recall": 1.0, "annoy_recall": reached["item"]})
-    point = (good or curve[-1:])[0]
-    worst = min(point["item"], point["user"], point["other"])
-    if worst < config.recall_floor:
+    scanned = segment.n <= SCAN_ROWS
+    budgets: dict[str, Any] = {}
+    recall: dict[str, float] = {}
+    for kind, (budget, reached, _) in points.items():
+        scan = scanned or (reached < config.recall_target and segment.n <= SCAN_LIMIT)
+        budgets[kind], recall[kind] = (None, 1.0) if scan else (asdict(budget), reached)
+    if min(recall.values()) < config.recall_floor:
         raise BundleError(
-            f"recall@{K} of the index is {worst:.3f}; the floor is {config.recall_floor}. "
+            f"recall@{K} of the index is {min(recall.values()):.3f}; the floor is {config.recall_floor}. "
             "Raise [index] trees, or lower recall_floor if you accept it"
         )
-    budget = {"seeds": point["seeds"], "search_k": point["search_k"]}
-    return Built(segment, stated | {"budget": budget, "recall": worst})
+    stated = {
+        "k": K,
+        "queries": len(learned),
+        "oracle": "exact scan of the whole score",
+        "budgets": budgets,
+        "recall": min(recall.values()),
+        "curves": {kind: curve for kind, (_, _, curve) in points.items()},
+    }
+    return Built(segment, stated)
 
 
-def neighbour_table(segment: Segment, weights: Mapping[str, float]) -> Rows:
-    """Return each product's best others under the learned weights, exactly, shape (n, T)."""
-    scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
-    depth = min(NEIGHBOURS, segment.n)
-    table = np.full((segment.n, depth), -1, dtype=np.int32)
-    questions = [
-        Question(item_query(segment, row), depth, np.sort(segment.variants(row))) for row in range(segment.n)
-    ]
-    found = Search(segment, None, None).many(scorer, questions, Rules(segment, None, collapse=False), "exact")
-    for row, answer in enumerate(progress(found, "neighbour table", segment.n, "product")):
-        table[row, : len(answer.selection.rows)] = answer.selection.rows
-    return table
+def make_index(folder: Path, segment: Segment, weights: Mapping[str, float], trees: int, seed: int) -> Index:
+    """Write the forest and, with numba, the codes and the graph; returns them opened."""
+    Index.build(folder, segment.vectors, segment.prior, segment.layout, weights, trees, seed)
+
+    def load(file: str) -> np.ndarray:
+        return np.load(folder / file, mmap_mode="r")
+
+    forest = folder / "index.ann"
+    if kernels() is None:
+        notice("numba is not installed: the index gets no graph, and answers are slower")
+        return Index.open(forest, load, segment.layout)
+    Codes.build(folder, segment.vectors, segment.prior, segment.layout, weights)
+    index = Index.open(forest, load, segment.layout)
+    build_graph(folder, index.forest, Codes.open(load, segment.layout), weights)
+    return Index.open(forest, load, segment.layout, graph=True)
 
 
-def _item_question(segment: Segment, row: int, k: int) -> Question:
-    return Question(item_query(segment, row), k, np.sort(segment.variants(row)))
+def _operating_point(
+    search: Search, asked: Sequence[Asked], target: float
+) -> tuple[Budget, float, list[dict[str, float]]]:
+    """Return the least budget that reaches the target, with and without the graph, its recall, and the curve."""
+    assert search.index is not None
+    hops = replace(search, index=replace(search.index, codes=None, graph=None))
+    hop, recall, curve = _first_good(hops, asked, [Budget(0, *hop) for hop in HOPS], target)
+    if search.index.graph is None:
+        return hop, recall, curve
+    ladder = [Budget(width, hop.seeds, hop.search_k) for width in WIDTHS]
+    budget, recall, walked = _first_good(search, asked, ladder, target)
+    return budget, recall, curve + walked
 
 
-Asked = dict[str, list[tuple[Scorer, Question, np.ndarray]]]
+def _first_good(
+    search: Search, asked: Sequence[Asked], ladder: Sequence[Budget], target: float
+) -> tuple[Budget, float, list[dict[str, float]]]:
+    curve: list[dict[str, float]] = []
+    for budget in ladder:
+        recall = _recall(search, asked, budget)
+        curve.append({**asdict(budget), "recall": recall})
+        if recall >= target:
+            break
+    return budget, recall, curve
+
+
+def _recall(search: Search, asked: Sequence[Asked], budget: Budget) -> float:
+    """Mean share of the exact answer found, counted by score: any of several ties will do."""
+    tried = replace(search, budgets=Budgets(budget, budget))
+    rules = Rules(search.segment, None, collapse=False)
+    shares = []
+    for one in asked:
+        found = tried.one(one.scorer, one.question, rules, "annoy").selection.scores
+        shares.append(np.count_nonzero(found >= one.best[-1]) / len(one.best) if len(one.best) else 1.0)
+    return float(np.mean(shares))
 
 
 def _questions(
     segment: Segment, weights: Mapping[str, Mapping[str, float]], queries: Sequence[Query], seed: int
-) -> Asked:
-    """Return item, user and other-weight questions with the scores of their exact answers."""
+) -> tuple[list[Asked], list[Asked]]:
+    """Return questions of items and users with the learned weights, and of items with others."""
     generator = np.random.default_rng(seed)
     rows = generator.choice(segment.n, min(QUERIES, segment.n), replace=False)
-    items = [_item_question(segment, int(row), K) for row in rows]
-    users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]] or items
-    scored = partial(_with_oracle, segment)
+    items = [Question(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
+    users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
+    learned = [*_with_oracle(segment, items, weights["item"]), *_with_oracle(segment, users, weights["user"])]
     others = _other_weights(weights["item"], generator)
     share = max(1, len(items) // len(others))
-    return {
-        "item": scored(items, weights["item"]),
-        "user": scored(users, weights["user"]),
-        "other": [
-            asked
-            for place, other in enumerate(others)
-            for asked in scored(items[place * share : (place + 1) * share], other)
-        ],
-    }
+    other = [
+        asked
+        for place, tried in enumerate(others)
+        for asked in _with_oracle(segment, items[place * share : (place + 1) * share], tried)
+    ]
+    return learned, other
 
 
 def _other_weights(learned: Mapping[str, float], generator: np.random.Generator) -> list[dict[str, float]]:
@@ -156,26 +195,9 @@ def _other_weights(learned: Mapping[str, float], generator: np.random.Generator)
     return [resolve(learned, override) for override in single + random]
 
 
-def _with_oracle(
-    segment: Segment, questions: Sequence[Question], weights: Mapping[str, float]
-) -> list[tuple[Scorer, Question, np.ndarray]]:
+def _with_oracle(segment: Segment, questions: Sequence[Question], weights: Mapping[str, float]) -> list[Asked]:
     scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
-    answers = Search(segment, None, None).many(scorer, questions, Rules(segment, None, False), "exact")
-    return [(scorer, question, found.selection.scores) for question, found in zip(questions, answers, strict=True)]
-
-
-def _recalls(search: Search, asked: Asked, budget: Budget) -> dict[str, float]:
-    tried = replace(search, budget=budget)
-    rules = Rules(search.segment, None, collapse=False)
-    return {
-        kind: float(np.mean([_recall(tried, scorer, question, best, rules) for scorer, question, best in group]))
-        for kind, group in asked.items()
-    }
-
-
-def _recall(search: Search, scorer: Scorer, question: Question, best: np.ndarray, rules: Rules) -> float:
-    """Share of the exact answer found, counted by score: any of several ties will do."""
-    if not len(best):
-        return 1.0
-    found = search.one(scorer, question, rules, "annoy").selection.scores
-    return float(np.count_nonzero(found >= best[-1])) / len(best)
+    answers = Search(segment).many(scorer, questions, Rules(segment, None, False), "exact")
+    return [
+        Asked(scorer, question, found.selection.scores) for question, found in zip(questions, answers, strict=True)
+    ]

@@ -74,7 +74,7 @@ def publish(
                 "config": config.to_dict(),
                 "metrics": metrics | {"recall": built.stated, "training": model.stated, "seconds": seconds},
                 "user_tower": model.users.to_dict(),
-                "index": {"budget": built.stated["budget"]},
+                "index": {"budgets": built.stated["budgets"]},
             }
         )
 

@@ -1,42 +1,50 @@
-"""Annoy over shortened vectors: candidate rows for any query under any weights. Rows, never scores."""
+"""Annoy's trees open the search, a walk over the neighbour graph ends it: candidate rows. Rows, never scores."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import local
 
 import numpy as np
 from annoy import AnnoyIndex
 
-from recommender.blocks import Double, Float, Layout, Rows
+from recommender.blocks import Double, Float, Layout, Mask, Rows
+from recommender.index.codes import Codes
+from recommender.index.kernels import kernels
 from recommender.scoring import Query
 
-# A block's leading dimensions are kept until they hold this share of its energy, but no more than so many.
-ENERGY = 0.8
-MOST_DIMS = 48
+# The trees need only tell where to begin: so many dimensions in all, shared by the blocks.
+DIMS = 64
 # Blocks enter the trees scaled by the root of their learned weight; none vanishes: a request may turn it up.
 LEAST_SCALE = 0.2
+AXES_ROWS = 100_000  # enough items to find the axes by
+ENTRIES = 8  # rows from which the graph is walked
+ENTRY_NODES = 60  # nodes of the trees that are looked at for them
 
 
 @dataclass(frozen=True)
 class Index:
-    """An Annoy forest in which angular order is the order of the score's inner product.
+    """An Annoy forest whose leaves are the entries to a graph of neighbours (EFANNA, Fu and Cai, 2016).
 
-    Each block is rotated to its principal axes (uncentred PCA, so that inner products survive) and cut; the
-    prior is one more dimension; a last one brings every item to the same norm, which turns inner product into
-    cosine (Bachrach et al., RecSys 2014).
+    For the trees each block is rotated to its principal axes (uncentred PCA, so that inner products survive) and
+    cut; the prior is one more dimension; a last one brings every item to the same norm, which turns inner product
+    into cosine (Bachrach et al., RecSys 2014).
 
     Parameters
     ----------
     forest
         The loaded Annoy index.
     axes
-        Leading axes of each block, side by side on the diagonal, shape (d, p).
+        Leading axes of each block, side by side on the diagonal, shape (d, q).
     scale
-        Root of the weight that each block had at the build, per kept column, shape (p,).
+        Root of the weight that each block had at the build, per kept column, shape (q,).
     prior_scale
         The same for the prior.
     layout
         Where the blocks lie in a fused vector.
+    codes, graph
+        The vectors in 8 bits, and the neighbours to step to, shape (n, degree), padded with −1; None where the
+        bundle was built without numba.
     """
 
     forest: AnnoyIndex
@@ -44,6 +52,9 @@ class Index:
     scale: Double
     prior_scale: float
     layout: Layout
+    codes: Codes | None = None
+    graph: Rows | None = None
+    _marks: local = field(default_factory=local, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -68,43 +79,93 @@ class Index:
             The learned weights; they shape the trees, not the answers.
         """
         axes, owner = _leading_axes(vectors, layout)
-        scale = np.array([max(weights.get(name, 0.0) ** 0.5, LEAST_SCALE) for name in owner])
+        scale = np.array([max(weights.get(name, 0.0) ** 0.5, LEAST_SCALE) for name in owner], dtype=np.float32)
         prior_scale = max(weights.get("prior", 0.0) ** 0.5, LEAST_SCALE)
-        points = np.column_stack([(vectors @ axes) * scale, prior * prior_scale])
+        points = np.column_stack([(vectors @ axes) * scale, (prior * prior_scale).astype(np.float32)])
         norms = np.linalg.norm(points, axis=1)
         points = np.column_stack([points, np.sqrt(np.maximum(norms.max() ** 2 - norms**2, 0.0))])
         forest = AnnoyIndex(points.shape[1], "angular")
         forest.set_seed(seed)
-        for row, point in enumerate(points.tolist()):
-            forest.add_item(row, point)
+        for row, point in enumerate(points):
+            forest.add_item(row, point.tolist())
         forest.build(trees, n_jobs=1)  # one job: the same file from the same seed
         forest.save(str(folder / "index.ann"))
         np.save(folder / "index_axes.npy", axes.astype(np.float32))
         np.save(folder / "index_scale.npy", np.append(scale, prior_scale))
 
     @classmethod
-    def open(cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout) -> "Index":
-        """Map the forest; the bundle has checked its size, since Annoy itself crashes on a bad file."""
+    def open(cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout, graph: bool = False) -> "Index":
+        """Map the forest and the graph; the bundle has checked sizes, since Annoy itself crashes on a bad file."""
         axes, scale = load("index_axes.npy"), load("index_scale.npy")
         forest = AnnoyIndex(axes.shape[1] + 2, "angular")
         forest.load(str(path), prefault=True)
-        return cls(forest, np.asarray(axes), np.asarray(scale[:-1]), float(scale[-1]), layout)
+        walkable = graph and kernels() is not None
+        return cls(
+            forest=forest,
+            axes=np.asarray(axes),
+            scale=np.asarray(scale[:-1]),
+            prior_scale=float(scale[-1]),
+            layout=layout,
+            codes=Codes.open(load, layout) if walkable else None,
+            graph=load("graph.npy") if walkable else None,
+        )
 
     def candidates(self, query: Query, weights: Mapping[str, float], count: int, search_k: int) -> Rows:
-        """Return up to `count` rows near the query under `weights`, nearest first, shape (c,)."""
+        """Return up to `count` rows near the query by the trees alone, nearest first, shape (c,)."""
         block = (query.vector * self.layout.spread(weights)) @ self.axes / self.scale
         point = [*block.tolist(), weights.get("prior", 0.0) / self.prior_scale, 0.0]
         return np.array(self.forest.get_nns_by_vector(point, count, search_k), dtype=np.int32)
 
+    def walk(
+        self,
+        query: Query,
+        weights: Mapping[str, float],
+        width: int,
+        allowed: Mask | None = None,
+        entries: Rows | None = None,
+    ) -> Rows:
+        """Return up to `width` rows near the query by a best-first walk over the graph, nearest first, shape (c,).
+
+        Parameters
+        ----------
+        width
+            How many rows the walk keeps in view.
+        allowed
+            Rows that may be stepped on, shape (n,); None allows all.
+        entries
+            More rows to begin from, for where the trees' may not be allowed.
+        """
+        loops = kernels()
+        assert loops is not None
+        assert self.codes is not None
+        seeds = self.candidates(query, weights, ENTRIES, ENTRY_NODES)
+        asked = self.codes.query(query, weights)
+        if entries is not None:
+            best = entries[np.argsort(-self.codes.estimate(asked, entries), kind="stable")[:ENTRIES]]
+            seeds = np.concatenate([seeds, best])
+        rows, scores = np.empty(width, dtype=np.int32), np.empty(width, dtype=np.float32)
+        marks, mark = self._fresh_marks()
+        size = loops.beam(self.codes.codes, self.graph, asked, seeds, allowed, marks, mark, rows, scores)
+        return rows[:size]
+
+    def _fresh_marks(self) -> tuple[np.ndarray, np.uint32]:
+        """Return this thread's marks and a number that none of them holds."""
+        mine = self._marks
+        if getattr(mine, "last", 2**32 - 1) == 2**32 - 1:
+            mine.marks, mine.last = np.zeros(self.forest.get_n_items(), dtype=np.uint32), 0
+        mine.last += 1
+        return mine.marks, np.uint32(mine.last)
+
 
 def _leading_axes(vectors: Float, layout: Layout) -> tuple[Float, list[str]]:
-    """Principal axes of each block as one (d, p) matrix, and the block that owns each column."""
+    """Principal axes of each block as one (d, q) matrix, and the block that owns each column."""
     columns, owner = [], []
+    most = DIMS // len(layout.names)
+    step = -(-len(vectors) // AXES_ROWS)
     for name, place in layout.slices.items():
-        block = np.asarray(vectors[:, place], dtype=np.float32)
-        energy, axes = np.linalg.eigh((block.T @ block).astype(np.float64))
-        share = np.cumsum(energy[::-1]) / max(energy.sum(), 1e-12)
-        kept = min(int(np.searchsorted(share, ENERGY)) + 1, MOST_DIMS, len(energy))
+        block = np.asarray(vectors[::step, place], dtype=np.float32)
+        axes = np.linalg.eigh((block.T @ block).astype(np.float64))[1]
+        kept = min(most, axes.shape[1])
         wide = np.zeros((layout.d, kept))
         wide[place] = axes[:, ::-1][:, :kept]
         columns.append(wide)

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from recommender.blocks import Float, Mask, Rows
+from recommender.filters.subset import Subset
 from recommender.index.select import OUT
 from recommender.segment import Segment
 
@@ -23,14 +23,14 @@ class Rules:
     ----------
     segment
         The products.
-    mask
-        Rows that the filter keeps, shape (n,); None keeps all.
+    subset
+        What the filter keeps; None keeps all.
     collapse
         Whether only the best of a product's variants is answered.
     """
 
     segment: Segment
-    mask: Mask | None = None
+    subset: Subset | None = None
     collapse: bool = True
 
     @property
@@ -38,16 +38,20 @@ class Rules:
         """Variant groups if they are to be collapsed, shape (n,)."""
         return self.segment.groups if self.collapse else None
 
-    @cached_property
-    def share(self) -> float:
-        """Share of the products that the filter keeps."""
-        return 1.0 if self.mask is None else float(np.count_nonzero(self.mask)) / len(self.mask)
+    @property
+    def count(self) -> int:
+        """How many rows the filter keeps."""
+        return self.segment.n if self.subset is None else len(self.subset.rows)
+
+    def allows(self, row: int) -> bool:
+        """Tell whether the filter keeps a row."""
+        return self.subset is None or bool(self.subset.mask[row])
 
     def to_scan(self) -> Rows | None:
         """Return the rows to gather before scanning; None where scanning all of them is cheaper."""
-        if self.mask is None or self.share > GATHER_SHARE:
+        if self.subset is None or self.subset.share > GATHER_SHARE:
             return None
-        return np.flatnonzero(self.mask).astype(np.int32)
+        return self.subset.rows
 
     def strike(self, line: Float, rows: Rows | None, excluded: Rows) -> None:
         """Set the estimates of rows that may not be answered to `OUT`, in place.
@@ -62,48 +66,29 @@ class Rules:
             Ascending.
         """
         if rows is not None:
-            line[among(rows, excluded)] = OUT
+            place = np.searchsorted(rows, excluded)
+            place = place[place < len(rows)]
+            line[place[np.isin(rows[place], excluded)]] = OUT
             return
         line[excluded] = OUT
-        if self.mask is not None:
-            line[~self.mask] = OUT
+        if self.subset is not None:
+            line[~self.subset.mask] = OUT
 
     def keep(self, rows: Rows, excluded: Rows) -> Rows:
         """Return those of `rows` that may be answered, in their order."""
-        if self.mask is not None:
-            rows = rows[self.mask[rows]]
+        if self.subset is not None:
+            rows = rows[self.subset.mask[rows]]
         return rows[~among(rows, excluded)] if len(excluded) else rows
-
-    def first_of_group(self, rows: Rows, k: int) -> Rows:
-        """Return the first `k` of `rows`, of each product only its first variant where they are collapsed."""
-        if not self.collapse:
-            return rows[:k]
-        best: dict[int, int] = {}
-        for row, group in zip(rows.tolist(), self.segment.groups[rows].tolist(), strict=True):
-            best.setdefault(group, row)
-            if len(best) == k:
-                break
-        return np.fromiter(best.values(), dtype=np.int32, count=len(best))
 
     def eligible(self, excluded: Rows) -> int:
         """Count what may be answered: products where variants are collapsed, rows otherwise."""
-        if self.mask is not None:
-            excluded = excluded[self.mask[excluded]]
+        if self.subset is not None:
+            excluded = excluded[self.subset.mask[excluded]]
         if not self.collapse:
-            kept = self.segment.n if self.mask is None else int(np.count_nonzero(self.mask))
-            return kept - len(excluded)
-        sizes, products = self._products
+            return self.count - len(excluded)
+        kept = self.segment if self.subset is None else self.subset
         gone = Counter(self.segment.groups[excluded].tolist())
-        whole = sum(bool(count == sizes[group]) for group, count in gone.items())
-        return products - whole
-
-    @cached_property
-    def _products(self) -> tuple[Rows, int]:
-        """Number of variants of each product that the filter keeps, and of products of which it keeps any."""
-        sizes = self.segment.group_sizes
-        if self.mask is not None:
-            sizes = np.bincount(self.segment.groups[self.mask], minlength=len(sizes)).astype(np.int32)
-        return sizes, int(np.count_nonzero(sizes))
+        return kept.products - sum(count == kept.group_sizes[group] for group, count in gone.items())
 
 
 def among(rows: Rows, few: Rows) -> Mask:

@@ -1,37 +1,65 @@
 """The planner: which rows to score for a question, so that no filter starves and scores are exact.
 
 Plans, cheapest first: `neighbours` (a product of the catalogue asked with the learned weights: its row of the
-neighbour table is the answer), `annoy+exact` (Annoy's candidates and their neighbours, scored exactly) and
-`exact` (all eligible rows). A plan that comes short is followed by `exact`.
+neighbour table is the answer), `annoy+graph` (Annoy's entries and a walk over the graph of neighbours, scored
+exactly; without numba `annoy+hop`: more of Annoy's rows and their neighbours) and `exact` (all eligible rows). A
+plan that comes short is followed by `exact`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recommender.blocks import Float, Rows
 from recommender.index.candidates import Index
-from recommender.index.rules import Rules
-from recommender.index.select import Selection, ranked, select
+from recommender.index.rules import Rules, among
+from recommender.index.select import Selection, select
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
 
-# Below this many rows a scan (about 0.1 ms per 1,000 rows of 640 dims) is no slower than Annoy.
+# Below this many rows a scan is no slower than a walk.
 SCAN_ROWS = 8_000
-# A filter thins the neighbours and Annoy's candidates; one that keeps less than this share is answered by a scan.
-BROAD_SHARE = 0.5
-# Rows of the prior's and the co-occurrence's own best that join Annoy's candidates.
+# The walk steps on allowed rows only: of the 16 or so edges of a row enough must be left.
+WALK_SHARE = 0.2
+# Without the graph a filter thins the candidates; one that keeps less than this share is answered by a scan.
+HOP_SHARE = 0.5
+# Rows of the prior's and the co-occurrence's own best that join the candidates.
 EXTRA = 200
 SCAN_CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much Annoy may look at: the operating point that the build chose by measured recall."""
+    """How much may be looked at: an operating point that the build chose by measured recall.
 
+    Parameters
+    ----------
+    width
+        Rows that a walk over the graph keeps in view; 0 where there is no graph.
+    seeds, search_k
+        Without the graph: rows that Annoy gives, and nodes it looks at.
+    """
+
+    width: int
     seeds: int
     search_k: int
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The operating points of one bundle; None where scanning is the better plan.
+
+    Parameters
+    ----------
+    learned
+        For the learned weights of items and users.
+    other
+        For any other weights.
+    """
+
+    learned: Budget | None = None
+    other: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -78,14 +106,17 @@ class Search:
     segment
         The products.
     index
-        Annoy's candidates; None only while a bundle is being built.
-    budget
-        The chosen operating point; None if scanning is the better plan for this shop.
+        Proposes candidates; None only while a bundle is being built.
+    budgets
+        The chosen operating points.
+    learned
+        The weights that `budgets.learned` was measured with.
     """
 
     segment: Segment
-    index: Index | None
-    budget: Budget | None
+    index: Index | None = None
+    budgets: Budgets = Budgets()
+    learned: Sequence[Mapping[str, float]] = ()
 
     def one(self, scorer: Scorer, question: Question, rules: Rules, plan: str = "auto") -> Found:
         """Answer one question; `plan` is 'auto', 'exact' or 'annoy'."""
@@ -101,7 +132,7 @@ class Search:
         self, scorer: Scorer, questions: Sequence[Question], rules: Rules, plan: str = "auto"
     ) -> Iterator[Found]:
         """Answer many questions, each exactly as `one` would: from the neighbour table, or by matrix products."""
-        tabled = self.segment.neighbours is not None and rules.share >= BROAD_SHARE and scorer.boost is None
+        tabled = self.segment.neighbours is not None and scorer.boost is None and rules.subset is None
         if plan == "annoy" or (
             plan == "auto" and tabled and all(question.row is not None for question in questions)
         ):
@@ -112,57 +143,95 @@ class Search:
             chunk = questions[start : start + SCAN_CHUNK]
             lines = scorer.estimate([question.query for question in chunk], rows)
             for question, line in zip(chunk, lines, strict=True):
-                best = self._choose(scorer, question, rules, line, rows)
+                best = self._choose(scorer, question, rules, line, scorer.slack(question.query), rows)
                 yield Found(best, "exact", rules.eligible(question.excluded), len(line))
 
-    def _plans(self, scorer: Scorer, question: Question, rules: Rules, plan: str) -> list[Plan]:
-        if plan == "exact" or scorer.boost is not None:  # boosts may raise what no candidate is near to
-            return [self._exact]
+    def _plans(self, scorer: Scorer, question: Question, rules: Rules, plan: str) -> Iterator[Plan]:
+        if not self._indexed(scorer):
+            yield self._exact
+            return
+        budget = self.budgets.learned if scorer.weights in self.learned else self.budgets.other
         if plan == "annoy" and self.index is not None:
-            return [self._annoy, self._exact]
-        plans: list[Plan] = []
-        if question.row is not None and self.segment.neighbours is not None and rules.share >= BROAD_SHARE:
-            plans.append(self._neighbours)
-        if self.budget is not None and rules.share >= BROAD_SHARE:
-            plans.append(self._annoy)
-        return [*plans, self._exact]
+            yield self._candidates(budget or self.budgets.learned or Budget(4 * question.k, 8 * question.k, -1))
+        if plan == "auto":
+            if question.row is not None and self.segment.neighbours is not None:
+                yield self._neighbours
+            if budget is not None and rules.count > SCAN_ROWS and self._broad(rules):
+                yield self._candidates(budget)
+        yield self._exact
+
+    def _indexed(self, scorer: Scorer) -> bool:
+        """Tell whether the index knows the score: not with a boost, or an order that stands in for the prior."""
+        return scorer.boost is None and scorer.prior is self.segment.prior
+
+    def _broad(self, rules: Rules) -> bool:
+        """Tell whether enough is left by the filter for candidates to be met on the way."""
+        least = HOP_SHARE if self.index is None or self.index.graph is None else WALK_SHARE
+        return rules.count >= least * self.segment.n
 
     def _neighbours(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
+        """Answer by the table: what is left of its row by the rules is still in order of score."""
         assert self.segment.neighbours is not None
-        assert question.row is not None
-        rows = np.asarray(self.segment.neighbours[question.row])
-        rows = rules.first_of_group(rules.keep(rows[rows >= 0], question.excluded), question.k)
-        return ranked(scorer, question.query, rows, question.k), "neighbours", len(rows)
+        assert self.segment.neighbour_scores is not None
+        rows = self.segment.neighbours[question.row]
+        kept = rows >= 0
+        if rules.subset is not None:
+            kept &= rules.subset.mask[rows]
+        if len(question.excluded) > 1:
+            kept &= ~among(rows, question.excluded)
+        best = Selection(rows[kept], self.segment.neighbour_scores[question.row][kept])
+        return best.first(question.k, rules.groups), "neighbours", len(rows)
 
-    def _annoy(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
-        budget = self.budget or Budget(seeds=8 * question.k, search_k=-1)
-        rows = rules.keep(self.candidates(scorer, question, budget), question.excluded)
-        line = scorer.estimate([question.query], rows)[0]
-        best = select(scorer, question.query, line, rows, question.k, rules.groups)
-        return best, "annoy+exact", len(rows)
+    def _candidates(self, budget: Budget) -> Plan:
+        def plan(scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
+            rows = rules.keep(self.candidates(scorer, question, rules, budget), question.excluded)
+            line = scorer.estimate([question.query], rows)[0]
+            slack = scorer.slack(question.query)
+            best = select(scorer, question.query, line, slack, rows, question.k, rules.groups)
+            return best, f"annoy+{'graph' if self._walks(budget) else 'hop'}", len(rows)
+
+        return plan
 
     def _exact(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
         rows = rules.to_scan()
-        line = scorer.estimate([question.query], rows)[0]
-        return self._choose(scorer, question, rules, line, rows), "exact", len(line)
+        codes = self.index.codes if self.index is not None and self._indexed(scorer) else None
+        if codes is None:
+            line, slack = scorer.estimate([question.query], rows)[0], scorer.slack(question.query)
+        else:
+            line = codes.estimate(codes.query(question.query, scorer.weights), rows)
+            scorer.add_together(line, question.query, rows)
+            slack = scorer.slack(question.query) + codes.slack(question.query, scorer.weights)
+        return self._choose(scorer, question, rules, line, slack, rows), "exact", len(line)
 
     @staticmethod
-    def _choose(scorer: Scorer, question: Question, rules: Rules, line: Float, rows: Rows | None) -> Selection:
+    def _choose(
+        scorer: Scorer, question: Question, rules: Rules, line: Float, slack: float, rows: Rows | None
+    ) -> Selection:
         rules.strike(line, rows, question.excluded)
-        return select(scorer, question.query, line, rows, question.k, rules.groups)
+        return select(scorer, question.query, line, slack, rows, question.k, rules.groups)
 
-    def candidates(self, scorer: Scorer, question: Question, budget: Budget) -> Rows:
-        """Return the rows that Annoy, its seeds' neighbours, C and the prior propose, ascending, shape (c,)."""
-        count = max(budget.seeds, 2 * question.k)
+    def _walks(self, budget: Budget) -> bool:
+        return budget.width > 0 and self.index is not None and self.index.graph is not None
+
+    def candidates(self, scorer: Scorer, question: Question, rules: Rules, budget: Budget) -> Rows:
+        """Return the rows that the index, C and the prior propose, ascending, shape (c,)."""
         assert self.index is not None
-        seeds = self.index.candidates(question.query, scorer.weights, count, budget.search_k)
-        sources = [seeds]
-        if self.segment.neighbours is not None:
-            hop = self.segment.neighbours[seeds].ravel()
-            sources.append(hop[hop >= 0])
-        if scorer.weights.get("cooccurrence"):
-            strongest = np.argsort(-question.query.together, kind="stable")[:EXTRA]
-            sources.append(question.query.together_rows[strongest])
-        if scorer.weights.get("prior"):
+        query, weights = question.query, scorer.weights
+        if self._walks(budget):
+            width = max(budget.width, 2 * question.k) + len(question.excluded)
+            if rules.subset is None:
+                sources = [self.index.walk(query, weights, width)]
+            else:
+                sources = [self.index.walk(query, weights, width, rules.subset.mask, rules.subset.entries)]
+        else:
+            seeds = self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)
+            sources = [seeds]
+            if self.segment.neighbours is not None:
+                hop = self.segment.neighbours[seeds].ravel()
+                sources.append(hop[hop >= 0])
+        if weights.get("cooccurrence") and len(query.together_rows):
+            strongest = np.argsort(-query.together, kind="stable")[:EXTRA]
+            sources.append(query.together_rows[strongest])
+        if weights.get("prior"):
             sources.append(self.segment.popular[:EXTRA])
-        return np.unique(np.concatenate(sources))
+        return np.unique(np.concatenate(sources)) if len(sources) > 1 else np.sort(sources[0])

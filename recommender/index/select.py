@@ -8,6 +8,7 @@ from recommender.blocks import Double, Float, Rows
 from recommender.scoring import Query, Scorer
 
 OUT = np.float32(-np.inf)  # the estimate of a row that may not be answered
+MANY = 3
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,32 @@ class Selection:
         Shape (k,) or shorter, in non-increasing score; ties by row, which is ties by id.
     scores
         Shape (k,).
-    parts
-        The terms of each score, shape (k, M + 2), see `Scorer.terms`.
     """
 
     rows: Rows
     scores: Double
-    parts: Double
+
+    def first(self, k: int, groups: Rows | None) -> "Selection":
+        """Return the best `k`; with variant `groups`, shape (n,), only the best of a group each."""
+        if groups is None:
+            return Selection(self.rows[:k], self.scores[:k])
+        best: dict[int, int] = {}
+        for place, group in enumerate(groups[self.rows].tolist()):
+            best.setdefault(group, place)
+            if len(best) == k:
+                break
+        places = [*best.values()]
+        return Selection(self.rows[places], self.scores[places])
 
 
 def select(
-    scorer: Scorer, query: Query, estimates: Float, rows: Rows | None, k: int, groups: Rows | None
+    scorer: Scorer,
+    query: Query,
+    estimates: Float,
+    slack: float,
+    rows: Rows | None,
+    k: int,
+    groups: Rows | None,
 ) -> Selection:
     """Choose the exact best k.
 
@@ -41,20 +57,33 @@ def select(
     ----------
     estimates
         Estimated scores, shape (c,), `OUT` where a row may not be answered.
+    slack
+        Twice the largest error of an estimate.
     rows
-        The rows that the estimates belong to, ascending, shape (c,); None if they are all rows, shape (n,).
+        The rows that the estimates belong to, shape (c,); None if they are all rows, shape (n,).
     groups
         Variant groups, shape (n,): only the best of a group is kept. None keeps all.
     """
     possible = int(np.count_nonzero(estimates > OUT))
     wanted = min(possible, k if groups is None else 2 * k + 8)
-    slack = scorer.slack(query)
     while True:
-        best = _exact(scorer, query, _near(estimates, wanted, slack), rows, wanted)
-        kept = best if groups is None else _first_of_group(best, groups)
+        near = _near(estimates, wanted, slack)
+        best = ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32), wanted)
+        kept = best.first(k, groups)
         if len(kept.rows) >= k or wanted == possible:
-            return Selection(kept.rows[:k], kept.scores[:k], kept.parts[:k])
+            return kept
         wanted = min(possible, 4 * wanted)
+
+
+def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
+    """Return the best `wanted` of `rows` by exact score, ties by row."""
+    if len(rows) > MANY * wanted:
+        # the exact kernel costs ten times the estimate
+        near = _near(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
+        rows = rows[near]
+    scores = scorer.total(scorer.parts(query, rows))
+    order = np.lexsort((rows, -scores))[:wanted]
+    return Selection(rows[order], scores[order])
 
 
 def _near(estimates: Float, wanted: int, slack: float) -> np.ndarray:
@@ -63,21 +92,3 @@ def _near(estimates: Float, wanted: int, slack: float) -> np.ndarray:
         return np.empty(0, dtype=np.int64)
     cut = np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
     return np.flatnonzero((estimates >= cut - slack) & (estimates > OUT))
-
-
-def _exact(scorer: Scorer, query: Query, near: np.ndarray, rows: Rows | None, wanted: int) -> Selection:
-    candidates = (near if rows is None else rows[near]).astype(np.int32)
-    return ranked(scorer, query, candidates, wanted)
-
-
-def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
-    """Score `rows` exactly and return the best `wanted`, ties by row."""
-    parts = scorer.parts(query, rows)
-    scores = scorer.total(parts)
-    order = np.lexsort((rows, -scores))[:wanted]
-    return Selection(rows[order], scores[order], parts[order])
-
-
-def _first_of_group(best: Selection, groups: Rows) -> Selection:
-    first = np.sort(np.unique(groups[best.rows], return_index=True)[1])
-    return Selection(best.rows[first], best.scores[first], best.parts[first])

@@ -1,0 +1,210 @@
+"""Loops over vectors in 8 bits, for `recommender.index.kernels`; each releases the GIL.
+
+Codes are (n, p) int8, a query (p,) float32 has the columns' scales in it, and `pool` is a list of rows kept in
+order of score by insertion, best first.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+Array = np.ndarray
+LINE = 64  # bytes that one prefetch brings
+
+
+@intrinsic
+def _prefetch(typing: Any, array: Any, row: Any, column: Any) -> Any:
+    """Ask the memory for the cache line of array[row, column], and go on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte = ir.IntType(8).as_pointer()
+        offset = builder.add(builder.mul(arguments[1], builder.extract_value(made.strides, 0)), arguments[2])
+        place = builder.gep(builder.bitcast(made.data, byte), [offset])
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        name = "llvm.prefetch.p0i8"
+        call = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(call, [place, flag(0), flag(3), flag(1)])  # to read, for long, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), generate
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _fetch(codes: Array, row: int) -> None:
+    for column in range(0, codes.shape[1], LINE):
+        _prefetch(codes, np.int64(row), np.int64(column))  # type: ignore[call-arg]
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _dot(codes: Array, row: int, query: Array) -> np.float32:
+    total = np.float32(0)
+    for column in range(query.shape[0]):
+        total += query[column] * np.float32(codes[row, column])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _insert(rows: Array, scores: Array, done: Array, size: int, row: int, score: np.float32) -> tuple[int, int]:
+    """Put a row into the pool; return the pool's size and the row's place, `len(rows)` if it is too low."""
+    if size == len(rows) and score <= scores[size - 1]:
+        return size, size
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        if scores[middle] < score:
+            high = middle
+        else:
+            low = middle + 1
+    size = min(size + 1, len(rows))
+    for place in range(size - 1, low, -1):
+        rows[place], scores[place], done[place] = rows[place - 1], scores[place - 1], done[place - 1]
+    rows[low], scores[low], done[low] = row, score, False
+    return size, low
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def beam(
+    codes: Array,
+    graph: Array,
+    query: Array,
+    seeds: Array,
+    allowed: Array | None,
+    marks: Array,
+    mark: np.uint32,
+    rows: Array,
+    scores: Array,
+) -> int:
+    """Walk the graph from the seeds, best first, keeping the `len(rows)` best; returns how many were found.
+
+    Rows that are not `allowed` (None: all are) are no stepping stones either. `marks` (n,) uint32 remembers
+    rows seen: those that hold `mark`.
+    """
+    done = np.zeros(len(rows), np.bool_)
+    fresh = np.empty(graph.shape[1], np.int32)
+    size = place = 0
+    for row in seeds:
+        if marks[row] != mark and (allowed is None or allowed[row]):
+            marks[row] = mark
+            size, _ = _insert(rows, scores, done, size, row, _dot(codes, row, query))
+    while place < size:
+        if done[place]:
+            place += 1
+            continue
+        done[place] = True
+        count = 0
+        for row in graph[rows[place]]:
+            if row < 0:
+                break
+            if marks[row] != mark:
+                marks[row] = mark
+                if allowed is None or allowed[row]:
+                    fresh[count] = row
+                    count += 1
+                    _fetch(codes, row)
+        for row in fresh[:count]:
+            size, at = _insert(rows, scores, done, size, row, _dot(codes, row, query))
+            place = min(place, at)
+    return size
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def scan(codes: Array, query: Array, rows: Array | None, out: Array) -> None:
+    """Score the given rows, or all where `rows` is None, into `out`."""
+    for place in range(len(out)):
+        out[place] = _dot(codes, place if rows is None else rows[place], query)
+
+
+@njit(cache=True, nogil=True)
+def top(line: Array, rows: Array, scores: Array) -> int:
+    """Fill rows and scores with the best of a line of scores, best first; returns how many are above -inf."""
+    done = np.zeros(len(rows), np.bool_)
+    size = 0
+    cut = -np.inf
+    for start in range(0, len(line), LINE):
+        part = line[start : start + LINE]
+        if part.max() > cut:
+            for place in range(len(part)):
+                if part[place] > cut:
+                    size, _ = _insert(rows, scores, done, size, start + place, part[place])
+                    cut = scores[size - 1] if size == len(rows) else -np.inf
+    return size
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def expand(codes: Array, scales: Array, lists: Array, width: int, first: int, last: int, out: Array) -> None:
+    """Improve the neighbour lists of rows `first` to `last` by their neighbours' neighbours.
+
+    `scales` (p,) turns a row of codes into a query; of each list the first `width` are followed.
+    """
+    marks = np.zeros(len(codes), np.uint32)
+    depth = lists.shape[1]
+    done = np.empty(depth, np.bool_)
+    scores = np.empty(depth, np.float32)
+    query = np.empty(codes.shape[1], np.float32)
+    fresh = np.empty(depth + width * width, np.int32)
+    for own in range(first, last):
+        mark = own - first + 1
+        marks[own] = mark
+        count = 0
+        for row in lists[own]:
+            if row >= 0 and marks[row] != mark:
+                marks[row] = mark
+                fresh[count] = row
+                count += 1
+        for via in lists[own, :width]:
+            if via >= 0:
+                for row in lists[via, :width]:
+                    if row >= 0 and marks[row] != mark:
+                        marks[row] = mark
+                        fresh[count] = row
+                        count += 1
+                        _fetch(codes, row)
+        for column in range(len(query)):
+            query[column] = scales[column] * np.float32(codes[own, column])
+        size = 0
+        for row in fresh[:count]:
+            size, _ = _insert(out[own], scores, done, size, row, _dot(codes, row, query))
+        out[own, size:] = -1
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def prune(codes: Array, scales: Array, lists: Array, degree: int, first: int, last: int, graph: Array) -> None:
+    """Keep of each list the neighbours that are nearer to the product than to any neighbour already kept.
+
+    Fu et al., Fast Approximate Nearest Neighbor Search With The Navigating Spreading-out Graph, VLDB 2019.
+    """
+    query = np.empty(codes.shape[1], np.float32)
+    for own in range(first, last):
+        kept = 0
+        for row in lists[own]:
+            if row < 0 or kept == degree:
+                break
+            for column in range(len(query)):
+                query[column] = scales[column] * np.float32(codes[row, column])
+            near = _dot(codes, own, query)
+            hidden = False
+            for other in graph[own, :kept]:
+                if _dot(codes, other, query) > near:
+                    hidden = True
+                    break
+            if not hidden:
+                graph[own, kept] = row
+                kept += 1
+
+
+@njit(cache=True, nogil=True)
+def add_reverse(graph: Array, degree: int) -> None:
+    """Let edges be walked backwards too, as far as the rows of the graph have room beyond `degree`."""
+    sizes = (graph >= 0).sum(axis=1)
+    first = sizes.copy()
+    for own in range(len(graph)):
+        for row in graph[own, : first[own]]:
+            size = sizes[row]
+            if size < graph.shape[1] and not (graph[row, :size] == own).any():
+                graph[row, size] = own
+                sizes[row] = size + 1

@@ -1,0 +1,79 @@
+"""The item→neighbours table: each product's best others under the learned weights, and their scores."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from recommender.blocks import Rows
+from recommender.index.candidates import Index
+from recommender.index.kernels import kernels
+from recommender.index.rules import Rules
+from recommender.index.search import Budget, Question, Search
+from recommender.index.select import OUT, Selection, ranked
+from recommender.progress import progress
+from recommender.scoring import Scorer
+from recommender.segment import Segment
+from recommender.towers.user import item_query
+
+NEIGHBOURS = 64
+SPARE = 16  # taken beyond the table's width, so that the last place is certain
+BLOCK = 256
+# Up to so many products all pairs are compared (100,000 x 512 take two CPU minutes; it grows with the square).
+EXACT_ROWS = 200_000
+WIDTH = 256  # of the walk that finds the neighbours in a larger shop
+
+
+def with_neighbours(segment: Segment, weights: Mapping[str, float], index: Index | None = None) -> Segment:
+    """Return the segment with its neighbour table, own variants left out.
+
+    Exact up to `EXACT_ROWS` products; beyond, what a wide walk over the graph finds.
+
+    Parameters
+    ----------
+    weights
+        The learned item weights.
+    index
+        Needed beyond `EXACT_ROWS`.
+    """
+    width = min(NEIGHBOURS, segment.n)
+    scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
+    table = np.full((segment.n, width), -1, dtype=np.int32)
+    scores = np.zeros((segment.n, width))
+    exact = segment.n <= EXACT_ROWS or index is None or index.graph is None
+    found = _by_all_pairs(segment, scorer, width) if exact else _by_walks(segment, scorer, width, index)
+    for row, best in enumerate(progress(found, "neighbour table", segment.n, "product")):
+        table[row, : len(best.rows)], scores[row, : len(best.rows)] = best.rows, best.scores
+    return replace(segment, neighbours=table, neighbour_scores=scores)
+
+
+def _by_all_pairs(segment: Segment, scorer: Scorer, width: int) -> Iterator[Selection]:
+    """Estimate all pairs by blocked matrix products, and score the best of each row exactly."""
+    for start in range(0, segment.n, BLOCK):
+        rows = range(start, min(start + BLOCK, segment.n))
+        queries = [item_query(segment, row) for row in rows]
+        for row, query, line in zip(rows, queries, scorer.estimate(queries), strict=True):
+            line[segment.variants(row)] = OUT
+            yield ranked(scorer, query, _near(line, width, scorer.slack(query)), width)
+
+
+def _near(line: np.ndarray, width: int, slack: float) -> Rows:
+    """Return all rows that could be among the best `width` of a line of estimates."""
+    loops = kernels()
+    if loops is not None:
+        best, scores = np.empty(width + SPARE, np.int32), np.empty(width + SPARE, np.float32)
+        size = loops.top(line, best, scores)
+        if size < len(best) or scores[size - 1] < scores[width - 1] - slack:
+            return best[:size]
+    cut = np.partition(line, -width)[-width]
+    return np.flatnonzero((line >= cut - slack) & (line > OUT)).astype(np.int32)
+
+
+def _by_walks(segment: Segment, scorer: Scorer, width: int, index: Index | None) -> Iterator[Selection]:
+    search = Search(segment, index)
+    rules = Rules(segment, collapse=False)
+    budget = Budget(WIDTH, 0, 0)
+    for row in range(segment.n):
+        question = Question(item_query(segment, row), width, np.sort(segment.variants(row)))
+        rows = rules.keep(search.candidates(scorer, question, rules, budget), question.excluded)
+        yield ranked(scorer, question.query, rows, width)
