@@ -13,10 +13,10 @@ from recommender.index.codes import Codes
 from recommender.index.kernels import kernels
 from recommender.progress import progress
 
-LISTED = 48  # neighbours per product before thinning
-FOUND = 24  # of which so many are from Annoy
-PASSES = 2
-FOLLOWED = 16  # neighbours of whom the neighbours are looked at
+LISTED = 64  # neighbours per product before thinning
+FOUND = 48  # of which so many are from Annoy
+PASSES = 3
+FOLLOWED = 40  # neighbours of whom the neighbours are looked at
 DEGREE = 16  # edges out of a product; as many again may come to lead back
 CHUNK = 4096
 

@@ -112,7 +112,8 @@ class Index:
 
     def candidates(self, query: Query, weights: Mapping[str, float], count: int, search_k: int) -> Rows:
         """Return up to `count` rows near the query by the trees alone, nearest first, shape (c,)."""
-        block = (query.vector * self.layout.spread(weights)) @ self.axes / self.scale
+        weighted = (query.vector * self.layout.spread(weights)).astype(np.float32)
+        block = weighted @ self.axes / self.scale
         point = [*block.tolist(), weights.get("prior", 0.0) / self.prior_scale, 0.0]
         return np.array(self.forest.get_nns_by_vector(point, count, search_k), dtype=np.int32)
 

@@ -83,11 +83,12 @@ class Codes:
 
     def query(self, query: Query, weights: Mapping[str, float]) -> Float:
         """Return the query as the kernels read it, weights and scales in it, shape (p,)."""
-        out = np.zeros(len(self.scales), dtype=np.float32)
         d = self.layout.d
+        out = np.zeros(len(self.scales), dtype=np.float32)
         out[:d] = query.vector * self.layout.spread(weights)
         out[d] = weights.get("prior", 0.0)
-        return out * self.scales.astype(np.float32)
+        out *= self.scales
+        return out
 
     def between(self, weights: Mapping[str, float]) -> Float:
         """Return what turns a row of codes into the query that finds its neighbours, shape (p,)."""

@@ -88,7 +88,7 @@ class Rules:
             return self.count - len(excluded)
         kept = self.segment if self.subset is None else self.subset
         gone = Counter(self.segment.groups[excluded].tolist())
-        return kept.products - sum(count == kept.group_sizes[group] for group, count in gone.items())
+        return kept.products - sum(bool(count == kept.group_sizes[group]) for group, count in gone.items())
 
 
 def among(rows: Rows, few: Rows) -> Mask:
