@@ -13,10 +13,11 @@ def open_search(bundle: Bundle, layout: Layout) -> Search:
     segment = Segment.open(
         lambda file: bundle.array("base", file), layout, neighbours=bundle.has("base", "neighbours.npy")
     )
-    graph = bundle.has("base", "graph.npy")
-    index = Index.open(bundle.path("base", "index.ann"), lambda file: bundle.array("base", file), layout, graph)
     chosen = bundle.manifest.extra["index"]["budgets"]
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in chosen.items() if budget})
+    # a shop that is small enough to be scanned need not load the graph, nor numba
+    graph = budgets != Budgets() and bundle.has("base", "graph.npy")
+    index = Index.open(bundle.path("base", "index.ann"), lambda file: bundle.array("base", file), layout, graph)
     return Search(segment, index, budgets, tuple(bundle.manifest.weights.values()))
 
 

@@ -25,17 +25,22 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
         An array and the manifest disagree.
     """
     n, d = manifest.n, sum(manifest.blocks.values())
-    expected = {
+    expected: dict[str, tuple[int | None, ...]] = {
         "attributes/ids.npy": (n,),
         "vectors.npy": (n, d),
         "present.npy": (n, len(manifest.blocks)),
         "prior.npy": (n,),
         "groups.npy": (n,),
+        "neighbours.npy": (n, None),
+        "neighbour_scores.npy": (n, None),
+        "codes.npy": (n, None),
+        "graph.npy": (n, None),
     }
     for file in expected.keys() & manifest.parts.get("base", {"files": {}})["files"].keys():
         path = folder_of("base") / file
         found = map_array(path).shape
-        if found != expected[file]:
+        agree = [wanted in (size, None) for size, wanted in zip(found, expected[file], strict=False)]
+        if len(found) != len(expected[file]) or not all(agree):
             raise BundleError(
                 f"{path} has shape {found}; the manifest's n and blocks say {expected[file]}; {REMEDY}"
             )

@@ -1,0 +1,128 @@
+"""The graph, the vectors in 8 bits and the trees by themselves, and what is left without numba."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.bundle import open_bundle
+from recommender.index.codes import Codes
+from recommender.index.rules import Rules
+from recommender.index.search import Budget, Question, Search
+from recommender.scoring import Query, Scorer
+from recommender.segment import Segment
+from recommender.weights import resolve
+from tests.segments import LAYOUT, TERMS, indexed, make_segment
+
+LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """3,000 products with duplicates, and all there is to search them."""
+    segment = make_segment(5, 3_000)
+    return indexed(tmp_path_factory.mktemp("index"), segment, LEARNED, Budget(64, 100, 3_000))
+
+
+def queries(segment: Segment, count: int) -> list[Query]:
+    generator = np.random.default_rng(0)
+    return [Query.free(vector) for vector in generator.normal(size=(count, segment.layout.d)).astype(np.float32)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 80), st.lists(st.floats(0, 3), min_size=6, max_size=6).filter(any))
+def test_what_8_bits_lose_stays_within_the_stated_slack(seed: int, n: int, values: list[float]) -> None:
+    segment = make_segment(seed, n)
+    weights = dict(zip(TERMS, values, strict=True)) | {"cooccurrence": 0.0}
+    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, weights)
+    with TemporaryDirectory() as folder:
+        Codes.build(Path(folder), segment.vectors, segment.prior, LAYOUT, LEARNED)
+        codes = Codes.open(lambda file: np.load(Path(folder) / file), LAYOUT)
+    for query in queries(segment, 3):
+        exact = scorer.total(scorer.parts(query, np.arange(n, dtype=np.int32)))
+        estimated = codes.estimate(codes.query(query, weights), None)
+        slack = scorer.slack(query) + codes.slack(query, weights)
+        assert np.abs(estimated - exact).max() <= slack / 2 + 1e-9
+
+
+def test_a_walk_steps_only_where_it_may(search: Search) -> None:
+    allowed = np.arange(search.segment.n) % 3 == 0
+    entries = np.flatnonzero(allowed)[::50].astype(np.int32)
+    for query in queries(search.segment, 20):
+        rows = search.index.walk(query, LEARNED, 40, allowed, entries)
+        assert len(rows) == 40
+        assert allowed[rows].all()
+        assert len(set(rows.tolist())) == 40
+
+
+def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:
+    graph = search.index.graph
+    assert ((graph >= -1) & (graph < len(graph))).all()
+    assert not (graph == np.arange(len(graph))[:, None]).any()
+    for edges in graph:
+        kept = edges[edges >= 0]
+        assert 0 < len(kept) == len(set(kept.tolist()))
+
+
+def test_threads_do_not_disturb_each_other(search: Search) -> None:
+    asked = queries(search.segment, 200)
+    alone = [search.index.walk(query, LEARNED, 30).tolist() for query in asked]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda query: search.index.walk(query, LEARNED, 30).tolist(), asked))
+    assert together == alone
+
+
+@pytest.mark.parametrize("numba", [True, False])
+def test_both_paths_find_what_the_scan_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool) -> None:
+    if not numba:
+        for module in ("recommender.index.candidates", "training.index", "training.neighbours"):
+            monkeypatch.setattr(f"{module}.kernels", lambda: None)
+    segment = make_segment(5, 3_000)
+    search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
+    assert (tmp_path / "graph.npy").exists() == numba
+    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
+    rules, hits = Rules(search.segment, collapse=False), []
+    for query in queries(segment, 60):
+        question = Question(query, 10, np.empty(0, np.int32))
+        found = search.one(scorer, question, rules, "annoy")
+        assert found.plan == ("annoy+graph" if numba else "annoy+hop")
+        assert found.candidates < segment.n / 2
+        best = search.one(scorer, question, rules, "exact").selection.scores
+        hits.append(np.mean(found.selection.scores >= best[-1]))
+    assert np.mean(hits) >= 0.95
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+import recommender
+from recommender.errors import BundleError
+base, root = Path(sys.argv[1]), sys.argv[2]
+for name in ("index.ann", "codes.npy", "graph.npy", "neighbours.npy", "vectors.npy"):
+    whole = (base / name).read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-1], b"", whole + b"0"):
+        (base / name).write_bytes(damaged)
+        try:
+            recommender.load(root)
+        except BundleError:
+            continue
+        finally:
+            (base / name).write_bytes(whole)
+        sys.exit(f"{name} of {len(damaged)} bytes was opened")
+recommender.load(root).popular()
+"""
+
+
+def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(demo_bundles, tmp_path / "bundles")
+    base = open_bundle(root).folder("base")
+    command = [sys.executable, "-c", DAMAGED, str(base), str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
