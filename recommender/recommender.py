@@ -73,10 +73,16 @@ class Recommender:
         Attributes changed since the bundle, and products added since.
     encoder
         Reads the texts and pictures of `search`; by default the bundle's own, loaded (with torch) on first use.
+    search
+        Over other arrays than the bundle's own.
     """
 
     def __init__(
-        self, bundle: Bundle, overlay: "ItemOverlay | None" = None, encoder: "Encoder | None" = None
+        self,
+        bundle: Bundle,
+        overlay: "ItemOverlay | None" = None,
+        encoder: "Encoder | None" = None,
+        search: Search | None = None,
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -84,7 +90,7 @@ class Recommender:
         self.layout = Layout(bundle.manifest.blocks)
         self.weights = bundle.manifest.weights
         self.attributes = Attributes(bundle.folder("base") / "attributes")
-        self.search_space: Search = open_search(bundle, self.layout)
+        self.search_space: Search = open_search(bundle, self.layout) if search is None else search
         self.segment = self.search_space.segment
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = UserTower.from_dict(bundle.manifest.extra["user_tower"])
