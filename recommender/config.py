@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -136,10 +136,41 @@ class IndexConfig(Section):
     recall_floor: Share = 0.90
 
 
+class ClipConfig(Section):
+    """How an open_clip model is fine-tuned on the catalogue's own texts and photos, see `training.finetune`.
+
+    Attributes
+    ----------
+    locked
+        The tower that stays as it is, "image" (LiT), "text" or "none"; its vectors are computed once.
+    batch_size
+        Pairs that are contrasted with each other; no more than the encoder's `batch_size` are in memory at once.
+    epochs, patience
+        At most so many passes; fewer if held-out retrieval has not improved for `patience` of them.
+    learning_rate
+        Its peak.
+    """
+
+    locked: Literal["image", "text", "none"] = "image"
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    epochs: Count = 10
+    patience: Count = 3
+    learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-5
+
+
 class TrainConfig(Section):
-    """How to learn: `seed` is that of everything drawn at random."""
+    """How to learn.
+
+    Attributes
+    ----------
+    seed
+        Of everything drawn at random.
+    clip
+        Given, if only as an empty table, the encoder is fine-tuned first.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    clip: ClipConfig | None = None
 
 
 class Config(Section):

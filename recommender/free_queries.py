@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recommender.bundle import Manifest
+from recommender.bundle import Bundle
 from recommender.errors import RequestError
 from recommender.scoring import Query
 from recommender.towers.item import ItemTower
@@ -20,16 +20,16 @@ class FreeQueries:
 
     Parameters
     ----------
-    manifest
-        Of the bundle.
+    bundle
+        Names its encoder, or carries it.
     tower
         Makes blocks of what the encoder gives.
     encoder
         By default the bundle's own, loaded (with torch) on first use.
     """
 
-    def __init__(self, manifest: Manifest, tower: ItemTower, encoder: "Encoder | None" = None) -> None:
-        self._manifest, self._tower, self._encoder = manifest, tower, encoder
+    def __init__(self, bundle: Bundle, tower: ItemTower, encoder: "Encoder | None" = None) -> None:
+        self._bundle, self._tower, self._encoder = bundle, tower, encoder
 
     def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:
         """Return the query, and what is to be known of it.
@@ -61,5 +61,5 @@ class FreeQueries:
         if self._encoder is None:
             from recommender.encoders.base import create_for
 
-            self._encoder = create_for(self._manifest)
+            self._encoder = create_for(self._bundle)
         return self._encoder

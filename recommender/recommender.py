@@ -98,7 +98,7 @@ class Recommender:
         self._thumbnails = Thumbnails(bundle.folder("thumbnails"))
         self._answering = Answering(self.attributes, self.search_space, self.generation, overlay)
         self._questions = Questions(self.attributes, self.segment, self.user_tower)
-        self._free = FreeQueries(self.manifest, self.item_tower, encoder)
+        self._free = FreeQueries(bundle, self.item_tower, encoder)
 
     def __contains__(self, item_id: str) -> bool:
         return self.attributes.row_of(item_id) >= 0

@@ -159,7 +159,7 @@ class _Current:
         if loaded is None or current(self._bundles) != self._generation:
             bundle = open_bundle(self._bundles)
             if loaded is None or bundle.manifest.encoders["fingerprint"] != loaded.fingerprint:
-                loaded = self._encoder = create_for(bundle.manifest)
+                loaded = self._encoder = create_for(bundle)
             self._generation = bundle.generation
             bundle.close()
         return loaded

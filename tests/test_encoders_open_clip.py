@@ -27,9 +27,9 @@ def config(**fields):
 
 
 def test_vectors_are_what_open_clip_itself_gives(tmp_path):
+    tiny = tiny_clip(tmp_path)  # makes open_clip importable
     import open_clip as library
 
-    tiny = tiny_clip(tmp_path)
     model, preprocess = library.create_model_from_pretrained(NAME, str(tiny.checkpoint))
     model.eval()
     photos = [Image.effect_noise((50 + i, 40), 80).convert("RGB") for i in range(7)]
@@ -47,8 +47,8 @@ def test_fingerprint_follows_weights_and_preprocessing(tmp_path):
     encoder = create(tiny_clip(tmp_path))
     assert create(tiny_clip(tmp_path)).fingerprint == encoder.fingerprint
     assert create(tiny_clip(tmp_path, seed=1)).fingerprint != encoder.fingerprint
-    encoder._model.visual.preprocess_cfg["mean"] = (0.0, 0.0, 0.0)
-    other = open_clip.OpenClipEncoder("other", encoder._model, encoder._tokenizer)
+    encoder.model.visual.preprocess_cfg["mean"] = (0.0, 0.0, 0.0)
+    other = open_clip.OpenClipEncoder("other", encoder.model, encoder.tokenizer)
     assert other.fingerprint != encoder.fingerprint
 
 

@@ -25,6 +25,7 @@ from recommender.progress import notice
 from recommender.segment import Segment
 from recommender.stores import open_store
 from recommender.towers.item import ItemTower
+from training.finetune import finetune
 from training.model import Model, Products, place_products, train_tower
 from training.pairs import pairs_of
 from training.publish import publish
@@ -89,13 +90,20 @@ def fit(
         catalog = Catalog.load(config, strict=strict)
         interactions = _interactions(config, catalog, store_url, strict, until)
     with clock.stage("encoding"):
-        encoder = create(config.encoder)
+        encoder, tuned = create(config.encoder), None
+        if config.train.clip is not None:
+            tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
+            encoder = tuned.encoder
         encoded = encode_catalog(catalog, encoder, cache_dir)
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
     draft, final = _train(products, interactions, config.train.seed, clock)
     figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
-    return publish(Path(out), final, products, encoded, config, {"evaluation": figures, "seconds": clock.seconds})
+    metrics = {"evaluation": figures, "seconds": clock.seconds}
+    if tuned is not None:
+        metrics["fine_tuning"] = tuned.figures
+    files = None if tuned is None else tuned.folder
+    return publish(Path(out), final, products, encoded, config, metrics, encoder_files=files)
 
 
 def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Writes a trained model as one generation."""
 
+import shutil
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
@@ -33,6 +34,7 @@ def publish(
     metrics: dict[str, Any],
     *,
     pictures: bool = True,
+    encoder_files: Path | None = None,
 ) -> str:
     """Write the parts, build and measure the index, and make the generation current.
 
@@ -42,6 +44,8 @@ def publish(
         Figures for the manifest; the recall of the index joins them.
     pictures
         Whether thumbnails go in.
+    encoder_files
+        Folder of an encoder that was trained here and can be had nowhere else.
 
     Returns
     -------
@@ -60,6 +64,8 @@ def publish(
         built = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed)
         built.segment.save(base)
         usable = encoded.has_image if pictures else np.zeros(model.segment.n, dtype=bool)
+        if encoder_files is not None:
+            shutil.copytree(encoder_files, staging.part("encoder"), dirs_exist_ok=True)
         write_thumbnails(staging.part("thumbnails"), _thumbnails(products.catalog, usable))
         seconds = metrics.get("seconds", {}) | {"publishing": round(perf_counter() - started, 2)}
         return staging.publish(

@@ -13,7 +13,7 @@ from PIL import Image
 from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:
-    from recommender.bundle.manifest import Manifest
+    from recommender.bundle import Bundle
     from recommender.config import EncoderConfig
 
 Vectors = NDArray[np.float32]
@@ -74,8 +74,10 @@ def create(config: "EncoderConfig") -> Encoder:
     return encoder
 
 
-def create_for(manifest: "Manifest") -> Encoder:
+def create_for(bundle: "Bundle") -> Encoder:
     """Load the encoder that a bundle's vectors came from, to encode queries for it.
+
+    A model that was fine-tuned on the catalogue lies in the bundle itself, in its part ``encoder``.
 
     Raises
     ------
@@ -84,9 +86,11 @@ def create_for(manifest: "Manifest") -> Encoder:
     """
     from recommender.config import EncoderConfig
 
-    built = manifest.encoders
-    config = EncoderConfig(**{**manifest.config["encoder"], "name": built["name"].split()[0]})
-    encoder = create(config)
+    built = bundle.manifest.encoders
+    settings = {**bundle.manifest.config["encoder"], "name": built["name"].split()[0]}
+    if "encoder" in bundle.manifest.parts:
+        settings |= {"model": f"local-dir:{bundle.folder('encoder')}", "pretrained": None, "checkpoint": None}
+    encoder = create(EncoderConfig(**settings))
     if encoder.fingerprint != built["fingerprint"]:
         raise EncoderError(
             f"the bundle's vectors are by {built['fingerprint']}, the encoder here is {encoder.fingerprint}; "

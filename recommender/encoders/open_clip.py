@@ -41,6 +41,13 @@ class OpenClipEncoder:
         The tokenizer that belongs to it.
     batch_size
         Images or texts a forward pass.
+
+    Attributes
+    ----------
+    device
+        Where `model` lies: the GPU if there is one.
+    preprocess
+        From an image to a tensor (3, side, side), the model's input.
     """
 
     aligned = True
@@ -51,23 +58,34 @@ class OpenClipEncoder:
 
         self.name = name
         self.fingerprint = f"open_clip-{_fingerprint(model, tokenizer)}"
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = model.eval().to(self._device)
-        self._preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-        self._tokenizer, self._batch_size = tokenizer, batch_size
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.eval().to(self.device)
+        self.preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        self.tokenizer, self.batch_size = tokenizer, batch_size
         self.image_dim = self.text_dim = len(self._encode("encode_text", tokenizer(["a"]))[0])
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return the image tower's vectors (b, image_dim) of RGB images, norm 1."""
         import torch
 
-        batches = _batches(images, self._batch_size)
-        stacks = (torch.stack([self._preprocess(image) for image in batch]) for batch in batches)
+        batches = _batches(images, self.batch_size)
+        stacks = (torch.stack([self.preprocess(image) for image in batch]) for batch in batches)
         return self._joined("encode_image", stacks)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return the text tower's vectors (b, text_dim), norm 1; most models read 77 tokens at most."""
-        return self._joined("encode_text", map(self._tokenizer, _batches(texts, self._batch_size)))
+        return self._joined("encode_text", map(self.tokenizer, _batches(texts, self.batch_size)))
+
+    def save(self, folder: Path) -> None:
+        """Write weights, architecture, preprocessing and tokenizer as open_clip's ``local-dir:`` reads them."""
+        from safetensors.torch import save_file
+
+        weights = {name: tensor.cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+        save_file(weights, folder / "open_clip_model.safetensors")
+        stated = {"model_cfg": self.model.architecture, "preprocess_cfg": self.model.visual.preprocess_cfg}
+        (folder / "open_clip_config.json").write_text(json.dumps(stated, indent=1), "utf-8")
+        if hasattr(self.tokenizer, "save_pretrained"):  # open_clip's own comes with the package
+            self.tokenizer.save_pretrained(folder)
 
     def _joined(self, tower: str, batches: Any) -> Vectors:
         return np.concatenate(
@@ -78,7 +96,7 @@ class OpenClipEncoder:
         import torch
 
         with torch.inference_mode():
-            vectors: Vectors = getattr(self._model, tower)(batch.to(self._device), normalize=True).cpu().numpy()
+            vectors: Vectors = getattr(self.model, tower)(batch.to(self.device), normalize=True).cpu().numpy()
         return vectors
 
 
@@ -102,6 +120,7 @@ def create(config: "EncoderConfig") -> OpenClipEncoder:
         loaded = open_clip.create_model(
             model, weights, force_quick_gelu=quick_gelu, require_pretrained=True, weights_only=True
         )
+        loaded.architecture = open_clip.get_model_config(model) | ({"quick_gelu": True} if quick_gelu else {})
         tokenizer = open_clip.get_tokenizer(model)
     except _CANNOT_LOAD as error:
         reason = str(error).splitlines()[0]

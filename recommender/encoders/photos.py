@@ -86,7 +86,7 @@ def _encode(todo: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, 
 
     encoded = 0
     with quiet(), ThreadPoolExecutor(2 + len(os.sched_getaffinity(0))) as pool:
-        loaded = progress(_ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")
+        loaded = progress(ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")
         try:
             for batch in batched(loaded, _AT_ONCE):
                 photos = [photo for photo in batch if photo is not None]
@@ -142,7 +142,7 @@ def _report(catalog: "Catalog", mask: NDArray[np.bool_], what: str) -> None:
         notice(f"the photos of {mask.sum()} products {what} and count as missing, such as that of {first!r}")
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterable[S], window: int) -> Iterator[T]:
+def ahead(pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterable[S], window: int) -> Iterator[T]:
     """Yield ``function(item)`` in order, computed at most `window` items ahead, so that memory is bounded."""
     waiting: deque[Future[T]] = deque()
     for item in items:
