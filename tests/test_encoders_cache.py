@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.encoders import cache as module
@@ -30,6 +30,7 @@ def found(cache, *names):
     return cache.find(digests(names)) >= 0
 
 
+@settings(deadline=None)  # it writes files, and others may too
 @given(runs=st.lists(st.lists(st.text(max_size=5), max_size=8), max_size=5), absent=st.text(max_size=5))
 def test_what_was_put_is_found_in_any_later_run(tmp_path_factory, runs, absent):
     folder = tmp_path_factory.mktemp("cache")
