@@ -71,25 +71,39 @@ def reasons(
         seed = None if term in SEEDLESS else _strongest_seed(scorer, segment, query, row, term)
         share = float(positive[place] / total)
         code = ORDERS.get(strategy, CODES[term]) if term == "prior" else CODES[term]
-        found.append(Reason(code, None if seed is None else id_of(seed), share))
+        approximate = seed is not None and is_approximate(segment, query, term)
+        found.append(Reason(code, None if seed is None else id_of(seed), share, approximate))
     return tuple(found)
 
 
 def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> Double:
     """Split one term of a row's score by seed, shape (t,); it sums to the term.
 
-    The prior and boosts have no seed and split into zeros.
+    The prior and boosts have no seed and split into zeros. What a sequence model made does not split exactly: it
+    is shared out by how much each seed's own block pulls, and no longer sums where none does.
     """
     weight = scorer.weights.get(term, 0.0)
     if term in segment.layout.slices:
         place = segment.layout.slices[term]
         seeds = segment.vectors[query.rows, place].astype(np.float64)
         stretch = query.stretch[segment.layout.index(term)]
-        return weight * stretch * query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
+        pulls = query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
+        return weight * (_shared_out(pulls, segment, query, row, place) if np.isnan(stretch) else stretch * pulls)
     if term == "cooccurrence":
         strengths = [_cell(segment, int(seed), row) for seed in query.rows]
         return weight * query.attention * np.array(strengths, dtype=np.float64)
     return np.zeros(len(query.rows))
+
+
+def is_approximate(segment: Segment, query: Query, term: str) -> bool:
+    """Tell whether a term of the score splits by seed only approximately."""
+    return term in segment.layout.slices and bool(np.isnan(query.stretch[segment.layout.index(term)]).any())
+
+
+def _shared_out(pulls: Double, segment: Segment, query: Query, row: int, place: slice) -> Double:
+    term = float(query.vector[place].astype(np.float64) @ segment.vectors[row, place].astype(np.float64))
+    toward = np.maximum(pulls, 0.0)
+    return term * toward / max(toward.sum(), 1e-12)
 
 
 def in_words(found: tuple[Reason, ...], title: Callable[[str], str]) -> str | None:

@@ -6,6 +6,8 @@ from recommender.index.candidates import Index
 from recommender.index.search import Budget, Budgets, Search
 from recommender.segment import Segment
 from recommender.towers.item import ItemTower
+from recommender.towers.sequence import SequenceTower
+from recommender.towers.user import UserTower
 
 
 def open_search(bundle: Bundle, layout: Layout) -> Search:
@@ -25,3 +27,11 @@ def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:
     """Read the exported item tower."""
     files = list(bundle.manifest.parts["towers"]["files"])
     return ItemTower.open(lambda file: bundle.path("towers", file), files, layout)
+
+
+def open_user_tower(bundle: Bundle) -> UserTower:
+    """Read the exported user tower, and load its sequence model where one was trained."""
+    exported = bundle.manifest.extra["user_tower"]
+    kinds = exported.get("sequence")
+    path = bundle.path("towers", "sequence.onnx") if kinds is not None else None
+    return UserTower.from_dict(exported, SequenceTower.open(path, kinds) if path is not None else None)

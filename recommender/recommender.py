@@ -15,14 +15,13 @@ from recommender.errors import UnknownItemError
 from recommender.free_queries import FreeQueries
 from recommender.history import History
 from recommender.index.search import Question, Search
-from recommender.opening import open_item_tower, open_search
+from recommender.opening import open_item_tower, open_search, open_user_tower
 from recommender.orders import newest
 from recommender.placing import Placed, Placing
 from recommender.questions import Options, Questions, count
 from recommender.results import Recommendations, RecommendationTable
 from recommender.scoring import Query, Scorer
 from recommender.towers.item import ItemInputs
-from recommender.towers.user import UserTower
 from recommender.weights import resolve
 
 # Beside the strength of what goes together, the usual score counts so much: it fills up what C leaves empty.
@@ -93,7 +92,7 @@ class Recommender:
         self.search_space: Search = open_search(bundle, self.layout) if search is None else search
         self.segment = self.search_space.segment
         self.item_tower = open_item_tower(bundle, self.layout)
-        self.user_tower = UserTower.from_dict(bundle.manifest.extra["user_tower"])
+        self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
         self._thumbnails = Thumbnails(bundle.folder("thumbnails"))
         self._answering = Answering(self.attributes, self.search_space, self.generation, overlay)

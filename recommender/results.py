@@ -26,11 +26,15 @@ class Reason:
         Id of the product it comes from, if it comes from one.
     share
         Share of the score's positive part, in [0, 1].
+    approximate
+        Whether the seed is the likeliest of several rather than the one that the sum names: a sequence model reads
+        the history whole.
     """
 
     code: str
     seed: str | None
     share: float
+    approximate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

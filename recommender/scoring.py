@@ -28,7 +28,8 @@ class Query:
     attention
         a_t of each seed, shape (t,); sums to 1 in absolute value.
     stretch
-        What each block of Σ_t a_t x_t was multiplied by to make `vector`, shape (M,).
+        What each block of Σ_t a_t x_t was multiplied by to make `vector`, shape (M,); NaN where a sequence model
+        made the block.
     together_rows, together
         Σ_t a_t C[x_t, ·] in sparse form: columns ascending, shape (s,), and their sums, shape (s,).
     """

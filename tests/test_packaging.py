@@ -108,7 +108,8 @@ def _brought_along(declared: set[str]) -> set[str]:
 @pytest.mark.parametrize(("folder", "extras"), [*((name, ["postgres"]) for name in PACKAGES), ("tests", ["test"])])
 def test_every_import_is_required(folder: str, extras: list[str]) -> None:
     declared = {canonicalize_name(requirement.name) for requirement in _requirements(*extras)}
-    own = {*PACKAGES, "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py")), *sys.stdlib_module_names}
+    ours = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {p.parent.name for p in (ROOT / "tests").rglob("*.py")}
+    own = {*PACKAGES, *ours, *sys.stdlib_module_names}
     homes = packages_distributions()
     known = declared | _brought_along(declared)
     strange = {name for name in _imported(folder) - own if not known & set(map(canonicalize_name, homes[name]))}

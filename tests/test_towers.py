@@ -88,7 +88,7 @@ def test_a_predicted_block_is_as_long_as_it_is_sure(noise: float, least: float, 
     vectors, present, layout = planted(noise)
     known = vectors.copy()
     known[~present[:, 1], 6:] = 0.0
-    predictor = fit_predictor(known, present, layout, np.ones(len(known)))
+    predictor = fit_predictor(known, present, layout)
     filled = predictor.fill(known, present)
     norms = np.linalg.norm(filled[::3, 6:], axis=1)
     assert least <= norms.mean() <= most
@@ -106,7 +106,7 @@ def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
     tower = ItemTower(layout, content, None, EMBEDDING, BlockPredictor({}, layout))
     inputs = ItemInputs(encoded, np.arange(50) % 2 == 0, None, np.zeros(50, bool), {"brand": ["Acme", ""] * 25})
     own, present = tower.own(inputs)
-    tower = ItemTower(layout, content, None, EMBEDDING, fit_predictor(own, present, layout, np.ones(50)))
+    tower = ItemTower(layout, content, None, EMBEDDING, fit_predictor(own, present, layout))
     tower.save(tmp_path)
     again = ItemTower.open(lambda file: tmp_path / file, [path.name for path in tmp_path.iterdir()], layout)
     assert (again.blocks(inputs)[0] == tower.blocks(inputs)[0]).all()

@@ -4,15 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog, Interactions
 from tests.segments import make_segment
-from training.behaviour import fit_behaviour
+from training.behaviour import Behaviour, train_behaviour
 from training.category import train_category
 from training.choices import item_cases, user_cases
-from training.cooccurrence import HALF_LIFE_DAYS, SHRINK, fit_cooccurrence
+from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, liken, mix
 from training.model import groups_of
 from training.pairs import pairs_of
 from training.prior import PriorShape
+from training.sequence_model import Content
+from training.sequences import Sequences
 from training.weights import equal
 
 DAY = pd.Timedelta(days=1)
@@ -45,15 +48,33 @@ def test_dismissed_products_pair_with_nothing() -> None:
     assert len(pairs_of(interactions(shop, ("a", 0, 0), ("a", 1, 1), name="dismiss"))) == 0
 
 
-def test_cooccurrence_is_the_shrunk_cosine_of_nearness() -> None:
-    shop = catalog(3)
-    events = interactions(shop, ("a", 0, 0), ("a", 1, HALF_LIFE_DAYS), ("b", 0, 0), ("c", 2, 0))
-    table = fit_cooccurrence(events, pairs_of(events), 3)
-    columns, values = table.row(0)
-    assert columns.tolist() == [1]
-    assert values[0] == pytest.approx(0.5 / (np.sqrt(2 * 1) + SHRINK))
-    assert table.row(1)[0].tolist() == [0]
-    assert not len(table.row(2)[0])
+def test_pairs_count_by_order_nearness_and_rarity() -> None:
+    shop = catalog(5)
+    events = interactions(
+        shop, ("a", 0, 0), ("a", 1, 0), ("b", 2, 0), ("b", 3, HALF_LIFE_DAYS), ("c", 4, 0), ("d", 4, 0)
+    )
+    counted = count_pairs(events, 5).toarray()
+    assert counted[0, 1] == counted.max() == 1.0
+    assert 0 < counted[1, 0] < BACKWARD, "against the order: fewer, and more shrunk"
+    assert 0 < counted[2, 3] < 0.5, "half as near: fewer, and more shrunk"
+    assert not counted[4].any()
+
+
+def test_likeness_is_sharp_and_smooths_what_nobody_chose() -> None:
+    layout = Layout({"image": 6, "behaviour": 4})
+    vectors = unit(np.random.default_rng(3).normal(size=(60, 10)))
+    like = liken(vectors, layout).toarray()
+    looks = unit(vectors[:, :6])
+    cosines = looks @ looks.T
+    np.fill_diagonal(cosines, -np.inf)
+    assert (like.argmax(axis=1) == cosines.argmax(axis=1)).all()
+    assert like.max() <= 1.0
+    assert not like.diagonal().any()
+    nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
+    assert not len(mix(nothing, liken(vectors, layout), 0.0).indices)
+    smoothed = mix(nothing, liken(vectors, layout), 0.3)
+    assert all(len(smoothed.row(row)[0]) for row in range(60))
+    assert smoothed.values.max() == 1.0
 
 
 def test_the_prior_counts_lately_more() -> None:
@@ -65,19 +86,48 @@ def test_the_prior_counts_lately_more() -> None:
     assert stated["as_of"].startswith("2026-03-02")
 
 
-def test_behaviour_brings_together_what_the_same_people_choose() -> None:
-    shop = catalog(20)
+def behaviour_of_two_crowds(after: int | None = None) -> tuple[Behaviour, Catalog]:
+    """Two crowds that never meet; with `after`, everybody who chose row 0 chooses that row next."""
+    shop = catalog(22)
     generator = np.random.default_rng(0)
-    events = [
-        (f"u{user}", int(row), float(day))
-        for user in range(200)
-        for day, row in enumerate(generator.choice(np.arange(9) + 9 * (user % 2), 4, replace=False))
-    ]
-    vectors, counts = fit_behaviour(interactions(shop, *events), 20, seed=0)
-    similar = vectors @ vectors.T
-    assert similar[:9, :9].mean() > similar[:9, 9:18].mean() + 0.3
-    assert not vectors[18:].any()
-    assert counts[:18].min() > 0 == counts[18:].max()
+    events = []
+    for user in range(300):
+        chosen = generator.choice(np.arange(9) + 9 * (user % 2), 5, replace=False).tolist()
+        if after is not None and 0 in chosen:
+            chosen.insert(chosen.index(0) + 1, after)
+        events += [(f"u{user}", row, float(day)) for day, row in enumerate(chosen)]
+    looks = np.zeros((22, 2), dtype=np.float32)
+    looks[:9, 0] = looks[20, 0] = looks[9:18, 1] = looks[21, 1] = 1.0
+    content = Content.of(looks, None, 0)
+    behaviour = train_behaviour(Sequences.of(interactions(shop, *events)), content, seed=0)
+    assert behaviour is not None
+    return behaviour, shop
+
+
+def asked(behaviour: Behaviour, rows: list[int]) -> np.ndarray:
+    times = np.arange(len(rows)) * 86_400.0
+    return behaviour.vectors @ behaviour.tower.query(behaviour.vectors[rows], ["purchase"] * len(rows), times)
+
+
+def test_the_sequence_model_knows_the_crowd_and_its_newcomers() -> None:
+    behaviour, _ = behaviour_of_two_crowds()
+    scores = asked(behaviour, [3, 5])
+    assert scores[:9].mean() > scores[9:18].max()
+    assert not behaviour.known[[18, 19, 20, 21]].any()
+    assert scores[20] > scores[21], "nobody chose either; 20 looks like what this crowd chooses"
+    assert np.linalg.norm(behaviour.vectors, axis=1).max() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_sequence_model_knows_what_comes_next() -> None:
+    behaviour, _ = behaviour_of_two_crowds(after=19)
+    assert asked(behaviour, [4, 0]).argmax() == 19
+    assert asked(behaviour, [0, 4]).argmax() != 19
+
+
+def test_one_choice_each_teaches_no_sequence() -> None:
+    shop = catalog(3)
+    events = Sequences.of(interactions(shop, ("a", 0, 0), ("b", 1, 0)))
+    assert train_behaviour(events, Content.of(np.zeros((3, 0), np.float32), None, 0), seed=0) is None
 
 
 def test_category_embeddings_follow_their_values() -> None:

@@ -13,8 +13,10 @@ from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query
 from training.pairs import Pairs
 
-QUERIES = 300
-CANDIDATES = 2_000
+QUERIES = 400
+# Candidates times queries: what fits in memory and is ranked in seconds.
+CELLS = 4_000_000
+LEAST_CANDIDATES = 2_000
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,12 @@ def choices(segment: Segment, queries: Sequence[Query], cases: Sequence[Case], s
     """Compute every term of the score for every query over all products, or a sample of a large shop's."""
     rows = np.arange(segment.n, dtype=np.int32)
     stands_for = np.ones(segment.n, dtype=np.float32)
-    if segment.n > CANDIDATES:
-        drawn = np.random.default_rng(seed).choice(rows, CANDIDATES, replace=False)
+    kept = max(CELLS // max(len(queries), 1), LEAST_CANDIDATES)
+    if segment.n > kept:
+        drawn = np.random.default_rng(seed).choice(rows, kept, replace=False)
         chosen = np.unique(np.concatenate([case.chosen for case in cases]))
         rows = np.union1d(drawn, chosen).astype(np.int32)
-        stands_for = np.where(np.isin(rows, chosen), 1.0, segment.n / CANDIDATES).astype(np.float32)
+        stands_for = np.where(np.isin(rows, chosen), 1.0, segment.n / kept).astype(np.float32)
     return Choices(
         features=_features(segment, queries, rows),
         allowed=~np.stack([np.isin(rows, case.struck) for case in cases]),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -25,11 +26,17 @@ from recommender.progress import notice
 from recommender.segment import Segment
 from recommender.stores import open_store
 from recommender.towers.item import ItemTower
+from recommender.towers.user import UserTower
+from training.behaviour import Behaviour
+from training.choices import Case, user_cases
+from training.cooccurrence import count_pairs, liken, mix
 from training.finetune import finetune
-from training.model import Model, Products, place_products, train_tower
+from training.model import Model, Products, learn_behaviour, place_products, train_tower
 from training.pairs import pairs_of
+from training.prior import no_prior
 from training.publish import publish
-from training.settings import DEFAULT_PRIOR, Settings, find, untrained
+from training.settings import Early, Settings, find, untrained
+from training.weights import soft_recall
 
 # The last part of the events in time: weights and figures come from it.
 LATER_SHARE = 0.2
@@ -161,33 +168,85 @@ def _train(
     if not len(earlier.frame) or not len(later.frame):
         notice("all events lie on one moment: nothing later to choose weights by")
         return None, _without_choice(products, interactions, seed, clock)
+    learning, measuring = _halves(later)
+    cases = user_cases(earlier, learning, seed)
     with clock.stage("towers"):
         tower, figures = train_tower(products, pairs_of(earlier), seed)
-        early_tower, early, _ = place_products(tower, products, earlier, DEFAULT_PRIOR, seed)
+    with clock.stage("behaviour"):
+        validate = partial(_foresight, cases) if cases else None
+        behaviour = learn_behaviour(tower, products, earlier, seed, validate=validate)
+        early_tower, segment = place_products(tower, products, behaviour)
     with clock.stage("weights"):
-        learning, measuring = _halves(later)
-        settings = find(early, earlier, learning, seed)
-        early = replace(early, prior=settings.prior.fit(earlier, early.n)[0])
+        like = liken(segment.vectors, segment.layout)
+        early = Early(segment, _users(earlier, behaviour), earlier, count_pairs(earlier, segment.n), like)
+        settings = find(early, cases, learning, seed)
+        segment = early.placed(settings.prior, settings.smoothing)
+    draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
     with clock.stage("everything once more"):
-        full_tower, segment, prior = place_products(tower, products, interactions, settings.prior, seed)
-    draft = Draft(_model(early_tower, early, settings, figures), earlier, measuring)
-    return draft, _model(full_tower, segment, settings, figures | {"prior": prior})
+        share = behaviour.share if behaviour is not None else 1.0
+        final = _with_events(tower, products, interactions, settings, figures, seed, share)
+    return draft, final
+
+
+def _foresight(cases: list[Case], behaviour: Behaviour) -> float:
+    """Tell how high the behaviour alone ranks what was chosen later: the validation of its training."""
+    users = UserTower(EVENT_WEIGHTS, sequence=behaviour.tower)
+    found = [users.liked(case.steps) for case in cases]
+    asked = [(case, liked) for case, liked in zip(cases, found, strict=True) if len(liked)]
+    gains = []
+    for case, liked in asked:
+        names = [case.steps.names[step] for step in liked]
+        query = behaviour.tower.query(behaviour.vectors[case.steps.rows[liked]], names, case.steps.times[liked])
+        scores = behaviour.vectors @ query
+        scores[case.struck] = -np.inf
+        gains.append(soft_recall(scores, case.chosen))
+    return float(np.mean(gains)) if gains else 0.0
+
+
+def _users(interactions: Interactions, behaviour: Behaviour | None) -> UserTower:
+    return UserTower(dict(interactions.weights), sequence=behaviour.tower if behaviour is not None else None)
+
+
+def _with_events(
+    tower: ItemTower,
+    products: Products,
+    interactions: Interactions,
+    settings: Settings | None,
+    figures: dict[str, Any],
+    seed: int,
+    share: float = 1.0,
+) -> Model:
+    """Learn from all events, under settings found before, or the usual ones."""
+    behaviour = learn_behaviour(tower, products, interactions, seed, share)
+    tower, segment = place_products(tower, products, behaviour)
+    users = _users(interactions, behaviour)
+    settings = settings or untrained(segment, users, events=True)
+    settings = replace(settings, users=replace(settings.users, sequence=users.sequence))
+    prior, stated = settings.prior.fit(interactions, segment.n)
+    together = mix(
+        count_pairs(interactions, segment.n), liken(segment.vectors, segment.layout), settings.smoothing
+    )
+    segment = replace(segment, prior=prior, cooccurrence=together)
+    return _model(tower, segment, settings, figures | {"prior": stated})
 
 
 def _moment(interactions: Interactions) -> datetime:
-    """Return when the later part begins."""
+    """Return when the later part begins: the moment that parts the events nearest to `LATER_SHARE`."""
     times = np.sort(interactions.frame["timestamp"].to_numpy())
-    return pd.Timestamp(times[int(len(times) * (1 - LATER_SHARE))]).to_pydatetime()
+    moments, starts = np.unique(times, return_index=True)
+    nearest = np.argmin(np.abs(1 - starts / len(times) - LATER_SHARE))
+    return pd.Timestamp(moments[nearest]).to_pydatetime()
 
 
 def _without_choice(products: Products, interactions: Interactions | None, seed: int, clock: Clock) -> Model:
     with clock.stage("towers"):
         pairs = None if interactions is None else pairs_of(interactions)
         tower, figures = train_tower(products, pairs, seed)
-        tower, segment, prior = place_products(tower, products, interactions, DEFAULT_PRIOR, seed)
-    event_weights = dict(interactions.weights) if interactions is not None else dict(EVENT_WEIGHTS)
-    settings = untrained(segment, event_weights, events=interactions is not None)
-    return _model(tower, segment, settings, figures | {"prior": prior})
+        if interactions is not None:
+            return _with_events(tower, products, interactions, None, figures, seed)
+        tower, segment = place_products(tower, products, None)
+    settings = untrained(segment, UserTower(EVENT_WEIGHTS), events=False)
+    return _model(tower, segment, settings, figures | {"prior": no_prior(products.catalog)[1]})
 
 
 def _model(tower: ItemTower, segment: Segment, settings: Settings, figures: dict[str, Any]) -> Model:

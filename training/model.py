@@ -6,29 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Float, Layout, Mask, Rows, unit
+from recommender.blocks import Layout, Rows, unit
 from recommender.catalog import Catalog, Interactions
 from recommender.cooccurrence import Cooccurrence
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.segment import Segment
-from recommender.towers.category import CategoryEmbedding
+from recommender.towers.behaviour import content_of
+from recommender.towers.category import CategoryEmbedding, bag
 from recommender.towers.content import ContentBlock
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.projection import AlignedProjection
 from recommender.towers.user import UserTower
-from training.behaviour import DIM as BEHAVIOUR_DIM
-from training.behaviour import fit_behaviour
+from training.behaviour import Behaviour, Validate, train_behaviour
 from training.category import learned_columns, train_category
 from training.clip import train_projection
 from training.content import fit_content
-from training.cooccurrence import fit_cooccurrence
-from training.pairs import Pairs, pairs_of
+from training.pairs import Pairs
 from training.predictor import fit_predictor
-from training.prior import PriorShape, no_prior
+from training.sequence_model import Content
+from training.sequences import Sequences
 
-# How many users a product needs before its own behaviour outweighs what its content predicts.
-TRUST = 3.0
 ALIGNED_DIM = 64
 LEAST_PAIRS = 200  # of photo and text, for a contrastive projection
 
@@ -145,73 +143,64 @@ def _tower(
     content: Mapping[str, ContentBlock],
     projection: AlignedProjection | None,
     category: CategoryEmbedding | None,
-    behaviour: bool = False,
+    behaviour: Behaviour | None = None,
 ) -> ItemTower:
     dims = {name: block.dim for name, block in content.items()}
     if category is not None:
         dims["category"] = category.dim
-    if behaviour:
-        dims["behaviour"] = BEHAVIOUR_DIM
+    if behaviour is not None:
+        dims["behaviour"] = behaviour.vectors.shape[1]
     layout = Layout(dims)
-    return ItemTower(layout, content, projection, category, BlockPredictor({}, layout))
+    predictor = behaviour.predictor if behaviour is not None else None
+    return ItemTower(layout, content, projection, category, BlockPredictor({}, layout), predictor)
 
 
-def place_products(
-    tower: ItemTower, products: Products, interactions: Interactions | None, prior: PriorShape, seed: int
-) -> tuple[ItemTower, Segment, dict[str, Any]]:
-    """Learn what the events say, and make every product's vector.
+def learn_behaviour(
+    tower: ItemTower,
+    products: Products,
+    interactions: Interactions,
+    seed: int,
+    share: float = 1.0,
+    validate: Validate | None = None,
+) -> Behaviour | None:
+    """Train the behaviour block and the sequence tower over what the item tower says of each product.
+
+    Parameters
+    ----------
+    share, validate
+        See `train_behaviour`.
+    """
+    vectors, present = tower.own(products.inputs)
+    filled = fit_predictor(vectors, present, tower.layout).fill(vectors, present)
+    words = () if tower.category is None else tower.category.vocabularies
+    bags = bag(words, products.inputs.columns) if words else None
+    content = Content.of(content_of(filled, tower.layout), bags, sum(word.size for word in words))
+    return train_behaviour(Sequences.of(interactions), content, seed, share, validate)
+
+
+def place_products(tower: ItemTower, products: Products, behaviour: Behaviour | None) -> tuple[ItemTower, Segment]:
+    """Make every product's vector, its behaviour among them; without prior and co-occurrence.
 
     Returns
     -------
     tuple
-        The tower with its predictor, the products' arrays, and what is stated of the prior.
+        The tower with its predictors, and the products' arrays.
     """
     n = len(products.catalog)
-    tower = _tower(tower.content, tower.projection, tower.category, behaviour=interactions is not None)
+    tower = _tower(tower.content, tower.projection, tower.category, behaviour)
     vectors, present = tower.own(products.inputs)
-    counts = np.ones(n)
-    if interactions is not None:
-        behaviour, users = fit_behaviour(interactions, n, seed)
-        vectors[:, tower.layout.slices["behaviour"]] = behaviour
-        present[:, tower.layout.index("behaviour")] = users > 0
-        counts = users.astype(np.float64)
-    tower = replace(tower, predictor=fit_predictor(vectors, present, tower.layout, counts))
-    filled = _filled(tower, vectors, present, counts)
-    segment = _segment(products, tower.layout, filled, present, interactions)
-    if interactions is None:
-        return tower, segment, no_prior(products.catalog)[1]
-    popularity, stated = prior.fit(interactions, n)
-    return tower, replace(segment, prior=popularity), stated
-
-
-def _filled(tower: ItemTower, vectors: Float, present: Mask, counts: np.ndarray) -> Float:
-    """Predict missing blocks, and pull the behaviour of rarely chosen products to what their content predicts."""
+    tower = replace(tower, predictor=fit_predictor(vectors, present, tower.layout))
     filled = tower.predictor.fill(vectors, present)
-    if "behaviour" not in tower.layout.slices:
-        return filled
-    place, column = tower.layout.slices["behaviour"], tower.layout.index("behaviour")
-    chosen = present[:, column]
-    hidden = present.copy()
-    hidden[:, column] = False
-    guess = tower.predictor.fill(vectors, hidden)[chosen, place]
-    weight = counts[chosen, None]
-    filled[chosen, place] = unit((weight * vectors[chosen, place] + TRUST * guess) / (weight + TRUST))
-    return filled
-
-
-def _segment(
-    products: Products, layout: Layout, vectors: Float, present: Mask, interactions: Interactions | None
-) -> Segment:
-    n = len(products.catalog)
-    together = Cooccurrence.empty(n)
-    if interactions is not None:
-        together = fit_cooccurrence(interactions, pairs_of(interactions), n)
-    return Segment(
-        vectors=np.ascontiguousarray(vectors),
+    if behaviour is not None:
+        filled[:, tower.layout.slices["behaviour"]] = behaviour.vectors
+        present[:, tower.layout.index("behaviour")] = behaviour.known
+    segment = Segment(
+        vectors=np.ascontiguousarray(filled),
         present=present,
         prior=np.zeros(n, dtype=np.float32),
         groups=products.groups,
         neighbours=None,
-        cooccurrence=together,
-        layout=layout,
+        cooccurrence=Cooccurrence.empty(n),
+        layout=tower.layout,
     )
+    return tower, segment

@@ -55,7 +55,9 @@ def publish(
     notice("index and publishing")
     started = perf_counter()
     with Staging(root) as staging:
-        model.tower.save(staging.part("towers"))
+        towers = staging.part("towers")
+        model.tower.save(towers)
+        sequence = model.users.sequence.save(towers) if model.users.sequence is not None else None
         base = staging.part("base")
         attributes = base / "attributes"
         attributes.mkdir()
@@ -79,7 +81,7 @@ def publish(
                 "encoders": {"name": encoded.encoder, "fingerprint": encoded.fingerprint, **encoded.counts},
                 "config": config.to_dict(),
                 "metrics": metrics | {"recall": built.stated, "training": model.stated, "seconds": seconds},
-                "user_tower": model.users.to_dict(),
+                "user_tower": model.users.to_dict() | {"sequence": sequence},
                 "index": {"budgets": built.stated["budgets"]},
             }
         )

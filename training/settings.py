@@ -1,8 +1,8 @@
-"""Finds the settings that the later part of the events likes best: recency, the prior's clock, the weights."""
+"""Finds the settings that the later part of the events likes best, from recency to the weights of the score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,14 +10,27 @@ from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
 from recommender.towers.user import UserTower
-from training.choices import Case, choices, item_cases, item_queries, user_cases, user_queries
+from training.choices import Case, choices, item_cases, item_queries, user_queries
+from training.cooccurrence import Table, mix
 from training.pairs import pairs_of
 from training.prior import PriorShape
 from training.weights import LEAST_CASES, Learned, equal, learn
 
+T = TypeVar("T")
+
 # (position decay, half-life in days); the usual one first.
-FORGETTING = ((1.0, 90.0), (1.0, 30.0), (1.0, float("inf")), (0.7, 90.0), (0.7, float("inf")), (0.5, float("inf")))
+FORGETTING = (
+    (1.0, 90.0),
+    (1.0, 30.0),
+    (1.0, float("inf")),
+    (0.8, 90.0),
+    (0.8, float("inf")),
+    (0.6, float("inf")),
+    (0.4, float("inf")),
+)
 PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
+# How much likeness counts in C beside what was chosen together.
+SMOOTHINGS = (0.3, 0.0, 0.1, 1.0, 3.0)
 QUICK = 32  # weightings tried per setting; the best setting gets the full search
 DEFAULT_PRIOR = PRIORS[0]
 # Products chosen within so many events of each other count as what goes with one another.
@@ -34,67 +47,87 @@ class Settings:
         The user tower.
     prior
         The prior's clock.
+    smoothing
+        How much likeness counts in C.
     weights
         'item' and 'user' to learned weights.
     """
 
     users: UserTower
     prior: PriorShape
+    smoothing: float
     weights: dict[str, Learned]
 
     def stated(self) -> dict[str, Any]:
         """Return what the manifest says of the choice."""
-        return {kind: learned.stated() for kind, learned in self.weights.items()}
+        return {kind: learned.stated() for kind, learned in self.weights.items()} | {"smoothing": self.smoothing}
 
 
-def untrained(segment: Segment, event_weights: dict[str, float], events: bool) -> Settings:
+def untrained(segment: Segment, users: UserTower, events: bool) -> Settings:
     """Return the settings of a shop whose events cannot decide anything."""
     weights = Learned(equal((*segment.layout.names, "cooccurrence", "prior"), events), np.empty(0))
-    return Settings(UserTower(event_weights), DEFAULT_PRIOR, {"item": weights, "user": weights})
+    return Settings(users, DEFAULT_PRIOR, SMOOTHINGS[0], {"item": weights, "user": weights})
 
 
-def find(segment: Segment, earlier: Interactions, later: Interactions, seed: int) -> Settings:
-    """Search the settings under which what was chosen later ranks highest.
+@dataclass(frozen=True)
+class Early:
+    """Products placed with the earlier events only, and what those say.
 
     Parameters
     ----------
     segment
-        Products placed with the earlier events only.
+        Without prior and co-occurrence.
+    users
+        The usual user tower, with the sequence model.
+    events
+        The earlier events.
+    counted, like
+        The two parts of C.
     """
-    settings = untrained(segment, dict(earlier.weights), events=True)
-    cases = user_cases(earlier, later, seed)
+
+    segment: Segment
+    users: UserTower
+    events: Interactions
+    counted: Table
+    like: Table
+
+    def placed(self, prior: PriorShape, smoothing: float) -> Segment:
+        """Return the segment under two settings."""
+        together = mix(self.counted, self.like, smoothing)
+        return replace(self.segment, prior=prior.fit(self.events, self.segment.n)[0], cooccurrence=together)
+
+
+def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Settings:
+    """Search the settings under which what was chosen later ranks highest, one after the other.
+
+    Parameters
+    ----------
+    cases
+        Users who chose something before and something new after.
+    later
+        The later events, of which pairs for similar items are taken.
+    """
+    settings = untrained(early.segment, early.users, events=True)
     if len(cases) < LEAST_CASES:
         return settings
-    prior = _best_prior(segment, earlier, settings.users, cases, seed)
-    segment = replace(segment, prior=prior.fit(earlier, segment.n)[0])
-    tower, for_users = _best_tower(segment, dict(earlier.weights), cases, seed)
+
+    def gains_of(segment: Segment, tower: UserTower) -> np.ndarray:
+        return learn(choices(segment, user_queries(segment, tower, cases), cases, seed), seed, QUICK).gains
+
+    prior = _best(PRIORS, lambda shape: gains_of(early.placed(shape, SMOOTHINGS[0]), early.users))
+    smoothing = _best(SMOOTHINGS, lambda much: gains_of(early.placed(prior, much), early.users))
+    segment = early.placed(prior, smoothing)
+    towers = [replace(early.users, position_decay=decay, half_life_days=days) for decay, days in FORGETTING]
+    tower = _best(towers, lambda tried: gains_of(segment, tried))
+    for_users = learn(choices(segment, user_queries(segment, tower, cases), cases, seed), seed)
     for_items = _item_weights(segment, later, seed) or settings.weights["item"]
-    return Settings(tower, prior, {"item": for_items, "user": for_users})
+    return Settings(tower, prior, smoothing, {"item": for_items, "user": for_users})
 
 
-def _best_prior(
-    segment: Segment, earlier: Interactions, users: UserTower, cases: list[Case], seed: int
-) -> PriorShape:
-    """Try each clock of popularity, everything else equal."""
-    gains = []
-    for shape in PRIORS:
-        timed = replace(segment, prior=shape.fit(earlier, segment.n)[0])
-        asked = choices(timed, user_queries(timed, users, cases), cases, seed)
-        gains.append(learn(asked, seed, QUICK).gains)
-    return PRIORS[_clearly_best(gains)]
-
-
-def _best_tower(
-    segment: Segment, event_weights: dict[str, float], cases: list[Case], seed: int
-) -> tuple[UserTower, Learned]:
-    """Try each forgetting of the history, each with weights of its own."""
-    grid = [UserTower(event_weights, decay, half_life) for decay, half_life in FORGETTING]
-    gains = []
-    for tower in progress(grid, "score weights", len(grid), "setting"):
-        asked = choices(segment, user_queries(segment, tower, cases), cases, seed)
-        gains.append(learn(asked, seed, QUICK).gains)
-    best = grid[_clearly_best(gains)]
-    return best, learn(choices(segment, user_queries(segment, best, cases), cases, seed), seed)
+def _best(tried: Sequence[T], gains: Callable[[T], np.ndarray]) -> T:
+    """Return the setting with clearly the best gains; the first, the usual one, if none is."""
+    shown = progress(tried, "settings", len(tried), "setting")
+    return tried[_clearly_best([gains(setting) for setting in shown])]
 
 
 def _clearly_best(gains: Sequence[np.ndarray]) -> int:

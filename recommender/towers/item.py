@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from recommender.blocks import Float, Layout, Mask, unit
+from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.category import CategoryEmbedding
 from recommender.towers.content import ContentBlock
 from recommender.towers.predictor import BlockPredictor
@@ -57,7 +58,9 @@ class ItemTower:
     category
         The trained embedding of the columns, if there are columns.
     predictor
-        Fills missing blocks.
+        Fills missing image, text and category blocks.
+    behaviour
+        Makes the behaviour block of products without events; None in a shop without them.
     """
 
     layout: Layout
@@ -65,6 +68,7 @@ class ItemTower:
     projection: AlignedProjection | None
     category: CategoryEmbedding | None
     predictor: BlockPredictor
+    behaviour: BehaviourPredictor | None = None
 
     def own(self, inputs: ItemInputs) -> tuple[Float, Mask]:
         """Return the blocks made from the items' own data, zero where missing.
@@ -91,7 +95,12 @@ class ItemTower:
     def blocks(self, inputs: ItemInputs) -> tuple[Float, Mask]:
         """Return complete vectors, missing blocks predicted, shape (b, d); and presence, shape (b, M)."""
         vectors, present = self.own(inputs)
-        return self.predictor.fill(vectors, present), present
+        filled = self.predictor.fill(vectors, present)
+        if self.behaviour is not None:
+            words = () if self.category is None else self.category.vocabularies
+            place = self.layout.slices["behaviour"]
+            filled[:, place] = self.behaviour.predict(filled, self.layout, words, inputs.columns)
+        return filled, present
 
     def query(self, modality: str, encoded: Float, aligned: bool) -> Float:
         """Return the query vector of one free text or image, shape (d,).
@@ -134,6 +143,9 @@ class ItemTower:
             save_file({"table": self.category.table, "mean": self.category.mean}, folder / "category.safetensors")
             (folder / "category.json").write_text(json.dumps(self.category.to_dict()), "utf-8")
         save_file(self.predictor.to_arrays(), folder / "predictor.safetensors")
+        if self.behaviour is not None:
+            arrays = {"matrix": self.behaviour.matrix, "table": self.behaviour.table}
+            save_file(arrays, folder / "behaviour.safetensors")
 
     @classmethod
     def open(cls, path_of: Callable[[str], Path], files: Sequence[str], layout: Layout) -> "ItemTower":
@@ -154,4 +166,9 @@ class ItemTower:
             exported = json.loads(path_of("category.json").read_text("utf-8"))
             category = CategoryEmbedding.from_exported(exported, arrays["table"], arrays["mean"])
         predictor = BlockPredictor.from_arrays(load_file(path_of("predictor.safetensors")), layout)
-        return cls(layout, content, projection, category, predictor)
+        behaviour = (
+            BehaviourPredictor(**load_file(path_of("behaviour.safetensors")))
+            if "behaviour.safetensors" in files
+            else None
+        )
+        return cls(layout, content, projection, category, predictor, behaviour)

@@ -55,7 +55,7 @@ class BlockPredictor:
         pattern
             Which blocks to use, shape (M,).
         """
-        # behaviour says little of how a product looks: it is predicted, never asked
+        # behaviour says little of how a product looks, and has a predictor of its own
         known_blocks = zip(self.layout.names, pattern, strict=True)
         used = tuple(other for other, on in known_blocks if on and other not in (name, "behaviour"))
         matrix = self.maps.get((name, used))

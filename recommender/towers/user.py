@@ -1,16 +1,18 @@
 """A history becomes a query: one attention weight per event, and the weighted sum of its products' blocks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.blocks import Double, Rows
 from recommender.events import event_weight
 from recommender.history import Steps
 from recommender.scoring import Query
 from recommender.segment import Segment
+from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
 SHORTEST = 1e-3  # a sum shorter than this has cancelled out: its direction is chance
@@ -18,11 +20,12 @@ SHORTEST = 1e-3  # a sum shorter than this has cancelled out: its direction is c
 
 @dataclass(frozen=True)
 class UserTower:
-    """Recency- and event-weighted combination of a history.
+    """Recency- and event-weighted combination of a history, and a sequence model's word on what comes next.
 
     a_t ∝ weight(event_t) · position_decay^(events since) · 0.5^(time since / half_life_days), scaled so that
     Σ |a_t| = 1. Every block of the query is Σ_t a_t x_t, stretched, and C's term is Σ_t a_t C[x_t, ·], so both
-    split exactly by event. The clock is the history's last event: a quiet month changes nothing.
+    split exactly by event. The clock is the history's last event: a quiet month changes nothing. Where a sequence
+    model was trained, it makes the behaviour block instead.
 
     Parameters
     ----------
@@ -32,16 +35,18 @@ class UserTower:
         In (0, 1]; 1 forgets nothing.
     half_life_days
         In days; infinity forgets nothing.
+    sequence
+        Reads what the user chose and did not take back.
     """
 
     event_weights: Mapping[str, float]
     position_decay: float = 1.0
     half_life_days: float = 90.0
+    sequence: SequenceTower | None = None
 
     def attention(self, steps: Steps) -> Double:
         """Return a_t, shape (t,); zeros if no event says anything."""
-        names = zip(steps.names, steps.values, strict=True)
-        says = np.array([event_weight(name, value, dict(self.event_weights)) for name, value in names])
+        says = self._says(steps)
         ages = (steps.times[-1] - steps.times) / DAY if len(says) else np.empty(0)
         positions = np.arange(len(says))[::-1]
         raw = says * self.position_decay**positions * 0.5 ** (ages / self.half_life_days)
@@ -50,18 +55,41 @@ class UserTower:
 
     def query(self, steps: Steps, segment: Segment) -> Query:
         """Return the query of a history over one segment."""
-        return weighted_query(segment, steps.rows, self.attention(steps))
+        query = weighted_query(segment, steps.rows, self.attention(steps))
+        liked = self.liked(steps)
+        if self.sequence is None or not len(liked):
+            return query
+        place, block = segment.layout.slices["behaviour"], segment.layout.index("behaviour")
+        names = [steps.names[step] for step in liked]
+        vector, stretch = query.vector.copy(), query.stretch.copy()
+        vector[place] = self.sequence.query(segment.vectors[steps.rows[liked], place], names, steps.times[liked])
+        stretch[block] = np.nan
+        return replace(query, vector=vector, stretch=stretch)
+
+    def _says(self, steps: Steps) -> Double:
+        names = zip(steps.names, steps.values, strict=True)
+        return np.array([event_weight(name, value, dict(self.event_weights)) for name, value in names])
+
+    def liked(self, steps: Steps) -> NDArray[np.intp]:
+        """Return the steps that speak for their product, of products that the whole history speaks for."""
+        says = self._says(steps)
+        known, place = np.unique(steps.rows, return_inverse=True)
+        sums = np.bincount(place, weights=says, minlength=len(known))
+        return np.flatnonzero((says > 0) & (sums[place] > 0)) if len(says) else np.empty(0, dtype=np.intp)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the exported form, JSON-able; an infinite half-life is None."""
-        half_life = self.half_life_days if np.isfinite(self.half_life_days) else None
-        return asdict(self) | {"half_life_days": half_life}
+        """Return the exported form without the sequence model, JSON-able; an infinite half-life is None."""
+        return {
+            "event_weights": dict(self.event_weights),
+            "position_decay": self.position_decay,
+            "half_life_days": self.half_life_days if np.isfinite(self.half_life_days) else None,
+        }
 
     @classmethod
-    def from_dict(cls, exported: Mapping[str, Any]) -> "UserTower":
+    def from_dict(cls, exported: Mapping[str, Any], sequence: SequenceTower | None = None) -> "UserTower":
         """Read what `to_dict` wrote."""
         half_life = exported["half_life_days"]
-        return cls(exported["event_weights"], exported["position_decay"], half_life or float("inf"))
+        return cls(exported["event_weights"], exported["position_decay"], half_life or float("inf"), sequence)
 
 
 def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
