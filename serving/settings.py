@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
     trending_days: int = Field(7, ge=1, le=365, description="What counts as lately in the strategy trending.")
     rate: float = Field(
-        200, gt=0, description="Requests a second that a worker takes of one key at one address, on average."
+        2000, gt=0, description="Requests a second that a worker takes of one key at one address, on average."
     )
     burst: int = Field(400, ge=1, description="Requests that may come at once beyond that.")
     proxies: int = Field(0, ge=0, le=5, description="Proxies in front whose X-Forwarded-For is to be believed.")
