@@ -62,7 +62,7 @@ class Sequences:
         times = frame["timestamp"].to_numpy().astype("datetime64[us]").astype(np.float64) / 1e6
         gaps = [gap_classes(part) for part in np.split(times, first[1:])] if len(times) else []
         names = tuple(sorted(frame["event_name"].unique()))
-        ends = np.append(first[1:], len(frame))
+        ends = np.append(first, len(frame))[1:]
         starts = [range(start, max(end - 1, start + 1), WINDOW) for start, end in zip(first, ends, strict=True)]
         return cls(
             rows=frame["row"].to_numpy(dtype=np.int32),
