@@ -103,7 +103,8 @@ class Questions:
     ) -> tuple[Question, list[str]]:
         """Ask for what suits a history; also return the ids in it that are unknown.
 
-        `strengths` are what each event's weight is multiplied by, length t.
+        `strengths` are what each event's weight is multiplied by, length t; with them every block is the seeds'
+        weighted sum: a sequence model reads no strengths.
         """
         events = as_events(history)
         rows = [self.attributes.row_of(event.item_id) for event in events]

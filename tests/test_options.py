@@ -186,7 +186,7 @@ def test_complementary_is_what_goes_together_filled_up(rec: Recommender) -> None
 
 def test_strengths_scale_the_seeds(rec: Recommender) -> None:
     first, second = rec.ids[0], rec.ids[40]
-    alone = rec.recommend([first], 10, exclude_history=False, variants="all")
+    alone = rec.recommend([first], 10, exclude_history=False, variants="all", strengths=[1.0])
     both = rec.recommend([first, second], 10, exclude_history=False, variants="all", strengths=[1.0, 0.0])
     assert both.item_ids == alone.item_ids
 
