@@ -17,7 +17,7 @@ from recommender.towers.sequence import WINDOW, SequenceTower
 from training.sequence_model import Content, SequenceModel
 from training.sequences import Batch, Sequences
 
-MEMBERS = 2  # trainings from different seeds, side by side in one block: their sum ranks better than either
+MEMBERS = 2  # trainings from different seeds, side by side in one block: a query sums what they say
 BATCH = 128
 NEGATIVES = 1_024
 RATE = 2e-3
@@ -85,11 +85,11 @@ def train_behaviour(
         for run in runs:
             run.step()
         if validate is not None and _looks(step, steps):
-            found = _export(runs, sequences, content, (step + 1) / steps)
+            found = _export(runs, sequences, (step + 1) / steps)
             figure = validate(found)
             if best is None or figure > best[0]:
                 best = figure, found
-    return best[1] if best is not None else _export(runs, sequences, content, share)
+    return best[1] if best is not None else _export(runs, sequences, share)
 
 
 def schedule(sequences: Sequences) -> int:
@@ -154,7 +154,7 @@ class _Members(nn.Module):
         return torch.cat(asked, dim=1) / self.size
 
 
-def _export(runs: list[_Run], sequences: Sequences, content: Content, share: float) -> Behaviour:
+def _export(runs: list[_Run], sequences: Sequences, share: float) -> Behaviour:
     models = [run.model.eval().cpu() for run in runs]
     with torch.inference_mode():
         vectors = torch.cat([_of_all(model, runs[0].known) for model in models], dim=1)
