@@ -151,7 +151,8 @@ def test_fallbacks_are_tried_in_turn(client: FlaskClient) -> None:
 def test_negative_and_weighted_seeds(client: FlaskClient) -> None:
     a, b = rec_of(client).ids[0], rec_of(client).ids[40]
     both = [{"item_id": a, "weight": 100}, {"item_id": b, "weight": 0.01}]
-    alone = ask(client, seeds={"items": [{"item_id": a}]}, strategy="for_you", limit=3, exclude={"item_ids": [b]})
+    weighted = {"items": [{"item_id": a, "weight": 100}]}
+    alone = ask(client, seeds=weighted, strategy="for_you", limit=3, exclude={"item_ids": [b]})
     assert ids(ask(client, seeds={"items": both}, limit=3)) == ids(alone)
     unwanted = ids(alone)[0]
     seeds = {"items": [{"item_id": a}], "negative_items": [{"item_id": unwanted}]}
