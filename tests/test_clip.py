@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recommender.towers.projection import AlignedProjection
-from training import clip
+from training import clip, retrieval
 from training.clip import train_projection
 
 P = 1200
@@ -69,7 +69,7 @@ def test_numpy_computes_what_torch_trained():
 
 def test_variants_are_held_out_together():
     groups = np.repeat(np.arange(P // 4), 4)
-    held = clip._held_out(groups, 0.1, np.random.default_rng(0))
+    held = retrieval.hold_out(groups, 0.1, np.random.default_rng(0))
     assert held.sum() == P // 10
     assert set(groups[held]).isdisjoint(groups[~held])
 

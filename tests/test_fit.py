@@ -44,7 +44,8 @@ def fitted(folder: Path, shop: Shop, columns: list[str], events: pd.DataFrame | 
 
 @pytest.fixture(scope="module")
 def events(demo_shop: Shop) -> pd.DataFrame:
-    return pd.read_csv(demo_shop.config.parent / "events.csv", dtype=str)
+    """A part of the demo shop's events: enough to choose settings by, few enough to be quick."""
+    return pd.read_csv(demo_shop.config.parent / "events.csv", dtype=str).head(3_000)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy, normalize
 from recommender.blocks import Float
 from recommender.progress import progress
 from recommender.towers.projection import AlignedProjection, Head
+from training.retrieval import hold_out, recall
 
 _HIDDEN = 512
 _BATCH = 512
@@ -54,19 +55,24 @@ def train_projection(
     Returns
     -------
     tuple
-        The projection, and figures: ``recall@1`` and ``recall@10`` of a held-out product's own photo among
+        The projection, and figures: ``recall@1``, ``@5`` and ``@10`` of a held-out product's own photo among
         all ``held_out`` photos, asked with its text; ``pairs``, ``epochs`` and ``seconds`` of the training.
     """
     started = time.monotonic()
     torch.manual_seed(seed)
-    held = _held_out(groups, validation_share, np.random.default_rng(seed))
+    held = hold_out(groups, validation_share, np.random.default_rng(seed))
     towers = {"image": _Head(image[~held], dim), "text": _Head(text[~held], dim)}
     own = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
     pairs = _Pairs(torch.from_numpy(image), torch.from_numpy(text), own)
     epochs = _train(towers["image"], towers["text"], pairs, torch.from_numpy(np.flatnonzero(~held)))
     projection = AlignedProjection(towers["image"].exported(), towers["text"].exported())
-    figures = _recall(projection, image[held], text[held])
-    figures |= {"pairs": int((~held).sum()), "epochs": epochs, "seconds": round(time.monotonic() - started, 1)}
+    figures: dict[str, float] = recall(projection.text(text[held]), projection.image(image[held]))
+    figures |= {
+        "held_out": int(held.sum()),
+        "pairs": int((~held).sum()),
+        "epochs": epochs,
+        "seconds": round(time.monotonic() - started, 1),
+    }
     return projection, figures
 
 
@@ -130,22 +136,3 @@ def _contrast(logits: Tensor, group: Tensor) -> Tensor:
     logits = logits.masked_fill(variants, -torch.inf)
     own = torch.arange(b)
     return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
-
-
-def _held_out(groups: NDArray[np.integer], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    names, group = np.unique(groups, return_inverse=True)
-    chosen = np.zeros(len(names), dtype=bool)
-    chosen[rng.permutation(len(names))[: round(share * len(names))]] = True
-    return chosen[group]
-
-
-def _recall(projection: AlignedProjection, image: Float, text: Float) -> dict[str, float]:
-    """Return how often a text finds its own photo among all; equal scores count against it."""
-    photos, own = projection.image(image), []
-    for start in range(0, len(image), 1024):
-        scores = projection.text(text[start : start + 1024]) @ photos.T
-        mine = scores[np.arange(len(scores)), start + np.arange(len(scores))]
-        own.append((scores >= mine[:, None]).sum(1))
-    rank = np.concatenate([np.empty(0), *own])
-    share = {f"recall@{k}": round(float((rank <= k).mean()), 4) if len(rank) else 0.0 for k in (1, 10)}
-    return {**share, "held_out": len(rank)}
