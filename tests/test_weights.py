@@ -45,6 +45,7 @@ def test_the_term_that_decides_gets_the_weight() -> None:
     chosen = decided == decided.max(axis=1, keepdims=True)
     learned = learn(
         Choices(
+            np.arange(80, dtype=np.int32),
             features,
             np.ones((200, 80), bool),
             np.ones(80, np.float32),
@@ -66,7 +67,14 @@ def test_struck_candidates_do_not_count() -> None:
     allowed[:, 0] = False
     features[:, 0, 0] = 9.0  # the history itself: nearest of all, and never to be answered
     learned = learn(
-        Choices(features, allowed, np.ones(50, np.float32), chosen, ("image", "text", "cooccurrence", "prior")),
+        Choices(
+            np.arange(50, dtype=np.int32),
+            features,
+            allowed,
+            np.ones(50, np.float32),
+            chosen,
+            ("image", "text", "cooccurrence", "prior"),
+        ),
         seed=0,
     )
     assert learned.weights["image"] > 0.8

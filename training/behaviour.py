@@ -24,6 +24,7 @@ RATE = 2e-3
 EPOCHS = 20
 LEAST_STEPS, MOST_STEPS = 400, 8_000
 LOOKS = 8  # times that the second half of a training is validated
+PATIENCE = 3  # looks without a better figure that end it
 
 Validate = Callable[["Behaviour"], float]
 
@@ -80,15 +81,18 @@ def train_behaviour(
     runs = [_Run(sequences, content, seed + member, steps) for member in range(MEMBERS)]
     stop = max(1, round(share * steps))
     best: tuple[float, Behaviour] | None = None
-    bar = progress(range(stop), "behaviour", stop, "step")
-    for step in bar:
+    worse = 0
+    for step in progress(range(stop), "behaviour", stop, "step"):
         for run in runs:
             run.step()
         if validate is not None and _looks(step, steps):
             found = _export(runs, sequences, (step + 1) / steps)
             figure = validate(found)
+            worse += 1
             if best is None or figure > best[0]:
-                best = figure, found
+                best, worse = (figure, found), 0
+            if worse == PATIENCE:
+                break
     return best[1] if best is not None else _export(runs, sequences, share)
 
 

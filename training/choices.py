@@ -1,22 +1,24 @@
 """What later happened: for each query, the products that were really chosen, and the features of all others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
-from recommender.blocks import Float, Mask, Rows
+from recommender.blocks import Double, Float, Mask, Rows
 from recommender.catalog import Interactions
 from recommender.history import Steps
-from recommender.scoring import Query, Scorer
+from recommender.scoring import Query
 from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query
 from training.pairs import Pairs
 
-QUERIES = 400
+QUERIES = 1_000
 # Candidates times queries: what fits in memory and is ranked in seconds.
-CELLS = 4_000_000
-LEAST_CANDIDATES = 2_000
+CELLS = 6_000_000
+# The later part is foretold from so many moments in turn, each time from all that was known by then.
+MOMENTS = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Choices:
 
     Parameters
     ----------
+    rows
+        The candidates, ascending, shape (c,).
     features
         Unweighted terms, shape (b, c, P).
     allowed
@@ -56,15 +60,36 @@ class Choices:
         Names of the P features.
     """
 
+    rows: Rows
     features: Float
     allowed: Mask
     stands_for: Float
     chosen: Mask
     terms: tuple[str, ...]
 
+    def with_term(self, term: str, values: Float) -> "Choices":
+        """Return the same choices with other values of one term, shape (b, c) or (c,)."""
+        features = self.features.copy()
+        features[:, :, self.terms.index(term)] = values
+        return replace(self, features=features)
+
 
 def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Case]:
-    """Return a sample of the users who chose something before and something new after."""
+    """Return a sample of the users who chose something before and something new after.
+
+    The later part is cut into spans of as many events, and each is foretold from all events before it.
+    """
+    times = np.sort(later.frame["timestamp"].to_numpy())
+    starts = np.unique(times[len(times) * np.arange(MOMENTS) // MOMENTS])
+    moments = [pd.Timestamp(start).to_pydatetime() for start in starts]
+    cases = []
+    for start, end in zip(moments, [*moments[1:], None], strict=True):
+        span = later.since(start)
+        cases += _foretold(earlier.joined(later.before(start)), span if end is None else span.before(end))
+    return _sample(cases, seed)
+
+
+def _foretold(earlier: Interactions, later: Interactions) -> list[Case]:
     chosen = {user: rows for user, rows in _positive(later).items() if len(rows)}
     cases = []
     for user, frame in earlier.histories():
@@ -75,7 +100,7 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Ca
         new = np.setdiff1d(chosen[user], known)
         if len(new):
             cases.append(Case(steps, new, known))
-    return _sample(cases, seed)
+    return cases
 
 
 def item_cases(segment: Segment, later: Pairs, seed: int) -> list[Case]:
@@ -101,13 +126,14 @@ def choices(segment: Segment, queries: Sequence[Query], cases: Sequence[Case], s
     """Compute every term of the score for every query over all products, or a sample of a large shop's."""
     rows = np.arange(segment.n, dtype=np.int32)
     stands_for = np.ones(segment.n, dtype=np.float32)
-    kept = max(CELLS // max(len(queries), 1), LEAST_CANDIDATES)
+    kept = CELLS // len(cases)
     if segment.n > kept:
         drawn = np.random.default_rng(seed).choice(rows, kept, replace=False)
         chosen = np.unique(np.concatenate([case.chosen for case in cases]))
         rows = np.union1d(drawn, chosen).astype(np.int32)
         stands_for = np.where(np.isin(rows, chosen), 1.0, segment.n / kept).astype(np.float32)
     return Choices(
+        rows=rows,
         features=_features(segment, queries, rows),
         allowed=~np.stack([np.isin(rows, case.struck) for case in cases]),
         stands_for=stands_for,
@@ -137,13 +163,21 @@ def steps_of(frame: "object") -> Steps:
 
 
 def _features(segment: Segment, queries: Sequence[Query], rows: Rows) -> Float:
-    terms = (*segment.layout.names, "cooccurrence", "prior")
-    features = np.empty((len(queries), len(rows), len(terms)), dtype=np.float32)
-    for place, term in enumerate(terms):
-        only = {name: float(name == term) for name in terms}
-        scorer = Scorer(segment.vectors, segment.prior, segment.layout, only)
-        features[:, :, place] = scorer.estimate(list(queries), rows)
-    return features
+    vectors, asked = segment.vectors[rows], np.stack([query.vector for query in queries])
+    blocks = [asked[:, place] @ vectors[:, place].T for place in segment.layout.slices.values()]
+    prior = np.broadcast_to(segment.prior[rows], (len(queries), len(rows)))
+    together = together_term([(query.together_rows, query.together) for query in queries], rows, segment.n)
+    return np.stack([*blocks, together, prior], axis=2).astype(np.float32, copy=False)
+
+
+def together_term(sums: Sequence[tuple[Rows, Double]], rows: Rows, n: int) -> Float:
+    """Look candidates up in sparse vectors, see `Cooccurrence.combine`, shape (b, c)."""
+    found = np.empty((len(sums), len(rows)), dtype=np.float32)
+    for line, (columns, values) in zip(found, sums, strict=True):
+        dense = np.zeros(n, dtype=np.float32)
+        dense[columns] = values
+        line[:] = dense[rows]
+    return found
 
 
 def _positive(interactions: Interactions) -> dict[str, Rows]:

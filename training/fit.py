@@ -29,7 +29,7 @@ from recommender.towers.item import ItemTower
 from recommender.towers.user import UserTower
 from training.behaviour import Behaviour
 from training.choices import Case, user_cases
-from training.cooccurrence import count_pairs, liken, mix
+from training.cooccurrence import Table, count_pairs, liken, mix
 from training.finetune import finetune
 from training.model import Model, Products, learn_behaviour, place_products, train_tower
 from training.pairs import pairs_of
@@ -184,7 +184,7 @@ def _train(
     draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
     with clock.stage("everything once more"):
         share = behaviour.share if behaviour is not None else 1.0
-        final = _with_events(tower, products, interactions, settings, figures, seed, share)
+        final = _with_events(tower, products, interactions, settings, figures, seed, share, like)
     return draft, final
 
 
@@ -215,17 +215,17 @@ def _with_events(
     figures: dict[str, Any],
     seed: int,
     share: float = 1.0,
+    like: Table | None = None,
 ) -> Model:
-    """Learn from all events, under settings found before, or the usual ones."""
+    """Learn from all events, under settings found before, or the usual ones; likeness tells of no event."""
     behaviour = learn_behaviour(tower, products, interactions, seed, share)
     tower, segment = place_products(tower, products, behaviour)
     users = _users(interactions, behaviour)
     settings = settings or untrained(segment, users, events=True)
     settings = replace(settings, users=replace(settings.users, sequence=users.sequence))
     prior, stated = settings.prior.fit(interactions, segment.n)
-    together = mix(
-        count_pairs(interactions, segment.n), liken(segment.vectors, segment.layout), settings.smoothing
-    )
+    like = liken(segment.vectors, segment.layout) if like is None else like
+    together = mix(count_pairs(interactions, segment.n), like, settings.smoothing)
     segment = replace(segment, prior=prior, cooccurrence=together)
     return _model(tower, segment, settings, figures | {"prior": stated})
 

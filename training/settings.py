@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from recommender.blocks import Float
 from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
 from recommender.towers.user import UserTower
-from training.choices import Case, choices, item_cases, item_queries, user_queries
+from training.choices import Case, Choices, choices, item_cases, item_queries, together_term, user_queries
 from training.cooccurrence import Table, mix
 from training.pairs import pairs_of
 from training.prior import PriorShape
@@ -94,7 +95,11 @@ class Early:
     def placed(self, prior: PriorShape, smoothing: float) -> Segment:
         """Return the segment under two settings."""
         together = mix(self.counted, self.like, smoothing)
-        return replace(self.segment, prior=prior.fit(self.events, self.segment.n)[0], cooccurrence=together)
+        return replace(self.segment, prior=self.prior(prior), cooccurrence=together)
+
+    def prior(self, shape: PriorShape) -> Float:
+        """Return the prior by one clock, shape (n,)."""
+        return shape.fit(self.events, self.segment.n)[0]
 
 
 def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Settings:
@@ -111,16 +116,31 @@ def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Set
     if len(cases) < LEAST_CASES:
         return settings
 
-    def gains_of(segment: Segment, tower: UserTower) -> np.ndarray:
-        return learn(choices(segment, user_queries(segment, tower, cases), cases, seed), seed, QUICK).gains
+    segment = early.placed(DEFAULT_PRIOR, SMOOTHINGS[0])
 
-    prior = _best(PRIORS, lambda shape: gains_of(early.placed(shape, SMOOTHINGS[0]), early.users))
-    smoothing = _best(SMOOTHINGS, lambda much: gains_of(early.placed(prior, much), early.users))
-    segment = early.placed(prior, smoothing)
+    def gains_of(tried: Choices) -> np.ndarray:
+        return learn(tried, seed, QUICK).gains
+
+    def with_tower(tower: UserTower) -> Choices:
+        return choices(segment, user_queries(segment, tower, cases), cases, seed)
+
+    def with_prior(shape: PriorShape) -> Choices:
+        return asked.with_term("prior", early.prior(shape)[asked.rows])
+
+    def with_smoothing(smoothing: float) -> Choices:
+        together = mix(early.counted, early.like, smoothing)
+        sums = [together.combine(case.steps.rows, tower.attention(case.steps)) for case in cases]
+        return asked.with_term("cooccurrence", together_term(sums, asked.rows, segment.n))
+
     towers = [replace(early.users, position_decay=decay, half_life_days=days) for decay, days in FORGETTING]
-    tower = _best(towers, lambda tried: gains_of(segment, tried))
-    for_users = learn(choices(segment, user_queries(segment, tower, cases), cases, seed), seed)
-    for_items = _item_weights(segment, later, seed) or settings.weights["item"]
+    tower = _best(towers, lambda tried: gains_of(with_tower(tried)))
+    asked = with_tower(tower)
+    prior = _best(PRIORS, lambda tried: gains_of(with_prior(tried)))
+    asked = with_prior(prior)
+    smoothing = _best(SMOOTHINGS, lambda tried: gains_of(with_smoothing(tried)))
+    asked = with_smoothing(smoothing)
+    for_users = learn(asked, seed)
+    for_items = _item_weights(early.placed(prior, smoothing), later, seed) or settings.weights["item"]
     return Settings(tower, prior, smoothing, {"item": for_items, "user": for_users})
 
 

@@ -103,12 +103,11 @@ def soft_recall(scores: Float, chosen: np.ndarray) -> float:
 
 
 def _ranks(scores: Float, chosen: np.ndarray, mass: Float) -> Double:
-    """Count the products above each chosen one, shape (chosen, w)."""
+    """Count the products above each chosen one, and half of those level with it, shape (chosen, w)."""
     ranks = np.empty((len(chosen), scores.shape[1]))
     for place, one in enumerate(chosen):
-        above = mass @ (scores > scores[one]).astype(np.float32)
-        level = mass @ (scores == scores[one]).astype(np.float32) - mass[one]
-        ranks[place] = above + level / 2
+        # −1, 0 and 1 below, level and above: the sum is above − below
+        ranks[place] = (mass.sum() + mass @ np.sign(scores - scores[one]) - mass[one]) / 2
     return ranks
 
 
