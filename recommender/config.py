@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -100,15 +100,29 @@ class EventsConfig(Section):
         return EVENT_WEIGHTS | self.weights
 
 
-class EncoderConfig(Section):
-    """What turns texts and photos into vectors.
+class EncoderChoice(Section):
+    """One encoder and its options; an encoder refuses those that mean nothing to it.
 
     Attributes
     ----------
     name
         A module of `recommender/encoders/`, or "auto": real CLIP weights where they can be had, else offline.
-    model, pretrained, checkpoint
-        For open_clip: the model's name (or ``hf-hub:...``), the tag of its weights, or a local file of them.
+    model
+        What the library or provider calls it (for open_clip and transformers also ``hf-hub:...`` or a folder);
+        ``local-dir:FOLDER`` for an encoder that an earlier fit has trained.
+    pretrained
+        For open_clip: the tag of the weights.
+    checkpoint
+        A local file of weights, or of vectors that are there already.
+    pooling
+        For transformers: how the vectors of a text's tokens become one; left out, as the model says.
+    prompt, query_prompt
+        For transformers: what is put before a product's text, and before a question; left out, as the model
+        says.
+    dimensions
+        For hosted and trained encoders: length of the vectors.
+    base_url
+        For hosted ones: where the provider, or what speaks its language, answers.
     batch_size
         Images or texts at once.
     """
@@ -117,7 +131,28 @@ class EncoderConfig(Section):
     model: str | None = None
     pretrained: str | None = None
     checkpoint: Path | None = None
+    pooling: Literal["mean", "last", "first"] | None = None
+    prompt: str | None = None
+    query_prompt: str | None = None
+    dimensions: Count | None = None
+    base_url: str | None = None
     batch_size: Count = 32
+
+
+class EncoderConfig(EncoderChoice):
+    """What turns texts and photos into vectors.
+
+    Attributes
+    ----------
+    text, image
+        Another encoder for this modality alone.
+    """
+
+    text: EncoderChoice | None = None
+    image: EncoderChoice | None = None
+
+
+Choice = TypeVar("Choice", bound=EncoderChoice | None)
 
 
 class IndexConfig(Section):
@@ -242,6 +277,17 @@ class Config(Section):
     def resolve(self, path: Path) -> Path:
         """Return where a path of this config lies."""
         return self.data_dir / path.expanduser()
+
+    def with_encoder_files(self) -> Self:
+        """Return the config with the encoders' files where they lie, so that a bundle finds them again."""
+        encoder = self._placed(self.encoder)
+        own = {modality: self._placed(getattr(encoder, modality)) for modality in ("text", "image")}
+        return self.model_copy(update={"encoder": encoder.model_copy(update=own)})
+
+    def _placed(self, choice: Choice) -> Choice:
+        if choice is None or choice.checkpoint is None:
+            return choice
+        return choice.model_copy(update={"checkpoint": self.resolve(choice.checkpoint)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the data folder as JSON would have it."""

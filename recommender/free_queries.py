@@ -29,6 +29,10 @@ class FreeQueries:
     """
 
     def __init__(self, bundle: Bundle, tower: ItemTower, encoder: "Encoder | None" = None) -> None:
+        if encoder is not None and hasattr(encoder, "fingerprint"):  # one that runs elsewhere has seen to it
+            from recommender.encoders.base import check_same
+
+            check_same(bundle, encoder)
         self._bundle, self._tower, self._encoder = bundle, tower, encoder
 
     def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from recommender.errors import EncoderError
 @pytest.fixture
 def offline(monkeypatch):
     monkeypatch.setattr(open_clip, "hub_answers", lambda: False)
-    monkeypatch.setattr(open_clip, "_something_cached", lambda: False)
+    monkeypatch.setattr(open_clip, "something_cached", lambda: False)
 
 
 def config(**fields):

@@ -17,7 +17,6 @@ from recommender import load
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
-from recommender.encoders.base import create
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
@@ -36,6 +35,7 @@ from training.pairs import pairs_of
 from training.prior import no_prior
 from training.publish import publish
 from training.settings import Early, Settings, find, untrained
+from training.texts import encoder_for
 from training.weights import soft_recall
 
 # The last part of the events in time: weights and figures come from it.
@@ -90,17 +90,18 @@ def fit(
     str
         The generation's name.
     """
-    clock = Clock()
+    clock, config = Clock(), config.with_encoder_files()
     with Staging(out):
         pass  # a folder that cannot be written to is better found before the training than after
     with clock.stage("reading"):
         catalog = Catalog.load(config, strict=strict)
         interactions = _interactions(config, catalog, store_url, strict, until)
     with clock.stage("encoding"):
-        encoder, tuned = create(config.encoder), None
+        encoder, files = encoder_for(config.encoder, catalog, config.train.seed, cache_dir)
+        tuned = None
         if config.train.clip is not None:
             tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
-            encoder = tuned.encoder
+            encoder, files = tuned.encoder, tuned.folder
         encoded = encode_catalog(catalog, encoder, cache_dir)
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
@@ -109,7 +110,6 @@ def fit(
     metrics = {"evaluation": figures, "seconds": clock.seconds}
     if tuned is not None:
         metrics["fine_tuning"] = tuned.figures
-    files = None if tuned is None else tuned.folder
     return publish(Path(out), final, products, encoded, config, metrics, encoder_files=files)
 
 

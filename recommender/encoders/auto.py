@@ -8,10 +8,12 @@ from recommender.errors import EncoderError
 from recommender.progress import notice
 
 if TYPE_CHECKING:
-    from recommender.config import EncoderConfig
+    from recommender.config import EncoderChoice
+
+OPTIONS = open_clip.OPTIONS
 
 
-def create(config: "EncoderConfig") -> Encoder:
+def create(config: "EncoderChoice") -> Encoder:
     """Return open_clip's model, or the offline encoder where none can be loaded."""
     try:
         encoder: Encoder = open_clip.create(config)

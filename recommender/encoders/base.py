@@ -1,10 +1,10 @@
 """What every encoder offers, and how the name in a config becomes one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,27 @@ from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:
     from recommender.bundle import Bundle
-    from recommender.config import EncoderConfig
+    from recommender.config import EncoderChoice, EncoderConfig
 
 Vectors = NDArray[np.float32]
 
-_HELPERS = {"base", "cache", "images", "onnx_tower", "photos", "pipeline", "torchvision_shim"}
+_HELPERS = {
+    *(
+        "base",
+        "billing",
+        "cache",
+        "extras",
+        "hosted",
+        "hub",
+        "images",
+        "onnx_tower",
+        "pair",
+        "patient",
+        "photos",
+        "pipeline",
+    ),
+    *("sentences", "torchvision_shim", "trained", "words"),
+}
 
 
 class Encoder(Protocol):
@@ -52,6 +68,40 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksDifferently(Encoder, Protocol):
+    """An encoder that reads a question otherwise than a product's text."""
+
+    def for_queries(self) -> Encoder:
+        """Return the same encoder for questions; it shares the weights and the space."""
+        ...
+
+
+@runtime_checkable
+class Paid(Encoder, Protocol):
+    """An encoder that costs money for each thing it reads: what one request holds is kept before the next is sent.
+
+    Attributes
+    ----------
+    images_at_once
+        How many one request holds.
+    """
+
+    images_at_once: int
+
+    def requests(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Split texts into lists that one request may hold."""
+        ...
+
+    def quote(self, texts: Sequence[str], images: int = 0) -> None:
+        """Say what it will cost, about."""
+        ...
+
+    def bill(self) -> dict[str, float]:
+        """Say, and return, what was paid for since the last bill."""
+        ...
+
+
 def names() -> list[str]:
     """Return the names that a config may use: one module of this folder each, with a ``create(config)``."""
     folder = str(Path(__file__).parent)
@@ -59,25 +109,24 @@ def names() -> list[str]:
 
 
 def create(config: "EncoderConfig") -> Encoder:
-    """Load the encoder that the config names; its module is imported only now.
+    """Load the encoder that the config names, or the two of them; a module is imported only now.
 
     Raises
     ------
     EncoderError
-        If there is no such encoder, or its weights cannot be had.
+        If there is no such encoder, it has no such option, or its weights cannot be had.
     """
-    if config.name not in names():
-        guess = nearest(config.name, names())
-        hint = f"; did you mean {guess!r}?" if guess else ""
-        raise EncoderError(f"encoder {config.name!r} is none of {', '.join(names())}{hint}")
-    encoder: Encoder = import_module(f"recommender.encoders.{config.name}").create(config)
-    return encoder
+    if config.text is None and config.image is None:
+        return _load(config)
+    from recommender.encoders.pair import Pair
+
+    return Pair(_load(config.text or config), _load(config.image or config))
 
 
 def create_for(bundle: "Bundle") -> Encoder:
     """Load the encoder that a bundle's vectors came from, to encode queries for it.
 
-    A model that was fine-tuned on the catalogue lies in the bundle itself, in its part ``encoder``.
+    A model that was trained on the catalogue lies in the bundle itself, in its part ``encoder``.
 
     Raises
     ------
@@ -86,16 +135,43 @@ def create_for(bundle: "Bundle") -> Encoder:
     """
     from recommender.config import EncoderConfig
 
-    built = bundle.manifest.encoders
-    settings = {**bundle.manifest.config["encoder"], "name": built["name"].split()[0]}
-    if "encoder" in bundle.manifest.parts:
-        settings |= {"model": f"local-dir:{bundle.folder('encoder')}", "pretrained": None, "checkpoint": None}
+    settings = dict(bundle.manifest.config["encoder"])
+    if settings["name"] == "auto" and not (settings.get("text") or settings.get("image")):
+        found = {"name": bundle.manifest.encoders["name"].split()[0]}
+        settings = found if found["name"] == "offline" else settings | found
+    if "encoder" in bundle.manifest.parts:  # of two encoders only that of the texts is ever trained
+        trained = {"model": f"local-dir:{bundle.folder('encoder')}", "pretrained": None, "checkpoint": None}
+        if settings.get("text"):
+            settings["text"] = settings["text"] | trained
+        else:
+            settings |= trained
     encoder = create(EncoderConfig(**settings))
-    if encoder.fingerprint != built["fingerprint"]:
+    check_same(bundle, encoder)
+    return encoder.for_queries() if isinstance(encoder, AsksDifferently) else encoder
+
+
+def check_same(bundle: "Bundle", encoder: Encoder) -> None:
+    """Raise `EncoderError` unless a bundle's vectors are by this encoder: two kinds never mix."""
+    built = bundle.manifest.encoders["fingerprint"]
+    if encoder.fingerprint != built:
         raise EncoderError(
-            f"the bundle's vectors are by {built['fingerprint']}, the encoder here is {encoder.fingerprint}; "
+            f"the bundle's vectors are by {built}, the encoder here is {encoder.fingerprint}; "
             "install what it was built with, or fit again"
         )
+
+
+def _load(choice: "EncoderChoice") -> Encoder:
+    if choice.name not in names():
+        guess = nearest(choice.name, names())
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        raise EncoderError(f"encoder {choice.name!r} is none of {', '.join(names())}{hint}")
+    module = import_module(f"recommender.encoders.{choice.name}")
+    options = ("name", "batch_size", "text", "image", *module.OPTIONS)
+    given = [option for option, value in choice if value is not None and option not in options]
+    if given:
+        known = ", ".join(module.OPTIONS) or "none"
+        raise EncoderError(f"encoder {choice.name!r} has no option {given[0]!r}; its options: {known}")
+    encoder: Encoder = module.create(choice)
     return encoder
 
 

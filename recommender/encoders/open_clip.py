@@ -4,25 +4,24 @@ Real weights or an error: where open_clip would warn and hand back a random mode
 """
 
 import json
-import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
+from recommender.encoders.hub import hub_answers, something_cached
 from recommender.encoders.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:
-    from recommender.config import EncoderConfig
+    from recommender.config import EncoderChoice
 
+OPTIONS = ("model", "pretrained", "checkpoint")
 DEFAULT = ("ViT-B-32", "laion2b_s34b_b79k")  # the largest that two processor cores bear
 
 _CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, AssertionError, UnpicklingError)
@@ -100,7 +99,7 @@ class OpenClipEncoder:
         return vectors
 
 
-def create(config: "EncoderConfig") -> OpenClipEncoder:
+def create(config: "EncoderChoice") -> OpenClipEncoder:
     """Load the model and weights that the config names, or the default.
 
     Raises
@@ -109,7 +108,7 @@ def create(config: "EncoderConfig") -> OpenClipEncoder:
         If there is no such model, or its weights can neither be downloaded nor found on disk.
     """
     model, weights = _chosen(config)
-    if not (config.checkpoint or model.startswith("local-dir:") or _something_cached() or hub_answers()):
+    if not (config.checkpoint or model.startswith("local-dir:") or something_cached() or hub_answers()):
         raise EncoderError(f"{model}: no model hub answers and no weights are on disk; give a checkpoint")
     ensure_torchvision()
     import open_clip
@@ -128,21 +127,7 @@ def create(config: "EncoderConfig") -> OpenClipEncoder:
     return OpenClipEncoder(f"open_clip {model} {weights or ''}".strip(), loaded, tokenizer, config.batch_size)
 
 
-def hub_answers() -> bool:
-    """Whether the model hub can be reached within 3 seconds; its own client retries for a minute."""
-    if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("0", "", "false", "no"):
-        return False
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        urlopen(Request(endpoint, method="HEAD"), timeout=3).close()
-    except HTTPError:
-        return True  # it answers, if not to this
-    except (URLError, OSError, ValueError):
-        return False
-    return True
-
-
-def _chosen(config: "EncoderConfig") -> tuple[str, str | None]:
+def _chosen(config: "EncoderChoice") -> tuple[str, str | None]:
     """Return model and weights (a tag, a file, or None where the model brings its own)."""
     if config.model is None:
         if config.checkpoint or config.pretrained:
@@ -168,12 +153,6 @@ def _check_names(model: str, weights: str | None) -> None:
     tags = open_clip.list_pretrained_tags_by_model(model)
     if weights and not open_clip.get_pretrained_cfg(model, weights) and not Path(weights).is_file():
         raise EncoderError(f"{weights!r} is neither a file nor a tag of {model}; those are {tags}")
-
-
-def _something_cached() -> bool:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return any(Path(HF_HUB_CACHE).glob("models--*"))
 
 
 def _fingerprint(model: Any, tokenizer: Any) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recommender.encoders.base import Encoder, Vectors, checked
+from recommender.encoders.base import Encoder, Paid, Vectors, checked
+from recommender.encoders.billing import billing
 from recommender.encoders.cache import VectorCache, digest, digests
 from recommender.encoders.images import decode, quiet
 from recommender.errors import RecommenderError
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 def encode_photos(
     catalog: "Catalog", encoder: Encoder, cache: VectorCache
-) -> tuple[Vectors, NDArray[np.bool_], dict[str, int]]:
+) -> tuple[Vectors, NDArray[np.bool_], dict[str, float]]:
     """Encode the photos that are not in the cache yet.
 
     Returns
@@ -53,13 +54,14 @@ def encode_photos(
     keys = digests([catalog.images.key(ref) if ref else "" for ref in refs])
     given = keys != digest("")
     todo = {bytes(keys[row]): refs[row] for row in np.flatnonzero(given & (cache.find(keys) < 0))}
-    encoded = _encode(todo, catalog.images, encoder, cache)
+    with billing(encoder, images=len(todo)) as bill:
+        encoded = _encode(todo, catalog.images, encoder, cache)
     records = np.where(given, cache.find(keys), -1)
     broken, placeholder = given & (records < 0), _placeholders(cache, records, _groups(catalog))
     _report(catalog, broken, "cannot be read")
     _report(catalog, placeholder, "are one picture on many products")
     usable = (records >= 0) & ~placeholder
-    counts = {"encoded": encoded, "cached": len(np.unique(keys[records >= 0])) - encoded}
+    counts = {"encoded": encoded, "cached": len(np.unique(keys[records >= 0])) - encoded, **bill}
     counts |= {"broken": int(broken.sum()), "placeholder": int(placeholder.sum())}
     return cache.vectors(np.where(usable, records, -1)), usable, counts
 
@@ -88,7 +90,7 @@ def _encode(todo: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, 
     with quiet(), ThreadPoolExecutor(2 + len(os.sched_getaffinity(0))) as pool:
         loaded = progress(ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")
         try:
-            for batch in batched(loaded, _AT_ONCE):
+            for batch in batched(loaded, encoder.images_at_once if isinstance(encoder, Paid) else _AT_ONCE):
                 photos = [photo for photo in batch if photo is not None]
                 encoded += _encode_batch([photo for photo in photos if photo.image], encoder, cache)
                 _rename([photo for photo in photos if photo.content in known], cache)

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.encoders.base import Encoder, Vectors, checked
+from recommender.encoders.base import Encoder, Paid, Vectors, checked
+from recommender.encoders.billing import billing
 from recommender.encoders.cache import VectorCache, cache_location, digest, digests
+from recommender.encoders.pair import encoder_of
 from recommender.encoders.photos import batched, encode_photos
-from recommender.progress import progress
+from recommender.encoders.vectors import BroughtVectors
+from recommender.progress import notice, progress
 
 if TYPE_CHECKING:
     from recommender.catalog import Catalog
 
 _TEXTS_AT_ONCE = 256
+
+Encoded = tuple[Vectors, NDArray[np.bool_], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class EncodedCatalog:
     counts
         Products with ``images`` and ``texts`` in use; distinct photos and texts ``encoded`` now and
         ``cached`` before; products whose photo is ``broken`` or a ``placeholder``, which counts as missing;
-        ``seconds``.
+        what a provider has billed; ``seconds``.
     """
 
     image: Vectors
@@ -66,12 +71,11 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
         If the encoder returns a vector that is zero or not finite.
     """
     started = time.monotonic()
-    folder = cache_location(cache_dir) / "vectors" / encoder.fingerprint
-    photos = VectorCache(folder / "image", encoder.image_dim)
-    texts = VectorCache(folder / "text", encoder.text_dim)
-    image, has_image, counts = encode_photos(catalog, encoder, photos)
-    text, has_text, text_counts = encode_texts(catalog.texts(), encoder, texts)
-    counts |= {name: counts[name] + count for name, count in text_counts.items()}
+    _tell_what_is_not_read(catalog, encoder)
+    folder = cache_location(cache_dir) / "vectors"
+    image, has_image, counts = _photos(catalog, encoder_of(encoder, "image"), folder)
+    text, has_text, text_counts = _texts(catalog, encoder_of(encoder, "text"), folder)
+    counts |= {name: counts.get(name, 0) + count for name, count in text_counts.items()}
     counts |= {"images": int(has_image.sum()), "texts": int(has_text.sum())}
     return EncodedCatalog(
         image=image,
@@ -85,20 +89,44 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
     )
 
 
-def encode_texts(
-    texts: Sequence[str], encoder: Encoder, cache: VectorCache
-) -> tuple[Vectors, NDArray[np.bool_], dict[str, int]]:
+def _photos(catalog: "Catalog", encoder: Encoder, folder: Path) -> Encoded:
+    if isinstance(encoder, BroughtVectors):
+        return *encoder.look_up(catalog.ids), {}
+    return encode_photos(catalog, encoder, VectorCache(folder / encoder.fingerprint / "image", encoder.image_dim))
+
+
+def _texts(catalog: "Catalog", encoder: Encoder, folder: Path) -> Encoded:
+    if isinstance(encoder, BroughtVectors):
+        return *encoder.look_up(catalog.ids), {}
+    cache = VectorCache(folder / encoder.fingerprint / "text", encoder.text_dim)
+    return encode_texts(catalog.texts(), encoder, cache)
+
+
+def _tell_what_is_not_read(catalog: "Catalog", encoder: Encoder) -> None:
+    unread = {"image": catalog.image_refs(), "text": catalog.texts()}
+    for modality, inputs in unread.items():
+        count = sum(map(bool, inputs))
+        if count and not getattr(encoder, f"{modality}_dim"):
+            notice(
+                f"{encoder.name} reads no {modality}s: those of {count} products count as missing; "
+                f"name an encoder for them under [encoder.{modality}]"
+            )
+
+
+def encode_texts(texts: Sequence[str], encoder: Encoder, cache: VectorCache) -> Encoded:
     """Encode the texts that are not in the cache yet; returns as `encode_photos` does."""
     keys = digests(texts if encoder.text_dim else [""] * len(texts))
     given = keys != digest("")
     todo = {texts[row]: bytes(keys[row]) for row in np.flatnonzero(given & (cache.find(keys) < 0)).tolist()}
     by_length = progress(sorted(todo, key=len), "texts", len(todo), "text")
-    try:
-        for batch in batched(by_length, _TEXTS_AT_ONCE):
-            vectors = checked(encoder.encode_texts(batch), (len(batch), encoder.text_dim), encoder)
-            for text, vector in zip(batch, vectors, strict=True):
-                cache.put(todo[text], todo[text], vector)
-    finally:
-        cache.flush()
-    counts = {"encoded": len(todo), "cached": len(np.unique(keys[given])) - len(todo)}
+    batches = encoder.requests(by_length) if isinstance(encoder, Paid) else batched(by_length, _TEXTS_AT_ONCE)
+    with billing(encoder, texts=list(todo)) as bill:
+        try:
+            for batch in batches:
+                vectors = checked(encoder.encode_texts(batch), (len(batch), encoder.text_dim), encoder)
+                for text, vector in zip(batch, vectors, strict=True):
+                    cache.put(todo[text], todo[text], vector)
+        finally:
+            cache.flush()
+    counts = {"encoded": len(todo), "cached": len(np.unique(keys[given])) - len(todo), **bill}
     return cache.vectors(np.where(given, cache.find(keys), -1)), given, counts

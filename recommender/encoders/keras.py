@@ -1,0 +1,101 @@
+"""Image models of Keras Applications, VGG16 for one, without their top; on torch, so TensorFlow is not needed."""
+
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from recommender.encoders.base import Vectors
+from recommender.encoders.extras import require
+from recommender.errors import EncoderError, nearest
+
+if TYPE_CHECKING:
+    from recommender.config import EncoderChoice
+
+OPTIONS = ("model", "checkpoint")
+_USUAL = "VGG16"
+_USUAL_SIDE = 224
+_SIDES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299, "NASNetLarge": 331}
+_SIDES |= {f"EfficientNetB{i}": side for i, side in enumerate((224, 240, 260, 300, 380, 456, 528, 600))}
+_SIDES |= {"EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300}
+_SIDES |= {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480}
+
+
+class KerasEncoder:
+    """The last convolution's features, averaged over the image; see `recommender.encoders.base.Encoder`.
+
+    Parameters
+    ----------
+    name
+        What Keras calls the model.
+    model
+        With ``include_top=False, pooling="avg"``.
+    preprocess
+        From pixels (b, side, side, 3), 0 to 255, to what the model was trained with.
+    side
+        Of the square that images are squashed to.
+    batch_size
+        Images a forward pass.
+    """
+
+    aligned = False
+    text_dim = 0
+
+    def __init__(self, name: str, model: Any, preprocess: Any, side: int, batch_size: int = 32) -> None:
+        self.name = f"keras {name}"
+        self.fingerprint = f"keras-{_fingerprint(name, model, side)}"
+        self.image_dim = int(model.output_shape[-1])
+        self._model, self._preprocess, self._side, self._batch_size = model, preprocess, side, batch_size
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return pooled features (b, image_dim) of RGB images, squashed to squares so that all of them is seen."""
+        import torch
+
+        out = [np.empty((0, self.image_dim), np.float32)]
+        for start in range(0, len(images), self._batch_size):
+            batch = images[start : start + self._batch_size]
+            squashed = [image.resize((self._side, self._side), Image.Resampling.BICUBIC) for image in batch]
+            pixels = np.stack([np.asarray(image, np.float32) for image in squashed])
+            with torch.inference_mode():
+                out.append(self._model(self._preprocess(pixels), training=False).cpu().numpy())
+        return np.concatenate(out)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return nothing: texts are not read."""
+        return np.empty((len(texts), 0), np.float32)
+
+
+def create(config: "EncoderChoice") -> KerasEncoder:
+    """Build a model of Keras Applications with a local file of weights, or with ImageNet's, downloaded.
+
+    Raises
+    ------
+    EncoderError
+        If Keras is not installed, there is no such model, or its weights cannot be had.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    applications = require("keras.applications", "keras")
+    name, known = config.model or _USUAL, [name for name in vars(applications) if name[0].isupper()]
+    if name not in known:
+        guess = nearest(name, known)
+        raise EncoderError(f"keras knows no model {name!r}" + (f"; did you mean {guess!r}?" if guess else ""))
+    build, side = getattr(applications, name), _SIDES.get(name, _USUAL_SIDE)
+    weights = str(config.checkpoint) if config.checkpoint else "imagenet"
+    try:
+        model = build(include_top=False, weights=weights, pooling="avg", input_shape=(side, side, 3))
+    except Exception as error:  # a download that fails is a bare Exception
+        reason = str(error).strip().splitlines()[0]
+        raise EncoderError(f"keras cannot load {name} with weights {weights}: {reason}") from error
+    preprocess = import_module(build.__module__).preprocess_input  # the one the model was trained with
+    return KerasEncoder(name, model, preprocess, side, config.batch_size)
+
+
+def _fingerprint(name: str, model: Any, side: int) -> str:
+    found = sha256(f"{name} squash{side} avg".encode())
+    for weights in model.weights:
+        found.update(weights.value.detach().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]

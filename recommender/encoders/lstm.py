@@ -1,0 +1,77 @@
+"""An LSTM over the words of a text: trained by `training.texts.lstm` on the catalogue, run by ONNX Runtime."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from recommender.encoders.base import Vectors
+from recommender.encoders.onnx_tower import OnnxTower
+from recommender.encoders.trained import folder_fingerprint, trained_folder
+from recommender.encoders.words import words_of
+
+if TYPE_CHECKING:
+    from recommender.config import EncoderChoice
+
+OPTIONS = ("model", "dimensions")
+MAX_WORDS = 64
+BUCKETS = 256  # rare and unknown words share so many rows, by their checksum
+_TEXTS_AT_ONCE = 32
+
+
+class LstmEncoder:
+    """Texts alone, norm 1; see `recommender.encoders.base.Encoder`.
+
+    Parameters
+    ----------
+    folder
+        What the training left.
+    """
+
+    name = "lstm"
+    aligned = False
+    image_dim = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.fingerprint = folder_fingerprint("lstm", folder)
+        self._words = Words(json.loads((folder / "words.json").read_text("utf-8")))
+        self._tower = OnnxTower((folder / "lstm.onnx").read_bytes())
+        self.text_dim = self._tower(**self._words.rows(["a"])).shape[1]
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return nothing: images are not read."""
+        return np.empty((len(images), 0), np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors (b, text_dim); what goes beyond 64 words is not read."""
+        found = self._tower.map(lambda batch: self._tower(**self._words.rows(batch)), texts, _TEXTS_AT_ONCE)
+        return np.concatenate([np.empty((0, self.text_dim), np.float32), *found])
+
+
+class Words:
+    """The words that have a row of their own in the embedding table; row 0 is padding."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._row = {word: 1 + BUCKETS + place for place, word in enumerate(words)}
+        self.size = 1 + BUCKETS + len(words)
+
+    def rows(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """Return the network's input: ``ids`` (b, longest), 0 after a text's end."""
+        found = [[self._of(word) for word in words_of(text)[:MAX_WORDS]] for text in texts]
+        ids = np.zeros((len(found), max(map(len, found))), np.int64)
+        for place, rows in enumerate(found):
+            ids[place, : len(rows)] = rows
+        return {"ids": ids}
+
+    def _of(self, word: str) -> int:
+        return self._row.get(word, 1 + crc32(word.encode("utf-8", "surrogatepass")) % BUCKETS)
+
+
+def create(config: "EncoderChoice") -> LstmEncoder:
+    """Open what a fit has trained; raises `EncoderError` if there is nothing."""
+    return LstmEncoder(trained_folder(config))

@@ -1,0 +1,44 @@
+"""One encoder for the texts and another for the images."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from recommender.encoders.base import AsksDifferently, Encoder, Vectors
+from recommender.progress import notice
+
+
+class Pair:
+    """Two encoders as one; see `recommender.encoders.base.Encoder`.
+
+    Parameters
+    ----------
+    text, image
+        Each is asked for its own modality alone.
+    """
+
+    def __init__(self, text: Encoder, image: Encoder) -> None:
+        self.text, self.image = text, image
+        self.name = f"{text.name} (texts) and {image.name} (images)"
+        self.fingerprint = f"{text.fingerprint}+{image.fingerprint}"
+        self.aligned = text.aligned and text.fingerprint == image.fingerprint
+        self.image_dim, self.text_dim = image.image_dim, text.text_dim
+        if not self.aligned:
+            notice(f"{self.name} know nothing of each other; what aligns them is learned from the products")
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """See `Encoder.encode_images`."""
+        return self.image.encode_images(images)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """See `Encoder.encode_texts`."""
+        return self.text.encode_texts(texts)
+
+    def for_queries(self) -> Encoder:
+        """See `AsksDifferently`."""
+        return Pair(self.text.for_queries(), self.image) if isinstance(self.text, AsksDifferently) else self
+
+
+def encoder_of(encoder: Encoder, modality: str) -> Encoder:
+    """Return the one that makes the 'image' or the 'text' vectors: caches are kept by its fingerprint."""
+    return getattr(encoder, modality) if isinstance(encoder, Pair) else encoder

@@ -1,0 +1,86 @@
+"""A transformer's last layer to one vector a text: batches of like length, run by ONNX Runtime or on a GPU."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recommender.blocks import unit
+from recommender.encoders.base import Vectors
+from recommender.encoders.onnx_tower import OnnxTower, exported
+
+Pooling = Literal["mean", "last", "first"]
+_TEXTS_AT_ONCE = 8  # on a CPU, see `OnnxTower`
+
+
+class SentenceTower:
+    """Unit sentence vectors (b, dim) of tokens.
+
+    Parameters
+    ----------
+    model
+        A transformer of the Hugging Face kind.
+    pooling
+        Of the vectors of a text's tokens: their mean, that of the last one (what a model that reads from left to
+        right has understood), or of the first one (BERT's own summary).
+    batch_size
+        Texts at once on a GPU.
+    """
+
+    def __init__(self, model: Any, pooling: Pooling, batch_size: int) -> None:
+        self.dim = int(model.config.hidden_size)
+        self._pooling = pooling
+        self._on_gpu = torch.cuda.is_available()
+        self._batch_size = batch_size if self._on_gpu else _TEXTS_AT_ONCE
+        layer, tokens = _LastLayer(model.eval()), torch.ones(2, 8, dtype=torch.long)
+        example = {"ids": tokens, "mask": tokens}
+        axes = {0: "b", 1: "length"}
+        self._layer = layer.cuda() if self._on_gpu else OnnxTower(exported(layer, example, axes))
+
+    def __call__(self, tokens: Sequence[Sequence[int]]) -> Vectors:
+        """Return the vectors of texts that are cut into tokens, none of them empty."""
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))  # so that little is padding
+        out = np.empty((len(tokens), self.dim), np.float32)
+        ordered = [tokens[row] for row in order]
+        if isinstance(self._layer, OnnxTower):
+            found = self._layer.map(self._sentences, ordered, self._batch_size)
+        else:
+            starts = range(0, len(ordered), self._batch_size)
+            found = [self._sentences(ordered[start : start + self._batch_size]) for start in starts]
+        out[order] = np.concatenate([out[:0], *found])
+        return out
+
+    def _sentences(self, tokens: Sequence[Sequence[int]]) -> Vectors:
+        ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
+        mask = np.zeros_like(ids)
+        for row, found in enumerate(tokens):
+            ids[row, : len(found)], mask[row, : len(found)] = found, 1
+        return unit(self._pooled(self._hidden(ids, mask), mask))
+
+    def _hidden(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        if isinstance(self._layer, OnnxTower):
+            return self._layer(ids=ids, mask=mask)
+        with torch.inference_mode(), torch.autocast("cuda"):
+            hidden: Tensor = self._layer(torch.from_numpy(ids).cuda(), torch.from_numpy(mask).cuda())
+        return hidden.float().cpu().numpy()
+
+    def _pooled(self, hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
+        if self._pooling == "mean":
+            return (hidden * mask[:, :, None]).sum(axis=1)
+        place = mask.sum(axis=1) - 1 if self._pooling == "last" else np.zeros(len(mask), np.int64)
+        return hidden[np.arange(len(mask)), place]
+
+
+class _LastLayer(nn.Module):
+    """A transformer as a function of two tensors, which is all that can be exported."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden: Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return hidden

@@ -1,0 +1,116 @@
+"""Image backbones of timm: any of its names, with downloaded weights or a local file of them."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from recommender.encoders.base import Vectors
+from recommender.encoders.hub import hub_answers, something_cached
+from recommender.encoders.offline import PHOTO_WEIGHTS, packaged
+from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.errors import EncoderError, nearest
+
+if TYPE_CHECKING:
+    from recommender.config import EncoderChoice
+
+OPTIONS = ("model", "checkpoint")
+_PACKAGED = "tf_efficientnet_lite0"
+_ALL_OF_IT = {"crop_mode": "squash", "crop_pct": 1.0}  # the middle alone of a tall photo has no shoes
+_CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, UnpicklingError)
+
+
+class TimmEncoder:
+    """Pooled features under the classifier, images alone; see `recommender.encoders.base.Encoder`.
+
+    Parameters
+    ----------
+    name
+        What the config calls it.
+    model
+        A timm model without its classifier.
+    batch_size
+        Images a forward pass.
+    """
+
+    aligned = False
+    text_dim = 0
+
+    def __init__(self, name: str, model: Any, batch_size: int = 32) -> None:
+        import torch
+        from timm.data import create_transform, resolve_data_config
+
+        self.name = f"timm {name}"
+        recipe = resolve_data_config({}, model=model) | _ALL_OF_IT
+        self.fingerprint = f"timm-{_fingerprint(model, recipe)}"
+        self.image_dim = int(getattr(model, "head_hidden_size", model.num_features))
+        self._preprocess: Any = create_transform(**recipe, is_training=False)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model, self._batch_size = model.eval().to(self._device), batch_size
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return pooled features (b, image_dim) of RGB images."""
+        import torch
+
+        out = [np.empty((0, self.image_dim), np.float32)]
+        for start in range(0, len(images), self._batch_size):
+            pixels = torch.stack([self._preprocess(image) for image in images[start : start + self._batch_size]])
+            with torch.inference_mode():
+                out.append(self._model(pixels.to(self._device)).cpu().numpy())
+        return np.concatenate(out)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return nothing: texts are not read."""
+        return np.empty((len(texts), 0), np.float32)
+
+
+def create(config: "EncoderChoice") -> TimmEncoder:
+    """Load a backbone; without a name the EfficientNet-Lite0 that comes with the installation.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such model, or its weights can neither be downloaded nor found on disk.
+    """
+    ensure_torchvision()
+    import timm
+
+    name = config.model or _PACKAGED
+    if name.split(".")[0] not in timm.list_models():
+        guess = nearest(name, timm.list_models())
+        raise EncoderError(f"timm knows no model {name!r}" + (f"; did you mean {guess!r}?" if guess else ""))
+    download = config.model is not None and config.checkpoint is None
+    if download and not (something_cached() or hub_answers()):
+        raise EncoderError(f"{name}: no model hub answers and no weights are on disk; give a checkpoint")
+    try:
+        model: Any = timm.create_model(name, pretrained=download)
+        if not download:
+            _fill(model, config.checkpoint or packaged(*PHOTO_WEIGHTS))
+    except _CANNOT_LOAD as error:
+        reason = str(error).splitlines()[0]
+        raise EncoderError(f"timm cannot load {name} with weights {config.checkpoint}: {reason}") from error
+    model.reset_classifier(0)
+    return TimmEncoder(name, model, config.batch_size)
+
+
+def _fill(model: Any, weights: Path) -> None:
+    """Load a file of weights: timm's own names, or, as in files of other libraries, the same order."""
+    from timm.models import load_state_dict
+
+    found = load_state_dict(str(weights), use_ema=False, weights_only=True)
+    own = model.state_dict()
+    if found.keys() != own.keys() and len(found) == len(own):
+        found = dict(zip(own, found.values(), strict=True))
+    model.load_state_dict(found)
+
+
+def _fingerprint(model: Any, recipe: Any) -> str:
+    found = sha256(repr(sorted(recipe.items())).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().float().numpy().tobytes())
+    return found.hexdigest()[:16]

@@ -1,0 +1,111 @@
+"""Vectors that the shop has already, by product id: nothing is encoded, and only products can be asked for."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from recommender.encoders.base import Vectors
+from recommender.errors import EncoderError
+
+if TYPE_CHECKING:
+    from recommender.config import EncoderChoice
+
+OPTIONS = ("checkpoint",)
+
+
+class BroughtVectors:
+    """Looks products up; see `recommender.encoders.base.Encoder` for the rest.
+
+    Parameters
+    ----------
+    ids
+        Of the products that have a vector, each once.
+    vectors
+        Theirs, shape (v, d).
+    name
+        Of their file.
+
+    Attributes
+    ----------
+    ids
+        As given.
+    """
+
+    aligned = False
+
+    def __init__(self, ids: Sequence[str], vectors: Vectors, name: str) -> None:
+        self.name = f"vectors {name}"
+        self.image_dim = self.text_dim = vectors.shape[1]
+        self.ids = list(ids)
+        self._row = {product: row for row, product in enumerate(ids)}
+        self._vectors = vectors
+        found = sha256("\0".join(ids).encode())
+        found.update(np.ascontiguousarray(vectors).tobytes())
+        self.fingerprint = f"vectors-{found.hexdigest()[:16]}"
+
+    def look_up(self, ids: Sequence[str]) -> tuple[Vectors, NDArray[np.bool_]]:
+        """Return the products' vectors (n, d), zeros where there is none, and the mask (n,) of those with one."""
+        rows = np.array([self._row.get(product, -1) for product in ids], dtype=np.int64)
+        known = rows >= 0
+        out = np.zeros((len(ids), self._vectors.shape[1]), np.float32)
+        out[known] = self._vectors[rows[known]]
+        return out, known & out.any(axis=1)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Raise `EncoderError`: there is no model here."""
+        raise EncoderError(f"{self.name} were brought along by product id; no other picture can be asked for")
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Raise `EncoderError`: there is no model here."""
+        raise EncoderError(f"{self.name} were brought along by product id; no words can be asked for")
+
+
+def create(config: "EncoderChoice") -> BroughtVectors:
+    """Read ``checkpoint``: Parquet with id and vector, or .npy with the ids, one a line, in .txt beside.
+
+    Raises
+    ------
+    EncoderError
+        If it cannot be read, an id comes twice, or a vector is not finite.
+    """
+    path = config.checkpoint
+    if path is None:
+        raise EncoderError('encoder "vectors" reads a file; expected such as checkpoint = "vectors.parquet"')
+    try:
+        ids, vectors = _parquet(path) if path.suffix == ".parquet" else _numpy(path)
+    except (OSError, ValueError, KeyError) as error:
+        hint = "expected .parquet with the columns id and vector, or .npy (n, d) with ids, one a line, in .txt"
+        raise EncoderError(f"{path} holds no vectors by id ({str(error).splitlines()[0]}); {hint}") from error
+    if len(set(ids)) < len(ids):
+        twice = next(product for row, product in enumerate(ids) if product in ids[:row])
+        raise EncoderError(f"{path} has the id {twice!r} twice; expected one vector a product")
+    if not np.isfinite(vectors).all():
+        bad = ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
+        raise EncoderError(f"the vector of {bad!r} in {path} is not finite; leave the product out instead")
+    return BroughtVectors(ids, vectors, path.name)
+
+
+def _parquet(path: Path) -> tuple[list[str], Vectors]:
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    table = parquet.read_table(path, columns=["id", "vector"])
+    column = table["vector"].combine_chunks()
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(lengths) != 1 or not lengths[0]:
+        raise ValueError(f"vectors of the lengths {lengths[:5]}")
+    flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return [str(product) for product in table["id"].to_pylist()], flat.reshape(-1, lengths[0])
+
+
+def _numpy(path: Path) -> tuple[list[str], Vectors]:
+    vectors = np.load(path, allow_pickle=False).astype(np.float32, copy=False)
+    ids = path.with_suffix(".txt").read_text("utf-8").splitlines()
+    if vectors.ndim != 2 or len(ids) != len(vectors):
+        raise ValueError(f"{len(ids)} ids, an array {vectors.shape}")
+    return ids, vectors

@@ -1,0 +1,131 @@
+"""Encoders that learn from the shop's own texts: what goes together comes near, and it is kept and found again."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from encoder_configs import TEXTS, brought, texts_catalog, trained
+
+from recommender.config import Config, EncoderConfig
+from recommender.encoders import create
+from recommender.encoders.lstm import LstmEncoder
+from recommender.errors import DataError, EncoderError
+from training.texts import encoder_for, run
+from training.texts.lstm import Network
+
+ALL = ("tfidf", "word2vec", "lstm")
+# words that stand for each other never stand together: only their neighbours tell that they are alike
+SYNONYMS = [
+    f"{word} {tail} {i % 7}"
+    for i in range(60)
+    for group, tails in ((("coat", "parka"), ("winter", "hood")), (("vase", "jug"), ("glass", "flowers")))
+    for word, tail in ((group[i % 2], f"{tails[i % 2]} {tails[1 - i % 2]}"),)
+]
+
+
+@pytest.fixture(scope="module", params=ALL)
+def encoder(request, tmp_path_factory):
+    options = (
+        {"dimensions": 2} if request.param == "tfidf" else {}
+    )  # so few words have no more directions in common
+    return trained(request.param, tmp_path_factory.mktemp(request.param), SYNONYMS, **options)[0]
+
+
+def test_words_with_the_same_neighbours_come_near(encoder):
+    coat, parka, vase = encoder.encode_texts(["coat", "parka", "vase"])
+    assert coat @ parka > coat @ vase + 0.2
+
+
+def test_words_never_seen_change_nothing_beside_known_ones_and_tell_texts_apart(encoder):
+    zyx, same, other = encoder.encode_texts(["zyxw", "ZYXW!", "vutsr"])
+    assert zyx @ same > 0.99
+    assert zyx @ other < 0.9
+    if encoder.name != "lstm":
+        coat, with_zyx = encoder.encode_texts(["coat", "coat zyxw"])
+        np.testing.assert_allclose(coat, with_zyx, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_trained_once_and_alike_every_time(name, tmp_path, monkeypatch):
+    first, folder = trained(name, tmp_path / "one")
+    again = trained(name, tmp_path / "two")[0]
+    assert again.fingerprint == first.fingerprint
+    monkeypatch.setitem(run._TRAINED, name, lambda *_: pytest.fail("trained twice"))
+    assert trained(name, tmp_path / "one")[1] == folder
+    monkeypatch.undo()
+    longer = trained(name, tmp_path / "one", dimensions=10)[0]
+    assert longer.text_dim == 10
+    assert trained(name, tmp_path / "one", TEXTS[:40])[1] != folder
+
+
+def test_no_training_library_is_needed_to_ask(tmp_path):
+    folders = {name: str(trained(name, tmp_path)[1]) for name in ALL}
+    code = f"""
+import sys
+from recommender.config import EncoderConfig
+from recommender.encoders import create
+for name, folder in {folders!r}.items():
+    create(EncoderConfig(name=name, model="local-dir:" + folder)).encode_texts(["a red dress"])
+print({{"torch", "sklearn", "gensim"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_word_vectors_may_come_from_a_file(tmp_path):
+    rows = {"red": [1, 0, 0], "green": [0, 1, 0], "dress": [0, 0, 1], "elsewhere": [1, 1, 1]}
+    lines = [f"{word} {' '.join(map(str, vector))}" for word, vector in rows.items()]
+    (tmp_path / "own.txt").write_text(f"{len(rows)} 3\n" + "\n".join(lines))
+    encoder = trained("word2vec", tmp_path, checkpoint=tmp_path / "own.txt")[0]
+    red, elsewhere, both = encoder.encode_texts(["Red", "elsewhere", "red dress"])
+    np.testing.assert_allclose([red, elsewhere], [[1, 0, 0], np.ones(3) / 3**0.5], atol=1e-6)
+    assert both[0] == pytest.approx(both[2], rel=0.7)
+    (tmp_path / "notes.txt").write_text("no vectors")
+    with pytest.raises(EncoderError, match=r"notes\.txt holds no word vectors"):
+        trained("word2vec", tmp_path, checkpoint=tmp_path / "notes.txt")
+
+
+def test_a_missing_package_names_its_extra(tmp_path, monkeypatch):
+    for module, name, extra in (("gensim", "word2vec", "word2vec"), ("keras", "keras", "keras")):
+        for loaded in [found for found in sys.modules if found.split(".")[0] == module]:
+            monkeypatch.delitem(sys.modules, loaded)
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(EncoderError, match=rf"{module} is not installed; run: pip install .*\[{extra}\]"):
+            trained(name, tmp_path)
+
+
+def test_padding_changes_no_vector():
+    import torch
+
+    torch.manual_seed(0)
+    network = Network(20, 8).eval()
+    alone, padded = torch.tensor([[3, 4, 5]]), torch.tensor([[3, 4, 5, 0, 0, 0]])
+    with torch.inference_mode():
+        torch.testing.assert_close(network(alone), network(padded))
+
+
+def test_what_cannot_be_trained_says_why(tmp_path):
+    with pytest.raises(DataError, match="'tfidf' has 3 different texts to learn from; expected 20"):
+        trained("tfidf", tmp_path, ["a", "b", "c"] * 10)
+    with pytest.raises(
+        EncoderError, match="'lstm' is trained by fit on the shop's texts, and there is none at None"
+    ):
+        create(EncoderConfig(name="lstm"))
+
+
+def test_it_may_stand_beside_an_encoder_of_images(tmp_path):
+    config = Config.from_mapping({"path": "x"}).encoder.model_copy(
+        update={"text": EncoderConfig(name="lstm"), "image": EncoderConfig(name="timm")}
+    )
+    pair, folder = encoder_for(config, texts_catalog(), 0, tmp_path)
+    assert (pair.text_dim, pair.image_dim) == (192, 1280)
+    assert pair.text.fingerprint == LstmEncoder(folder).fingerprint
+
+
+def test_brought_text_vectors_need_no_training(tmp_path):
+    encoder, folder = encoder_for(
+        EncoderConfig(name="vectors", checkpoint=brought(tmp_path / "v.npy")), texts_catalog(), 0
+    )
+    assert folder is None
+    assert encoder.ids == ["p1", "p2", "p3", "p4", "p5"]
