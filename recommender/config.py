@@ -29,7 +29,10 @@ class CatalogConfig(Section):
     Attributes
     ----------
     path
-        CSV, Parquet or JSON Lines.
+        CSV, Parquet, JSON Lines or XML.
+    format
+        Of which shop system the file is an export, see `recommender.catalog.formats`; left out, of none. The
+        columns then bear the standard names, and the mapping starts from those.
     images
         Folder or zip that `image_link` is relative to; without it, the data folder. Links that begin with
         ``http://`` or ``https://`` are downloaded.
@@ -46,6 +49,7 @@ class CatalogConfig(Section):
     """
 
     path: Path
+    format: Literal["google_merchant", "shopify", "woocommerce"] | None = None
     id: str = "id"
     title: str | None = None
     description: str | None = None
@@ -76,6 +80,8 @@ class EventsConfig(Section):
     ----------
     path
         CSV, Parquet or JSON Lines.
+    format
+        Of which tracker the file is an export, see `recommender.catalog.formats`; left out, of none.
     event_name
         A column, or else one name that all events have, such as ``"purchase"``.
     value, quantity, price
@@ -86,6 +92,7 @@ class EventsConfig(Section):
     """
 
     path: Path
+    format: Literal["ga4", "personalize"] | None = None
     user_id: str = "user_id"
     item_id: str = "item_id"
     event_name: str = "event_name"

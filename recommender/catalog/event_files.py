@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.catalog.cells import dates, numbers, strings
+from recommender.catalog.formats import as_events
 from recommender.catalog.report import DataReport, Rows
 from recommender.catalog.tables import Table, read_table
 from recommender.config import EventsConfig
@@ -55,7 +56,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     DataError
         If it lacks a column.
     """
-    table = _per_item(table)
+    table = _per_item(as_events(table, config.format))
     if config.user_id not in table.frame and "session_id" in table.frame:
         table = table.with_frame(table.frame.assign(**{config.user_id: ""}))
     for name in (*_IDS, "timestamp"):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from recommender.catalog.cells import Kind, Mask, dates, fill, is_multi, kind_of, lists, numbers, strings
 from recommender.catalog.columns import STANDARD
+from recommender.catalog.formats import as_products
 from recommender.catalog.report import DataReport
 from recommender.catalog.tables import Table, unpacked
 from recommender.config import CatalogConfig
@@ -26,7 +27,7 @@ def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tup
     ConfigError
         If a template names a column that is not there.
     """
-    table = _split(unpacked(table), config.separators)
+    table = _split(as_products(unpacked(table), config.format), config.separators)
     ids = _ids(table, config.id)
     keep = _distinct(table, ids, report)
     table, ids = table.where(keep), ids[keep].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""CSV, Parquet and JSON Lines to a frame that remembers which row of the file each of its rows was."""
+"""CSV, Parquet, JSON Lines and XML to a frame that remembers which row of the file each of its rows was."""
 
 import csv
 import io
@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recommender.catalog.report import DataReport, Rows
+from recommender.catalog.xml_items import xml_items
 from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"
@@ -35,7 +36,7 @@ class Table:
     frame
         Cells as the file's format types them: strings from CSV. Nested objects are columns ``outer.inner``.
     rows
-        For each row its number in the file; a CSV's header is row 1.
+        For each row its number in the file; a CSV's header is row 1, an XML feed's first item too.
     """
 
     name: str
@@ -190,6 +191,12 @@ def _read_json_lines(name: str, data: bytes, report: DataReport) -> Table:
     return Table(name, _flat(pd.DataFrame(records)), np.array(rows, np.int64))
 
 
+def _read_xml(name: str, data: bytes, report: DataReport) -> Table:
+    frame = pd.DataFrame(xml_items(name, data))
+    texts = [column for column in frame if not frame[column].map(lambda cell: isinstance(cell, list)).any()]
+    return Table(name, frame.fillna(dict.fromkeys(texts, "")), np.arange(1, len(frame) + 1))
+
+
 def _json_object(line: bytes | str) -> dict[str, Any] | None:
     try:
         found = orjson.loads(line)
@@ -215,6 +222,7 @@ _READERS: dict[str, Callable[[str, bytes, DataReport], Table]] = {
     ".parquet": _read_parquet,
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
+    ".xml": _read_xml,
 }
 
 

@@ -1,0 +1,73 @@
+"""Google Analytics 4: the rows that it exports to BigQuery, as JSON Lines or Parquet.
+
+See https://support.google.com/analytics/answer/7029846.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from recommender.catalog.cells import strings
+from recommender.catalog.formats.parsing import column
+from recommender.catalog.tables import Table
+
+# They name products, but say no more of a user's taste than the events around them.
+_SAYS_NOTHING = (
+    *("view_cart", "begin_checkout", "add_shipping_info", "add_payment_info"),
+    *("view_promotion", "select_promotion"),
+)
+_NOT_SET = "(not set)"
+_KEPT = ("item_id", "quantity", "price")
+
+
+def ga4(table: Table) -> Table:
+    """Return an event for each product that a row names; rows without products are gone.
+
+    The user is `user_id` where the shop sends it, else the browser's `user_pseudo_id`.
+
+    Raises
+    ------
+    DataError
+        If it has no event_name, event_timestamp or items.
+    """
+    for name in ("event_name", "event_timestamp", "items"):
+        table.require(name, "of a GA4 export")
+    has_items = table.frame["items"].map(_filled)
+    table = table.where(has_items & ~table.frame["event_name"].isin(_SAYS_NOTHING))
+    user = column(table, "user_id")
+    frame = pd.DataFrame(
+        {
+            "user_id": user.where(user != "", column(table, "user_pseudo_id")),
+            "event_name": column(table, "event_name"),
+            "timestamp": pd.to_numeric(strings(table.frame["event_timestamp"]), errors="coerce") / 1e6,
+            "session_id": _sessions(table),
+            "items": table.frame["items"].map(_items),
+        }
+    )
+    return table.with_frame(frame)
+
+
+def _filled(cell: Any) -> bool:
+    return not isinstance(cell, float | None) and len(cell) > 0
+
+
+def _items(cell: Any) -> list[dict[str, Any]]:
+    """Return what is kept of the products of an event."""
+    known = [{name: item.get(name) for name in _KEPT} for item in cell]
+    return [item | {"item_id": "" if item["item_id"] in (None, _NOT_SET) else item["item_id"]} for item in known]
+
+
+def _sessions(table: Table) -> pd.Series:
+    """Return the session that an event was part of, by the parameter of that name; "" unknown."""
+    if "event_params" not in table.frame:
+        return pd.Series("", table.frame.index, dtype="str")
+    pseudo = column(table, "user_pseudo_id")
+    number = strings(table.frame["event_params"].map(_session))
+    return (pseudo + "." + number).where(number != "", "")
+
+
+def _session(params: Any) -> Any:
+    for param in params if _filled(params) else ():
+        if param["key"] == "ga_session_id":
+            return param["value"].get("int_value")
+    return None

@@ -1,0 +1,44 @@
+"""Amazon Personalize's item interactions: one CSV row an event.
+
+See https://docs.aws.amazon.com/personalize/latest/dg/interactions-datasets.html.
+"""
+
+from recommender.catalog.formats.parsing import column
+from recommender.catalog.tables import Table
+
+# Its event types are the shop's own; those that its guides use, in lower case and without spaces.
+_NAMES = {
+    "view": "view_item",
+    "detailpageview": "view_item",
+    "productviewed": "view_item",
+    "click": "select_item",
+    "like": "add_to_wishlist",
+    "addtocart": "add_to_cart",
+    "productadded": "add_to_cart",
+    "purchase": "purchase",
+    "orderplaced": "purchase",
+    "ordercompleted": "purchase",
+}
+_COLUMNS = {
+    "USER_ID": "user_id",
+    "ITEM_ID": "item_id",
+    "TIMESTAMP": "timestamp",
+    "EVENT_TYPE": "event_name",
+    "EVENT_VALUE": "value",
+    "RECOMMENDATION_ID": "recommendation_id",
+}
+
+
+def personalize(table: Table) -> Table:
+    """Return the events of a Personalize interactions file; impressions and further columns are gone.
+
+    An event type of the shop's own keeps its name and needs a weight in ``[events.weights]``. A file without types
+    needs the one that all its events have, such as ``event_name = "purchase"``.
+    """
+    named = table.frame.rename(columns=lambda name: _COLUMNS.get(str(name).upper(), name))
+    frame = named[[name for name in _COLUMNS.values() if name in named]]
+    if "event_name" in frame:
+        said = column(table.with_frame(frame), "event_name")
+        plain = said.str.lower().str.replace(r"[\s_-]", "", regex=True)
+        frame = frame.assign(event_name=plain.map(_NAMES).fillna(said))
+    return table.with_frame(frame)
