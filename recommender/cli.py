@@ -166,6 +166,31 @@ def batch(
     _emit({"out": str(out), "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
 
 
+@app.command(name="map")
+def map_products(
+    bundles: options.Bundles,
+    out: Annotated[Path, typer.Option("--out", help="An .html file; it needs no network.")],
+    block: Annotated[
+        str | None, typer.Option("--block", help="One block alone, such as image. [default: all]")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="pacmap, umap or pca. [default: the first installed]")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Draw all products in the plane, what is alike near each other, as a page."""
+    from recommender.pages import write_map
+
+    with _opened(bundles) as (rec, _):
+        n = write_map(rec, out, block, method)
+    size = out.stat().st_size
+    _emit(
+        {"out": str(out), "products": n, "bytes": size},
+        f"wrote {n:,} products to {out}, {size / 1e6:.1f} MB",
+        as_json,
+    )
+
+
 @app.command()
 def serve(
     bundles: options.Bundles,

@@ -1,7 +1,10 @@
 """A small shop and its bundle, made once for all the tests that ask a real one."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,3 +28,16 @@ def demo_bundles(demo_shop: Shop) -> Path:
     bundles = demo_shop.config.parent / "bundles"
     fit(Config.load(demo_shop.config), bundles, cache_dir=bundles.parent / "cache")
     return bundles
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; a module's own, since it runs an event loop that notebooks would meet."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()

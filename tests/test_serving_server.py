@@ -121,18 +121,6 @@ def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Pa
         serve(bundles, store="sqlite:////no/such/folder/x.db")
 
 
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 def test_the_page_shows_products_neighbours_and_reasons(bundles: Path, tmp_path: Path, browser: Any) -> None:
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
         page = browser.new_page()

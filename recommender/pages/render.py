@@ -1,0 +1,32 @@
+"""From a template and data to one file of HTML."""
+
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+
+def write_page(out: Path, template: str, **data: Any) -> None:
+    """Write a page of this package's templates, beside `out` and then renamed."""
+    environment = Environment(loader=PackageLoader("recommender", "pages"), autoescape=True, trim_blocks=True)
+    environment.filters |= {"script": _script, "base64": _base64}
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        environment.get_template(template).stream(**data).dump(str(temporary), encoding="utf-8")
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _script(value: Any) -> Markup:
+    """Return JSON that may stand in a script element: no "<" can end it."""
+    text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _base64(data: bytes) -> Markup:
+    return Markup(b64encode(data).decode())

@@ -1,0 +1,22 @@
+"""A page in a browser that tells of everything that went wrong, and of every request."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def quiet_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
+    """Open a page; at the end it must have written no error, and have asked only where it came from."""
+    page = browser.new_page(**options)
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    yield page
+    origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])
+    page.close()
+    assert complaints == []
+    assert [where for where in asked if not where.startswith((origin, "data:", "blob:"))] == []
