@@ -65,12 +65,12 @@ def test_a_layout_is_made_once(rec: Recommender, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_cannot_be_mapped_is_told(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RequestError, match="no block 'imag' to map; .* did you mean 'image'"):
+    with pytest.raises(RequestError, match=r"no block 'imag' to map; .* did you mean 'image'"):
         positions(rec, "imag")
     with pytest.raises(RequestError, match="unknown method 'tsne'; expected one of pacmap, umap, pca"):
         positions(rec, method="tsne")
     monkeypatch.setattr("recommender.pages.positions.find_spec", lambda name: None)
-    with pytest.raises(RequestError, match="umap is not installed; .*choose pca"):
+    with pytest.raises(RequestError, match=r"umap is not installed; .*choose pca"):
         positions(rec, method="umap")
 
 

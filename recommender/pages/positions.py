@@ -30,10 +30,10 @@ def positions(recommender: "Recommender", block: str | None = None, method: str 
     recommender
         Whose products.
     block
-        One block of the vectors alone; by default all of them, as the learned weights of similar products have them.
+        One block of the vectors alone; by default all, weighted as for similar products.
     method
-        "pacmap" (Wang et al., JMLR 2021), "umap" (McInnes et al., 2018) or "pca"; by default the first of them that
-        is installed.
+        "pacmap" (Wang et al., JMLR 2021), "umap" (McInnes et al., 2018) or "pca"; by default the first that is
+        installed.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _vectors(recommender: "Recommender", block: str | None) -> Float:
 
 
 def _axes(vectors: Float) -> Float:
-    """Return the main axes of centred vectors (n, up to 50), in chunks: the covariance is small, the vectors not."""
+    """Return centred vectors along their main axes (n, up to 50), in chunks: vectors may be many."""
     mean = vectors.mean(axis=0, dtype=np.float64)
     chunks = [vectors[start : start + _CHUNK] - mean for start in range(0, len(vectors), _CHUNK)]
     _, directions = np.linalg.eigh(sum(chunk.T @ chunk for chunk in chunks))
