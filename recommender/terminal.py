@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from recommender.results import Recommendation, Recommendations
 
 Product = Callable[[str], Mapping[str, Any]]
+_LISTED = 8  # longer lists, such as a curve, are told by their ends
 
 
 def show_answer(answer: "Recommendations", product: Product) -> str:
@@ -81,6 +82,8 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
     if isinstance(value, list | tuple):
+        if len(value) > _LISTED:
+            return f"{_cell(value[0])} … {_cell(value[-1])} ({len(value)} values)"
         return " to ".join(map(_cell, value)) if len(value) == 2 else ", ".join(map(_cell, value))
     return "–" if value is None else str(value)
 

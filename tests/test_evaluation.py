@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from evaluation_events import events
 
+from recommender.blocks import Layout
 from recommender.evaluation import EvaluationReport, evaluate, table
+from recommender.evaluation.beyond import diversity, popular_share
+from recommender.evaluation.words import in_words
 
 N, CLUB = 80, 20  # four clubs of twenty rows; the later half of each has no event yet
 
@@ -17,7 +20,12 @@ class Product:
 
     n = N
     weights = {"user": {"image": 0.5, "behaviour": 0.5, "prior": 0.1}}  # noqa: RUF012
-    attributes = SimpleNamespace(id_of="{:04}".format)
+    attributes = SimpleNamespace(id_of="{:04}".format, names=[])
+    layout = Layout({"image": 4, "behaviour": 1})
+    segment = SimpleNamespace(
+        vectors=np.hstack([np.repeat(np.eye(4, dtype=np.float32), CLUB, axis=0), np.ones((N, 1), np.float32)]),
+        present=np.ones((N, 2), bool),
+    )
 
     def recommend_many(self, histories, k, *, filter=None, plan="auto", variants="collapse", weights=None):
         assert variants == "all"
@@ -86,6 +94,52 @@ def test_who_beats_whom(report):
     # events alone cannot tell cold items apart; among the warm, the clubs are plain to ItemKNN
     assert figures["ItemKNN + recency"]["cold"]["recall"]["mean"] < 0.7
     assert figures["ItemKNN + recency"]["warm"]["recall"]["mean"] > 0.9
+
+
+def test_what_each_part_is_worth(report):
+    ablation = report.to_dict()["ablation"]
+    whole = ablation["all products"]
+    assert (whole["queries"], whole["choices"], whole["recall"]["mean"]) == (200, 400, 1.0)
+    assert whole["lost"]["behaviour"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert whole["lost"]["image"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert ablation["new products"]["choices"] == 200
+    assert "products without a photo" not in ablation  # there are none
+    said = in_words(ablation)
+    assert said["behaviour"].startswith(
+        "The model of how people shop adds 100% to recall over all products: 100% in"
+    )
+    assert said["image"] == "Photos add nothing that is shown to recall over all products."
+
+
+def test_an_ablation_in_words():
+    def slice_(recall, mean, low, high):
+        return {"recall": {"mean": recall}, "lost": {"image": {"mean": mean, "low": low, "high": high}}}
+
+    found = {
+        "all products": slice_(0.11, 0.01, 0.005, 0.015),
+        "product_type: Dresses": slice_(0.2, 0.04, 0.02, 0.06),
+        "product_type: Socks": slice_(0.2, 0.001, -0.01, 0.01),
+        "new products": slice_(0.1, -0.025, -0.04, -0.01),
+    }
+    assert in_words(found) == {
+        "image": "Photos add 10% to recall over all products: 25% in Dresses, it costs 20% in new products, "
+        "nothing shown in Socks."
+    }
+    assert in_words({}) == {}
+
+
+def test_beyond_accuracy():
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [-1, 0]], np.float32)
+    assert diversity(np.array([[0, 1, -1], [0, 2, -1], [0, 3, -1], [0, -1, -1]]), vectors) == pytest.approx(1.0)
+    assert diversity(np.array([[0, 1, 2]]), vectors) == pytest.approx(2 / 3)
+    counts = np.array([9.0, *range(9)])
+    assert popular_share(np.array([[0, 1], [0, -1]]), counts) == pytest.approx(2 / 3)
+
+
+def test_lists_of_one_club_are_all_alike(report):
+    hybrid = report.to_dict()["contenders"]["hybrid"]
+    assert hybrid["diversity"] == pytest.approx(0.0, abs=1e-6)
+    assert hybrid["popular_share"] < report.to_dict()["contenders"]["popularity"]["popular_share"]
 
 
 def test_figures_are_json_and_print_as_a_table(report):

@@ -12,6 +12,7 @@ from recommender.blocks import Float, Rows
 from recommender.catalog import Catalog
 from recommender.progress import progress
 from recommender.towers.category import Bags, CategoryEmbedding, ColumnVocabulary, bag
+from training.curve import Curve
 
 DIM = 64
 KNOTS = 16
@@ -141,7 +142,7 @@ def contrast(a: Tensor, b: Tensor) -> Tensor:
 
 def train_category(
     catalog: Catalog, content: Float | None, pairs: np.ndarray | None, seed: int
-) -> CategoryEmbedding | None:
+) -> tuple[CategoryEmbedding | None, dict[str, Any]]:
     """Train the category block.
 
     Parameters
@@ -157,28 +158,29 @@ def train_category(
 
     Returns
     -------
-    CategoryEmbedding or None
-        None if no column has anything to learn from.
+    tuple
+        The embedding, None if no column has anything to learn from; and figures: the ``loss`` over the training.
     """
     words = vocabularies(catalog)
     if not any(word.size > 2 for word in words):
-        return None
+        return None, {}
     columns = learned_columns(catalog)
     bags = bag(words, columns)
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     model = CategoryModel(words, bags, None if content is None else unit_rows(content))
     pairs = pairs if pairs is not None and len(pairs) >= LEAST_COUNT else None
-    _descend(model, len(catalog), pairs, generator)
+    curve = _descend(model, len(catalog), pairs, generator)
     table = _with_average_unknowns(model.table.weight.detach().numpy().astype(np.float32), words, bags)
     untrained = CategoryEmbedding(words, table, np.zeros(DIM, dtype=np.float32))
-    return CategoryEmbedding(words, table, _mean(untrained, bags))
+    return CategoryEmbedding(words, table, _mean(untrained, bags)), {"loss": curve.stated()}
 
 
-def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: np.random.Generator) -> None:
+def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: np.random.Generator) -> Curve:
     steps = min(STEPS, max(200, 20 * n // BATCH))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
+    curve = Curve(steps)
     for _ in progress(range(steps), "category embeddings", steps, "step"):
         rows = generator.integers(0, n, min(BATCH, n)).astype(np.int32)
         chosen = None if pairs is None else pairs[generator.integers(0, len(pairs), BATCH)]
@@ -187,6 +189,8 @@ def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: 
         loss.backward()
         optimizer.step()
         schedule.step()
+        curve.add(loss)
+    return curve
 
 
 def _with_average_unknowns(table: Float, words: Sequence[ColumnVocabulary], bags: Bags) -> Float:

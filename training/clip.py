@@ -7,6 +7,7 @@ locked (Zhai et al., LiT, CVPR 2022) and a small network on each. On two cores: 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn.functional import cross_entropy, normalize
 from recommender.blocks import Float
 from recommender.progress import progress
 from recommender.towers.projection import AlignedProjection, Head
+from training.curve import Curve
 from training.retrieval import hold_out, recall
 
 _HIDDEN = 512
@@ -36,7 +38,7 @@ def train_projection(
     seed: int,
     dim: int = 256,
     validation_share: float = 0.1,
-) -> tuple[AlignedProjection, dict[str, float]]:
+) -> tuple[AlignedProjection, dict[str, Any]]:
     """Learn to project a product's photo and its text to near points.
 
     Parameters
@@ -56,7 +58,7 @@ def train_projection(
     -------
     tuple
         The projection, and figures: ``recall@1``, ``@5`` and ``@10`` of a held-out product's own photo among
-        all ``held_out`` photos, asked with its text; ``pairs``, ``epochs`` and ``seconds`` of the training.
+        all ``held_out`` photos, asked with its text; ``pairs``, ``epochs``, ``seconds`` and ``loss`` of training.
     """
     started = time.monotonic()
     torch.manual_seed(seed)
@@ -64,14 +66,15 @@ def train_projection(
     towers = {"image": _Head(image[~held], dim), "text": _Head(text[~held], dim)}
     own = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
     pairs = _Pairs(torch.from_numpy(image), torch.from_numpy(text), own)
-    epochs = _train(towers["image"], towers["text"], pairs, torch.from_numpy(np.flatnonzero(~held)))
+    epochs, curve = _train(towers["image"], towers["text"], pairs, torch.from_numpy(np.flatnonzero(~held)))
     projection = AlignedProjection(towers["image"].exported(), towers["text"].exported())
-    figures: dict[str, float] = recall(projection.text(text[held]), projection.image(image[held]))
+    figures: dict[str, Any] = recall(projection.text(text[held]), projection.image(image[held]))
     figures |= {
         "held_out": int(held.sum()),
         "pairs": int((~held).sum()),
         "epochs": epochs,
         "seconds": round(time.monotonic() - started, 1),
+        "loss": curve.stated(),
     }
     return projection, figures
 
@@ -102,8 +105,8 @@ class _Pairs:
     group: Tensor
 
 
-def _train(image: _Head, text: _Head, pairs: _Pairs, rows: Tensor) -> int:
-    """Train both heads and the temperature; return the epochs."""
+def _train(image: _Head, text: _Head, pairs: _Pairs, rows: Tensor) -> tuple[int, Curve]:
+    """Train both heads and the temperature; return the epochs and the loss."""
     temperature = nn.Parameter(torch.tensor(1 / 0.07).log())
     parameters = [*image.parameters(), *text.parameters(), temperature]
     size = min(_BATCH, len(rows))
@@ -111,6 +114,7 @@ def _train(image: _Head, text: _Head, pairs: _Pairs, rows: Tensor) -> int:
     epochs = max(1, min(_EPOCHS, _MOST_STEPS // a_epoch))
     optimizer = torch.optim.AdamW(parameters, _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=epochs * a_epoch, pct_start=0.1)
+    curve = Curve(epochs * a_epoch)
     for batch in progress(_batches(rows, size, epochs), "aligning texts and photos", epochs * a_epoch, "batch"):
         similarity = image(pairs.image[batch]) @ text(pairs.text[batch]).T
         loss = _contrast(similarity * temperature.exp().clamp(max=_SHARPEST), pairs.group[batch])
@@ -118,9 +122,10 @@ def _train(image: _Head, text: _Head, pairs: _Pairs, rows: Tensor) -> int:
         loss.backward()
         optimizer.step()
         schedule.step()
+        curve.add(loss)
     for tower in (image, text):
         tower.eval()
-    return epochs
+    return epochs, curve
 
 
 def _batches(rows: Tensor, size: int, epochs: int) -> Iterator[Tensor]:

@@ -124,8 +124,8 @@ def train_tower(products: Products, pairs: Pairs | None, seed: int) -> tuple[Ite
     tower = _tower(content, projection, None)
     vectors = tower.own(inputs)[0] if content else None
     chosen = None if pairs is None else np.column_stack([pairs.first, pairs.second])
-    category = train_category(products.catalog, vectors, chosen, seed)
-    return _tower(content, projection, category), figures
+    category, told = train_category(products.catalog, vectors, chosen, seed)
+    return _tower(content, projection, category), figures | ({"category": told} if told else {})
 
 
 def _projection(products: Products, seed: int) -> tuple[AlignedProjection | None, dict[str, Any]]:

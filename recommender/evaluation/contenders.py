@@ -58,6 +58,14 @@ def parts_of(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return {name: {term: float(term in part) for term in weights} for name, part in parts.items()}
 
 
+def without(recommender: "Recommender") -> list[Contender]:
+    """List the product as it answers, then without each term that counts, by the term's name."""
+    weights, asked = recommender.weights["user"], _Asked(recommender)
+    counted = [name for name, weight in weights.items() if weight > 0]
+    ablated = [Contender(name, "part", asked.by(weights={name: 0.0})) for name in counted if len(counted) > 1]
+    return [Contender(HYBRID, "product", asked), *ablated]
+
+
 def of_baselines(baselines: Sequence[Baseline]) -> list[Contender]:
     """List baselines."""
     return [Contender(baseline.name, "baseline", _Scored(baseline)) for baseline in baselines]

@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from recommender.evaluation import metrics
+from recommender.blocks import Float, unit
+from recommender.evaluation import beyond, metrics
+from recommender.evaluation.ablation import ablation
 from recommender.evaluation.baselines import Baseline, Popularity, standard
-from recommender.evaluation.contenders import Contender, of_baselines, of_product
+from recommender.evaluation.contenders import CONTENT, Contender, of_baselines, of_product
 from recommender.evaluation.queries import Mask, Queries, chosen
 from recommender.evaluation.report import EvaluationReport, Measured
+from recommender.evaluation.slices import slices
 from recommender.progress import progress
 
 if TYPE_CHECKING:
@@ -50,14 +53,18 @@ def evaluate(
     Returns
     -------
     EvaluationReport
-        With no query in it if no customer of `train` chose anything new in `test`.
+        With no query in it if no customer of `train` chose anything new in `test`; otherwise its facts hold what
+        each part of the score is worth, see `ablation`.
     """
     queries = Queries.of(train, test, recommender.n, limit=MOST_CUSTOMERS)
     if baselines is None:
         baselines = standard(train, recommender.n) if len(queries) else []
     report = compare(recommender, queries, train, baselines, [k])[0]
     first = test.frame["timestamp"].min() if len(test.frame) else None
-    return replace(report, facts={**report.facts, "cuts": [] if first is None else [first.isoformat()]})
+    told: dict[str, Any] = {"cuts": [] if first is None else [first.isoformat()]}
+    if len(queries):
+        told["ablation"] = ablation(recommender, queries, slices(recommender, train), k)
+    return replace(report, facts={**report.facts, **told})
 
 
 def compare(
@@ -92,12 +99,13 @@ def compare(
         for contender in progress(contenders, "evaluation", len(contenders), "ranker")
     ]
     popularity = Popularity(train, recommender.n).counts
+    content = _content(recommender)
     choices, cold = relevant["all"].nnz, relevant["cold"].nnz
     share = round(cold / max(choices, 1), 4)
     facts = {"n": recommender.n, "cuts": [], "choices": int(choices), "cold_share": share}
     return [
         EvaluationReport(
-            k, queries.customers, tuple(_measured(one, relevant, popularity, k) for one in ranked), facts
+            k, queries.customers, tuple(_measured(one, relevant, popularity, content, k) for one in ranked), facts
         )
         for k in cutoffs
     ]
@@ -130,7 +138,16 @@ def _ranked(
     return _Ranked(contender, lists, perf_counter() - started)
 
 
-def _measured(ranked: _Ranked, relevant: Mapping[str, csr_array], popularity: metrics.Floats, k: int) -> Measured:
+def _content(recommender: "Recommender") -> Float:
+    """Return the content blocks of all products side by side, or all blocks if there are none: norm 1, (n, d)."""
+    layout = recommender.layout
+    names = [name for name in CONTENT if name in layout.names] or layout.names
+    return unit(np.hstack([recommender.segment.vectors[:, layout.slices[name]] for name in names]))
+
+
+def _measured(
+    ranked: _Ranked, relevant: Mapping[str, csr_array], popularity: metrics.Floats, content: Float, k: int
+) -> Measured:
     lists = {kind: rows[:, :k] for kind, rows in ranked.lists.items()}
     return Measured(
         ranked.contender.name,
@@ -138,5 +155,7 @@ def _measured(ranked: _Ranked, relevant: Mapping[str, csr_array], popularity: me
         {kind: metrics.measure(rows, relevant[kind]) for kind, rows in lists.items()},
         metrics.coverage(lists["all"], len(popularity)),
         metrics.novelty(lists["all"], popularity),
+        beyond.diversity(lists["all"], content),
+        beyond.popular_share(lists["all"], popularity),
         ranked.seconds,
     )

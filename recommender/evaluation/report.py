@@ -30,6 +30,10 @@ class Measured:
         Share of the n items in at least one list over all candidates.
     novelty
         Mean surprise of the items in them, in bits.
+    diversity
+        How unlike two items of a list are, one minus their cosine.
+    popular_share
+        Share of the places that go to the most popular tenth.
     seconds
         To rank all queries, fitting left out.
     """
@@ -39,6 +43,8 @@ class Measured:
     values: Mapping[str, Values]
     coverage: float
     novelty: float
+    diversity: float
+    popular_share: float
     seconds: float
 
 
@@ -55,7 +61,7 @@ class EvaluationReport:
     contenders
         What was compared, `HYBRID` first.
     facts
-        The setting, to be printed: n, cuts, choices, share of them cold.
+        The setting, to be printed: n, cuts, choices, share of them cold; of one cut what each part is worth.
     """
 
     k: int
@@ -112,6 +118,8 @@ def _overview(contender: Measured) -> dict[str, Any]:
         "group": contender.group,
         "coverage": round(contender.coverage, 4),
         "novelty": _short(contender.novelty),
+        "diversity": _short(contender.diversity),
+        "popular_share": _short(contender.popular_share),
         "seconds": round(contender.seconds, 2),
     }
 
@@ -134,6 +142,8 @@ def _pooled(parts: Sequence[Measured]) -> Measured:
         {kind: np.concatenate([part.values[kind] for part in parts]) for kind in parts[0].values},
         float(np.mean([part.coverage for part in parts])),
         float(np.mean([part.novelty for part in parts])),
+        float(np.mean([part.diversity for part in parts])),
+        float(np.mean([part.popular_share for part in parts])),
         sum(part.seconds for part in parts),
     )
 

@@ -1,6 +1,6 @@
 """Pages for people without a notebook: one file each, which asks the network for nothing."""
 
-from recommender.pages.map import write_map
-from recommender.pages.positions import METHODS, positions
+from recommender.pages.mapping import write_map
+from recommender.pages.plane import METHODS, positions
 
 __all__ = ["METHODS", "positions", "write_map"]

@@ -45,7 +45,7 @@ def shopify(table: Table) -> Table:
     names = {name: str(name).lower() for name in table.frame}
     table = table.with_frame(table.frame.rename(columns={k: _OLDER.get(v, v) for k, v in names.items()}))
     table.require("handle", "of a Shopify export")
-    frame = pd.DataFrame({name: column(table, name) for name in table.frame})
+    frame = pd.DataFrame({name: column(table, str(name)) for name in table.frame})
     handles = frame["handle"]
     for name in _SHARED:
         if name in frame:
@@ -90,8 +90,9 @@ def _options(table: Table) -> dict[str, pd.Series]:
 
 def _named(table: Table, handles: pd.Series) -> pd.Series:
     values = [column(table, f"option{place} value") for place in _OPTIONS]
-    options = pd.concat(values, axis=1).replace("Default Title", "")
-    return handles + options.agg(lambda row: "".join(f"/{value}" for value in row if value), axis=1)
+    for value in values:
+        handles = handles + ("/" + value).where((value != "") & (value != "Default Title"), "")
+    return handles
 
 
 def _availability(table: Table) -> pd.Series:

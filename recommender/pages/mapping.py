@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recommender.blocks import Float
-from recommender.pages.positions import positions
+from recommender.pages.plane import positions
 from recommender.pages.render import write_page
 from recommender.pages.sprites import SIDE, sheets, tile_size
 
@@ -42,17 +42,18 @@ def write_map(recommender: "Recommender", out: Path, block: str | None = None, m
     attributes = recommender.attributes
     titled = "title" in attributes.names
     ids = [attributes.id_of(row) for row in order]
+    pictured = [int(recommender.thumbnail(item_id) is not None) for item_id in ids]
     products = {
         "ids": ids,
         "titles": [str(attributes.value("title", row) or "") for row in order] if titled else None,
         "places": np.rint(places[order] * _GRID).astype(np.int32).ravel(),
-        "pictured": [int(recommender.thumbnail(item_id) is not None) for item_id in ids],
+        "pictured": pictured,
         "columns": [_column(attributes, name, order) for name in _columns(attributes)],
         "tile": tile_size(len(order))[0],
         "side": SIDE,
         "grid": _GRID,
     }
-    pictures = sheets(ids, recommender.thumbnail) if any(products["pictured"]) else []
+    pictures = sheets(ids, recommender.thumbnail) if any(pictured) else []
     what = f"the block {block}" if block else "all blocks, as they count for similar products"
     about = {"n": len(order), "generation": recommender.generation, "what": what}
     write_page(out, "map.html", products=products, sheets=pictures, about=about)
