@@ -192,6 +192,25 @@ def map_products(
 
 
 @app.command()
+def report(
+    bundles: options.Bundles,
+    out: Annotated[Path, typer.Option("--out", help="An .html file; it needs no network.")],
+    events: options.Events = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a bundle in figures and pictures, as a page: data, training, evaluation, examples."""
+    from recommender.batch import by_user
+    from recommender.pages import write_report
+
+    with _opened(bundles, store) as (rec, live):
+        known = events is not None or live is not None
+        histories = by_user(_read_events(rec, events, live)) if known else None
+        write_report(rec, out, histories)
+    _emit({"out": str(out), "bytes": out.stat().st_size}, f"wrote {out}", as_json)
+
+
+@app.command()
 def serve(
     bundles: options.Bundles,
     config: Annotated[Path | None, typer.Option("--config", help="TOML of placements, keys and settings.")] = None,

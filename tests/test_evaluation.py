@@ -108,7 +108,7 @@ def test_what_each_part_is_worth(report):
     assert said["behaviour"].startswith(
         "The model of how people shop adds 100% to recall over all products: 100% in"
     )
-    assert said["image"] == "Photos add nothing that is shown to recall over all products."
+    assert said["image"] == "Photos are not shown to add to recall over all products."
 
 
 def test_an_ablation_in_words():

@@ -31,8 +31,7 @@ def in_words(ablation: Mapping[str, Any]) -> dict[str, str]:
 
 def _sentence(term: str, ablation: Mapping[str, Any]) -> str:
     told = _said(ablation[WHOLE], term)
-    verb = "add" if term in _PLURAL else "adds"
-    first = f"{PARTS.get(term, term)} {_phrase(told, verb)} recall over all products"
+    first = f"{PARTS.get(term, term)} {_phrase(told, term in _PLURAL)} recall over all products"
     others = {name: _said(figures, term) for name, figures in ablation.items() if name != WHOLE}
     helps = sorted((name for name, gain in others.items() if gain and gain > 0), key=lambda n: -(others[n] or 0))
     hurts = [name for name, gain in others.items() if gain and gain < 0]
@@ -44,10 +43,12 @@ def _sentence(term: str, ablation: Mapping[str, Any]) -> str:
     return f"{first}{': ' if details else ''}{', '.join(details)}."
 
 
-def _phrase(gain: float | None, verb: str) -> str:
+def _phrase(gain: float | None, plural: bool) -> str:
     if gain is None:
-        return f"{verb} nothing that is shown to"
-    return f"{verb} {gain:.0%} to" if gain > 0 else f"{'take' if verb == 'add' else 'takes'} {-gain:.0%} from"
+        return f"{'are' if plural else 'is'} not shown to add to"
+    if gain > 0:
+        return f"{'add' if plural else 'adds'} {gain:.0%} to"
+    return f"{'take' if plural else 'takes'} {-gain:.0%} from"
 
 
 def _said(figures: Mapping[str, Any], term: str) -> float | None:

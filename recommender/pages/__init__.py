@@ -2,5 +2,6 @@
 
 from recommender.pages.mapping import write_map
 from recommender.pages.plane import METHODS, positions
+from recommender.pages.report import write_report
 
-__all__ = ["METHODS", "positions", "write_map"]
+__all__ = ["METHODS", "positions", "write_map", "write_report"]

@@ -1,5 +1,6 @@
 """Where products lie in the plane, so that what the score finds alike lies near."""
 
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ def positions(recommender: "Recommender", block: str | None = None, method: str 
     kept = folder / f"{part}-{block or 'all'}-{method}.npy"
     if kept.exists():
         return np.asarray(np.load(kept, allow_pickle=False), np.float32)
+    notice(f"laying out {recommender.n:,} products by {method}")
     places = _scaled(_LAYOUTS[method](_axes(_vectors(recommender, block))))
     try:
         folder.mkdir(exist_ok=True)
@@ -109,6 +111,7 @@ def _pacmap(axes: Float) -> Float:
         return _pca(axes)
     from pacmap import PaCMAP
 
+    logging.getLogger("pacmap").setLevel(logging.ERROR)  # it warns that a seed was set, and of 50 dimensions
     layout: Float = PaCMAP(random_state=0, apply_pca=False).fit_transform(axes, init="pca")
     return layout
 

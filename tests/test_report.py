@@ -1,0 +1,107 @@
+"""The report on a bundle: what it says, and what it does in a browser."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recommender
+from recommender.batch import by_user
+from recommender.catalog import read_events
+from recommender.cli import main
+from recommender.config import EventsConfig
+from recommender.demo.shop import Shop
+from recommender.evaluation.health import health
+from recommender.evaluation.speed import speed
+from recommender.pages import charts, write_report
+from recommender.recommender import Recommender
+from tests.browsing import quiet_page
+
+
+@pytest.fixture(scope="module")
+def rec(demo_bundles: Path) -> Recommender:
+    return recommender.load(demo_bundles)
+
+
+def test_health_counts_what_is_missing(rec: Recommender, demo_shop: Shop) -> None:
+    found = health(rec)
+    photos = np.mean([product.has_photo for product in demo_shop.products])
+    assert found["known"]["image"] == pytest.approx(photos)
+    columns = {column["name"]: column for column in found["columns"]}
+    assert columns["brand"]["values"] == len({product.brand for product in demo_shop.products})
+    assert columns["description"]["filled"] == np.mean(
+        [bool(product.description) for product in demo_shop.products]
+    )
+    assert columns["price"]["most common"].startswith(str(min(product.price for product in demo_shop.products)))
+
+
+def test_products_that_are_alike_are_found(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = health(rec)["alike"]
+    vectors = rec.segment.vectors.copy()
+    first, second = np.unique(rec.segment.groups, return_index=True)[1][:2]
+    vectors[second] = vectors[first]
+    monkeypatch.setattr(rec, "segment", replace(rec.segment, vectors=vectors))
+    assert health(rec)["alike"] >= before + 1
+
+
+def test_speed_is_of_every_kind_of_question(rec: Recommender) -> None:
+    measured = speed(rec)
+    assert set(measured) == {"similar", "for a user"}
+    assert all(0 < one["p50"] <= one["p95"] and one["per second"] > 1 for one in measured.values())
+
+
+def test_a_line_goes_from_left_to_right_and_high_is_up() -> None:
+    drawn = charts.line("loss", [3.0, 1.0])
+    (x0, y0), (x1, y1) = ([float(v) for v in point.split(",")] for point in drawn["points"].split())
+    assert x0 < x1
+    assert y0 < y1  # in SVG, downwards
+    assert charts.line("flat", [1.0])["points"] == "130.0,55.0"
+
+
+def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path, browser: Any) -> None:
+    events = demo_shop.config.parent / "events.csv"
+    histories = by_user(read_events(events, EventsConfig(path=events)))
+    out = tmp_path / "report.html"
+    write_report(rec, out, histories)
+    with quiet_page(browser, out.as_uri(), viewport={"width": 1200, "height": 900}) as page:
+        for part in ("data", "training", "evaluation", "worth", "index", "products", "shoppers"):
+            assert page.locator(f"#{part} h2").count() == 1
+        evaluation = rec.manifest.metrics["evaluation"]
+        rows = page.locator("#evaluation table tr")
+        assert rows.count() == len(evaluation["contenders"]) + 1
+        popularity = page.locator("#evaluation tr", has_text="popularity, last 30 days").inner_text()
+        assert f"{evaluation['contenders']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
+        assert page.locator("#training polyline").count() >= 3
+        assert page.locator("#worth .words li").count() == len(evaluation["ablation"]["all products"]["lost"])
+        assert page.locator("#products .example").count() == 20
+        assert page.locator("#shoppers .example").count() == 20
+        assert page.locator("#shoppers h3", has_text="events").first.inner_text().split(" ")[0] in histories
+
+        card = page.locator("#products .example ol:not(.seeds) .card").first
+        assert card.locator(".more").is_hidden()
+        card.hover()
+        assert card.locator(".more").is_visible()
+        assert "score" in card.locator(".more").inner_text()
+
+        title = page.locator("#products .example .seeds b").nth(3).inner_text()
+        page.fill("#search", title)
+        left = page.locator(".example:visible")
+        assert 0 < left.count() < 40
+        words = title.lower().split()
+        assert all(word in text.lower() for text in left.all_text_contents() for word in words)
+
+
+def test_the_command_makes_shoppers_up(
+    demo_bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.html"
+    monkeypatch.setattr(sys, "argv", ["recommender", "report", str(demo_bundles), "--out", str(out), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert json.loads(capsys.readouterr().out) == {"out": str(out), "bytes": out.stat().st_size}
+    assert out.read_text(encoding="utf-8").count("made up") == 20
