@@ -43,6 +43,8 @@ class CatalogConfig(Section):
         by two products or more on average, and the price.
     separators
         What parts the values of a multi-valued column of the file, such as ``{categories = "|"}``.
+    levels
+        What parts the levels of a hierarchical value, such as ``{categories = "/"}``, where it is not " > ".
     text
         Template of what the text encoder reads, such as ``"{title}. {material}"``; left out, title and
         description.
@@ -70,6 +72,7 @@ class CatalogConfig(Section):
     attributes: list[str] | None = None
     learn: list[str] | None = None
     separators: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    levels: dict[str, Annotated[str, Field(min_length=1)]] = {}
     text: str | None = None
 
 

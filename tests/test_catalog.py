@@ -253,3 +253,13 @@ def test_rows_are_positions_in_the_order_of_plain_strings(given_ids):
     assert catalog.row_of(expected).tolist() == list(range(len(expected)))
     left_out = catalog.report.counts.get("duplicate id", 0)
     assert len(catalog) + left_out == len(given_ids)
+
+
+def test_levels_are_parted_as_google_merchant_does(tmp_path):
+    table = "id,path,paths\na,Men/Tops/,Men/Tops|Sale\nb,Men / Shoes,\nc,,Women\n"
+    mapping = '[catalog]\npath = "products.csv"\nproduct_type = "path"\nseparators = {paths = "|"}\n'
+    catalog = Catalog.load(shop(tmp_path, table, mapping + 'levels = {path = "/", paths = "/"}\n'))
+    assert catalog.frame["product_type"].tolist() == ["Men > Tops", "Men > Shoes", ""]
+    assert catalog.frame["paths"].tolist() == [["Men > Tops", "Sale"], [], ["Women"]]
+    with pytest.raises(DataError, match=r"no column 'way' \(named in levels\)"):
+        Catalog.load(shop(tmp_path, table, mapping + 'levels = {way = "/"}\n'))

@@ -6,6 +6,7 @@ import pytest
 
 from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog, Interactions
+from recommender.towers.category import ColumnVocabulary, bag
 from tests.segments import make_segment
 from training.behaviour import Behaviour, train_behaviour
 from training.category import train_category
@@ -145,6 +146,32 @@ def test_category_embeddings_follow_their_values() -> None:
     assert similar[same == 1].mean() > similar[same == 0].mean() + 0.2
     half, _ = embedding.vectors({"color": ["red"], "pattern": [""]})
     assert (half @ vectors.T)[0, np.array(kinds) == "red"].mean() > 0.3
+
+
+def test_a_rare_value_is_what_its_parents_are() -> None:
+    """Two shops in one: what is worn and what is eaten; colours tell which, and a new kind stands under one."""
+    kinds = [["Worn > Tops > Shirts", "Worn > Tops > Vests", "Eaten > Sweets"][i % 3] for i in range(90)]
+    kinds[0], kinds[2] = "Worn > Tops > Ponchos", "Eaten > Nuts"  # seen once
+    colours = [["blue", "blue", "brown"][i % 3] for i in range(90)]
+    embedding = train_category(catalog(90, product_type=kinds, color=colours), None, None, seed=0)
+    assert embedding is not None
+    assert embedding.vocabularies[0].values == (
+        *("Eaten", "Eaten > Sweets"),
+        *("Worn", "Worn > Tops", "Worn > Tops > Shirts", "Worn > Tops > Vests"),
+    )
+    asked = ["Worn > Tops > Shirts", "Eaten > Sweets", "Worn > Tops > Ponchos", "Worn > Hats", "Eaten > Nuts"]
+    shirt, sweet, poncho, hat, nut = embedding.vectors({"product_type": asked})[0]
+    assert min(poncho @ shirt, hat @ shirt) > max(poncho @ sweet, hat @ sweet) + 0.5
+    assert nut @ sweet > nut @ shirt + 0.5
+    untouched = embedding.vectors({"product_type": ["Else > Where"]})
+    assert not untouched[1].any()
+
+
+def test_several_paths_of_one_product_share_their_parents_once() -> None:
+    words = (ColumnVocabulary("kind", 0, ("A", "A > B", "A > C")),)
+    bags = bag(words, {"kind": [["A > B", "A > C"], ["A > D"]]})
+    assert bags.entries.tolist() == [1, 2, 3, 1]
+    np.testing.assert_allclose(bags.weights, [1 / 3] * 3 + [1])
 
 
 def test_columns_of_one_value_teach_nothing() -> None:

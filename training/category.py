@@ -1,9 +1,11 @@
 """Trains the category embeddings: masked columns, agreement with the content, and what is bought together."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,8 +13,12 @@ from torch.nn import functional as F
 from recommender.blocks import Float, Rows
 from recommender.catalog import Catalog
 from recommender.progress import progress
+<<<<<<< HEAD
 from recommender.towers.category import Bags, CategoryEmbedding, ColumnVocabulary, bag
 from training.curve import Curve
+=======
+from recommender.towers.category import Bags, CategoryEmbedding, ColumnVocabulary, ancestry, bag
+>>>>>>> d0c11bd (Categories: hierarchical values share what their parents learn)
 
 DIM = 64
 KNOTS = 16
@@ -40,12 +46,21 @@ def vocabularies(catalog: Catalog) -> tuple[ColumnVocabulary, ...]:
             quantiles = np.unique(np.nanquantile(cells.to_numpy(), np.linspace(0, 1, KNOTS))).tolist()
             vocabulary = ColumnVocabulary(column.name, first, knots=tuple(quantiles))
         else:
-            counts = cells.explode().value_counts()
-            counts = counts[(counts >= LEAST_COUNT) & (counts.index != "")]
-            vocabulary = ColumnVocabulary(column.name, first, tuple(sorted(map(str, counts.index))))
+            counts = _products_under(cells)
+            values = tuple(sorted(value for value, count in counts.items() if count >= LEAST_COUNT))
+            vocabulary = ColumnVocabulary(column.name, first, values)
         found.append(vocabulary)
         first += vocabulary.size
     return tuple(found)
+
+
+def _products_under(cells: pd.Series) -> Counter[str]:
+    """Count the products of each value, those of what it lies under included."""
+    counts: Counter[str] = Counter()
+    for cell, products in Counter(tuple(c) if isinstance(c, list) else (c,) for c in cells).items():
+        steps = {step for value in cell if value for step in ancestry(value)}
+        counts.update(dict.fromkeys(steps, products))
+    return counts
 
 
 class CategoryModel(nn.Module):

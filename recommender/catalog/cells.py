@@ -52,6 +52,21 @@ def _list(cell: Any) -> list[str]:
     return [part for part in dict.fromkeys(_string(part).strip() for part in parts) if part]
 
 
+def levelled(cells: pd.Series, separator: str) -> pd.Series:
+    """Return strings, or lists of them, with " > " between the levels of each.
+
+    >>> levelled(pd.Series(["Men/Tops/", ""]), "/").tolist()
+    ['Men > Tops', '']
+    """
+
+    def path(value: str) -> str:
+        return " > ".join(filter(None, map(str.strip, value.split(separator))))
+
+    if is_multi(cells):
+        return pd.Series([list(map(path, cell)) for cell in lists(cells)], index=cells.index, dtype=object)
+    return strings(cells).map(path)
+
+
 def numbers(cells: pd.Series, least: float = -np.inf) -> tuple[NDArray[np.float64], Mask]:
     """Return cells as float64 (n,), NaN for missing, and a mask of what is neither missing nor a number.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recommender.catalog.cells import Kind, Mask, dates, fill, is_multi, kind_of, lists, numbers, strings
+from recommender.catalog.cells import Kind, Mask, dates, fill, is_multi, kind_of, levelled, lists, numbers, strings
 from recommender.catalog.columns import STANDARD
 from recommender.catalog.formats import as_products
 from recommender.catalog.report import DataReport
@@ -27,7 +27,7 @@ def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tup
     ConfigError
         If a template names a column that is not there.
     """
-    table = _split(as_products(unpacked(table), config.format), config.separators)
+    table = _levelled(_split(as_products(unpacked(table), config.format), config.separators), config.levels)
     ids = _ids(table, config.id)
     keep = _distinct(table, ids, report)
     table, ids = table.where(keep), ids[keep].reset_index(drop=True)
@@ -46,6 +46,14 @@ def _split(table: Table, separators: dict[str, str]) -> Table:
         table.require(name, "named in separators")
     parted = {name: lists(table.frame[name], separator) for name, separator in separators.items()}
     return table.with_frame(table.frame.assign(**parted))
+
+
+def _levelled(table: Table, levels: dict[str, str]) -> Table:
+    """Part the levels of hierarchical values by " > ", as Google Merchant does."""
+    for name in levels:
+        table.require(name, "named in levels")
+    paths = {name: levelled(table.frame[name], separator) for name, separator in levels.items()}
+    return table.with_frame(table.frame.assign(**paths))
 
 
 def _ids(table: Table, source: str) -> pd.Series:

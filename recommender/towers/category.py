@@ -1,13 +1,17 @@
 """Columns become the category block: the sum of one trained embedding per value."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from recommender.blocks import Float, Mask, unit
+
+LEVEL = " > "
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class ColumnVocabulary:
     first
         Its first row in the table.
     values
-        Category values, in the order of their rows; empty for a number.
+        Category values, in the order of their rows; empty for a number. A cell is the average of its values and
+        of all that they lie under, see `ancestry`: so a rare one is what its parents are.
     knots
         Ascending quantiles of a number, each with a row of its own; a number between two knots weighs both
         (piecewise linear encoding, Gorishniy et al., NeurIPS 2022). Empty for categories.
@@ -64,11 +69,16 @@ class ColumnVocabulary:
         if self.knots:
             return [self._number(cell) for cell in cells]
         place = {value: self.first + 1 + i for i, value in enumerate(self.values)}
-        return [self._category(cell, place) for cell in cells]
 
-    def _category(self, cell: Any, place: Mapping[str, int]) -> list[tuple[int, float]]:
+        @cache
+        def rows(value: str) -> list[int]:
+            return [place[step] for step in ancestry(value) if step in place]
+
+        return [self._category(cell, rows) for cell in cells]
+
+    def _category(self, cell: Any, rows: Callable[[str], list[int]]) -> list[tuple[int, float]]:
         values = cell if isinstance(cell, list | tuple) else [cell]
-        known = [place[value] for value in values if value in place]
+        known = dict.fromkeys(row for value in values if isinstance(value, str) for row in rows(value))
         return [(row, 1.0 / len(known)) for row in known] or [(self.first, 1.0)]
 
     def _number(self, cell: Any) -> list[tuple[int, float]]:
@@ -80,6 +90,15 @@ class ColumnVocabulary:
         share = min(max((float(cell) - self.knots[low]) / gap, 0.0), 1.0) if gap > 0 else 0.0
         pairs = [(self.first + 1 + low, 1.0 - share), (self.first + 1 + high, share)]
         return [(row, weight) for row, weight in pairs if weight > 0]
+
+
+def ancestry(value: str) -> list[str]:
+    """Return a value and what it lies under, topmost first; Google Merchant's sign parts the levels.
+
+    >>> ancestry("Apparel > Tops > T-shirts")
+    ['Apparel', 'Apparel > Tops', 'Apparel > Tops > T-shirts']
+    """
+    return list(accumulate(value.split(LEVEL), lambda above, below: f"{above}{LEVEL}{below}"))
 
 
 @dataclass(frozen=True)
