@@ -13,12 +13,8 @@ from torch.nn import functional as F
 from recommender.blocks import Float, Rows
 from recommender.catalog import Catalog
 from recommender.progress import progress
-<<<<<<< HEAD
-from recommender.towers.category import Bags, CategoryEmbedding, ColumnVocabulary, bag
-from training.curve import Curve
-=======
 from recommender.towers.category import Bags, CategoryEmbedding, ColumnVocabulary, ancestry, bag
->>>>>>> d0c11bd (Categories: hierarchical values share what their parents learn)
+from training.curve import Curve
 
 DIM = 64
 KNOTS = 16
