@@ -221,11 +221,15 @@ def serve(
     query_encoder: Annotated[
         bool | None, typer.Option("--query-encoder/--no-query-encoder", help="Answer words and pictures, too.")
     ] = None,
+    storefront: Annotated[
+        bool | None, typer.Option("--storefront/--no-storefront", help="Pages of the shop at /shop.")
+    ] = None,
 ) -> None:
     """Answer over HTTP; docs/SERVICE.md tells of all settings."""
     from serving.server import serve
 
-    serve(bundles, config, host=host, port=port, workers=workers, store=store, query_encoder=query_encoder)
+    given = {"host": host, "port": port, "workers": workers, "store": store}
+    serve(bundles, config, **given, query_encoder=query_encoder, storefront=storefront)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import recommender
 from recommender.recommender import load
 from recommender.stores import open_store
-from serving import logs, metrics, openapi, problems
+from serving import logs, metrics, openapi, problems, storefront
 from serving.access import Access
 from serving.encoding import RemoteEncoder
 from serving.engine import Engine, Loader
@@ -97,6 +97,8 @@ def create_app(
     openapi.describe(app)
     for module in ROUTES:
         app.register_blueprint(module.bp)
+    if settings.storefront:
+        app.register_blueprint(storefront.bp)
     if watch_seconds is not None:
         engine.watch(watch_seconds)
     return app

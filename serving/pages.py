@@ -18,7 +18,7 @@ def page_response(render: Callable[[str], str], *, styles: bool = False) -> Resp
         Whether scripts may style elements, as Swagger UI's do.
     """
     nonce = token_urlsafe(16)
-    style = "'self' 'unsafe-inline'" if styles else f"'nonce-{nonce}'"
+    style = "'self' 'unsafe-inline'" if styles else f"'self' 'nonce-{nonce}'"
     own = "'self' " if styles else ""
     answer = make_response(render(nonce))
     answer.headers["Content-Security-Policy"] = (

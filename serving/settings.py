@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=256, description="Processes; about one per core.")
     store: str | None = Field(None, description="Store of events; by default an SQLite file beside the bundles.")
     query_encoder: bool = Field(False, description="Answer words and pictures, by a process with the encoder.")
+    storefront: bool = Field(False, description="Pages of the shop at /shop, to look at and to play a shopper.")
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
     trending_days: int = Field(7, ge=1, le=365, description="What counts as lately in the strategy trending.")
     rate: float = Field(

@@ -24,7 +24,7 @@ def tour(shop: Shop, port: int | None = None) -> list[list[str]]:
         f"recommend {folder}/bundles --user {shopper(shop)} --events {folder}/events.csv -k 5 --explain",
     ]
     if port is not None:
-        commands.append(f"serve {folder}/bundles --port {port}")
+        commands.append(f"serve {folder}/bundles --storefront --query-encoder --port {port}")
     return [shlex.split(command) for command in commands]
 
 
