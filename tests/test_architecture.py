@@ -15,7 +15,9 @@ COMPOSES = "recommender/cli.py"  # imports the other rooms, lazily, inside its c
 
 # What a worker of the service must not pay for, and the parts of the library that it therefore never loads.
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers", "pandas", "sklearn", "scipy", "pyarrow"}
-OFFLINE = {"recommender." + name for name in ("batch", "catalog", "demo", "encoders", "evaluation", "testing")}
+OFFLINE = {
+    "recommender." + name for name in ("batch", "catalog", "demo", "encoders", "evaluation", "pages", "testing")
+}
 
 SOURCES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
