@@ -42,6 +42,13 @@ def fitted(folder: Path, shop: Shop, columns: list[str], events: pd.DataFrame | 
     return recommender.load(folder / "bundles")
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train little: what is fitted here need not be good."""
+    monkeypatch.setattr("training.behaviour.EPOCHS", 2)
+    monkeypatch.setattr("training.behaviour.LEAST_STEPS", 20)
+
+
 @pytest.fixture(scope="module")
 def events(demo_shop: Shop) -> pd.DataFrame:
     """A part of the demo shop's events: enough to choose settings by, few enough to be quick."""

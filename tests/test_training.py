@@ -153,7 +153,7 @@ def test_a_rare_value_is_what_its_parents_are() -> None:
     kinds = [["Worn > Tops > Shirts", "Worn > Tops > Vests", "Eaten > Sweets"][i % 3] for i in range(90)]
     kinds[0], kinds[2] = "Worn > Tops > Ponchos", "Eaten > Nuts"  # seen once
     colours = [["blue", "blue", "brown"][i % 3] for i in range(90)]
-    embedding = train_category(catalog(90, product_type=kinds, color=colours), None, None, seed=0)
+    embedding, _ = train_category(catalog(90, product_type=kinds, color=colours), None, None, seed=0)
     assert embedding is not None
     assert embedding.vocabularies[0].values == (
         *("Eaten", "Eaten > Sweets"),

@@ -22,7 +22,7 @@ BATCH = 128
 NEGATIVES = 1_024
 RATE = 2e-3
 EPOCHS = 20
-LEAST_STEPS, MOST_STEPS = 400, 8_000
+LEAST_STEPS, MOST_STEPS = 300, 8_000
 LOOKS = 8  # times that the second half of a training is validated
 PATIENCE = 3  # looks without a better figure that end it
 

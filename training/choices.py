@@ -14,9 +14,9 @@ from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query
 from training.pairs import Pairs
 
-QUERIES = 1_000
+QUERIES = 600
 # Candidates times queries: what fits in memory and is ranked in seconds.
-CELLS = 6_000_000
+CELLS = 4_000_000
 # The later part is foretold from so many moments in turn, each time from all that was known by then.
 MOMENTS = 3
 
@@ -79,6 +79,8 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Ca
 
     The later part is cut into spans of as many events, and each is foretold from all events before it.
     """
+    if not len(later):
+        return []
     times = np.sort(later.frame["timestamp"].to_numpy())
     starts = np.unique(times[len(times) * np.arange(MOMENTS) // MOMENTS])
     moments = [pd.Timestamp(start).to_pydatetime() for start in starts]

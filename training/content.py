@@ -1,6 +1,7 @@
 """Fits the image and text blocks: means and principal axes."""
 
 import numpy as np
+from scipy.linalg import eigh
 
 from recommender.blocks import Float, Mask
 from recommender.towers.content import ContentBlock
@@ -32,7 +33,10 @@ def fit_content(encoded: Float, has: Mask, projected: Float | None, seed: int) -
     centred = known - mean
     # each item counts the same, as it does once its block has norm 1
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :RAW_DIMS]
+    d = centred.shape[1]
+    kept = [max(d - RAW_DIMS, 0), d - 1]  # eigenvalues ascend
+    axes = eigh(centred.T @ centred, subset_by_index=kept, overwrite_a=True)[1][:, ::-1]
+    axes = np.ascontiguousarray(axes)  # a file keeps no strides
     if projected is None:
         aligned_mean, share = np.empty(0, dtype=np.float32), 0.0
     else:

@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from recommender.blocks import BLOCKS, Float, Layout, unit
@@ -62,28 +63,28 @@ def liken(vectors: Float, layout: Layout) -> Table:
     content = unit(np.concatenate([vectors[:, place] for place in places], axis=1))
     kept = min(LIKE, n - 1)
     rows, columns, values = [], [], []
+    of_all = torch.from_numpy(content).T
     for start in progress(range(0, n, CHUNK), "likeness", -(-n // CHUNK), "chunk"):
-        cosines = content[start : start + CHUNK] @ content.T
-        own = np.arange(len(cosines))
-        cosines[own, start + own] = -np.inf
-        best = np.argpartition(cosines, n - kept, axis=1)[:, n - kept :]
-        rows.append(np.repeat(start + own, kept))
-        columns.append(best.ravel())
-        values.append(np.exp(SHARPNESS * (np.take_along_axis(cosines, best, axis=1).ravel() - 1.0)))
+        cosines = torch.from_numpy(content[start : start + CHUNK]) @ of_all
+        own = torch.arange(len(cosines))
+        cosines[own, start + own] = -torch.inf
+        best, at = cosines.topk(kept, dim=1, sorted=False)
+        rows.append(np.repeat(start + own.numpy(), kept))
+        columns.append(at.numpy().ravel())
+        values.append(np.exp(SHARPNESS * (best.numpy().ravel() - 1.0)))
     return _strongest(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), n, kept)
 
 
 def mix(counted: Table, like: Table, smoothing: float) -> Cooccurrence:
     """Return C = counted + smoothing · like, scaled to a largest value of 1."""
     n = counted.shape[0]
-    mixed = (counted + smoothing * like).tocoo()
-    if not mixed.nnz or not mixed.data.max() > 0:
+    mixed = sparse.csr_array(counted + smoothing * like)
+    mixed.eliminate_zeros()
+    if not mixed.nnz:
         return Cooccurrence.empty(n)
-    i, j = mixed.coords
-    table = _strongest(i, j, mixed.data / mixed.data.max(), n, KEPT)
-    return Cooccurrence(
-        table.indptr.astype(np.int64), table.indices.astype(np.int32), table.data.astype(np.float32)
-    )
+    mixed.sort_indices()
+    values = mixed.data / mixed.data.max()
+    return Cooccurrence(mixed.indptr.astype(np.int64), mixed.indices.astype(np.int32), values.astype(np.float32))
 
 
 def _strength(pairs: Pairs) -> np.ndarray:

@@ -30,7 +30,7 @@ from training.behaviour import Behaviour
 from training.choices import Case, user_cases
 from training.cooccurrence import Table, count_pairs, liken, mix
 from training.finetune import finetune
-from training.model import Model, Products, learn_behaviour, place_products, train_tower
+from training.model import Described, Model, Products, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
 from training.prior import no_prior
 from training.publish import publish
@@ -42,6 +42,7 @@ from training.weights import soft_recall
 LATER_SHARE = 0.2
 # Fewer events than this cannot decide anything.
 LEAST_EVENTS = 200
+AT_ONCE = 64  # queries scored together
 
 
 @dataclass
@@ -171,11 +172,11 @@ def _train(
     learning, measuring = _halves(later)
     cases = user_cases(earlier, learning, seed)
     with clock.stage("towers"):
-        tower, figures = train_tower(products, pairs_of(earlier), seed)
+        described, figures = describe(products, pairs_of(earlier), seed)
     with clock.stage("behaviour"):
         validate = partial(_foresight, cases) if cases else None
-        behaviour = learn_behaviour(tower, products, earlier, seed, validate=validate)
-        early_tower, segment = place_products(tower, products, behaviour)
+        behaviour = learn_behaviour(described, products, earlier, seed, validate=validate)
+        early_tower, segment = place_products(described, products, behaviour)
     with clock.stage("weights"):
         like = liken(segment.vectors, segment.layout)
         early = Early(segment, _users(earlier, behaviour), earlier, count_pairs(earlier, segment.n), like)
@@ -184,7 +185,7 @@ def _train(
     draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
     with clock.stage("everything once more"):
         share = behaviour.share if behaviour is not None else 1.0
-        final = _with_events(tower, products, interactions, settings, figures, seed, share, like)
+        final = _with_events(described, products, interactions, settings, figures, seed, share, like)
     return draft, final
 
 
@@ -193,14 +194,23 @@ def _foresight(cases: list[Case], behaviour: Behaviour) -> float:
     users = UserTower(EVENT_WEIGHTS, sequence=behaviour.tower)
     found = [users.liked(case.steps) for case in cases]
     asked = [(case, liked) for case, liked in zip(cases, found, strict=True) if len(liked)]
+    if not asked:
+        return 0.0
+    queries = [
+        behaviour.tower.query(
+            behaviour.vectors[case.steps.rows[liked]],
+            [case.steps.names[step] for step in liked],
+            case.steps.times[liked],
+        )
+        for case, liked in asked
+    ]
     gains = []
-    for case, liked in asked:
-        names = [case.steps.names[step] for step in liked]
-        query = behaviour.tower.query(behaviour.vectors[case.steps.rows[liked]], names, case.steps.times[liked])
-        scores = behaviour.vectors @ query
-        scores[case.struck] = -np.inf
-        gains.append(soft_recall(scores, case.chosen))
-    return float(np.mean(gains)) if gains else 0.0
+    for start in range(0, len(asked), AT_ONCE):
+        scores = np.stack(queries[start : start + AT_ONCE]) @ behaviour.vectors.T
+        for (case, _), line in zip(asked[start : start + AT_ONCE], scores, strict=True):
+            line[case.struck] = -np.inf
+            gains.append(soft_recall(line, case.chosen))
+    return float(np.mean(gains))
 
 
 def _users(interactions: Interactions, behaviour: Behaviour | None) -> UserTower:
@@ -208,7 +218,7 @@ def _users(interactions: Interactions, behaviour: Behaviour | None) -> UserTower
 
 
 def _with_events(
-    tower: ItemTower,
+    described: Described,
     products: Products,
     interactions: Interactions,
     settings: Settings | None,
@@ -218,8 +228,8 @@ def _with_events(
     like: Table | None = None,
 ) -> Model:
     """Learn from all events, under settings found before, or the usual ones; likeness tells of no event."""
-    behaviour = learn_behaviour(tower, products, interactions, seed, share)
-    tower, segment = place_products(tower, products, behaviour)
+    behaviour = learn_behaviour(described, products, interactions, seed, share)
+    tower, segment = place_products(described, products, behaviour)
     users = _users(interactions, behaviour)
     settings = settings or untrained(segment, users, events=True)
     settings = replace(settings, users=replace(settings.users, sequence=users.sequence))
@@ -241,10 +251,10 @@ def _moment(interactions: Interactions) -> datetime:
 def _without_choice(products: Products, interactions: Interactions | None, seed: int, clock: Clock) -> Model:
     with clock.stage("towers"):
         pairs = None if interactions is None else pairs_of(interactions)
-        tower, figures = train_tower(products, pairs, seed)
+        described, figures = describe(products, pairs, seed)
         if interactions is not None:
-            return _with_events(tower, products, interactions, None, figures, seed)
-        tower, segment = place_products(tower, products, None)
+            return _with_events(described, products, interactions, None, figures, seed)
+        tower, segment = place_products(described, products, None)
     settings = untrained(segment, UserTower(EVENT_WEIGHTS), events=False)
     return _model(tower, segment, settings, figures | {"prior": no_prior(products.catalog)[1]})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Layout, Rows, unit
+from recommender.blocks import Float, Layout, Mask, Rows, unit
 from recommender.catalog import Catalog, Interactions
 from recommender.cooccurrence import Cooccurrence
 from recommender.encoders.pipeline import EncodedCatalog
@@ -90,6 +90,25 @@ class Products:
         return cls(catalog, inputs, encoded.aligned, groups_of(catalog))
 
 
+@dataclass(frozen=True)
+class Described:
+    """The products by what their own data say.
+
+    Parameters
+    ----------
+    tower
+        Says it; without behaviour.
+    vectors
+        Content and category blocks, missing ones predicted, shape (n, d).
+    present
+        Shape (n, M).
+    """
+
+    tower: ItemTower
+    vectors: Float
+    present: Mask
+
+
 def groups_of(catalog: Catalog) -> Rows:
     """Return the number of each product's `item_group_id`, one of its own where it has none, shape (n,)."""
     own = np.array(catalog.ids, dtype=object)
@@ -100,8 +119,8 @@ def groups_of(catalog: Catalog) -> Rows:
     return np.unique(own.astype(str), return_inverse=True)[1].astype(np.int32)
 
 
-def train_tower(products: Products, pairs: Pairs | None, seed: int) -> tuple[ItemTower, dict[str, Any]]:
-    """Train the blocks that a product's own data give; the predictor is fitted with the events.
+def describe(products: Products, pairs: Pairs | None, seed: int) -> tuple[Described, dict[str, Any]]:
+    """Train the blocks that a product's own data give, and make them.
 
     Parameters
     ----------
@@ -111,7 +130,7 @@ def train_tower(products: Products, pairs: Pairs | None, seed: int) -> tuple[Ite
     Returns
     -------
     tuple
-        The tower, and figures of its training.
+        The products described, and figures of the training.
     """
     inputs = products.inputs
     projection, figures = _projection(products, seed)
@@ -125,7 +144,11 @@ def train_tower(products: Products, pairs: Pairs | None, seed: int) -> tuple[Ite
     vectors = tower.own(inputs)[0] if content else None
     chosen = None if pairs is None else np.column_stack([pairs.first, pairs.second])
     category, told = train_category(products.catalog, vectors, chosen, seed)
-    return _tower(content, projection, category), figures | ({"category": told} if told else {})
+    tower = _tower(content, projection, category)
+    vectors, present = tower.own(inputs)
+    predictor = fit_predictor(vectors, present, tower.layout)
+    described = Described(replace(tower, predictor=predictor), predictor.fill(vectors, present), present)
+    return described, figures | ({"category": told} if told else {})
 
 
 def _projection(products: Products, seed: int) -> tuple[AlignedProjection | None, dict[str, Any]]:
@@ -140,62 +163,57 @@ def _projection(products: Products, seed: int) -> tuple[AlignedProjection | None
 
 
 def _tower(
-    content: Mapping[str, ContentBlock],
-    projection: AlignedProjection | None,
-    category: CategoryEmbedding | None,
-    behaviour: Behaviour | None = None,
+    content: Mapping[str, ContentBlock], projection: AlignedProjection | None, category: CategoryEmbedding | None
 ) -> ItemTower:
     dims = {name: block.dim for name, block in content.items()}
     if category is not None:
         dims["category"] = category.dim
-    if behaviour is not None:
-        dims["behaviour"] = behaviour.vectors.shape[1]
     layout = Layout(dims)
-    predictor = behaviour.predictor if behaviour is not None else None
-    return ItemTower(layout, content, projection, category, BlockPredictor({}, layout), predictor)
+    return ItemTower(layout, content, projection, category, BlockPredictor({}, layout))
 
 
 def learn_behaviour(
-    tower: ItemTower,
+    described: Described,
     products: Products,
     interactions: Interactions,
     seed: int,
     share: float = 1.0,
     validate: Validate | None = None,
 ) -> Behaviour | None:
-    """Train the behaviour block and the sequence tower over what the item tower says of each product.
+    """Train the behaviour block and the sequence tower over what each product's own data say.
 
     Parameters
     ----------
     share, validate
         See `train_behaviour`.
     """
-    vectors, present = tower.own(products.inputs)
-    filled = fit_predictor(vectors, present, tower.layout).fill(vectors, present)
+    tower = described.tower
     words = () if tower.category is None else tower.category.vocabularies
     bags = bag(words, products.inputs.columns) if words else None
-    content = Content.of(content_of(filled, tower.layout), bags, sum(word.size for word in words))
+    content = Content.of(content_of(described.vectors, tower.layout), bags, sum(word.size for word in words))
     return train_behaviour(Sequences.of(interactions), content, seed, share, validate)
 
 
-def place_products(tower: ItemTower, products: Products, behaviour: Behaviour | None) -> tuple[ItemTower, Segment]:
-    """Make every product's vector, its behaviour among them; without prior and co-occurrence.
+def place_products(
+    described: Described, products: Products, behaviour: Behaviour | None
+) -> tuple[ItemTower, Segment]:
+    """Join the behaviour to what the products' own data say; without prior and co-occurrence.
 
     Returns
     -------
     tuple
-        The tower with its predictors, and the products' arrays.
+        The tower with all blocks, and the products' arrays.
     """
-    n = len(products.catalog)
-    tower = _tower(tower.content, tower.projection, tower.category, behaviour)
-    vectors, present = tower.own(products.inputs)
-    tower = replace(tower, predictor=fit_predictor(vectors, present, tower.layout))
-    filled = tower.predictor.fill(vectors, present)
+    n, tower = len(products.catalog), described.tower
+    vectors, present = described.vectors, described.present
     if behaviour is not None:
-        filled[:, tower.layout.slices["behaviour"]] = behaviour.vectors
-        present[:, tower.layout.index("behaviour")] = behaviour.known
+        layout = Layout({**tower.layout.dims, "behaviour": behaviour.vectors.shape[1]})
+        predictor = replace(tower.predictor, layout=layout)
+        tower = replace(tower, layout=layout, predictor=predictor, behaviour=behaviour.predictor)
+        vectors = np.concatenate([vectors, behaviour.vectors], axis=1)
+        present = np.concatenate([present, behaviour.known[:, None]], axis=1)
     segment = Segment(
-        vectors=np.ascontiguousarray(filled),
+        vectors=np.ascontiguousarray(vectors),
         present=present,
         prior=np.zeros(n, dtype=np.float32),
         groups=products.groups,

@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 # (position decay, half-life in days); the usual one first.
 FORGETTING = (
+    (0.8, 90.0),
     (1.0, 90.0),
     (1.0, 30.0),
     (1.0, float("inf")),
-    (0.8, 90.0),
     (0.8, float("inf")),
     (0.6, float("inf")),
     (0.4, float("inf")),
