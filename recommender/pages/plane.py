@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -109,19 +110,15 @@ def _pca(axes: Float) -> Float:
 def _pacmap(axes: Float) -> Float:
     if len(axes) < _FEW:
         return _pca(axes)
-    from pacmap import PaCMAP
-
     logging.getLogger("pacmap").setLevel(logging.ERROR)  # it warns that a seed was set, and of 50 dimensions
-    layout: Float = PaCMAP(random_state=0, apply_pca=False).fit_transform(axes, init="pca")
+    layout: Float = import_module("pacmap").PaCMAP(random_state=0, apply_pca=False).fit_transform(axes, init="pca")
     return layout
 
 
 def _umap(axes: Float) -> Float:
     if len(axes) < _FEW:
         return _pca(axes)
-    from umap import UMAP
-
-    layout: Float = UMAP(random_state=0, n_jobs=1).fit_transform(axes)
+    layout: Float = import_module("umap").UMAP(random_state=0, n_jobs=1).fit_transform(axes)
     return layout
 
 
