@@ -75,7 +75,7 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
         assert rows.count() == len(evaluation["contenders"]) + 1
         popularity = page.locator("#evaluation tr", has_text="popularity, last 30 days").inner_text()
         assert f"{evaluation['contenders']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
-        assert page.locator("#training polyline").count() >= 1
+        assert page.locator("#training polyline").count() >= 3
         assert page.locator("#worth .words li").count() == len(evaluation["ablation"]["all products"]["lost"])
         assert page.locator("#products .example").count() == 20
         assert page.locator("#shoppers .example").count() == 20

@@ -3,8 +3,9 @@
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from recommender.blocks import Float, Mask
 from recommender.progress import progress
 from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.sequence import WINDOW, SequenceTower
+from training.curve import Curve
 from training.sequence_model import Content, SequenceModel
 from training.sequences import Batch, Sequences
 
@@ -45,6 +47,8 @@ class Behaviour:
         Makes the behaviour block of a query.
     share
         How far in its schedule the training was best, in (0, 1].
+    figures
+        The ``loss`` over the training, of the first member; with `validate` what it told, by ``share``.
     """
 
     vectors: Float
@@ -52,6 +56,7 @@ class Behaviour:
     predictor: BehaviourPredictor
     tower: SequenceTower
     share: float
+    figures: dict[str, Any] = field(default_factory=dict)
 
 
 def train_behaviour(
@@ -82,18 +87,21 @@ def train_behaviour(
     stop = max(1, round(share * steps))
     best: tuple[float, Behaviour] | None = None
     worse = 0
+    validation: list[dict[str, float]] = []
     for step in progress(range(stop), "behaviour", stop, "step"):
         for run in runs:
             run.step()
         if validate is not None and _looks(step, steps):
             found = _export(runs, sequences, (step + 1) / steps)
             figure = validate(found)
+            validation.append({"share": round(found.share, 3), "soft_recall": round(figure, 4)})
             worse += 1
             if best is None or figure > best[0]:
                 best, worse = (figure, found), 0
             if worse == PATIENCE:
                 break
-    return best[1] if best is not None else _export(runs, sequences, share)
+    chosen = best[1] if best is not None else _export(runs, sequences, share)
+    return replace(chosen, figures={"loss": runs[0].curve.stated(), "validation": validation})
 
 
 def schedule(sequences: Sequences) -> int:
@@ -123,6 +131,7 @@ class _Run:
         one_cycle = torch.optim.lr_scheduler.OneCycleLR
         self.schedule = one_cycle(self.optimizer, RATE, total_steps=steps + 1, pct_start=0.1)
         self.batches: Iterator[Batch] = iter(())
+        self.curve = Curve(steps)
 
     def step(self) -> None:
         self.model.train()
@@ -131,6 +140,7 @@ class _Run:
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
+        self.curve.add(loss)
 
     def _batch(self) -> Batch:
         found = next(self.batches, None)

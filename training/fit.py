@@ -176,6 +176,7 @@ def _train(
     with clock.stage("behaviour"):
         validate = partial(_foresight, cases) if cases else None
         behaviour = learn_behaviour(described, products, earlier, seed, validate=validate)
+        figures |= {"behaviour": behaviour.figures} if behaviour is not None else {}
         early_tower, segment = place_products(described, products, behaviour)
     with clock.stage("weights"):
         like = liken(segment.vectors, segment.layout)
