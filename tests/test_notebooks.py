@@ -91,7 +91,7 @@ def test_the_evaluation_has_intervals_and_slices(ran: dict[str, list[NotebookNod
 
 def test_fusion_says_what_parts_are_worth_and_what_is_left_out(ran: dict[str, list[NotebookNode]]) -> None:
     cells = ran["04_fusion"]
-    assert "recall over all products" in shown(cells, "print(sentence)")
+    assert "the recall over all products" in shown(cells, "print(sentence)")
     assert "unknown" in shown(cells, "for each in placed\n    ]\n)")
     assert "excluded" in shown(cells, "for each in placed\n    ]\n)")
 

@@ -13,16 +13,19 @@ PARTS = {
 }
 _PLURAL = ("image", "text", "category")
 WHOLE = "all products"
+_INTERVAL, _MANY = 1.96, 3.0  # standard errors
+_LISTED = 3
 
 
 def in_words(ablation: Mapping[str, Any]) -> dict[str, str]:
-    """Return a sentence for each part of the score: what it adds to recall, and where.
+    """Return a sentence for each part of the score: how much of recall it brings, and where.
 
     Parameters
     ----------
     ablation
-        See `recommender.evaluation.ablation`. A part adds something where the 95 % interval of what recall loses
-        without it lies above 0.
+        See `recommender.evaluation.ablation`. Over all products a part is said to bring what recall loses without
+        it where the 95 % interval leaves out 0. Of slices, many are looked at, and some would seem to gain by
+        chance: there the loss must be three standard errors.
     """
     if WHOLE not in ablation:
         return {}
@@ -30,34 +33,37 @@ def in_words(ablation: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _sentence(term: str, ablation: Mapping[str, Any]) -> str:
-    told = _said(ablation[WHOLE], term)
-    first = f"{PARTS.get(term, term)} {_phrase(told, term in _PLURAL)} recall over all products"
-    others = {name: _said(figures, term) for name, figures in ablation.items() if name != WHOLE}
-    helps = sorted((name for name, gain in others.items() if gain and gain > 0), key=lambda n: -(others[n] or 0))
-    hurts = [name for name, gain in others.items() if gain and gain < 0]
-    details = [f"{others[name]:.0%} in {_plain(name)}" for name in helps[:3]]
-    details += [f"it costs {-(others[name] or 0):.0%} in {_plain(name)}" for name in hurts[:2]]
-    silent = [_plain(name) for name, gain in others.items() if gain is None]
+    told = _share(ablation[WHOLE], term, _INTERVAL)
+    first = f"{PARTS.get(term, term)} {_phrase(told, term in _PLURAL)} the recall over all products"
+    others = {name: _share(each, term, _MANY) for name, each in ablation.items() if name != WHOLE}
+    helps = sorted(
+        (name for name, share in others.items() if share and share > 0), key=lambda n: -(others[n] or 0)
+    )
+    costs = [name for name, share in others.items() if share and share < 0]
+    details = [f"{others[name]:.0%} in {_plain(name)}" for name in helps[:_LISTED]]
+    details += [f"it costs {-(others[name] or 0):.0%} in {_plain(name)}" for name in costs[:_LISTED]]
+    silent = [_plain(name) for name, share in others.items() if share is None]
     if silent and (details or told):
         details.append(f"nothing shown in {' and '.join(silent[:2])}")
     return f"{first}{': ' if details else ''}{', '.join(details)}."
 
 
-def _phrase(gain: float | None, plural: bool) -> str:
-    if gain is None:
-        return f"{'are' if plural else 'is'} not shown to add to"
-    if gain > 0:
-        return f"{'add' if plural else 'adds'} {gain:.0%} to"
-    return f"{'take' if plural else 'takes'} {-gain:.0%} from"
+def _phrase(share: float | None, plural: bool) -> str:
+    if share is None:
+        return f"{'are' if plural else 'is'} not shown to bring any of"
+    if share > 0:
+        return f"{'bring' if plural else 'brings'} {share:.0%} of"
+    return f"{'cost' if plural else 'costs'} {-share:.0%} of"
 
 
-def _said(figures: Mapping[str, Any], term: str) -> float | None:
-    """Return by what share recall is higher with the part than without; None where the interval holds 0."""
+def _share(figures: Mapping[str, Any], term: str, errors: float) -> float | None:
+    """Return the share of recall that goes without the part; None unless it is so many standard errors from 0."""
     lost, recall = figures["lost"].get(term), figures["recall"]["mean"]
-    if lost is None or lost["mean"] is None or lost["low"] <= 0 <= lost["high"]:
+    if lost is None or not recall:
         return None
-    rest = recall - lost["mean"]
-    return float(lost["mean"] / rest) if rest > 0 else 1.0
+    error = (lost["high"] - lost["low"]) / (2 * _INTERVAL)
+    shown = not lost["low"] <= 0 <= lost["high"] and abs(lost["mean"]) >= errors * error
+    return float(lost["mean"] / recall) if shown else None
 
 
 def _plain(name: str) -> str:

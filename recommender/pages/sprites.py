@@ -9,7 +9,7 @@ from recommender.progress import progress
 
 SIDE = 16  # tiles in a row and in a column of a sheet
 # Pixels of a tile's side and WebP quality by how many products a page has: some 60 MB hold 50,000.
-_FINE, _COARSE, _MANY = (96, 70), (72, 50), 10_000
+_FINE, _COARSE, _MANY = (96, 70), (96, 50), 10_000
 _PAPER = (255, 255, 255)
 
 
