@@ -114,7 +114,8 @@ class Answering:
     ) -> Scorer:
         """Return the scorer of one question; `prior` stands in for the bundle's own, shape (n,)."""
         own = self.segment.prior if prior is None else prior.astype(np.float32)
-        return Scorer(self.segment.vectors, own, self.segment.layout, weights, self._boost(options, seed_row))
+        segment, boost = self.segment, self._boost(options, seed_row)
+        return Scorer(segment.vectors, own, segment.layout, weights, boost, segment.places)
 
     def mask(self, filter: Filter, seed_row: int | None = None) -> Mask:
         """Return the rows that a filter keeps, shape (n,)."""

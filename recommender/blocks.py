@@ -11,6 +11,7 @@ Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 Rows = NDArray[np.int32]
 Mask = NDArray[np.bool_]
+NO_ROWS: Rows = np.empty(0, dtype=np.int32)
 
 BLOCKS = ("image", "text", "category", "behaviour")
 TERMS = (*BLOCKS, "cooccurrence", "prior")

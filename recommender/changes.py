@@ -45,7 +45,7 @@ class Changes:
 
     @classmethod
     def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "Changes":
-        """Read an overlay; without one, what the bundle itself says of stock remains."""
+        """Read an overlay; without one, what the bundle itself says remains."""
         revision = overlay.revision() if overlay is not None else 0
         by_id = dict(overlay.changes()) if overlay is not None else {}
         by_row, removed = {}, []
@@ -57,7 +57,7 @@ class Changes:
             else:
                 by_row[row] = change
         listed = np.ones(len(attributes), dtype=bool)
-        listed[removed] = False
+        listed[removed], listed[attributes.ids.removed] = False, False
         in_stock = listed & ~_out_of_stock(attributes, by_row)
         return cls(revision, by_id, by_row, _unless_all(listed), _unless_all(in_stock))
 

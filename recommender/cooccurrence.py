@@ -1,14 +1,12 @@
 """The sparse item→item table of what is bought and viewed together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from recommender.blocks import Double, Float, Rows
-
-NO_ROWS: Rows = np.empty(0, dtype=np.int32)
+from recommender.blocks import NO_ROWS, Double, Float, Rows
 
 
 @dataclass(frozen=True)
@@ -23,11 +21,14 @@ class Cooccurrence:
         Columns, int32; sorted within a row.
     values
         Strengths, float32.
+    removed
+        Columns of products that there are no more, ascending; nothing goes together with them.
     """
 
     indptr: np.ndarray
     indices: Rows
     values: Float
+    removed: Rows = field(default_factory=lambda: NO_ROWS)
 
     @classmethod
     def empty(cls, n: int) -> "Cooccurrence":
@@ -35,10 +36,10 @@ class Cooccurrence:
         return cls(np.zeros(n + 1, dtype=np.int64), NO_ROWS, np.empty(0, dtype=np.float32))
 
     @classmethod
-    def open(cls, load: Callable[[str], np.ndarray]) -> "Cooccurrence":
+    def open(cls, load: Callable[[str], np.ndarray], removed: Rows) -> "Cooccurrence":
         """Read the three arrays through `load`, a function from file name to array."""
         names = ("indptr", "indices", "values")
-        return cls(*(load(f"cooccurrence_{name}.npy") for name in names))
+        return cls(*(load(f"cooccurrence_{name}.npy") for name in names), removed)
 
     def save(self, folder: Path) -> None:
         """Write the three arrays into a part's folder."""
@@ -48,7 +49,11 @@ class Cooccurrence:
     def row(self, row: int) -> tuple[Rows, Float]:
         """Return the columns and strengths of one product."""
         start, end = self.indptr[row], self.indptr[row + 1]
-        return self.indices[start:end], self.values[start:end]
+        columns, values = self.indices[start:end], self.values[start:end]
+        if not len(self.removed):
+            return columns, values
+        left = np.isin(columns, self.removed, invert=True)
+        return columns[left], values[left]
 
     def combine(self, rows: Rows, attention: Double) -> tuple[Rows, Double]:
         """Return Σ_t a_t C[x_t, ·] as (columns, sums), columns ascending.

@@ -1,7 +1,11 @@
 """From a bundle's files to the objects that answer."""
 
+from functools import partial
+
+from recommender.attributes import Attributes
 from recommender.blocks import Layout
-from recommender.bundle import Bundle
+from recommender.bundle import Bundle, PatchedThumbnails, Thumbnails
+from recommender.delta import PART, Delta
 from recommender.index.candidates import Index
 from recommender.index.search import Budget, Budgets, Search
 from recommender.segment import Segment
@@ -10,17 +14,35 @@ from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
 
 
-def open_search(bundle: Bundle, layout: Layout) -> Search:
-    """Map the base segment and its index."""
-    segment = Segment.open(
-        lambda file: bundle.array("base", file), layout, neighbours=bundle.has("base", "neighbours.npy")
-    )
+def open_search(bundle: Bundle, layout: Layout, attributes: Attributes) -> Search:
+    """Map the base segment and its index, patched by what has changed since."""
+    delta = Delta.of(bundle)
+    load = partial(bundle.array, "base") if delta is None else delta.array
+    tabled = bundle.has("base", "neighbours.npy")
+    segment = Segment.open(load, layout, tabled, attributes.ids)
     chosen = bundle.manifest.extra["index"]["budgets"]
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in chosen.items() if budget})
     # a shop that is small enough to be scanned need not load the graph, nor numba
     graph = budgets != Budgets() and bundle.has("base", "graph.npy")
-    index = Index.open(bundle.path("base", "index.ann"), lambda file: bundle.array("base", file), layout, graph)
-    return Search(segment, index, budgets, tuple(bundle.manifest.weights.values()))
+    index = Index.open(bundle.path("base", "index.ann"), load, layout, graph)
+    learned = tuple(bundle.manifest.weights.values())
+    return Search(segment, index, budgets, learned, None if delta is None else delta.fresh)
+
+
+def open_attributes(bundle: Bundle) -> Attributes:
+    """Map the products' ids and columns."""
+    base, delta = Attributes.open(bundle.folder("base") / "attributes"), Delta.of(bundle)
+    if delta is None:
+        return base
+    return base.patched(Attributes.open(bundle.folder(PART) / "attributes"), delta.rows, delta.removed)
+
+
+def open_thumbnails(bundle: Bundle) -> Thumbnails | PatchedThumbnails:
+    """Map the products' pictures."""
+    base, delta = Thumbnails(bundle.folder("thumbnails")), Delta.of(bundle)
+    if delta is None:
+        return base
+    return PatchedThumbnails(base, Thumbnails(bundle.folder(PART) / "thumbnails"), delta.rows)
 
 
 def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from recommender.answering import Answering
-from recommender.attributes import Attributes
 from recommender.blocks import Double, Layout, Mask, Rows
-from recommender.bundle import Bundle, Thumbnails, open_bundle
+from recommender.bundle import Bundle, open_bundle
 from recommender.errors import UnknownItemError
 from recommender.free_queries import FreeQueries
 from recommender.history import History
 from recommender.index.search import Question, Search
-from recommender.opening import open_item_tower, open_search, open_user_tower
+from recommender.opening import (
+    open_attributes,
+    open_item_tower,
+    open_search,
+    open_thumbnails,
+    open_user_tower,
+)
 from recommender.orders import newest
 from recommender.placing import Placed, Placing
 from recommender.questions import Options, Questions, count
@@ -88,13 +93,13 @@ class Recommender:
         self.generation = bundle.generation
         self.layout = Layout(bundle.manifest.blocks)
         self.weights = bundle.manifest.weights
-        self.attributes = Attributes(bundle.folder("base") / "attributes")
-        self.search_space: Search = open_search(bundle, self.layout) if search is None else search
+        self.attributes = open_attributes(bundle)
+        self.search_space: Search = search or open_search(bundle, self.layout, self.attributes)
         self.segment = self.search_space.segment
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
-        self._thumbnails = Thumbnails(bundle.folder("thumbnails"))
+        self._thumbnails = open_thumbnails(bundle)
         self._answering = Answering(self.attributes, self.search_space, self.generation, overlay)
         self._questions = Questions(self.attributes, self.segment, self.user_tower)
         self._free = FreeQueries(bundle, self.item_tower, encoder)
@@ -103,12 +108,12 @@ class Recommender:
         return self.attributes.row_of(item_id) >= 0
 
     def __len__(self) -> int:
-        return self.n
+        return len(self.attributes.ids.in_order)
 
     @property
     def ids(self) -> list[str]:
-        """All ids, in order of row."""
-        return self.attributes.ids.ids_of(range(self.n))
+        """All ids, in plain string order."""
+        return self.attributes.ids.ids_of(self.attributes.ids.in_order)
 
     def product(self, item_id: str) -> dict[str, Any]:
         """Return what the catalogue says of a product, changes since the bundle included."""
@@ -266,8 +271,9 @@ class Recommender:
         self, item_ids: Sequence[str] | None = None, k: int = 10, **options: Unpack[Options]
     ) -> RecommendationTable:
         """Answer `similar` for many products (by default all) by matrix products."""
-        rows = range(self.n) if item_ids is None else [self._questions.known_row(item_id) for item_id in item_ids]
-        questions = [self._questions.of_item(row, k, options) for row in rows]
+        known = self._questions.known_row
+        rows = self.attributes.ids.in_order if item_ids is None else [known(item_id) for item_id in item_ids]
+        questions = [self._questions.of_item(int(row), k, options) for row in rows]
         scorer = self._scorer("item", options)
         return self._answering.table(questions, scorer, "similar", count(k), options)
 

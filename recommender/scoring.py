@@ -68,6 +68,8 @@ class Scorer:
         Term name to weight, see `recommender.weights.resolve`.
     boost
         What the request adds to each product, shape (n,); None adds nothing and is no term.
+    places
+        Place of each row in the order by which ties are broken, shape (n,); None where it is that of the rows.
     """
 
     vectors: Float
@@ -75,6 +77,7 @@ class Scorer:
     layout: Layout
     weights: Mapping[str, float]
     boost: Double | None = None
+    places: Rows | None = None
 
     def weighted(self, query: Query) -> Double:
         """Return the query with each block scaled by its weight, shape (d,)."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recommender.attributes.ids import Ids
+from recommender.attributes.patched import PatchedIds
 from recommender.blocks import Double, Float, Layout, Mask, Rows
 from recommender.cooccurrence import Cooccurrence
 
@@ -34,6 +36,8 @@ class Segment:
         Where the blocks lie in `vectors`.
     neighbour_scores
         The exact scores of `neighbours`, shape (n, T).
+    places
+        Place of each row in the order of ids, shape (n,), by which ties are broken; None where rows are in it.
     """
 
     vectors: Float
@@ -44,9 +48,12 @@ class Segment:
     cooccurrence: Cooccurrence
     layout: Layout
     neighbour_scores: Double | None = None
+    places: Rows | None = None
 
     @classmethod
-    def open(cls, load: Callable[[str], np.ndarray], layout: Layout, neighbours: bool) -> "Segment":
+    def open(
+        cls, load: Callable[[str], np.ndarray], layout: Layout, neighbours: bool, ids: Ids | PatchedIds
+    ) -> "Segment":
         """Map the arrays through `load`, a function from file name to array."""
         return cls(
             vectors=load("vectors.npy"),
@@ -54,9 +61,10 @@ class Segment:
             prior=load("prior.npy"),
             groups=load("groups.npy"),
             neighbours=load("neighbours.npy") if neighbours else None,
-            cooccurrence=Cooccurrence.open(load),
+            cooccurrence=Cooccurrence.open(load, ids.removed),
             layout=layout,
             neighbour_scores=load("neighbour_scores.npy") if neighbours else None,
+            places=ids.places,
         )
 
     def save(self, folder: Path) -> None:
@@ -70,7 +78,7 @@ class Segment:
 
     @property
     def n(self) -> int:
-        """Number of products."""
+        """Number of rows."""
         return len(self.vectors)
 
     @cached_property

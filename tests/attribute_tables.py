@@ -30,4 +30,4 @@ def attributes(ids, **columns):
     table = Table(ids, frame, [Column(name, kind) for name, (kind, _) in columns.items()])
     with TemporaryDirectory() as folder:
         write_attributes(Path(folder), table)
-        return Attributes(Path(folder))
+        return Attributes.open(Path(folder))

@@ -97,6 +97,6 @@ def test_opening_reads_no_column_into_memory(tmp_path):
     frame = pd.DataFrame({"title": [f"title {i}" for i in range(n)], "tags": [["x", str(i)] for i in range(n)]})
     table = Table([f"{i:04}" for i in range(n)], frame, [Column("title", "text"), Column("tags", "multi")])
     write_attributes(tmp_path, table)
-    stored = Attributes(tmp_path)
+    stored = Attributes.open(tmp_path)
     mapped = [stored.ids.keys, stored.codes("title"), *stored.multi("tags")]
     assert all(isinstance(array.base, np.memmap) for array in mapped)

@@ -1,6 +1,6 @@
 """A trained engine: its towers, its products' vectors, and what the events taught."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,12 +111,16 @@ class Described:
 
 def groups_of(catalog: Catalog) -> Rows:
     """Return the number of each product's `item_group_id`, one of its own where it has none, shape (n,)."""
-    own = np.array(catalog.ids, dtype=object)
-    if "item_group_id" in catalog.frame:
-        given = catalog.frame["item_group_id"].to_numpy(dtype=object)
-        # the prefix keeps a product's id from meeting another's group
-        own = np.array([f"g{g}" if g else f"i{i}" for g, i in zip(given, own, strict=True)], dtype=object)
-    return np.unique(own.astype(str), return_inverse=True)[1].astype(np.int32)
+    none = [""] * len(catalog)
+    given = catalog.frame["item_group_id"].tolist() if "item_group_id" in catalog.frame else none
+    return group_numbers(catalog.ids, given)
+
+
+def group_numbers(ids: Sequence[str], given: Sequence[str | None]) -> Rows:
+    """Return a number for each product, the same for those that were given the same group, shape (n,)."""
+    # the prefix keeps a product's id from meeting another's group
+    own = [f"g{g}" if g else f"i{i}" for g, i in zip(given, ids, strict=True)]
+    return np.unique(np.array(own, dtype=str), return_inverse=True)[1].astype(np.int32)
 
 
 def describe(products: Products, pairs: Pairs | None, seed: int) -> tuple[Described, dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recommender.blocks import Rows
+from recommender.blocks import NO_ROWS, Rows
 from recommender.index.candidates import Index
 from recommender.index.kernels import kernels
 from recommender.index.rules import Rules
@@ -41,19 +41,31 @@ def with_neighbours(segment: Segment, weights: Mapping[str, float], index: Index
     table = np.full((segment.n, width), -1, dtype=np.int32)
     scores = np.zeros((segment.n, width))
     exact = segment.n <= EXACT_ROWS or index is None or index.graph is None
-    found = _by_all_pairs(segment, scorer, width) if exact else _by_walks(segment, scorer, width, index)
+    if exact:
+        found = by_all_pairs(segment, scorer, width, np.arange(segment.n), NO_ROWS)
+    else:
+        found = _by_walks(segment, scorer, width, index)
     for row, best in enumerate(progress(found, "neighbour table", segment.n, "product")):
         table[row, : len(best.rows)], scores[row, : len(best.rows)] = best.rows, best.scores
     return replace(segment, neighbours=table, neighbour_scores=scores)
 
 
-def _by_all_pairs(segment: Segment, scorer: Scorer, width: int) -> Iterator[Selection]:
-    """Estimate all pairs by blocked matrix products, and score the best of each row exactly."""
-    for start in range(0, segment.n, BLOCK):
-        rows = range(start, min(start + BLOCK, segment.n))
-        queries = [item_query(segment, row) for row in rows]
-        for row, query, line in zip(rows, queries, scorer.estimate(queries), strict=True):
+def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: Rows) -> Iterator[Selection]:
+    """Yield the best `width` others of each of `rows`, by blocked matrix products and exact scores.
+
+    Parameters
+    ----------
+    rows
+        Shape (c,).
+    out
+        Rows that are no neighbours.
+    """
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK].tolist()
+        queries = [item_query(segment, row) for row in block]
+        for row, query, line in zip(block, queries, scorer.estimate(queries), strict=True):
             line[segment.variants(row)] = OUT
+            line[out] = OUT
             yield ranked(scorer, query, _near(line, width, scorer.slack(query)), width)
 
 

@@ -4,7 +4,7 @@ Each kind of column is built from values (of a catalogue, or of the few rows tha
 and mapped again. A null is in no mask; a multi-valued row is in a mask if any of its values is.
 """
 
-# The methods that `Column` describes are not described again.
+# The methods that `Cells` and `Column` describe are not described again.
 # ruff: noqa: D102
 
 from collections.abc import Iterable, Sequence
@@ -20,19 +20,8 @@ from recommender.attributes.words import Words
 Value = str | float | list[str] | None
 
 
-class Column(Protocol):
-    """What the kinds of columns have in common; masks are bool (n,)."""
-
-    @classmethod
-    def of(cls, values: Iterable[Any]) -> Self:
-        """Build a column from one value per row; what does not fit its kind is null."""
-
-    @classmethod
-    def open(cls, stem: Path) -> Self:
-        """Map what `save` wrote."""
-
-    def save(self, stem: Path) -> None:
-        """Write the column's arrays to files whose names begin with `stem`."""
+class Cells(Protocol):
+    """What may be asked of a column; masks are bool (n,)."""
 
     def value(self, row: int) -> Value:
         """Return what a row holds, as JSON would say it; None for null."""
@@ -45,6 +34,21 @@ class Column(Protocol):
 
     def any_but(self, values: Sequence[Any]) -> np.ndarray:
         """Mask the rows of which a value is not among `values`."""
+
+
+class Column(Cells, Protocol):
+    """What the kinds of columns have in common."""
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Self:
+        """Build a column from one value per row; what does not fit its kind is null."""
+
+    @classmethod
+    def open(cls, stem: Path) -> Self:
+        """Map what `save` wrote."""
+
+    def save(self, stem: Path) -> None:
+        """Write the column's arrays to files whose names begin with `stem`."""
 
 
 class Categories:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recommender.blocks import NO_ROWS, Rows
 from recommender.errors import DataError
 
 
@@ -53,6 +54,21 @@ class Ids:
 
     def __len__(self) -> int:
         return self._n
+
+    @property
+    def in_order(self) -> range:
+        """The rows of all products, in order of id."""
+        return range(self._n)
+
+    @property
+    def places(self) -> None:
+        """Place of each row in the order of ids, shape (n,); None where rows are in that order."""
+        return None
+
+    @property
+    def removed(self) -> Rows:
+        """Rows that hold no product any more, ascending."""
+        return NO_ROWS
 
     def row_of(self, item_id: str) -> int:
         """Return the row of an id, or -1 if there is no such id."""

@@ -1,29 +1,69 @@
 """The attributes of all items: ids, and one column per attribute."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from recommender.attributes.columns import KINDS, Categories, Column, Multi, Numbers, Value
+from recommender.attributes.columns import KINDS, Categories, Cells, Multi, Numbers, Value
 from recommender.attributes.ids import Ids
+from recommender.attributes.patched import PatchedColumn, PatchedIds, patched_numbers
+from recommender.blocks import Rows
 from recommender.errors import RequestError, nearest
 
 
 class Attributes:
-    """The catalogue's columns by row, mapped from the folder that `write_attributes` filled."""
+    """The catalogue's columns by row.
 
-    def __init__(self, folder: Path) -> None:
-        self.ids = Ids.open(folder / "ids.npy")
-        self.row_of, self.rows_of, self.id_of = self.ids.row_of, self.ids.rows_of, self.ids.id_of
+    Parameters
+    ----------
+    ids
+        Of the n products.
+    kinds
+        Name of each attribute to its kind.
+    columns
+        Name of each attribute to its values.
+    """
+
+    def __init__(self, ids: Ids | PatchedIds, kinds: Mapping[str, str], columns: Mapping[str, Cells]) -> None:
+        self.ids, self._kinds, self._columns = ids, kinds, columns
+        self.row_of, self.rows_of, self.id_of = ids.row_of, ids.rows_of, ids.id_of
+
+    @classmethod
+    def open(cls, folder: Path) -> "Attributes":
+        """Map the folder that `write_attributes` filled."""
         listed = json.loads((folder / "columns.json").read_bytes())
-        self._kinds: dict[str, str] = {column["name"]: column["kind"] for column in listed}
-        self._columns: dict[str, Column] = {
-            name: KINDS[kind].open(_stem(folder, position))
-            for position, (name, kind) in enumerate(self._kinds.items())
+        kinds: dict[str, str] = {column["name"]: column["kind"] for column in listed}
+        columns = {
+            name: KINDS[kind].open(_stem(folder, position)) for position, (name, kind) in enumerate(kinds.items())
         }
+        return cls(Ids.open(folder / "ids.npy"), kinds, columns)
+
+    def patched(self, changed: "Attributes", rows: Rows, removed: Rows) -> "Attributes":
+        """Return the attributes with some products changed or added, and others removed.
+
+        Parameters
+        ----------
+        changed
+            Of c products, of the same kinds.
+        rows
+            Their rows, shape (c,); those added have the rows beyond the end.
+        removed
+            Ascending.
+        """
+        assert isinstance(self.ids, Ids)
+        assert isinstance(changed.ids, Ids)
+        ids = PatchedIds(self.ids, changed.ids, rows, removed)
+
+        def patch(base: Any, other: Any) -> Cells:
+            if isinstance(base, Numbers):
+                return patched_numbers(base, other, rows, removed, len(ids))
+            return PatchedColumn(base, other, rows, len(ids))
+
+        columns = {name: patch(column, changed.column(name)) for name, column in self._columns.items()}
+        return Attributes(ids, self._kinds, columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -38,7 +78,7 @@ class Attributes:
         self.column(name)
         return self._kinds[name]
 
-    def column(self, name: str, pointer: str = "") -> Column:
+    def column(self, name: str, pointer: str = "") -> Cells:
         """Return a column; raises `RequestError`, naming the nearest attribute, if there is none."""
         try:
             return self._columns[name]
@@ -86,10 +126,26 @@ def write_attributes(folder: Path, catalog: Any) -> None:
     catalog
         A `recommender.catalog.Catalog`, or whatever has its `ids`, `frame` and `columns`.
     """
-    Ids.of(catalog.ids).save(folder / "ids.npy")
-    for position, column in enumerate(catalog.columns):
-        KINDS[column.kind].of(catalog.frame[column.name].to_numpy()).save(_stem(folder, position))
-    listed = [{"name": column.name, "kind": column.kind} for column in catalog.columns]
+    kinds = {column.name: column.kind for column in catalog.columns}
+    write_columns(folder, catalog.ids, kinds, {name: catalog.frame[name].to_numpy() for name in kinds})
+
+
+def write_columns(
+    folder: Path, ids: Sequence[str], kinds: Mapping[str, str], cells: Mapping[str, Iterable[Any]]
+) -> None:
+    """Write attributes as `write_attributes` does.
+
+    Parameters
+    ----------
+    ids
+        In plain string order.
+    kinds, cells
+        Name of each attribute to its kind, and to its n values.
+    """
+    Ids.of(ids).save(folder / "ids.npy")
+    for position, (name, kind) in enumerate(kinds.items()):
+        KINDS[kind].of(cells[name]).save(_stem(folder, position))
+    listed = [{"name": name, "kind": kind} for name, kind in kinds.items()]
     (folder / "columns.json").write_text(json.dumps(listed, ensure_ascii=False), "utf-8")
 
 

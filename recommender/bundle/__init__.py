@@ -4,12 +4,13 @@ from recommender.bundle.generations import current, generations, prune, rollback
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, open_bundle
 from recommender.bundle.publish import Staging
-from recommender.bundle.thumbnails import Thumbnails, write_thumbnails
+from recommender.bundle.thumbnails import PatchedThumbnails, Thumbnails, write_thumbnails
 
 __all__ = [
     "FORMAT",
     "Bundle",
     "Manifest",
+    "PatchedThumbnails",
     "Staging",
     "Thumbnails",
     "current",

@@ -58,6 +58,11 @@ class Manifest:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def base_n(self) -> int:
+        """Rows of the base segment; other than `n` where products were added or removed since it was built."""
+        return int(self.extra.get("delta", {}).get("base_n", self.n))
+
     def to_dict(self) -> dict[str, Any]:
         """Return what the generation's JSON file holds, `extra` beside the named fields."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
@@ -124,7 +129,7 @@ def read_manifest(path: Path) -> Manifest:
 
 def _check_parts(manifest: Manifest) -> None:
     """Raise unless what opening relies on has its type and no path leaves the bundle's folder."""
-    dims = [manifest.n, *manifest.blocks.values()]
+    dims = [manifest.n, manifest.base_n, *manifest.blocks.values()]
     paths = [part["path"] for part in manifest.parts.values()]
     files = [pair for part in manifest.parts.values() for pair in part["files"].items()]
     sound = (

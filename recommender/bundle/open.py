@@ -41,7 +41,7 @@ class Bundle:
         if part not in self.manifest.parts:
             known = ", ".join(self.manifest.parts)
             raise BundleError(f"generation {self.generation} has no part {part!r}; it has {known}; {REMEDY}")
-        return _folder(self.root, self.manifest, part)
+        return part_folder(self.root, self.manifest, part)
 
     def has(self, part: str, file: str) -> bool:
         """Tell whether the generation has that file in that part."""
@@ -82,15 +82,16 @@ def open_bundle(root: Path | str, generation: str | None = None, verify: bool = 
     try:
         manifest = read_manifest(manifest_path(root, name))
         for part in manifest.parts:
-            _check_files(_folder(root, manifest, part), manifest.parts[part]["files"], verify)
-        check_shapes(manifest, lambda part: _folder(root, manifest, part))
+            _check_files(part_folder(root, manifest, part), manifest.parts[part]["files"], verify)
+        check_shapes(manifest, lambda part: part_folder(root, manifest, part))
     except BaseException:
         os.close(held)
         raise
     return Bundle(root, manifest, held)
 
 
-def _folder(root: Path, manifest: Manifest, part: str) -> Path:
+def part_folder(root: Path, manifest: Manifest, part: str) -> Path:
+    """Return where a part of a generation lies."""
     return root / "parts" / str(manifest.parts[part]["path"])
 
 

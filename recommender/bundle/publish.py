@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +14,9 @@ from typing import Any, Self
 
 from recommender import __version__
 from recommender.bundle.disk import digest, exclusive, replace, seize, sync
-from recommender.bundle.generations import manifest_path, names, sweep
+from recommender.bundle.generations import current, manifest_path, names, sweep
 from recommender.bundle.manifest import FORMAT, Manifest
+from recommender.bundle.open import Bundle, part_folder
 from recommender.bundle.shapes import check_shapes
 from recommender.errors import BundleError
 
@@ -81,13 +82,19 @@ class Staging:
         path.mkdir(exist_ok=True)
         return path
 
-    def publish(self, manifest_fields: Mapping[str, Any]) -> str:
+    def publish(
+        self, manifest_fields: Mapping[str, Any], over: Bundle | None = None, keeping: Collection[str] = ()
+    ) -> str:
         """Make what was staged the current generation.
 
         Parameters
         ----------
         manifest_fields
             `n`, and what else of `Manifest` the publisher knows; other names are kept as extra.
+        over
+            An opened generation that must still be the current one.
+        keeping
+            Parts of `over` that the new generation has too, as far as there are such.
 
         Returns
         -------
@@ -97,16 +104,20 @@ class Staging:
         Raises
         ------
         BundleError
-            The arrays disagree with `n` or the blocks' dims; nothing was published.
+            The arrays disagree with `n` or the blocks' dims, or another generation has become current since
+            `over` was opened; nothing was published.
         """
-        folders = sorted(path for path in self._folder.iterdir() if path.is_dir())
-        parts = {folder.name: _described(folder) for folder in folders}
-        stated = {"format": FORMAT, "package_version": __version__, "parts": parts}
+        folders = {path.name: path for path in sorted(self._folder.iterdir()) if path.is_dir()}
+        parts = {name: _described(folder) for name, folder in folders.items()}
+        old = {} if over is None else {name: part for name, part in over.manifest.parts.items() if name in keeping}
+        stated = {"format": FORMAT, "package_version": __version__, "parts": old | parts}
         draft = Manifest.from_dict({**manifest_fields, **stated})
-        check_shapes(draft, self._folder.joinpath)
+        check_shapes(draft, lambda name: folders[name] if name in folders else part_folder(self.root, draft, name))
         with exclusive(self.root):
-            for folder in folders:
-                self._place(folder, parts[folder.name])
+            if over is not None and current(self.root) != over.generation:
+                raise BundleError(f"{current(self.root)} was published meanwhile; publish again, over that one")
+            for name, folder in folders.items():
+                self._place(folder, parts[name])
             sync(self.root / "parts")
             manifest = _named(self.root, draft)
             replace(manifest_path(self.root, manifest.generation), manifest.to_json())

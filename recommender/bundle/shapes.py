@@ -1,6 +1,6 @@
-"""The arrays of a base segment have the lengths that the manifest states."""
+"""The arrays of a segment have the lengths that the manifest states."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +24,23 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
     BundleError
         An array and the manifest disagree.
     """
-    n, d = manifest.n, sum(manifest.blocks.values())
-    expected: dict[str, tuple[int | None, ...]] = {
-        "attributes/ids.npy": (n,),
-        "vectors.npy": (n, d),
-        "present.npy": (n, len(manifest.blocks)),
-        "prior.npy": (n,),
-        "groups.npy": (n,),
-        "neighbours.npy": (n, None),
-        "neighbour_scores.npy": (n, None),
-        "codes.npy": (n, None),
-        "graph.npy": (n, None),
-    }
-    for file in expected.keys() & manifest.parts.get("base", {"files": {}})["files"].keys():
-        path = folder_of("base") / file
+    n, d, blocks = manifest.base_n, sum(manifest.blocks.values()), len(manifest.blocks)
+    base = {"vectors.npy": (n, d), "present.npy": (n, blocks), "prior.npy": (n,), "groups.npy": (n,)}
+    base |= dict.fromkeys(("neighbours.npy", "neighbour_scores.npy", "codes.npy", "graph.npy"), (n, None))
+    _check(manifest, "base", base | {"attributes/ids.npy": (n,)}, folder_of)
+    if "delta" in manifest.parts:
+        c, p = (manifest.extra["delta"][name] for name in ("rows", "neighbour_rows"))
+        delta = {"vectors.npy": (c, d), "present.npy": (c, blocks), "prior.npy": (c,), "rows.npy": (c,)}
+        delta |= {"codes.npy": (c, None), "graph.npy": (c, None), "attributes/ids.npy": (c,)}
+        delta |= {"neighbour_rows.npy": (p,), "neighbours.npy": (p, None), "neighbour_scores.npy": (p, None)}
+        _check(manifest, "delta", delta, folder_of)
+
+
+def _check(
+    manifest: Manifest, part: str, expected: Mapping[str, tuple[int | None, ...]], folder_of: Callable[[str], Path]
+) -> None:
+    for file in expected.keys() & manifest.parts.get(part, {"files": {}})["files"].keys():
+        path = folder_of(part) / file
         found = map_array(path).shape
         agree = [wanted in (size, None) for size, wanted in zip(found, expected[file], strict=False)]
         if len(found) != len(expected[file]) or not all(agree):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recommender.blocks import Rows
+
 
 def write_thumbnails(folder: Path, images: Iterable[bytes | None]) -> None:
     """Write one encoded picture per row, in order of rows; None or empty where a product has no photo.
@@ -35,3 +37,24 @@ class Thumbnails:
         """Return the encoded picture of a row, or None if it has none."""
         start, end = self._offsets[row : row + 2].tolist()
         return self._bytes[start:end] or None
+
+
+class PatchedThumbnails:
+    """Pictures of which some rows have others.
+
+    Parameters
+    ----------
+    base, changed
+        The base's, and those of the c products changed or added.
+    rows
+        Their rows, shape (c,).
+    """
+
+    def __init__(self, base: Thumbnails, changed: Thumbnails, rows: Rows) -> None:
+        self._base, self._changed = base, changed
+        self._place = {row: place for place, row in enumerate(rows.tolist())}
+
+    def get(self, row: int) -> bytes | None:
+        """See `Thumbnails.get`."""
+        place = self._place.get(int(row))
+        return self._base.get(row) if place is None else self._changed.get(place)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recommender.attributes import Attributes
-from recommender.attributes.columns import KINDS, Column, Numbers, posix
+from recommender.attributes.columns import KINDS, Cells, Numbers, posix
 from recommender.errors import RequestError
 from recommender.filters.conditions import (
     All,
@@ -76,7 +76,8 @@ def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: O
                 raise RequestError("same_as_seed needs one seed item; found none", pointer.removesuffix("/field"))
             column = attributes.column(name, pointer)
             changed = (overlay or {}).get(seed_row, {})
-            seed = type(column).of([changed[name]]).value(0) if name in changed else column.value(seed_row)
+            kind = KINDS[attributes.kind(name)]
+            seed = kind.of([changed[name]]).value(0) if name in changed else column.value(seed_row)
             values = seed if isinstance(seed, list) else [] if seed is None else [seed]
             return Among(name, tuple(values), pointer=pointer)
     return node
@@ -113,7 +114,7 @@ def _leaf(leaf: Among | Range | Exists, attributes: Attributes, overlay: Overlay
     return mask
 
 
-def _mask(leaf: Among | Range | Exists, column: Column, kind: str) -> np.ndarray:
+def _mask(leaf: Among | Range | Exists, column: Cells, kind: str) -> np.ndarray:
     match leaf:
         case Exists():
             return column.present()

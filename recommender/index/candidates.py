@@ -153,7 +153,8 @@ class Index:
         """Return this thread's marks and a number that none of them holds."""
         mine = self._marks
         if getattr(mine, "last", 2**32 - 1) == 2**32 - 1:
-            mine.marks, mine.last = np.zeros(self.forest.get_n_items(), dtype=np.uint32), 0
+            assert self.graph is not None
+            mine.marks, mine.last = np.zeros(len(self.graph), dtype=np.uint32), 0
         mine.last += 1
         return mine.marks, np.uint32(mine.last)
 

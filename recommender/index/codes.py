@@ -81,6 +81,24 @@ class Codes:
         scales = np.array(load("codes_scales.npy"))
         return cls(load("codes.npy"), scales[:-1], float(scales[-1]), layout)
 
+    def rounded(self, vectors: Float, prior: Float) -> tuple[np.ndarray, float]:
+        """Return the codes of other items, shape (c, p), and the largest norm of what they lost.
+
+        Parameters
+        ----------
+        vectors
+            Shape (c, d).
+        prior
+            Shape (c,).
+        """
+        known = self.layout.d + 1
+        exact = np.column_stack([vectors, prior]).astype(np.float64)
+        step = np.where(self.scales > 0, self.scales, 1.0)[:known]
+        codes = np.zeros((len(vectors), len(self.scales)), dtype=np.int8)
+        codes[:, :known] = np.clip(np.rint(exact / step), -127, 127)
+        lost = codes[:, :known] * self.scales[:known] - exact
+        return codes, float(np.linalg.norm(lost, axis=1).max(initial=0.0))
+
     def query(self, query: Query, weights: Mapping[str, float]) -> Float:
         """Return the query as the kernels read it, weights and scales in it, shape (p,)."""
         d = self.layout.d

@@ -111,12 +111,15 @@ class Search:
         The chosen operating points.
     learned
         The weights that `budgets.learned` was measured with.
+    fresh
+        Rows that changed since the index was built: they are among the candidates of every question, shape (c,).
     """
 
     segment: Segment
     index: Index | None = None
     budgets: Budgets = Budgets()
     learned: Sequence[Mapping[str, float]] = ()
+    fresh: Rows | None = None
 
     def one(self, scorer: Scorer, question: Question, rules: Rules, plan: str = "auto") -> Found:
         """Answer one question; `plan` is 'auto', 'exact' or 'annoy'."""
@@ -234,4 +237,6 @@ class Search:
             sources.append(query.together_rows[strongest])
         if weights.get("prior"):
             sources.append(self.segment.popular[:EXTRA])
+        if self.fresh is not None:
+            sources.append(self.fresh)
         return np.unique(np.concatenate(sources)) if len(sources) > 1 else np.sort(sources[0])

@@ -18,7 +18,7 @@ class Selection:
     Parameters
     ----------
     rows
-        Shape (k,) or shorter, in non-increasing score; ties by row, which is ties by id.
+        Shape (k,) or shorter, in non-increasing score; ties by id.
     scores
         Shape (k,).
     """
@@ -76,13 +76,14 @@ def select(
 
 
 def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
-    """Return the best `wanted` of `rows` by exact score, ties by row."""
+    """Return the best `wanted` of `rows` by exact score, ties by id."""
     if len(rows) > MANY * wanted:
         # the exact kernel costs ten times the estimate
         near = _near(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
         rows = rows[near]
     scores = scorer.total(scorer.parts(query, rows))
-    order = np.lexsort((rows, -scores))[:wanted]
+    places = rows if scorer.places is None else scorer.places[rows]
+    order = np.lexsort((places, -scores))[:wanted]
     return Selection(rows[order], scores[order])
 
 

@@ -1,0 +1,108 @@
+"""Bundles of made-up products, published without training: vectors, variants, attributes and stock of any kind."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recommender.attributes.store import write_columns
+from recommender.blocks import unit
+from recommender.bundle import Staging, write_thumbnails
+from recommender.cooccurrence import Cooccurrence
+from recommender.index.search import Budget
+from recommender.segment import Segment
+from recommender.towers.item import ItemTower
+from recommender.towers.predictor import BlockPredictor
+from recommender.towers.user import UserTower
+from recommender.weights import resolve
+from tests.segments import LAYOUT, TERMS
+from training.index import make_index
+from training.model import group_numbers
+from training.neighbours import with_neighbours
+
+KINDS = {
+    "brand": "category",
+    "tags": "multi",
+    "price": "number",
+    "published_at": "date",
+    "availability": "category",
+    "item_group_id": "category",
+}
+WEIGHTS = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product; `prior` and `partners` (id to strength) are what events taught, and stay when it changes."""
+
+    item_id: str
+    vector: np.ndarray
+    present: np.ndarray
+    cells: dict[str, object]
+    prior: float
+    partners: dict[str, float]
+
+
+def draw_product(generator: np.random.Generator, item_id: str, others: list[str]) -> Product:
+    """Return a product that is often the copy of another in some block, to make ties."""
+    vector = np.zeros(LAYOUT.d, dtype=np.float32)
+    for place in LAYOUT.slices.values():
+        shape = np.random.default_rng(generator.integers(4)).normal(size=place.stop - place.start)
+        vector[place] = unit(shape) * generator.choice([1.0, 1.0, 0.4, 0.0])
+    partners = generator.choice(others, min(3, len(others)), replace=False).tolist() if others else []
+    return Product(
+        item_id,
+        vector,
+        generator.random(len(LAYOUT.names)) < 0.8,
+        {
+            "brand": generator.choice(["Acme", "Best", ""]),
+            "tags": generator.choice(["a", "b", "c"], generator.integers(3), replace=False).tolist(),
+            "price": float(generator.choice([10.0, 20.0, 30.0, np.nan])),
+            "published_at": generator.choice(["2026-01-01", "2026-02-01", "2026-03-01", ""]),
+            "availability": generator.choice(["in_stock", "in_stock", "out_of_stock", ""]),
+            "item_group_id": generator.choice(["g1", "g2", "", ""]),
+        },
+        float(generator.choice([0.0, 0.25, 1.0])),
+        {other: float(generator.choice([0.25, 0.5, 1.0])) for other in partners if other != item_id},
+    )
+
+
+def publish_products(root: Path, products: list[Product], budget: Budget | None = None) -> str:
+    """Publish products, given in order of id, as a base."""
+    ids = [product.item_id for product in products]
+    segment = Segment(
+        vectors=np.stack([product.vector for product in products]),
+        present=np.stack([product.present for product in products]),
+        prior=np.array([product.prior for product in products], dtype=np.float32),
+        groups=group_numbers(ids, [product.cells["item_group_id"] for product in products]),
+        neighbours=None,
+        cooccurrence=_together(products),
+        layout=LAYOUT,
+    )
+    with Staging(root) as staging:
+        base = staging.part("base")
+        make_index(base, segment, WEIGHTS, trees=3, seed=0)
+        with_neighbours(segment, WEIGHTS).save(base)
+        (base / "attributes").mkdir()
+        cells = {name: [product.cells[name] for product in products] for name in KINDS}
+        write_columns(base / "attributes", ids, KINDS, cells)
+        ItemTower(LAYOUT, {}, None, None, BlockPredictor({}, LAYOUT)).save(staging.part("towers"))
+        write_thumbnails(staging.part("thumbnails"), [item_id.encode() for item_id in ids])
+        return staging.publish(
+            {
+                "n": len(products),
+                "blocks": dict(LAYOUT.dims),
+                "weights": {"item": WEIGHTS, "user": WEIGHTS},
+                "user_tower": UserTower({"view_item": 1.0}).to_dict(),
+                "index": {"budgets": {"learned": budget and vars(budget), "other": budget and vars(budget)}},
+            }
+        )
+
+
+def _together(products: list[Product]) -> Cooccurrence:
+    row = {product.item_id: place for place, product in enumerate(products)}
+    known = [sorted((row[o], s) for o, s in each.partners.items() if o in row) for each in products]
+    flat = [pair for pairs in known for pair in pairs]
+    starts = np.cumsum([0, *map(len, known)], dtype=np.int64)
+    columns, values = (np.array([pair[i] for pair in flat]) for i in (0, 1))
+    return Cooccurrence(starts, columns.astype(np.int32), values.astype(np.float32))
