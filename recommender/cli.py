@@ -8,7 +8,8 @@ import logging
 import os
 import shlex
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -69,6 +70,35 @@ def fit(
 
     generation = fit(asked, out, store_url=store, strict=strict)
     _emit({"generation": generation, "bundles": str(out)}, f"published {generation} in {out}", as_json)
+
+
+@app.command()
+def update(
+    bundles: options.Bundles,
+    catalog: Annotated[
+        Path | None,
+        typer.Option("--catalog", help="Products that were changed or added."),
+    ] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The file has all products: those it lacks are removed.")
+    ] = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of photos.")] = None,
+    store: options.Store = None,
+    watch: Annotated[float | None, typer.Option("--watch", help="Look again every so many seconds.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take up changed, new and removed products in seconds: those of a file, and those that a service queued."""
+    if catalog is None and store is None:
+        raise typer.BadParameter("give --catalog, --store or both")
+    from recommender.stores import open_store
+    from training.update import Updater, config_of
+
+    with open_store(store) if store is not None else nullcontext() as live:
+        updater = Updater(bundles, config_of(bundles, config, data, images), catalog, complete, live)
+        for done in updater.watch(watch) if watch is not None else [updater.update()]:
+            _emit(asdict(done), str(done), as_json)
 
 
 @app.command()
@@ -326,6 +356,15 @@ def prune(
 
     removed = prune(bundles, keep)
     _emit({"removed": removed}, "\n".join(f"removed {name}" for name in removed) or "nothing to remove", as_json)
+
+
+@bundles_app.command("compact")
+def compact(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
+    """Make one base of what updates have changed; they do it by themselves when much has."""
+    from training.compact import compact
+
+    now = compact(bundles)
+    _emit({"generation": now}, f"{now} is current", as_json)
 
 
 def _emit(document: object, text: str, as_json: bool) -> None:

@@ -29,7 +29,6 @@ class FakeRecommender:
     def __init__(self, generation: str, overlay: ItemOverlay) -> None:
         self.generation = generation
         self.overlay = overlay
-        self.n = len(IDS)
         self.attributes = FakeAttributes()
         self.weights = {"item": {"image": 0.5, "prior": 0.5}, "user": {"image": 1.0}}
         self.manifest = type(
@@ -45,6 +44,9 @@ class FakeRecommender:
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in IDS
+
+    def __len__(self) -> int:
+        return len(IDS)
 
     def product(self, item_id: str) -> dict[str, Any]:
         if item_id not in self:

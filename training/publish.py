@@ -16,6 +16,7 @@ from recommender.config import Config
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.progress import notice, progress
 from recommender.scoring import Query
+from recommender.segment import Segment
 from recommender.towers.user import weighted_query
 from training.index import build_index
 from training.model import Model, Products
@@ -62,13 +63,13 @@ def publish(
         attributes = base / "attributes"
         attributes.mkdir()
         write_attributes(attributes, products.catalog)
-        queries = _user_queries(model, config.train.seed)
+        queries = user_queries(model.segment, config.train.seed)
         built = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed)
         built.segment.save(base)
         usable = encoded.has_image if pictures else np.zeros(model.segment.n, dtype=bool)
         if encoder_files is not None:
             shutil.copytree(encoder_files, staging.part("encoder"), dirs_exist_ok=True)
-        write_thumbnails(staging.part("thumbnails"), _thumbnails(products.catalog, usable))
+        write_thumbnails(staging.part("thumbnails"), thumbnails(products.catalog, usable))
         seconds = metrics.get("seconds", {}) | {"publishing": round(perf_counter() - started, 2)}
         return staging.publish(
             {
@@ -87,10 +88,9 @@ def publish(
         )
 
 
-def _user_queries(model: Model, seed: int) -> list[Query]:
+def user_queries(segment: Segment, seed: int) -> list[Query]:
     """Mix products at random into queries that look like users'; recall needs no names in a bundle."""
     generator = np.random.default_rng(seed)
-    segment = model.segment
     queries = []
     for _ in range(200):
         rows = generator.choice(segment.n, min(MIXED, segment.n), replace=False).astype(np.int32)
@@ -99,7 +99,8 @@ def _user_queries(model: Model, seed: int) -> list[Query]:
     return queries
 
 
-def _thumbnails(catalog: Catalog, usable: np.ndarray) -> "list[bytes | None]":
+def thumbnails(catalog: Catalog, usable: np.ndarray) -> "list[bytes | None]":
+    """Return small JPEG pictures of the products whose photo is usable, None for the others."""
     pairs = zip(catalog.image_refs(), usable.tolist(), strict=True)
     shown = progress(pairs, "thumbnails", len(catalog), "photo")
     return [_thumbnail(catalog.images.read(ref)) if ok else None for ref, ok in shown]

@@ -57,7 +57,7 @@ def info() -> Response:
         {
             "version": recommender.__version__,
             "bundle": current.generation,
-            "products": current.n,
+            "products": len(current),
             "attributes": current.attributes.names,
             "weights": current.weights,
             "metrics": current.manifest.metrics,

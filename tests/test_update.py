@@ -1,0 +1,126 @@
+"""`recommender update` on the demo shop: what changed, what the service queued, compaction."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import recommender
+from recommender.bundle import open_bundle
+from recommender.config import Config
+from recommender.demo.shop import Shop
+from recommender.encoders.base import Encoder, create_for
+from recommender.errors import DataError
+from recommender.stores import Store, open_store
+from training.compact import compact
+from training.update import Updater
+
+
+@pytest.fixture(scope="module")
+def encoder(demo_bundles: Path) -> Encoder:
+    return create_for(open_bundle(demo_bundles))
+
+
+@pytest.fixture
+def bundles(demo_bundles: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(demo_bundles, tmp_path / "bundles")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/shop.sqlite") as store:
+        yield store
+
+
+@pytest.fixture
+def updater(bundles: Path, demo_shop: Shop, tmp_path: Path, encoder: Encoder) -> Updater:
+    config = Config.load(demo_shop.config)
+    return Updater(
+        bundles, config, tmp_path / "changed.csv", cache_dir=demo_shop.config.parent / "cache", encoder=encoder
+    )
+
+
+def products(shop: Shop) -> pd.DataFrame:
+    return pd.read_csv(shop.config.parent / "products.csv", dtype=str, keep_default_na=False)
+
+
+def test_a_file_of_the_same_products_changes_nothing(updater: Updater, demo_shop: Shop) -> None:
+    products(demo_shop).to_csv(updater.changed, index=False)
+    assert updater.update().generation is None
+
+
+def test_changed_new_and_missing_products_are_taken_up(updater: Updater, demo_shop: Shop) -> None:
+    table = products(demo_shop)
+    before = recommender.load(updater.root)
+    changed, copied, gone = table["id"][3], table["id"][10], table["id"][20]
+    table.loc[3, "title"] = "Something else altogether"
+    copy = table.loc[[10]].assign(id="zz-copy", item_group_id="", price="1")
+    pd.concat([table.drop(index=20), copy]).to_csv(updater.changed, index=False)
+    updater.complete = True
+    done = updater.update()
+    now = recommender.load(updater.root)
+    assert (done.embedded, done.removed, done.generation) == (2, 1, now.generation)
+    assert len(now) == len(before)
+    assert gone not in now
+    assert now.product(changed)["title"] == "Something else altogether"
+    assert now.product("zz-copy")["price"] == 1.0
+    assert now.thumbnail("zz-copy") == before.thumbnail(copied)
+    content = {"image": 1.0, "text": 1.0, "category": 0, "behaviour": 0, "cooccurrence": 0, "prior": 0}
+    best = now.similar("zz-copy", 1, weights=content, stock="all")[0]
+    assert best.item_id == copied
+    assert best.score == pytest.approx(1.0, abs=1e-4)
+    assert now.similar(changed, 5).item_ids != before.similar(changed, 5).item_ids
+
+
+def test_what_a_file_does_not_say_stays(updater: Updater, demo_shop: Shop) -> None:
+    first = products(demo_shop)["id"][0]
+    before = recommender.load(updater.root).product(first)
+    updater.changed.write_text(f"id,price\n{first},3.5\n")
+    assert updater.update().embedded == 1
+    assert recommender.load(updater.root).product(first) == {**before, "price": 3.5}
+
+
+def test_what_the_service_queued_is_taken_up_and_the_queue_is_empty(
+    updater: Updater, demo_shop: Shop, store: Store
+) -> None:
+    first, second = products(demo_shop)["id"][:2]
+    told = {"title": "Red striped mug", "product_type": "Kitchen > Mugs", "price": 4.0}
+    store.overlay.put({"new-mug": told, second: None}, queue=["new-mug", second])
+    updater.changed, updater.store = None, store
+    done = updater.update()
+    now = recommender.load(updater.root, overlay=store.overlay)
+    assert (done.embedded, done.removed) == (1, 1)
+    assert second not in now
+    assert now.similar("new-mug", 3).strategy == "similar"
+    assert now.product("new-mug")["title"] == "Red striped mug"
+    assert not store.overlay.queued()
+    assert updater.update().generation is None
+    assert first in now
+
+
+def test_words_where_the_bundle_has_numbers_are_refused(updater: Updater) -> None:
+    updater.changed.write_text("id,price,published_at\n1,2,yesterday\n")
+    with pytest.raises(DataError, match="published_at"):
+        updater.update()
+
+
+def test_a_compacted_bundle_answers_as_before(updater: Updater, demo_shop: Shop) -> None:
+    table = products(demo_shop)
+    table.loc[[5]].assign(id="aa-copy").to_csv(updater.changed, index=False)
+    updater.update()
+    before = recommender.load(updater.root)
+    assert "delta" in before.manifest.parts
+    compact(updater.root)
+    after = recommender.load(updater.root)
+    assert "delta" not in after.manifest.parts
+    assert after.ids == before.ids
+    for item_id in after.ids[::7]:
+        now, then = after.similar(item_id, 8, explain=True), before.similar(item_id, 8, explain=True)
+        assert [(each.item_id, each.score, each.parts) for each in now] == [
+            (each.item_id, each.score, each.parts) for each in then
+        ]
+        assert after.product(item_id) == before.product(item_id)
+        assert after.thumbnail(item_id) == before.thumbnail(item_id)
+    assert compact(updater.root) == after.generation
