@@ -1,14 +1,17 @@
 """`recommender update` on the demo shop: what changed, what the service queued, compaction."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from click import UsageError
 
 import recommender
-from recommender.bundle import open_bundle
+from recommender.bundle import current, open_bundle
+from recommender.cli import app
 from recommender.config import Config
 from recommender.demo.shop import Shop
 from recommender.encoders.base import Encoder, create_for
@@ -124,3 +127,20 @@ def test_a_compacted_bundle_answers_as_before(updater: Updater, demo_shop: Shop)
         assert after.product(item_id) == before.product(item_id)
         assert after.thumbnail(item_id) == before.thumbnail(item_id)
     assert compact(updater.root) == after.generation
+
+
+def test_the_command_tells_what_it_did(
+    updater: Updater, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECOMMENDER_CACHE", str(updater.cache_dir))
+    monkeypatch.setattr("training.update.create_for", lambda bundle: updater.encoder)
+    first, second = products(demo_shop)["id"][:2]
+    updater.changed.write_text(f"id,price\n{first},3.5\n{second},4.5\n")
+    command = ["update", str(updater.root), "--config", str(demo_shop.config), "--catalog", str(updater.changed)]
+    app([*command, "--json"], standalone_mode=False)
+    done = json.loads(capsys.readouterr().out)
+    assert (done["embedded"], done["removed"], done["generation"]) == (2, 0, current(updater.root))
+    app(command, standalone_mode=False)
+    assert "nothing has changed" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--catalog, --store"):
+        app(["update", str(updater.root)], standalone_mode=False)

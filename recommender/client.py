@@ -1,0 +1,206 @@
+"""A small client of the service: one method per call, plain dicts out."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from recommender.errors import RecommenderError
+
+Json = dict[str, Any]
+
+
+class ServiceError(RecommenderError):
+    """The service refused a call.
+
+    Parameters
+    ----------
+    problem
+        What it said (RFC 9457): type, title, status, detail and, where members are wrong, errors.
+    retry_after
+        Seconds to wait before asking again, if it said so.
+    """
+
+    def __init__(self, problem: Mapping[str, Any], retry_after: float | None = None) -> None:
+        super().__init__(f"{problem.get('status')}: {problem.get('detail') or problem.get('title')}")
+        self.problem = problem
+        self.status = int(problem.get("status", 0))
+        self.retry_after = retry_after
+
+
+class Client:
+    """Calls one service; thread-safe, keeps its connections, and is a context manager.
+
+    Answers are the dicts that the service's `/openapi.json` describes; options are the members of its requests,
+    such as ``limit=5, filter="price < 50", fields=["title"], explain="summary"``. Ids may hold any character.
+
+    >>> with Client("http://127.0.0.1:8000", key="…") as client:               # doctest: +SKIP
+    ...     client.similar("SKU-1042", limit=5)["items"]
+
+    Parameters
+    ----------
+    url
+        Where the service is.
+    key
+        An API key, if the service has any.
+    timeout
+        In seconds, for each call.
+    transport
+        Of httpx, such as `httpx.WSGITransport` in tests.
+
+    Raises
+    ------
+    ServiceError
+        From every method, if the service refuses the call; `httpx.TransportError` if it cannot be reached.
+    """
+
+    def __init__(
+        self, url: str, key: str | None = None, timeout: float = 5.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Recommendations
+
+    def similar(self, item_id: str, **options: Any) -> Json:
+        """Return products like one."""
+        return self._get("/v1/similar", item_id=item_id, **options)
+
+    def complementary(self, item_id: str, **options: Any) -> Json:
+        """Return products that go together with one."""
+        return self._get("/v1/complementary", item_id=item_id, **options)
+
+    def trending(self, **options: Any) -> Json:
+        """Return what is chosen lately."""
+        return self._get("/v1/trending", **options)
+
+    def new(self, **options: Any) -> Json:
+        """Return the newest products."""
+        return self._get("/v1/new", **options)
+
+    def for_user(self, user_id: str, **options: Any) -> Json:
+        """Return recommendations for a user whose events the service has."""
+        return self._get("/v1/recommendations", user_id=user_id, **options)
+
+    def recommend(self, *, placement: str | None = None, **question: Any) -> Json:
+        """Ask the general question, such as ``seeds={"user_id": "u-819"}``; at a placement, if one is named."""
+        at = "" if placement is None else f"/placements/{placement}"
+        return self._post(f"/v1{at}/recommendations", question)
+
+    def page(self, placements: Sequence[Mapping[str, Any]], **question: Any) -> Json:
+        """Ask several placements of one page, such as ``[{"placement": "pdp"}]``; no product comes twice."""
+        return self._post("/v1/pages/recommendations", {"placements": [*placements], **question})
+
+    def search(self, text: str | None = None, image: bytes | None = None, **options: Any) -> Json:
+        """Return products that fit words, a picture's file or both."""
+        picture = None if image is None else b64encode(image).decode()
+        return self._post("/v1/search", _given(text=text, image=picture) | options)
+
+    def explain(self, item_ids: Sequence[str], **question: Any) -> Json:
+        """Say why products are recommended to these seeds, or why not."""
+        return self._post("/v1/explanations", {"item_ids": [*item_ids], **question})
+
+    # Events and users
+
+    def send(self, event: Mapping[str, Any]) -> Json:
+        """Store an event; sent again, it is stored once."""
+        return self._post("/v1/events", event)
+
+    def send_many(self, events: Iterable[Mapping[str, Any]]) -> Json:
+        """Store up to 1,000 events, each answered for itself."""
+        return self._post("/v1/events:batch", {"events": [*events]})
+
+    def user_events(self, user_id: str, limit: int = 200) -> Json:
+        """Return a user's latest events, oldest first."""
+        return self._get("/v1/events", user_id=user_id, limit=limit)
+
+    def erase_user(self, user_id: str) -> Json:
+        """Erase every event of a user, and return the receipt."""
+        return self._post("/v1/users:erase", {"user_id": user_id})
+
+    def merge(self, session_id: str, user_id: str) -> Json:
+        """Give the events of a session to the user who has logged in."""
+        return self._post("/v1/users:merge", {"session_id": session_id, "user_id": user_id})
+
+    # Products
+
+    def item(self, item_id: str) -> Json:
+        """Return what is known of a product."""
+        return self._get("/v1/items:get", item_id=item_id)
+
+    def thumbnail(self, item_id: str) -> bytes:
+        """Return a product's small JPEG picture."""
+        return self._call("GET", "/v1/thumbnails", params={"item_id": item_id}).content
+
+    def change_items(self, items: Iterable[Mapping[str, Any]]) -> Json:
+        """Change attributes of up to 1,000 products, or add them; each has its ``id``."""
+        return self._post("/v1/items:batch", {"items": [*items]})
+
+    def delete_item(self, item_id: str) -> Json:
+        """Remove a product from all answers."""
+        return self._post("/v1/items:delete", {"item_id": item_id})
+
+    # Operations
+
+    def report(self, start: str, end: str) -> Json:
+        """Count what placements led to, between two days such as "2026-11-01", both included."""
+        return self._get("/v1/reports/placements", **{"from": start, "to": end})
+
+    def generations(self) -> Json:
+        """List the published generations."""
+        return self._get("/v1/bundles")
+
+    def activate(self, generation: str) -> Json:
+        """Make a generation current."""
+        return self._post(f"/v1/bundles/{generation}:activate")
+
+    def rollback(self) -> Json:
+        """Make the generation before the current one current."""
+        return self._post("/v1/bundles:rollback")
+
+    def info(self) -> Json:
+        """Return what is in service."""
+        return self._get("/v1/info")
+
+    def _get(self, path: str, **query: Any) -> Json:
+        said = {name: _in_query(value) for name, value in query.items() if value is not None}
+        answer: Json = self._call("GET", path, params=said).json()
+        return answer
+
+    def _post(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
+        answer: Json = self._call("POST", path, json=body).json()
+        return answer
+
+    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        answer = self._http.request(method, path, **request)
+        if answer.is_success:
+            return answer
+        wait = answer.headers.get("Retry-After")
+        is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+        problem = answer.json() if is_problem else {"status": answer.status_code, "title": answer.reason_phrase}
+        raise ServiceError(problem, None if wait is None else float(wait))
+
+
+def _given(**members: Any) -> Json:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _in_query(value: Any) -> Any:
+    """Say weights as name=weight and lists with commas, as a query string has them."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
+    return value if isinstance(value, str | int | float) else ",".join(value)
