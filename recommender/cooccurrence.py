@@ -38,8 +38,8 @@ class Cooccurrence:
     @classmethod
     def open(cls, load: Callable[[str], np.ndarray], removed: Rows) -> "Cooccurrence":
         """Read the three arrays through `load`, a function from file name to array."""
-        names = ("indptr", "indices", "values")
-        return cls(*(load(f"cooccurrence_{name}.npy") for name in names), removed)
+        indptr, indices, values = (load(f"cooccurrence_{name}.npy") for name in ("indptr", "indices", "values"))
+        return cls(indptr, indices, values, removed)
 
     def save(self, folder: Path) -> None:
         """Write the three arrays into a part's folder."""

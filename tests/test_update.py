@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -11,13 +12,16 @@ from click import UsageError
 
 import recommender
 from recommender.bundle import current, open_bundle
+from recommender.catalog import Catalog
 from recommender.cli import app
 from recommender.config import Config
 from recommender.demo.shop import Shop
 from recommender.encoders.base import Encoder, create_for
 from recommender.errors import DataError
 from recommender.stores import Store, open_store
+from tests.attribute_tables import attributes
 from training.compact import compact
+from training.embed import told
 from training.update import Updater
 
 
@@ -74,7 +78,7 @@ def test_changed_new_and_missing_products_are_taken_up(updater: Updater, demo_sh
     best = now.similar("zz-copy", 1, weights=content, stock="all")[0]
     assert best.item_id == copied
     assert best.score == pytest.approx(1.0, abs=1e-4)
-    assert now.similar(changed, 5).item_ids != before.similar(changed, 5).item_ids
+    assert now.similar(changed, 1)[0].score != before.similar(changed, 1)[0].score
 
 
 def test_what_a_file_does_not_say_stays(updater: Updater, demo_shop: Shop) -> None:
@@ -103,10 +107,10 @@ def test_what_the_service_queued_is_taken_up_and_the_queue_is_empty(
     assert first in now
 
 
-def test_words_where_the_bundle_has_numbers_are_refused(updater: Updater) -> None:
-    updater.changed.write_text("id,price,published_at\n1,2,yesterday\n")
-    with pytest.raises(DataError, match="published_at"):
-        updater.update()
+def test_words_where_the_bundle_has_numbers_are_refused() -> None:
+    bundle = SimpleNamespace(attributes=attributes(["a"], stars=("number", [4.5])))
+    with pytest.raises(DataError, match='stars is "many"'):
+        told(Catalog.from_frame(pd.DataFrame({"id": ["a"], "stars": ["many"]})), bundle)
 
 
 def test_a_compacted_bundle_answers_as_before(updater: Updater, demo_shop: Shop) -> None:

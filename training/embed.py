@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recommender.blocks import Float, Mask, Rows
 from recommender.catalog import Catalog
 from recommender.catalog.cells import strings
 from recommender.catalog.photos import open_images
@@ -16,6 +17,7 @@ from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.progress import notice
 from recommender.recommender import Recommender
+from recommender.segment import Segment
 from recommender.towers.item import ItemInputs
 from training.delta import Embedded
 from training.publish import thumbnails
@@ -102,18 +104,9 @@ def embed(recommender: Recommender, catalog: Catalog, encoder: Encoder, cache_di
     encoded = encode_catalog(catalog, encoder, cache_dir)
     vectors, present = recommender.item_tower.blocks(_inputs(catalog, encoded))
     rows = recommender.attributes.rows_of(catalog.ids)
-    segment = recommender.segment
-    if "behaviour" in segment.layout.names:
-        block, place = segment.layout.index("behaviour"), segment.layout.slices["behaviour"]
-        chosen = np.flatnonzero((rows >= 0) & segment.present[np.maximum(rows, 0), block])
-        vectors[chosen, place], present[chosen, block] = segment.vectors[rows[chosen], place], True
-    names = recommender.attributes.names
-    cells = {name: catalog.frame[name].tolist() for name in names}
-    old = segment.vectors[np.maximum(rows, 0)]
-    same = (rows >= 0) & (np.abs(vectors - old).max(axis=1, initial=0.0) < SAME)
-    for place in np.flatnonzero(same).tolist():
-        known = recommender.attributes.fields(int(rows[place]), names)
-        same[place] = all(_equal(cells[name][place], known[name]) for name in names)
+    _keep_behaviour(vectors, present, rows, recommender.segment)
+    cells = {name: catalog.frame[name].tolist() for name in recommender.attributes.names}
+    same = _unchanged(recommender, rows, vectors, cells)
     kept = np.flatnonzero(~same).tolist()
     pictures = thumbnails(catalog, encoded.has_image & ~same)
     return Embedded(
@@ -125,12 +118,29 @@ def embed(recommender: Recommender, catalog: Catalog, encoder: Encoder, cache_di
     )
 
 
+def _keep_behaviour(vectors: Float, present: Mask, rows: Rows, segment: Segment) -> None:
+    if "behaviour" in segment.layout.names:
+        block, columns = segment.layout.index("behaviour"), segment.layout.slices["behaviour"]
+        chosen = np.flatnonzero((rows >= 0) & segment.present[np.maximum(rows, 0), block])
+        vectors[chosen, columns], present[chosen, block] = segment.vectors[rows[chosen], columns], True
+
+
+def _unchanged(recommender: Recommender, rows: Rows, vectors: Float, cells: Mapping[str, Sequence[Any]]) -> Mask:
+    """Mask the products whose vector and attributes are those of the bundle, shape (c,)."""
+    old = recommender.segment.vectors[np.maximum(rows, 0)]
+    same: Mask = (rows >= 0) & (np.abs(vectors - old).max(axis=1, initial=0.0) < SAME)
+    for place in np.flatnonzero(same).tolist():
+        known = recommender.attributes.fields(int(rows[place]), cells)
+        same[place] = all(_equal(values[place], known[name]) for name, values in cells.items())
+    return same
+
+
 def _equal(cell: Any, known: Any) -> bool:
     return bool(cell == known) or (known is None and (cell == "" or cell == [] or cell != cell))
 
 
 def _inputs(catalog: Catalog, encoded: EncodedCatalog) -> ItemInputs:
-    columns: dict[str, Sequence[Any]] = {name: catalog.frame[name].tolist() for name in catalog.frame}
+    columns = {str(name): catalog.frame[name].tolist() for name in catalog.frame}
     return ItemInputs(
         image=encoded.image if encoded.has_image.any() else None,
         has_image=encoded.has_image,

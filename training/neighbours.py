@@ -42,7 +42,7 @@ def with_neighbours(segment: Segment, weights: Mapping[str, float], index: Index
     scores = np.zeros((segment.n, width))
     exact = segment.n <= EXACT_ROWS or index is None or index.graph is None
     if exact:
-        found = by_all_pairs(segment, scorer, width, np.arange(segment.n), NO_ROWS)
+        found = by_all_pairs(segment, scorer, width, np.arange(segment.n, dtype=np.int32), NO_ROWS)
     else:
         found = _by_walks(segment, scorer, width, index)
     for row, best in enumerate(progress(found, "neighbour table", segment.n, "product")):

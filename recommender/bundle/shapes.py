@@ -1,12 +1,15 @@
 """The arrays of a segment have the lengths that the manifest states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from recommender.bundle.manifest import REMEDY, Manifest
 from recommender.errors import BundleError
+
+Shapes: TypeAlias = dict[str, tuple[int | None, ...]]
 
 
 def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
@@ -25,20 +28,18 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
         An array and the manifest disagree.
     """
     n, d, blocks = manifest.base_n, sum(manifest.blocks.values()), len(manifest.blocks)
-    base = {"vectors.npy": (n, d), "present.npy": (n, blocks), "prior.npy": (n,), "groups.npy": (n,)}
+    base: Shapes = {"vectors.npy": (n, d), "present.npy": (n, blocks), "prior.npy": (n,), "groups.npy": (n,)}
     base |= dict.fromkeys(("neighbours.npy", "neighbour_scores.npy", "codes.npy", "graph.npy"), (n, None))
     _check(manifest, "base", base | {"attributes/ids.npy": (n,)}, folder_of)
     if "delta" in manifest.parts:
         c, p = (manifest.extra["delta"][name] for name in ("rows", "neighbour_rows"))
-        delta = {"vectors.npy": (c, d), "present.npy": (c, blocks), "prior.npy": (c,), "rows.npy": (c,)}
+        delta: Shapes = {"vectors.npy": (c, d), "present.npy": (c, blocks), "prior.npy": (c,), "rows.npy": (c,)}
         delta |= {"codes.npy": (c, None), "graph.npy": (c, None), "attributes/ids.npy": (c,)}
         delta |= {"neighbour_rows.npy": (p,), "neighbours.npy": (p, None), "neighbour_scores.npy": (p, None)}
         _check(manifest, "delta", delta, folder_of)
 
 
-def _check(
-    manifest: Manifest, part: str, expected: Mapping[str, tuple[int | None, ...]], folder_of: Callable[[str], Path]
-) -> None:
+def _check(manifest: Manifest, part: str, expected: Shapes, folder_of: Callable[[str], Path]) -> None:
     for file in expected.keys() & manifest.parts.get(part, {"files": {}})["files"].keys():
         path = folder_of(part) / file
         found = map_array(path).shape
