@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from click import UsageError
+import typer
 
 import recommender
 from recommender.bundle import current, open_bundle
@@ -146,5 +146,5 @@ def test_the_command_tells_what_it_did(
     assert (done["embedded"], done["removed"], done["generation"]) == (2, 0, current(updater.root))
     app(command, standalone_mode=False)
     assert "nothing has changed" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="--catalog, --store"):
+    with pytest.raises(typer.BadParameter, match="--catalog, --store"):
         app(["update", str(updater.root)], standalone_mode=False)
