@@ -159,10 +159,15 @@ def test_the_neighbour_table_is_the_beginning_of_the_exact_order(world: World) -
 @settings(max_examples=20, deadline=None)
 @given(worlds())
 def test_products_are_described_as_they_are_now(world: World) -> None:
+    codes, brands = world.live.attributes.codes("brand"), world.live.attributes.categories("brand")
+    starts, tags = world.live.attributes.multi("tags")
     for item_id in {*world.base, *world.products, "a1"}:
         assert (item_id in world.live) == (item_id in world.products)
         if item_id in world.products:
-            assert world.live.product(item_id) == world.oracle.product(item_id)
+            told, row = world.live.product(item_id), world.live.attributes.row_of(item_id)
+            assert told == world.oracle.product(item_id)
+            assert told["brand"] == (brands[codes[row]] if codes[row] >= 0 else None)
+            assert len(told["tags"] or []) == len(tags[starts[row] : starts[row + 1]])
             changed = world.products[item_id] is not world.base.get(item_id)
             assert world.live.thumbnail(item_id) == (f"{item_id} now" if changed else item_id).encode()
         else:

@@ -97,13 +97,20 @@ class Attributes:
         """Return the values of several attributes of a row by name."""
         return {name: self.column(name, "/fields").value(row) for name in names}
 
+    def _whole(self, name: str) -> Cells:
+        """Return a column, made of one piece where it is patched: for tools that look at all of it."""
+        column = self.column(name)
+        if not isinstance(column, PatchedColumn):
+            return column
+        return KINDS[self._kinds[name]].of([column.value(row) for row in range(len(self))])
+
     def codes(self, name: str) -> np.ndarray:
         """Return a category's codes into `categories`, int32 (n,), -1 for null."""
-        return cast(Categories, self.column(name)).codes
+        return cast(Categories, self._whole(name)).codes
 
     def categories(self, name: str) -> list[str]:
         """Return the distinct values of a category or multi-valued attribute, sorted."""
-        words = cast(Categories, self.column(name)).words
+        words = cast(Categories, self._whole(name)).words
         return [words[code] for code in range(len(words))]
 
     def numbers(self, name: str) -> np.ndarray:
@@ -112,7 +119,7 @@ class Attributes:
 
     def multi(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a multi-valued attribute's starts, int64 (n + 1,), and codes into `categories`, int32."""
-        column = cast(Multi, self.column(name))
+        column = cast(Multi, self._whole(name))
         return column.starts, column.codes
 
 
