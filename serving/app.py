@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import recommender
 from recommender.recommender import load
 from recommender.stores import open_store
-from serving import logs, metrics, openapi, problems, storefront
+from serving import logs, metrics, openapi, problems, storefront, tracing
 from serving.access import Access
 from serving.encoding import RemoteEncoder
 from serving.engine import Engine, Loader
@@ -92,6 +92,7 @@ def create_app(
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
     logs.register(app)
+    tracing.register(app)
     _guard(app, settings)
     problems.register(app)
     openapi.describe(app)

@@ -9,6 +9,8 @@ from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from serving.tracing import span
+
 if TYPE_CHECKING:
     from recommender.results import Recommendations
     from serving.engine import Engine
@@ -69,7 +71,8 @@ def metrics() -> Metrics:
 def stage(name: str) -> Iterator[None]:
     """Time a part of a request."""
     start = perf_counter()
-    yield
+    with span(name):
+        yield
     metrics().stages.labels(name).observe(perf_counter() - start)
 
 

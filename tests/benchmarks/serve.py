@@ -132,12 +132,18 @@ def body_of(bundles: Path, path: str, store: str) -> bytes:
     return body
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @contextmanager
 def served(target: Callable[..., None], *arguments: object, probe: str) -> Iterator[int]:
     """Run a server in processes of its own, and yield its port once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = multiprocessing.get_context("spawn").Process(target=target, args=(*arguments, port))
     process.start()
     try:

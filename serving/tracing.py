@@ -1,0 +1,83 @@
+"""OpenTelemetry, for those who installed it and said where to send: a span for each request and for its stages.
+
+Spans bear the route's template, as logs do, and never an id of a user or a product.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, g, request
+
+from recommender.errors import ConfigError
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+def register(app: Flask) -> None:
+    """Trace every request of `app`, if the environment names an endpoint; other variables of OpenTelemetry hold.
+
+    Raises
+    ------
+    ConfigError
+        If it does and OpenTelemetry is not installed.
+    """
+    if not os.environ.get(ENDPOINT):
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise ConfigError(f"{ENDPOINT} is set; install hybrid-recommender[tracing], or unset it") from None
+    name = os.environ.get("OTEL_SERVICE_NAME", "recommender")
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace(app, provider.get_tracer("recommender"))
+
+
+def trace(app: Flask, tracer: "Tracer") -> None:
+    """Begin a span before each request, within that of its sender, and end it after."""
+    from opentelemetry.propagate import extract
+    from opentelemetry.trace import SpanKind, use_span
+
+    def begin() -> None:
+        route = request.url_rule.rule if request.url_rule else "none"
+        span = tracer.start_span(
+            f"{request.method} {route}",
+            extract(request.headers),
+            SpanKind.SERVER,
+            {"http.request.method": request.method, "http.route": route},
+        )
+        g.tracer, g.span = tracer, use_span(span, end_on_exit=True)
+        g.span.__enter__().set_attribute("request.id", g.request_id)
+
+    def answered(response: Response) -> Response:
+        from opentelemetry.trace import get_current_span
+
+        get_current_span().set_attribute("http.response.status_code", response.status_code)
+        return response
+
+    def end(error: BaseException | None) -> None:
+        if "span" in g:
+            g.pop("span").__exit__(None, None, None)
+
+    app.before_request(begin)
+    app.after_request(answered)
+    app.teardown_request(end)
+
+
+@contextmanager
+def span(name: str) -> Iterator[None]:
+    """Put what is inside into a span of its own, if the request is traced."""
+    tracer: Tracer | None = g.get("tracer")
+    if tracer is None:
+        yield
+    else:
+        with tracer.start_as_current_span(name):
+            yield

@@ -1,0 +1,299 @@
+"""What happens to a running service when things break: killed processes, swapped bundles, a database that stops.
+
+    python tests/benchmarks/faults.py BUNDLES [--kills 5] [--swaps 100] [--minutes 0] [--json]
+
+Everything runs on copies in a temporary folder. Each experiment says what it counted and whether that is as it
+must be; the exit code is 1 if one is not. PostgreSQL's own programs are needed for its part, which is left out
+where they are not installed.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+from serve import free_port
+
+from recommender.bundle import Staging, open_bundle, prune
+from recommender.recommender import load
+from recommender.stores import open_store
+
+THREADS = 4
+
+
+def main() -> None:
+    """Run the experiments and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", type=Path)
+    parser.add_argument("--kills", type=int, default=5, help="of a worker, and once more of the whole service")
+    parser.add_argument("--swaps", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=0.0, help="of load under which memory must stay flat")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = Path(shutil.copytree(asked.bundles, Path(folder) / "bundles"))
+        report = {
+            "kill -9 under event ingest": killed(bundles, asked.kills),
+            "bundle swapped under load": swapped(bundles, asked.swaps),
+            "database stopped and started": without_database(bundles),
+        }
+        if asked.minutes:
+            report["memory under load"] = memory(bundles, asked.minutes)
+    print(json.dumps(report, indent=2) if asked.json else "\n".join(f"{k}: {v}" for k, v in report.items()))
+    sys.exit(0 if all(each.get("as it must be", True) for each in report.values()) else 1)
+
+
+# The service, and the load on it
+
+
+class Service:
+    """`recommender serve` in processes of its own, on one port for all its lives."""
+
+    def __init__(self, bundles: Path, store: str, workers: int = 2) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        serve = ["-m", "recommender.cli", "serve", str(bundles), "--store", store, "--workers", str(workers)]
+        self._command = [sys.executable, *serve, "--port", str(self.port)]
+
+    def start(self) -> None:
+        """Start it in a process group of its own, and wait until it is ready."""
+        limits = {"RECOMMENDER_RATE": "1000000", "RECOMMENDER_BURST": "1000000", "RECOMMENDER_LOG_LEVEL": "error"}
+        self.process = subprocess.Popen(self._command, env=os.environ | limits, start_new_session=True)
+        until(lambda: status(self.url, "/healthz/ready") == 200)
+
+    def workers(self) -> list[int]:
+        """Return the ids of the worker processes."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [
+            int(pid) for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def kill(self) -> None:
+        """Kill all of it at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Stop it as an administrator does."""
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@contextmanager
+def running(bundles: Path, store: str) -> Iterator[Service]:
+    """Run the service."""
+    service = Service(bundles, store)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@contextmanager
+def load_on(work: Callable[[httpx.Client, int], None], url: str) -> Iterator[None]:
+    """Call `work` again and again from a few threads; a refused connection is tried again."""
+    stopped = Event()
+
+    def go_on(thread: int) -> None:
+        number = thread
+        while not stopped.is_set():
+            with httpx.Client(base_url=url, timeout=10) as client:
+                try:
+                    while not stopped.is_set():
+                        work(client, number)
+                        number += THREADS
+                except httpx.TransportError:
+                    time.sleep(0.01)
+
+    threads = [Thread(target=go_on, args=(place,)) for place in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the service is not as it should be")
+        time.sleep(0.05)
+
+
+def status(url: str, path: str, **request: Any) -> int:
+    """Return the status of one call, 0 if nobody answers."""
+    try:
+        return httpx.request(request.pop("method", "GET"), url + path, timeout=10, **request).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def event(number: int, item_id: str) -> dict[str, Any]:
+    """Return an event that has a number."""
+    who = {"event_id": f"e-{number}", "user_id": f"u-{number % 100}"}
+    return {**who, "event_name": "view_item", "timestamp": "2026-11-23T06:40:00Z", "items": [{"item_id": item_id}]}
+
+
+# The experiments
+
+
+def killed(bundles: Path, kills: int) -> dict[str, Any]:
+    """Kill workers, and then the whole, while events come in; each acknowledged one must be there, once."""
+    item_id = load(bundles).ids[0]
+    store = f"sqlite:///{bundles.parent}/killed.sqlite"
+    acknowledged: set[str] = set()
+
+    def send(client: httpx.Client, number: int) -> None:
+        answer = client.post("/v1/events", json=event(number, item_id))
+        if answer.status_code == 200:
+            acknowledged.add(f"e-{number}")
+
+    service = Service(bundles, store)
+    service.start()
+    with load_on(send, service.url):
+        for _ in range(kills):
+            time.sleep(0.5)
+            os.kill(service.workers()[0], signal.SIGKILL)
+            until(lambda: len(service.workers()) == 2)
+        time.sleep(0.5)
+        service.kill()
+        service.start()
+        before = len(acknowledged)
+        until(lambda: len(acknowledged) > before)
+    service.stop()
+    with open_store(store) as opened:
+        kept = Counter(one.event_id for one in opened.events.scan())
+    missing, twice = len(acknowledged - kept.keys()), sum(count > 1 for count in kept.values())
+    facts = {"acknowledged": len(acknowledged), "missing": missing, "twice": twice, "kills": kills + 1}
+    return facts | {"as it must be": missing == twice == 0}
+
+
+def swapped(bundles: Path, swaps: int) -> dict[str, Any]:
+    """Publish again and again under load; no request may fail, and each answer is of one generation."""
+    item_id = load(bundles).ids[0]
+    answers: Counter[tuple[int, str]] = Counter()
+    published = {load(bundles).generation}
+
+    def ask(client: httpx.Client, number: int) -> None:
+        answer = client.get("/v1/similar", params={"item_id": item_id, "fields": "title"})
+        answers[answer.status_code, answer.json().get("bundle", "")] += 1
+
+    with running(bundles, f"sqlite:///{bundles.parent}/swapped.sqlite") as service, load_on(ask, service.url):
+        for _ in range(swaps):
+            published.add(republish(bundles))
+            prune(bundles, keep=2)
+            time.sleep(0.2)
+    failed = sum(count for (code, _), count in answers.items() if code != 200)
+    strange = {bundle for _, bundle in answers} - published
+    facts = {"swaps": swaps, "answers": answers.total(), "failed": failed, "seen": len({b for _, b in answers})}
+    return facts | {"as it must be": failed == 0 and not strange and facts["seen"] > 1}
+
+
+def republish(bundles: Path) -> str:
+    """Publish the same parts once more."""
+    old = open_bundle(bundles)
+    with Staging(bundles) as staging:
+        name = staging.publish(old.manifest.to_dict(), over=old, keeping=old.manifest.parts)
+    old.close()
+    return name
+
+
+def without_database(bundles: Path) -> dict[str, Any]:
+    """Stop PostgreSQL and start it again."""
+    if shutil.which("initdb") is None or (os.geteuid() == 0 and shutil.which("runuser") is None):
+        return {"left out": "no initdb on the path"}
+    item_id = load(bundles).ids[0]
+    with tempfile.TemporaryDirectory(prefix="faults-pg-") as folder:
+        database = Postgres(Path(folder))
+        database.start()
+        with running(bundles, database.url) as service:
+
+            def post(number: int) -> httpx.Response:
+                return httpx.post(f"{service.url}/v1/events", json=event(number, item_id), timeout=30)
+
+            kept = post(1).status_code
+            database.stop()
+            refused = post(2)
+            asked = status(service.url, f"/v1/similar?item_id={item_id}")
+            user = status(service.url, "/v1/users/u-1/recommendations")
+            until(lambda: status(service.url, "/healthz/ready") == 503)
+            database.start()
+            until(lambda: status(service.url, "/healthz/ready") == 200)
+            again = post(2).status_code
+        database.stop()
+    facts = {
+        "event before, meanwhile, after": [kept, refused.status_code, again],
+        "Retry-After": refused.headers.get("Retry-After"),
+        "similar and for a user meanwhile": [asked, user],
+    }
+    right = (kept, refused.status_code, again, asked, user) == (200, 503, 200, 200, 200)
+    return facts | {"as it must be": right and facts["Retry-After"] is not None}
+
+
+class Postgres:
+    """A PostgreSQL of its own in a folder; as root, run by the user postgres, since it refuses root."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data, self._port = folder / "data", free_port()
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self._as:
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-D", str(self._data), "-U", "shop", "--auth=trust")
+        self.url = f"postgresql://shop@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        listen = f"-p {self._port} -c listen_addresses=127.0.0.1 -k {self._data}"
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self._data / "log"), "-o", listen, "start")
+
+    def stop(self) -> None:
+        """Stop it at once."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
+
+    def _run(self, *command: str) -> None:
+        subprocess.run([*self._as, *command], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60)
+
+
+def memory(bundles: Path, minutes: float) -> dict[str, Any]:
+    """Ask for products and histories at random for some minutes; what the workers hold must stay flat."""
+    ids = load(bundles).ids
+
+    def ask(client: httpx.Client, number: int) -> None:
+        client.get("/v1/similar", params={"item_id": ids[number % len(ids)], "filter": f"price < {number % 500}"})
+        client.post("/v1/events", json=event(number, ids[number * 7 % len(ids)]))
+        client.get(f"/v1/users/u-{number % 100}/recommendations")
+
+    with running(bundles, f"sqlite:///{bundles.parent}/memory.sqlite") as service, load_on(ask, service.url):
+        time.sleep(minutes * 60 / 3)  # caches fill up
+        early = sum(map(unique_kib, service.workers()))
+        time.sleep(minutes * 60 * 2 / 3)
+        late = sum(map(unique_kib, service.workers()))
+    return {"minutes": minutes, "MiB early, late": [early >> 10, late >> 10], "as it must be": late < 1.1 * early}
+
+
+def unique_kib(pid: int) -> int:
+    """Return what a process shares with no other, in KiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+if __name__ == "__main__":
+    main()
