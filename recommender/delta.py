@@ -1,5 +1,7 @@
 """What a generation changes of its base: products changed, added and removed since, in one small part."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -13,6 +15,12 @@ PART = "delta"
 BY_ROWS = ("vectors.npy", "present.npy", "prior.npy", "codes.npy", "graph.npy")
 BY_NEIGHBOUR_ROWS = ("neighbours.npy", "neighbour_scores.npy")
 WHOLE = ("groups.npy", "codes_scales.npy")
+
+
+def arrays_of(bundle: Bundle) -> Callable[[str], np.ndarray]:
+    """Return what maps an array of the base by its file's name, patched where the bundle has a delta."""
+    delta = Delta.of(bundle)
+    return partial(bundle.array, "base") if delta is None else delta.array
 
 
 class Delta:

@@ -1,11 +1,9 @@
 """From a bundle's files to the objects that answer."""
 
-from functools import partial
-
 from recommender.attributes import Attributes
 from recommender.blocks import Layout
 from recommender.bundle import Bundle, PatchedThumbnails, Thumbnails
-from recommender.delta import PART, Delta
+from recommender.delta import PART, Delta, arrays_of
 from recommender.index.candidates import Index
 from recommender.index.search import Budget, Budgets, Search
 from recommender.segment import Segment
@@ -16,8 +14,7 @@ from recommender.towers.user import UserTower
 
 def open_search(bundle: Bundle, layout: Layout, attributes: Attributes) -> Search:
     """Map the base segment and its index, patched by what has changed since."""
-    delta = Delta.of(bundle)
-    load = partial(bundle.array, "base") if delta is None else delta.array
+    delta, load = Delta.of(bundle), arrays_of(bundle)
     tabled = bundle.has("base", "neighbours.npy")
     segment = Segment.open(load, layout, tabled, attributes.ids)
     chosen = bundle.manifest.extra["index"]["budgets"]

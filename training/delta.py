@@ -1,6 +1,6 @@
 """Publishes what has changed of a bundle's products as a small part over the same base."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from recommender.blocks import NO_ROWS, Float, Mask, Rows
 from recommender.bundle import Staging, write_thumbnails
 from recommender.bundle.grown import grown
 from recommender.cooccurrence import Cooccurrence
-from recommender.delta import PART, Delta
+from recommender.delta import PART, Delta, arrays_of
 from recommender.index.codes import Codes
 from recommender.recommender import Recommender
 from recommender.segment import Segment
@@ -158,7 +158,7 @@ class _Draft:
 
     def _write_index(self, folder: Path, segment: Segment) -> None:
         """Write the codes of the changed, and their edges: what is new has none, and is scanned."""
-        load = self._loader()
+        load = arrays_of(self._bundle)
         if self._bundle.has("base", "codes.npy"):
             codes = Codes.open(load, segment.layout)
             rounded, error = codes.rounded(segment.vectors[self._rows], segment.prior[self._rows])
@@ -219,7 +219,3 @@ class _Draft:
                 numbers[key] = int(old[same.argmax()]) if same.any() else free + len(numbers)
             groups[row] = numbers[key]
         return groups
-
-    def _loader(self) -> Callable[[str], np.ndarray]:
-        bundle = self._bundle
-        return self._delta.array if self._delta is not None else lambda file: bundle.array("base", file)
