@@ -11,14 +11,21 @@ Nothing is read but what is made from the seed, or the bundle named.
 # ruff: noqa: E402 (the number of threads is read when numpy is imported)
 import argparse
 import json
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
@@ -176,9 +183,28 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
         "intrinsic_dimension": intrinsic_dimension(vectors, asked),
         "build_cpu_seconds": build,
         "p50_us": {name: at_targets(curve) for name, curve in curves.items()},
+        "two_threads": two_threads(partial(next(walk(search)).func, 96), asked),
         "curves": curves,
         "filters": filtered,
     }
+
+
+def two_threads(ask: Ask, queries: np.ndarray) -> float:
+    """Return how many times as many questions two threads answer as one does; the best of some rounds."""
+
+    def answer(part: np.ndarray) -> None:
+        for vector in part:
+            ask(vector)
+
+    def seconds(parts: list[np.ndarray]) -> float:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(answer, parts))
+        return time.perf_counter() - started
+
+    many = np.concatenate([queries] * 4)
+    ratios = [seconds([many]) / seconds(np.array_split(many, 2)) for _ in range(5)]
+    return round(max(ratios), 2)
 
 
 class cpu:
@@ -291,7 +317,36 @@ def of_bundle(bundles: Path, queries: int, seed: int) -> dict:
             shares.append(sum(item.score >= right[-1].score for item in answer) / len(right) if len(right) else 1)
         p50 = round(float(np.median(seconds)) * 1e6, 1)
         report["bundle"][name] = {"recall": float(np.mean(shares)), "p50_us": p50, "plans": sorted(plans)}
+    report["memory"] = memory(bundles, ids)
     return report
+
+
+def memory(bundles: Path, ids: list[str]) -> dict[str, float]:
+    """Return what a first worker has in memory, and what a second one has to itself, in MiB."""
+    pipes, first, second = multiprocessing.get_context("spawn"), "Rss", "Private_"
+    report = {}
+    with ExitStack() as stack:
+        for name, kind in (("first, all", first), ("second, unique", second)):
+            ours, theirs = pipes.Pipe()
+            worker = pipes.Process(target=work, args=(bundles, ids, theirs), daemon=True)
+            worker.start()
+            stack.callback(worker.terminate)
+            ours.recv()
+            lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
+            report[name] = round(sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024, 1)
+    return report | {"share": round(report["second, unique"] / report["first, all"], 3)}
+
+
+def work(bundles: Path, ids: list[str], told: "Connection") -> None:
+    """Answer some questions, and wait to be looked at."""
+    import recommender
+
+    rec = recommender.load(bundles)
+    for place, item_id in enumerate(ids):
+        rec.similar(item_id, K)
+        rec.recommend([item_id, ids[place - 1]], K)
+    told.send("done")
+    told.recv()
 
 
 # What is shown
@@ -301,13 +356,15 @@ def table(report: dict) -> str:
     lines = [f"{report['n']:,} x {report['dim']}, intrinsic dimension {report['intrinsic_dimension']:.1f}"]
     for name, found in report.get("bundle", {}).items():
         lines.append(f"{name:10} recall {found['recall']:.4f}  p50 {found['p50_us']:.0f} us  {found['plans']}")
+    if "memory" in report:
+        lines.append(f"memory, MiB: {report['memory']}")
     if "p50_us" in report:
         lines += ["", f"{'p50 us at recall':22}" + "".join(f"{target:>9.2f}" for target in TARGETS) + "   build s"]
         for name, row in report["p50_us"].items():
             cells = "".join(f"{'never' if p50 is None else f'{p50:.0f}':>9}" for p50 in row.values())
             seconds = report["build_cpu_seconds"].get("ours" if name.startswith("ours") else name, "")
             lines.append(f"{name:22}{cells}{seconds:>10}")
-        lines += ["", "filters: recall, p50 us"]
+        lines += ["", f"two threads answer {report['two_threads']} times as many", "", "filters: recall, p50 us"]
         for name, row in report["filters"].items():
             cells = "   ".join(f"{who} {recall:.3f} {p50:.0f}" for who, (recall, p50) in row.items())
             lines.append(f"{name:20} {cells}")
