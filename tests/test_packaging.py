@@ -108,7 +108,10 @@ def _brought_along(declared: set[str]) -> set[str]:
 RIVALS = ("faiss", "hnswlib", "usearch", "voyager")  # a benchmark compares with those that happen to be installed
 
 
-@pytest.mark.parametrize(("folder", "extras"), [*((name, ["postgres", "tracing"]) for name in PACKAGES), ("tests", ["test"])])
+OPTIONAL = ["postgres", "tracing"]
+
+
+@pytest.mark.parametrize(("folder", "extras"), [*((name, OPTIONAL) for name in PACKAGES), ("tests", ["test"])])
 def test_every_import_is_required(folder: str, extras: list[str]) -> None:
     declared = {canonicalize_name(requirement.name) for requirement in _requirements(*extras)}
     paths = (ROOT / "tests").rglob("*.py")
