@@ -99,6 +99,7 @@ class Recommender:
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
+        self._anything_popular = bool(self.segment.prior[np.asarray(self.attributes.ids.in_order)].any())
         self._thumbnails = open_thumbnails(bundle)
         self._answering = Answering(self.attributes, self.search_space, self.generation, overlay)
         self._questions = Questions(self.attributes, self.segment, self.user_tower)
@@ -323,7 +324,7 @@ class Recommender:
     def _popular(
         self, k: int, options: Options, excluded: Rows, fallback: str | None, warnings: tuple[str, ...]
     ) -> Recommendations:
-        if not self.segment.prior.any():
+        if not self._anything_popular:
             warnings = (*warnings, "this bundle knows no popularity; products are in order of id")
         question = Question(self._nothing(), count(k), excluded)
         exact: Options = {**options, "plan": "exact"}

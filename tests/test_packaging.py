@@ -105,10 +105,11 @@ def _brought_along(declared: set[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines if "extra ==" not in line}
 
 
-RIVALS = ("faiss", "hnswlib", "usearch", "voyager")  # a benchmark compares with those that happen to be installed
+# What is used where it happens to be installed: a benchmark compares with some, a map is laid out by the last.
+RIVALS = ("faiss", "hnswlib", "usearch", "voyager", "umap")
 
 
-OPTIONAL = ["postgres", "tracing"]
+OPTIONAL = ["map", "postgres", "tracing"]
 
 
 @pytest.mark.parametrize(("folder", "extras"), [*((name, OPTIONAL) for name in PACKAGES), ("tests", ["test"])])

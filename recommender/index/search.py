@@ -22,6 +22,8 @@ from recommender.segment import Segment
 SCAN_ROWS = 8_000
 # The walk steps on allowed rows only: of the 16 or so edges of a row enough must be left.
 WALK_SHARE = 0.2
+# Where nearly all rows are allowed, the trees' own entries are.
+NEARLY_ALL = 0.9
 # Without the graph a filter thins the candidates; one that keeps less than this share is answered by a scan.
 HOP_SHARE = 0.5
 # Rows of the prior's and the co-occurrence's own best that join the candidates.
@@ -225,7 +227,8 @@ class Search:
             if rules.subset is None:
                 sources = [self.index.walk(query, weights, width)]
             else:
-                sources = [self.index.walk(query, weights, width, rules.subset.mask, rules.subset.entries)]
+                entries = rules.subset.entries if rules.subset.share < NEARLY_ALL else None
+                sources = [self.index.walk(query, weights, width, rules.subset.mask, entries)]
         else:
             seeds = self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)
             sources = [seeds]
