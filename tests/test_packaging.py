@@ -105,11 +105,8 @@ def _brought_along(declared: set[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines if "extra ==" not in line}
 
 
-# What is used where it happens to be installed: a benchmark compares with some, a map is laid out by the last.
-RIVALS = ("faiss", "hnswlib", "usearch", "voyager", "umap")
-
-
-OPTIONAL = ["map", "postgres", "tracing"]
+RIVALS = ("faiss", "hnswlib", "usearch", "voyager")  # a benchmark compares with those that happen to be installed
+OPTIONAL = ["postgres", "tracing"]
 
 
 @pytest.mark.parametrize(("folder", "extras"), [*((name, OPTIONAL) for name in PACKAGES), ("tests", ["test"])])

@@ -13,8 +13,9 @@ import numpy as np
 
 from recommender.blocks import Float, Rows
 from recommender.index.candidates import Index
+from recommender.index.codes import Codes
 from recommender.index.rules import Rules, among
-from recommender.index.select import Selection, select
+from recommender.index.select import Selection, nearest, select
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
 
@@ -203,9 +204,7 @@ class Search:
         if codes is None:
             line, slack = scorer.estimate([question.query], rows)[0], scorer.slack(question.query)
         else:
-            line = codes.estimate(codes.query(question.query, scorer.weights), rows)
-            scorer.add_together(line, question.query, rows)
-            slack = scorer.slack(question.query) + codes.slack(question.query, scorer.weights)
+            line, slack = self._estimated(codes, scorer, question, rows)
         return self._choose(scorer, question, rules, line, slack, rows), "exact", len(line)
 
     @staticmethod
@@ -241,5 +240,21 @@ class Search:
         if weights.get("prior"):
             sources.append(self.segment.popular[:EXTRA])
         if self.fresh is not None:
-            sources.append(self.fresh)
+            sources.append(self._best_fresh(scorer, question, rules, self.fresh))
         return np.unique(np.concatenate(sources)) if len(sources) > 1 else np.sort(sources[0])
+
+    def _best_fresh(self, scorer: Scorer, question: Question, rules: Rules, fresh: Rows) -> Rows:
+        """Return those of the fresh rows that could be among the best `EXTRA` of them."""
+        rows = rules.keep(fresh, question.excluded)
+        codes = self.index.codes if self.index is not None else None
+        if codes is None or len(rows) <= EXTRA:
+            return rows
+        line, slack = self._estimated(codes, scorer, question, rows)
+        return rows[nearest(line, EXTRA, slack)]
+
+    @staticmethod
+    def _estimated(codes: Codes, scorer: Scorer, question: Question, rows: Rows | None) -> tuple[Float, float]:
+        """Return scores by 8 bits, shape (c,), and twice their largest error."""
+        line = codes.estimate(codes.query(question.query, scorer.weights), rows)
+        scorer.add_together(line, question.query, rows)
+        return line, scorer.slack(question.query) + codes.slack(question.query, scorer.weights)

@@ -67,7 +67,7 @@ def select(
     possible = int(np.count_nonzero(estimates > OUT))
     wanted = min(possible, k if groups is None else 2 * k + 8)
     while True:
-        near = _near(estimates, wanted, slack)
+        near = nearest(estimates, wanted, slack)
         best = ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32), wanted)
         kept = best.first(k, groups)
         if len(kept.rows) >= k or wanted == possible:
@@ -79,7 +79,7 @@ def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
     """Return the best `wanted` of `rows` by exact score, ties by id."""
     if len(rows) > MANY * wanted:
         # the exact kernel costs ten times the estimate
-        near = _near(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
+        near = nearest(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
         rows = rows[near]
     scores = scorer.total(scorer.parts(query, rows))
     places = rows if scorer.places is None else scorer.places[rows]
@@ -87,8 +87,8 @@ def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
     return Selection(rows[order], scores[order])
 
 
-def _near(estimates: Float, wanted: int, slack: float) -> np.ndarray:
-    """Positions that could be among the best `wanted`."""
+def nearest(estimates: Float, wanted: int, slack: float) -> np.ndarray:
+    """Return positions that could be among the best `wanted`, shape (at least wanted,)."""
     if wanted == 0:
         return np.empty(0, dtype=np.int64)
     cut = np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
