@@ -30,7 +30,16 @@ K = 10
 # Above this many products a scan is too slow to stand in for an index that misses its target.
 SCAN_LIMIT = 200_000
 WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1_024)
-HOPS = ((20, 400), (40, 1_000), (100, 4_000), (300, 15_000), (1_000, 60_000))
+HOPS = (
+    (32, 400, 1),
+    (32, 400, 2),
+    (32, 400, 4),
+    (64, 1_000, 4),
+    (64, 1_000, 8),
+    (100, 4_000, 16),
+    (300, 15_000, 32),
+    (1_000, 60_000, 64),
+)
 QUERIES = 200
 RANDOM_WEIGHTS = 20
 
@@ -138,7 +147,7 @@ def _operating_point(
     hop, recall, curve = _first_good(hops, asked, [Budget(0, *hop) for hop in HOPS], target)
     if search.index.graph is None:
         return hop, recall, curve
-    ladder = [Budget(width, hop.seeds, hop.search_k) for width in WIDTHS]
+    ladder = [replace(hop, width=width) for width in WIDTHS]
     budget, recall, walked = _first_good(search, asked, ladder, target)
     return budget, recall, curve + walked
 

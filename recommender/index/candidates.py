@@ -145,16 +145,15 @@ class Index:
             best = entries[np.argsort(-self.codes.estimate(asked, entries), kind="stable")[:ENTRIES]]
             seeds = np.concatenate([seeds, best])
         rows, scores = np.empty(width, dtype=np.int32), np.empty(width, dtype=np.float32)
-        marks, mark = self._fresh_marks()
+        marks, mark = self.fresh_marks(len(self.codes.codes))
         size = loops.beam(self.codes.codes, self.graph, asked, seeds, allowed, marks, mark, rows, scores)
         return rows[:size]
 
-    def _fresh_marks(self) -> tuple[np.ndarray, np.uint32]:
-        """Return this thread's marks and a number that none of them holds."""
+    def fresh_marks(self, n: int) -> tuple[np.ndarray, np.uint32]:
+        """Return this thread's marks of n rows, and a number that none of them holds."""
         mine = self._marks
         if getattr(mine, "last", 2**32 - 1) == 2**32 - 1:
-            assert self.graph is not None
-            mine.marks, mine.last = np.zeros(len(self.graph), dtype=np.uint32), 0
+            mine.marks, mine.last = np.zeros(n, dtype=np.uint32), 0
         mine.last += 1
         return mine.marks, np.uint32(mine.last)
 

@@ -2,8 +2,8 @@
 
 Plans, cheapest first: `neighbours` (a product of the catalogue asked with the learned weights: its row of the
 neighbour table is the answer), `annoy+graph` (Annoy's entries and a walk over the graph of neighbours, scored
-exactly; without numba `annoy+hop`: more of Annoy's rows and their neighbours) and `exact` (all eligible rows). A
-plan that comes short is followed by `exact`.
+exactly; without numba `annoy+hop`: more of Annoy's rows and a walk over the neighbour table) and `exact` (all
+eligible rows). A plan that comes short is followed by `exact`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from recommender.blocks import Float, Rows
 from recommender.index.candidates import Index
 from recommender.index.codes import Codes
+from recommender.index.hops import walk_table
 from recommender.index.rules import Rules, among
 from recommender.index.select import Selection, nearest, select
 from recommender.scoring import Query, Scorer
@@ -27,6 +28,8 @@ WALK_SHARE = 0.2
 NEARLY_ALL = 0.9
 # Without the graph a filter thins the candidates; one that keeps less than this share is answered by a scan.
 HOP_SHARE = 0.5
+# Rows that a walk over the neighbour table keeps in view, at least.
+VIEW = 64
 # Rows of the prior's and the co-occurrence's own best that join the candidates.
 EXTRA = 200
 SCAN_CHUNK = 64
@@ -40,13 +43,14 @@ class Budget:
     ----------
     width
         Rows that a walk over the graph keeps in view; 0 where there is no graph.
-    seeds, search_k
-        Without the graph: rows that Annoy gives, and nodes it looks at.
+    seeds, search_k, steps
+        Without the graph: rows that Annoy gives, nodes it looks at, and steps over the neighbour table from there.
     """
 
     width: int
     seeds: int
     search_k: int
+    steps: int = 8
 
 
 @dataclass(frozen=True)
@@ -229,11 +233,12 @@ class Search:
                 entries = rules.subset.entries if rules.subset.share < NEARLY_ALL else None
                 sources = [self.index.walk(query, weights, width, rules.subset.mask, entries)]
         else:
-            seeds = self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)
-            sources = [seeds]
+            view = max(VIEW, 2 * question.k) + len(question.excluded)
+            sources = [self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)]
             if self.segment.neighbours is not None:
-                hop = self.segment.neighbours[seeds].ravel()
-                sources.append(hop[hop >= 0])
+                marks = self.index.fresh_marks(self.segment.n)
+                table = self.segment.neighbours
+                sources = [walk_table(scorer, query, table, sources[0], marks, view, budget.steps)]
         if weights.get("cooccurrence") and len(query.together_rows):
             strongest = np.argsort(-query.together, kind="stable")[:EXTRA]
             sources.append(query.together_rows[strongest])

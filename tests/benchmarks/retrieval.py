@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import zip_longest
@@ -40,11 +41,11 @@ from recommender.index.rules import Rules
 from recommender.index.search import Budget, Budgets, Question, Search
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
-from training.index import make_index
+from training.index import HOPS, make_index
+from training.neighbours import with_neighbours
 
 TARGETS = (0.90, 0.95, 0.98, 0.99)
 SHARES = (0.005, 0.05, 0.5)
-HOPS = ((20, 400), (40, 1_000), (100, 4_000), (200, 10_000), (400, 20_000))
 WEIGHTS = {"image": 1.0, "cooccurrence": 0.0, "prior": 0.0}
 NOTHING = np.empty(0, np.int32)
 
@@ -131,17 +132,16 @@ def walk(search: Search) -> Iterator[Ask]:
     return (partial(ask, width) for width in LADDER)
 
 
-def hops(search: Search) -> Iterator[Ask]:
-    """The same without numba: Annoy's rows and their neighbours in the table of the graph's edges."""
-    index, vectors = search.index, search.segment.vectors
+def hops(search: Search, scorer: Scorer) -> Iterator[Ask]:
+    """The index alone where there is no numba: Annoy's rows and a walk over the neighbour table."""
+    index, vectors = replace(search.index, codes=None, graph=None), search.segment.vectors
+    plain, rules = replace(search, index=index), Rules(search.segment)
 
-    def ask(hop: tuple[int, int], vector: np.ndarray) -> np.ndarray:
-        seeds = index.candidates(Query.free(vector), WEIGHTS, *hop)
-        near = index.graph[seeds].ravel()
-        rows = np.unique(np.concatenate([seeds, near[near >= 0]]))
+    def ask(budget: Budget, vector: np.ndarray) -> np.ndarray:
+        rows = plain.candidates(scorer, Question(Query.free(vector), K, NOTHING), rules, budget)
         return rows[np.argsort(-(vectors[rows] @ vector))[:K]]
 
-    return (partial(ask, hop) for hop in HOPS)
+    return (partial(ask, Budget(0, *hop)) for hop in HOPS)
 
 
 # The measurements
@@ -155,9 +155,11 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
     with TemporaryDirectory() as folder:
         with cpu(build, "ours"):
             index = make_index(Path(folder), segment, WEIGHTS, trees=16, seed=seed)
+        with cpu(build, "ours, neighbour table"):
+            tabled = with_neighbours(segment, WEIGHTS, index)
         search = Search(segment, index, learned=(WEIGHTS,))
         methods = {"ours, whole question": ours(search, scorer), "ours, index": walk(search)}
-        methods["ours without numba"] = hops(search)
+        methods["ours without numba"] = hops(replace(search, segment=tabled), scorer)
         built = {}
         if find_spec("hnswlib"):
             with cpu(build, "hnswlib"):
