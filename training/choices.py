@@ -16,7 +16,7 @@ from training.pairs import Pairs
 
 QUERIES = 600
 # Candidates times queries: what fits in memory and is ranked in seconds.
-CELLS = 4_000_000
+CELLS = 2_500_000
 # The later part is foretold from so many moments in turn, each time from all that was known by then.
 MOMENTS = 3
 
