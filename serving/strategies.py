@@ -140,15 +140,28 @@ def _complementary(asked: Asked) -> Recommendations | None:
 
 
 def _cart(asked: Asked) -> Recommendations | None:
-    held = Counter({item.item_id: 1 for item in asked.question.seeds.items})
-    for event in sorted(asked.history, key=lambda event: event.timestamp):
+    seeds = [item.item_id for item in asked.question.seeds.items]
+    held = set(in_cart(sorted(asked.history, key=_time), seeds))
+    inside = [event for event in asked.history if event.item_id in held]
+    found = _together(asked, inside)
+    return None if found is None else replace(found, strategy="cart")
+
+
+def in_cart(events: Sequence[Event], before: Sequence[str] = ()) -> list[str]:
+    """Return the products that were put into a cart, or were there before, and neither taken out nor bought since.
+
+    Parameters
+    ----------
+    events
+        Oldest first.
+    """
+    held = Counter(before)
+    for event in events:
         if event.event_name == "add_to_cart":
             held[event.item_id] += 1
         elif event.event_name in ("remove_from_cart", "purchase"):
             held[event.item_id] = 0
-    inside = [event for event in asked.history if held[event.item_id] > 0]
-    found = _together(asked, inside)
-    return None if found is None else replace(found, strategy="cart")
+    return [item_id for item_id, count in held.items() if count > 0]
 
 
 def _together(asked: Asked, history: Sequence[Event]) -> Recommendations | None:

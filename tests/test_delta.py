@@ -20,7 +20,10 @@ import recommender
 from recommender import Recommender
 from recommender.bundle import open_bundle
 from recommender.errors import BundleError, UnknownItemError
+from recommender.evaluation.health import health
+from recommender.evaluation.speed import speed
 from recommender.index.search import Budget
+from recommender.pages import positions, write_map
 from tests.made_bundles import KINDS, Product, draw_product, publish_products
 from tests.test_bundle_crashes import kill_at
 from training.compact import live_segment
@@ -105,6 +108,26 @@ def told(answer: recommender.Recommendations) -> tuple:
     """Everything of an answer but which bundle gave it and how it was found."""
     items = [(item.item_id, item.score, item.parts, item.reasons) for item in answer]
     return items, answer.strategy, answer.eligible, answer.fallback_used, answer.warnings
+
+
+def test_pages_and_timings_show_the_products_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layout kept for the base is not that of an update, and nothing asks for a product that was removed."""
+    products = [draw_product(np.random.default_rng(n), f"p{n:02}", []) for n in range(12)]
+    publish_products(tmp_path / "live", products)
+    assert positions(recommender.load(tmp_path / "live"), method="pca").shape == (12, 2)
+    new = [draw_product(np.random.default_rng(n), f"q{n}", []) for n in range(3)]
+    gone = [product.item_id for product in products[:9]]
+    publish_delta(recommender.load(tmp_path / "live"), embedded(new), gone)
+    rec = recommender.load(tmp_path / "live")
+    assert positions(rec, method="pca").shape == (15, 2)
+    monkeypatch.setattr("recommender.pages.mapping.sheets", lambda ids, picture: [picture(ids[0])])
+    assert write_map(rec, tmp_path / "map.html", method="pca") == 6
+    page = (tmp_path / "map.html").read_text()
+    assert [item_id in page for item_id in ("p00", "p08", "p09", "q0")] == [False, False, True, True]
+    assert health(rec)["products"] == 6
+    assert speed(rec)["similar"]["p50"] > 0
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,13 +13,13 @@ from recommender.catalog.cells import strings
 from recommender.catalog.photos import open_images
 from recommender.config import Config
 from recommender.encoders.base import Encoder
-from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
+from recommender.encoders.pipeline import encode_catalog
 from recommender.errors import DataError
 from recommender.progress import notice
 from recommender.recommender import Recommender
 from recommender.segment import Segment
-from recommender.towers.item import ItemInputs
 from training.delta import Embedded
+from training.model import inputs_of
 from training.publish import thumbnails
 
 # A vector that differs less in each place was made of the same photo and text, in a batch of another size.
@@ -102,7 +102,8 @@ def embed(recommender: Recommender, catalog: Catalog, encoder: Encoder, cache_di
     The behaviour of a product that was chosen before stays: what its buyers did is true of it still.
     """
     encoded = encode_catalog(catalog, encoder, cache_dir)
-    vectors, present = recommender.item_tower.blocks(_inputs(catalog, encoded))
+    columns = {str(name): catalog.frame[name].tolist() for name in catalog.frame}
+    vectors, present = recommender.item_tower.blocks(inputs_of(encoded, columns))
     rows = recommender.attributes.rows_of(catalog.ids)
     _keep_behaviour(vectors, present, rows, recommender.segment)
     cells = {name: catalog.frame[name].tolist() for name in recommender.attributes.names}
@@ -137,14 +138,3 @@ def _unchanged(recommender: Recommender, rows: Rows, vectors: Float, cells: Mapp
 
 def _equal(cell: Any, known: Any) -> bool:
     return bool(cell == known) or (known is None and (cell == "" or cell == [] or cell != cell))
-
-
-def _inputs(catalog: Catalog, encoded: EncodedCatalog) -> ItemInputs:
-    columns = {str(name): catalog.frame[name].tolist() for name in catalog.frame}
-    return ItemInputs(
-        image=encoded.image if encoded.has_image.any() else None,
-        has_image=encoded.has_image,
-        text=encoded.text if encoded.has_text.any() else None,
-        has_text=encoded.has_text,
-        columns=columns,
-    )

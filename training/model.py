@@ -80,14 +80,19 @@ class Products:
     @classmethod
     def of(cls, catalog: Catalog, encoded: EncodedCatalog) -> "Products":
         """Put a catalogue and its encoder vectors together."""
-        inputs = ItemInputs(
-            image=encoded.image if encoded.has_image.any() else None,
-            has_image=encoded.has_image,
-            text=encoded.text if encoded.has_text.any() else None,
-            has_text=encoded.has_text,
-            columns=learned_columns(catalog),
-        )
+        inputs = inputs_of(encoded, learned_columns(catalog))
         return cls(catalog, inputs, encoded.aligned, groups_of(catalog))
+
+
+def inputs_of(encoded: EncodedCatalog, columns: Mapping[str, Sequence[Any]]) -> ItemInputs:
+    """Return what the item tower reads of encoded products and their columns."""
+    return ItemInputs(
+        image=encoded.image if encoded.has_image.any() else None,
+        has_image=encoded.has_image,
+        text=encoded.text if encoded.has_text.any() else None,
+        has_text=encoded.has_text,
+        columns=columns,
+    )
 
 
 @dataclass(frozen=True)

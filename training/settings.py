@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # (position decay, half-life in days); the usual one first.
 FORGETTING = (
-    (0.8, 90.0),
+    (UserTower.position_decay, UserTower.half_life_days),
     (1.0, 90.0),
     (1.0, 30.0),
     (1.0, float("inf")),

@@ -27,7 +27,7 @@ def health(recommender: "Recommender") -> dict[str, Any]:
     segment, attributes = recommender.segment, recommender.attributes
     names = recommender.layout.names
     return {
-        "products": recommender.n,
+        "products": len(recommender),
         "known": {name: float(segment.present[:, place].mean()) for place, name in enumerate(names)},
         "columns": [_column(attributes, name) for name in attributes.names],
         "variants": int((segment.group_sizes[segment.groups] > 1).sum()),

@@ -24,8 +24,7 @@ def speed(recommender: "Recommender", seed: int = 0) -> dict[str, dict[str, floa
         ``per second`` when many are asked at once.
     """
     generator = np.random.default_rng(seed)
-    rows = generator.integers(0, recommender.n, (ASKED, 3))
-    ids = [[recommender.attributes.id_of(int(row)) for row in line] for line in rows]
+    ids: list[list[str]] = generator.choice(np.array(recommender.ids, object), (ASKED, 3)).tolist()
     firsts = [line[0] for line in ids]
     recommender.similar(firsts[0], K)  # maps the files
     recommender.recommend(ids[0], K)

@@ -84,9 +84,10 @@ def _drawn(
 
 def _made(recommender: "Recommender", count: int) -> dict[str, Sequence[Event]]:
     generator = np.random.default_rng(0)
+    known = recommender.ids
     made: dict[str, Sequence[Event]] = {}
     for number in range(count):
-        ids = [recommender.attributes.id_of(int(generator.integers(recommender.n)))]
+        ids = [known[int(generator.integers(len(known)))]]
         while len(ids) < _LEAST:
             near = [item_id for item_id in recommender.similar(ids[-1], K).item_ids if item_id not in ids]
             if not near:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.blocks import Float
 from recommender.pages.plane import positions
@@ -38,8 +39,9 @@ def write_map(recommender: "Recommender", out: Path, block: str | None = None, m
         Products on the map.
     """
     places = positions(recommender, block, method)
-    order = _along_a_curve(places)
     attributes = recommender.attributes
+    known = np.asarray(attributes.ids.in_order)
+    order: list[int] = known[_along_a_curve(places[known])].tolist()
     titled = "title" in attributes.names
     ids = [attributes.id_of(row) for row in order]
     pictured = [int(recommender.thumbnail(item_id) is not None) for item_id in ids]
@@ -60,15 +62,14 @@ def write_map(recommender: "Recommender", out: Path, block: str | None = None, m
     return len(order)
 
 
-def _along_a_curve(places: Float) -> list[int]:
-    """Return rows in Morton order, so that what lies near shares a sheet of thumbnails."""
+def _along_a_curve(places: Float) -> NDArray[np.intp]:
+    """Return positions in Morton order, so that what lies near shares a sheet of thumbnails."""
     cells = np.minimum(places * 1024, 1023).astype(np.int64)
     code = np.zeros(len(places), np.int64)
     for bit in range(10):
         for axis in range(2):
             code |= (cells[:, axis] >> bit & 1) << (2 * bit + axis)
-    rows: list[int] = np.argsort(code, kind="stable").tolist()
-    return rows
+    return np.argsort(code, kind="stable")
 
 
 def _columns(attributes: "Attributes") -> list[str]:

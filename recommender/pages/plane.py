@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recommender.blocks import Float
+from recommender.delta import PART as DELTA
 from recommender.errors import RequestError, nearest
 from recommender.progress import notice
 
@@ -23,7 +24,7 @@ _CHUNK = 8192
 
 
 def positions(recommender: "Recommender", block: str | None = None, method: str | None = None) -> Float:
-    """Return the place of each product, shape (n, 2), in [0, 1] with both axes on one scale.
+    """Return the place of each row, shape (n, 2), in [0, 1] with both axes on one scale.
 
     Kept beside the bundle in ``maps/``, so that a layout is made once for the same products.
 
@@ -51,7 +52,8 @@ def positions(recommender: "Recommender", block: str | None = None, method: str 
             nearest(block, known),
         )
     folder = recommender.bundle.root / "maps"
-    part = recommender.manifest.parts["base"]["path"]
+    parts = recommender.manifest.parts
+    part = parts.get(DELTA, parts["base"])["path"]  # an update's part says all that differs from its base
     kept = folder / f"{part}-{block or 'all'}-{method}.npy"
     if kept.exists():
         return np.asarray(np.load(kept, allow_pickle=False), np.float32)

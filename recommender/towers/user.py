@@ -40,7 +40,7 @@ class UserTower:
     """
 
     event_weights: Mapping[str, float]
-    position_decay: float = 1.0
+    position_decay: float = 0.8
     half_life_days: float = 90.0
     sequence: SequenceTower | None = None
 

@@ -1,7 +1,6 @@
 """Who plays the shopper: a name in a cookie, whose events go into the store as any user's do."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -58,14 +57,3 @@ def tell(event_name: "EventName", item_ids: Sequence[str]) -> None:
 def forget() -> None:
     """Erase the shopper's events."""
     service().store.events.erase(PREFIX + name())
-
-
-def basket(events: Sequence[Event]) -> list[str]:
-    """Return the products that were put into the basket, and neither taken out nor bought since."""
-    held: Counter[str] = Counter()
-    for event in events:
-        if event.event_name == "add_to_cart":
-            held[event.item_id] += 1
-        elif event.event_name in ("remove_from_cart", "purchase"):
-            held[event.item_id] = 0
-    return [item_id for item_id, count in held.items() if count > 0]

@@ -14,6 +14,7 @@ from serving.pages import page_response
 from serving.problems import Problem, problem_of
 from serving.service import service
 from serving.storefront import catalogue, shopper
+from serving.strategies import in_cart
 
 bp = Blueprint("storefront", __name__, url_prefix="/shop")
 PAGE = 24
@@ -107,7 +108,7 @@ def for_you() -> Response:
 def basket() -> Response:
     """Show the basket, and what goes with it."""
     rec = _recommender()
-    held = [item_id for item_id in shopper.basket(shopper.history()) if item_id in rec]
+    held = [item_id for item_id in in_cart(shopper.history()) if item_id in rec]
     beside = rec.complementary(held, _BESIDE // 2, explain=True) if held else None
     lines = catalogue.listed(rec, held)
     total = sum(line.get("price") or 0 for line in lines)
@@ -118,7 +119,7 @@ def basket() -> Response:
 @needs(None)
 def count() -> Response:
     """Show how much is in the basket."""
-    return Response(str(len(shopper.basket(shopper.history()))), content_type="text/plain")
+    return Response(str(len(in_cart(shopper.history()))), content_type="text/plain")
 
 
 @bp.post("/events")
