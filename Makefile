@@ -21,6 +21,7 @@ lint: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
 	$(BIN)/python tests/benchmarks/serve.py demo-shop/bundles
+	$(BIN)/python tests/benchmarks/faults.py demo-shop/bundles
 	$(BIN)/python tests/benchmarks/retrieval.py --n 20000 --dim 128
 	$(BIN)/python tests/benchmarks/quality.py p2 --config demo-shop/shop.toml --split 2026-06-01 --rolling 0
 	$(BIN)/python tests/benchmarks/quality.py p3 --config demo-shop/shop.toml

@@ -56,7 +56,10 @@ class PatchedIds:
 
     def ids_of(self, rows: Iterable[int]) -> list[str]:
         """See `Ids.ids_of`."""
-        return [self.id_of(int(row)) for row in rows]
+        rows = np.asarray(rows, dtype=np.intp)
+        if (rows < len(self._base)).all():
+            return self._base.ids_of(rows)
+        return [self.id_of(row) for row in rows.tolist()]
 
     @cached_property
     def in_order(self) -> Rows:
