@@ -168,3 +168,13 @@ def test_words_ask_for_photos_that_they_were_not_trained_with(demo_shop, tmp_pat
     assert figures["queries"] == round(0.1 * figures["candidates"])
     assert 0 <= figures["exact"]["recall@10"]["mean"] < 1  # its weights are random
     assert "annoy" in figures
+
+
+def test_encoders_side_by_side(demo_shop, pairs):
+    options = ["--config", demo_shop.config, "--edges", pairs, "--label", "color", "--text", "tfidf"]
+    figures = run("encoders", *options)["neighbours"]
+    known = figures["pairs: all, variants left out"]
+    for encoder in ("own", "tfidf (texts)"):
+        assert known[f"{encoder}, hybrid"]["recall@10"]["mean"] > 0.3
+        assert known[f"{encoder}, text alone"]["recall@10"]["mean"] > 0.3
+        assert f"{encoder}, image alone" in figures["color"]

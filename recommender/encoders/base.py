@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recommender.bundle import Bundle
     from recommender.config import EncoderChoice, EncoderConfig
 
+EIGHT_BITS = "-int8"  # ends the fingerprint of an encoder that `Shrinks`
 Vectors = NDArray[np.float32]
 
 _HELPERS = {
@@ -74,6 +75,15 @@ class AsksDifferently(Encoder, Protocol):
 
     def for_queries(self) -> Encoder:
         """Return the same encoder for questions; it shares the weights and the space."""
+        ...
+
+
+@runtime_checkable
+class Shrinks(Encoder, Protocol):
+    """An encoder that can read texts faster, and almost alike, with weights of 8 bits."""
+
+    def in_eight_bits(self) -> Encoder:
+        """Return the encoder with those weights and a fingerprint of its own."""
         ...
 
 
@@ -146,6 +156,10 @@ def create_for(bundle: "Bundle") -> Encoder:
         else:
             settings |= trained
     encoder = create(EncoderConfig(**settings))
+    if EIGHT_BITS in bundle.manifest.encoders["fingerprint"]:
+        from recommender.encoders.pair import with_small_texts
+
+        encoder = with_small_texts(encoder)
     check_same(bundle, encoder)
     return encoder.for_queries() if isinstance(encoder, AsksDifferently) else encoder
 

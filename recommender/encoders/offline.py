@@ -7,6 +7,7 @@ of each other; `training.clip` learns the projections that align them on the sho
 import json
 import zipfile
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from hashlib import sha256
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recommender.encoders.base import Vectors
+from recommender.encoders.base import EIGHT_BITS, Vectors
 from recommender.encoders.onnx_tower import OnnxTower, exported
 from recommender.encoders.sentences import SentenceTower
 from recommender.encoders.torchvision_shim import ensure_torchvision
@@ -39,12 +40,12 @@ _TEXTS_AT_ONCE = 64  # on a GPU
 class OfflineEncoder:
     """EfficientNet-Lite0 and MiniLM, not aligned; see `recommender.encoders.base.Encoder`."""
 
-    name = "offline"
     aligned = False
     image_dim = 1280
     text_dim = 384
 
     def __init__(self) -> None:
+        self.name = "offline"
         self._photo_weights = packaged(*PHOTO_WEIGHTS)
         self._text_weights = packaged(*TEXT_WEIGHTS)
         found = sha256(_RECIPE.encode())
@@ -59,6 +60,13 @@ class OfflineEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit sentence vectors (b, 384); what goes beyond 256 tokens is not read."""
         return self._text_tower(texts)
+
+    def in_eight_bits(self) -> "OfflineEncoder":
+        """See `Shrinks`; photos would lose too much."""
+        small = copy(self)
+        small.__dict__["_text_tower"] = self._text_tower.in_eight_bits()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        return small
 
     @cached_property
     def _photo_tower(self) -> "_EfficientNet":
@@ -115,6 +123,11 @@ class _MiniLM:
         model = BertModel(config, add_pooling_layer=False)
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         self._tower = SentenceTower(model, "mean", _TEXTS_AT_ONCE)
+
+    def in_eight_bits(self) -> "_MiniLM":
+        small = copy(self)
+        small._tower = self._tower.in_eight_bits()
+        return small
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         return self._tower([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))])

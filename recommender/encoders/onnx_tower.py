@@ -1,10 +1,14 @@
 """A model run by ONNX Runtime: on CPUs up to twice as fast as torch, in threads that don't wait for each other."""
 
 import io
+import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,6 +47,37 @@ class OnnxTower:
         """Return ``function(batch)`` for every `size` items, in order; the function calls the tower."""
         batches = [items[start : start + size] for start in range(0, len(items), size)]
         return list(self._pool.map(function, batches))
+
+
+def in_eight_bits(model: bytes) -> bytes:
+    """Return an ONNX file's bytes with the weights of its matrix products in 8 bits, one scale a column.
+
+    The activations are rounded as they come. It pays on CPUs; how much is lost has to be measured.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
+
+    with TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / "int8.onnx"
+        proto = onnx.load_from_string(model)
+        quantize_dynamic(
+            proto, path, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+        )
+        return path.read_bytes()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep a library's advice to its callers from ours."""
+
+    def silent(record: logging.LogRecord) -> bool:
+        return False
+
+    logging.getLogger().addFilter(silent)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(silent)
 
 
 def exported(model: Any, example: Mapping[str, Any], axes: Mapping[int, str]) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from recommender.encoders.base import AsksDifferently, Encoder, Vectors
+from recommender.encoders.base import AsksDifferently, Encoder, Shrinks, Vectors
 from recommender.progress import notice
 
 
@@ -19,11 +19,11 @@ class Pair:
 
     def __init__(self, text: Encoder, image: Encoder) -> None:
         self.text, self.image = text, image
-        self.name = f"{text.name} (texts) and {image.name} (images)"
+        self.name = f"{text.name} (texts) and {image.name} (images)" if image.image_dim else text.name
         self.fingerprint = f"{text.fingerprint}+{image.fingerprint}"
         self.aligned = text.aligned and text.fingerprint == image.fingerprint
         self.image_dim, self.text_dim = image.image_dim, text.text_dim
-        if not self.aligned:
+        if not self.aligned and self.text_dim and self.image_dim:
             notice(f"{self.name} know nothing of each other; what aligns them is learned from the products")
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
@@ -37,6 +37,12 @@ class Pair:
     def for_queries(self) -> Encoder:
         """See `AsksDifferently`."""
         return Pair(self.text.for_queries(), self.image) if isinstance(self.text, AsksDifferently) else self
+
+
+def with_small_texts(encoder: Encoder) -> Encoder:
+    """Return the encoder with its texts read in 8 bits; its images keep their fingerprint, and so their cache."""
+    text, image = encoder_of(encoder, "text"), encoder_of(encoder, "image")
+    return Pair(text.in_eight_bits(), image) if isinstance(text, Shrinks) else encoder
 
 
 def encoder_of(encoder: Encoder, modality: str) -> Encoder:

@@ -1,6 +1,7 @@
 """A transformer's last layer to one vector a text: batches of like length, run by ONNX Runtime or on a GPU."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from recommender.blocks import unit
 from recommender.encoders.base import Vectors
-from recommender.encoders.onnx_tower import OnnxTower, exported
+from recommender.encoders.onnx_tower import OnnxTower, exported, in_eight_bits
 
 Pooling = Literal["mean", "last", "first"]
 _TEXTS_AT_ONCE = 8  # on a CPU, see `OnnxTower`
@@ -35,10 +36,15 @@ class SentenceTower:
         self._pooling = pooling
         self._on_gpu = torch.cuda.is_available()
         self._batch_size = batch_size if self._on_gpu else _TEXTS_AT_ONCE
-        layer, tokens = _LastLayer(model.eval()), torch.ones(2, 8, dtype=torch.long)
-        example = {"ids": tokens, "mask": tokens}
-        axes = {0: "b", 1: "length"}
-        self._layer = layer.cuda() if self._on_gpu else OnnxTower(exported(layer, example, axes))
+        self._model = _LastLayer(model.eval())
+        self._layer = self._model.cuda() if self._on_gpu else OnnxTower(_exported(self._model))
+
+    def in_eight_bits(self) -> "SentenceTower":
+        """Return the tower with 8-bit weights, to run on a CPU; it takes some seconds."""
+        tower = copy(self)
+        tower._layer = OnnxTower(in_eight_bits(_exported(self._model.cpu())))
+        tower._batch_size = _TEXTS_AT_ONCE
+        return tower
 
     def __call__(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         """Return the vectors of texts that are cut into tokens, none of them empty."""
@@ -72,6 +78,11 @@ class SentenceTower:
             return (hidden * mask[:, :, None]).sum(axis=1)
         place = mask.sum(axis=1) - 1 if self._pooling == "last" else np.zeros(len(mask), np.int64)
         return hidden[np.arange(len(mask)), place]
+
+
+def _exported(model: nn.Module) -> bytes:
+    tokens = torch.ones(2, 8, dtype=torch.long)
+    return exported(model, {"ids": tokens, "mask": tokens}, {0: "b", 1: "length"})
 
 
 class _LastLayer(nn.Module):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from recommender.encoders.base import Vectors
+from recommender.encoders.base import EIGHT_BITS, Vectors
 from recommender.encoders.hub import hub_answers, something_cached
 from recommender.encoders.offline import TEXT_WEIGHTS, packaged
 from recommender.encoders.sentences import Pooling, SentenceTower
@@ -88,6 +88,13 @@ class TransformersEncoder:
         return self._tower(
             self._tokenizer(prompted, truncation=True, max_length=self._recipe.max_tokens).input_ids
         )
+
+    def in_eight_bits(self) -> "TransformersEncoder":
+        """See `Shrinks`."""
+        small = copy(self)
+        small._tower = self._tower.in_eight_bits()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        return small
 
     def for_queries(self) -> "TransformersEncoder":
         """Return the encoder with the prompt of questions."""

@@ -6,6 +6,7 @@
     quality.py p4 --config shop.toml --data DIR [--split 2020-06-22]
     quality.py p5 --config shop.toml --data DIR --edges FILE [--kind crosssell] [--other-type]
     quality.py p6 --items FILE --train FILE --test FILE
+    quality.py encoders --config shop.toml --data DIR [--text tfidf] ... [--edges FILE] [--split 2020-06-22]
 
 Each protocol is a module of `protocols/` that says what it asks. Tables on stdout, or with --json one document.
 """
@@ -17,7 +18,7 @@ from time import perf_counter
 from typing import Annotated, Any
 
 import typer
-from protocols import cold_start, complementary, missing, sequences, similar, text_users
+from protocols import cold_start, complementary, families, missing, sequences, similar, text_users
 from protocols.printing import show
 
 from recommender.config import Config
@@ -107,6 +108,24 @@ def p6(
 ) -> None:
     """Users' next items where products have texts, warm and cold."""
     _measure(lambda: text_users.measure(items, train, test), as_json)
+
+
+@app.command()
+def encoders(
+    config: ConfigFile,
+    data: Data = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Encoders of texts to compare with the shop's own.")
+    ] = None,
+    image: Annotated[list[str] | None, typer.Option(help="Encoders of images, likewise.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Columns to hold out; product_type by default.")] = None,
+    edges: Edges = None,
+    at: Annotated[datetime | None, typer.Option("--split", help="Customers' choices after it, too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose an encoder: P2 and P3 for each in turn, side by side."""
+    shops = families.shops(Config.load(config, data), text or families.TEXTS, image or [])
+    _measure(lambda: families.measure(shops, label or ["product_type"], edges, at), as_json)
 
 
 def _measure(protocol: Callable[[], dict[str, Any]], as_json: bool) -> None:

@@ -38,7 +38,7 @@ def neighbour_table(figures: Mapping[str, Any]) -> str:
     lists = {name: value for name, value in figures.items() if isinstance(value, dict)}
     lines = [", ".join(f"{name} {value}" for name, value in setting.items())]
     for name, measures in lists.items():
-        lines.append(f"{name:24}{'   '.join(_cell(measure, value) for measure, value in measures.items())}")
+        lines.append(f"{name:34}{'   '.join(_cell(measure, value) for measure, value in measures.items())}")
     return "\n".join(lines)
 
 

@@ -12,10 +12,10 @@ import pandas as pd
 from recommender import Recommender, load
 from recommender.catalog import Catalog
 from recommender.config import CatalogConfig, Config
-from recommender.encoders import create
 from recommender.encoders.pipeline import encode_catalog
 from recommender.evaluation.content import ContentCentroid, one_hot, untrained
 from training.fit import fit
+from training.texts import encoder_for
 
 # The day of every last event where a data set has sequences without times; which one it is says nothing.
 LAST = datetime(2020, 1, 1)
@@ -38,7 +38,7 @@ def provenance(rec: Recommender) -> dict[str, Any]:
 
 def content(shop: Config, catalog: Catalog) -> list[ContentCentroid]:
     """List what content says without any training, from the vectors that fit has cached or will."""
-    encoded = encode_catalog(catalog, create(shop.encoder))
+    encoded = encode_catalog(catalog, encoder_for(shop.encoder, catalog, shop.train.seed)[0])
     learned = [column for column in catalog.columns if column.learn and column.kind in ("category", "multi")]
     blocks = {"image": encoded.image, "text": encoded.text}
     if learned:

@@ -12,9 +12,9 @@ from protocols.shops import fitted, without
 from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.config import Config
-from recommender.encoders import create
 from recommender.evaluation.similar import by_edges
 from recommender.progress import progress
+from training.texts import encoder_for
 
 K = 10
 SHARE, MOST = 0.1, 1_000  # of the products asked for
@@ -33,7 +33,10 @@ def words_to_photos(shop: Config, catalog: Catalog) -> dict[str, Any]:
     frame = catalog.frame.copy()
     frame.loc[asked, [name for name in ("title", "description") if name in frame]] = ""
     with TemporaryDirectory() as folder, fitted(without(shop, catalog, frame, Path(folder))) as rec:
-        if rec.item_tower.projection is None and not create(shop.encoder).aligned:
+        if (
+            rec.item_tower.projection is None
+            and not encoder_for(shop.encoder, catalog, shop.train.seed)[0].aligned
+        ):
             return {}
         relevant = csr_array((np.ones(len(asked), bool), (np.arange(len(asked)), asked)), (len(asked), rec.n))
         lists = {plan: _found(rec, catalog, asked, alone, plan) for plan in ("exact", "annoy")}

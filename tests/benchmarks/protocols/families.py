@@ -1,0 +1,86 @@
+"""P2 and P3 once for each of several encoders, in one table: what a shop may choose by."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from protocols.edges import K, groups_of
+from protocols.shops import fitted, without
+from protocols.similar import QUERIES, labels_of
+from recommender import Recommender
+from recommender.blocks import Rows
+from recommender.catalog import Catalog, Interactions
+from recommender.config import Config, EncoderChoice
+from recommender.evaluation import evaluate, split
+from recommender.evaluation.baskets import among_others
+from recommender.evaluation.edges import read_edges
+from recommender.evaluation.holdout import hold_out
+from recommender.evaluation.similar import DEEP, by_edges, by_label, neighbours
+
+TEXTS = ("tfidf", "word2vec", "lstm")  # what needs no download; "transformers" is what "offline" reads texts with
+WAYS = ("hybrid", "text alone", "image alone")
+
+
+def shops(shop: Config, texts: Sequence[str], images: Sequence[str]) -> dict[str, Config]:
+    """Return the shop with its own encoder, and with others in the place of one of its halves, by their names."""
+    named = [("text", name) for name in texts] + [("image", name) for name in images]
+    others = {f"{name} ({half}s)": {half: EncoderChoice(name=name)} for half, name in named}
+    changed = {name: shop.encoder.model_copy(update=choice) for name, choice in others.items()}
+    return {"own": shop, **{name: shop.model_copy(update={"encoder": each}) for name, each in changed.items()}}
+
+
+def measure(
+    compared: Mapping[str, Config], labels: Sequence[str], pairs: Path | None, at: datetime | None
+) -> dict[str, Any]:
+    """Measure neighbours by each label that is held out and by known pairs, and customers' choices after `at`."""
+    asked = {name: shop.model_copy(update={"events": None}) for name, shop in compared.items()}
+    shop = next(iter(compared.values()))
+    catalog = Catalog.load(shop)
+    figures: dict[str, Any] = {"protocol": "encoders", "seed": shop.train.seed, "neighbours": {}}
+    figures |= {"measures": ["recall"], "reports": {}}
+    for values in labels_of(catalog, labels):
+        held = hold_out(catalog.frame, values, [column.name for column in catalog.columns if column.learn])
+        rows = np.flatnonzero(held.labels != "")
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:QUERIES])
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            less = {name: without(each, catalog, held.frame, folder) for name, each in asked.items()}
+            lists = _lists({name: stack.enter_context(fitted(each)) for name, each in less.items()}, rows, DEEP)
+        figures["neighbours"][str(values.name)] = by_label(lists, rows, held.labels, groups_of(catalog))
+    if pairs is not None:
+        figures["neighbours"] |= _pairs(asked, catalog, pairs)
+    if at is not None:
+        figures["reports"] = {name: _choices(each, catalog, at) for name, each in compared.items()}
+    return figures
+
+
+def _lists(recs: Mapping[str, Recommender], rows: np.ndarray, k: int) -> dict[str, Rows]:
+    """Ask each bundle for neighbours in each way; (q, k) rows of the one catalogue, so that all are paired."""
+    return {
+        f"{name}, {way}": listed
+        for name, rec in recs.items()
+        for way, listed in neighbours(rec, rows, k).items()
+        if way in WAYS
+    }
+
+
+def _pairs(asked: Mapping[str, Config], catalog: Catalog, path: Path) -> dict[str, Any]:
+    figures = {}
+    with ExitStack() as stack:
+        recs = {name: stack.enter_context(fitted(shop)) for name, shop in asked.items()}
+        for kind, relevant in read_edges(path, catalog.frame["id"]).items():
+            others = among_others(relevant, groups_of(catalog))
+            rows = np.flatnonzero(np.diff(others.indptr))
+            figures[f"pairs: {kind}, variants left out"] = by_edges(_lists(recs, rows, K), others[rows])
+    return figures
+
+
+def _choices(shop: Config, catalog: Catalog, at: datetime) -> dict[str, Any]:
+    parts = split.at(Interactions.load(shop, catalog), at)
+    with fitted(shop, until=at) as rec:
+        return evaluate(rec, parts.train, parts.test, baselines=[]).to_dict()
