@@ -8,6 +8,8 @@ import numpy as np
 
 from recommender.blocks import NO_ROWS, Double, Float, Rows
 
+ARRAYS = ("indptr", "indices", "values")
+
 
 @dataclass(frozen=True)
 class Cooccurrence:
@@ -36,15 +38,15 @@ class Cooccurrence:
         return cls(np.zeros(n + 1, dtype=np.int64), NO_ROWS, np.empty(0, dtype=np.float32))
 
     @classmethod
-    def open(cls, load: Callable[[str], np.ndarray], removed: Rows) -> "Cooccurrence":
-        """Read the three arrays through `load`, a function from file name to array."""
-        indptr, indices, values = (load(f"cooccurrence_{name}.npy") for name in ("indptr", "indices", "values"))
+    def open(cls, load: Callable[[str], np.ndarray], name: str, removed: Rows) -> "Cooccurrence":
+        """Read the three arrays of a table through `load`, a function from file name to array."""
+        indptr, indices, values = (load(f"{name}_{array}.npy") for array in ARRAYS)
         return cls(indptr, indices, values, removed)
 
-    def save(self, folder: Path) -> None:
-        """Write the three arrays into a part's folder."""
-        for name in ("indptr", "indices", "values"):
-            np.save(folder / f"cooccurrence_{name}.npy", getattr(self, name))
+    def save(self, folder: Path, name: str) -> None:
+        """Write the three arrays of a table into a part's folder."""
+        for array in ARRAYS:
+            np.save(folder / f"{name}_{array}.npy", getattr(self, array))
 
     def row(self, row: int) -> tuple[Rows, Float]:
         """Return the columns and strengths of one product."""

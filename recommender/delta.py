@@ -56,7 +56,7 @@ class Delta:
         """Map an array of the base as it is now."""
         if file in WHOLE and self._bundle.has(PART, file):
             return self._bundle.array(PART, file)
-        if file == "cooccurrence_indptr.npy":  # what was added goes together with nothing yet
+        if file.endswith("_indptr.npy"):  # of C: what was added goes together with nothing yet
             starts = self._bundle.array("base", file)
             return np.append(starts, np.repeat(starts[-1], self.added))
         if file not in BY_ROWS + BY_NEIGHBOUR_ROWS:

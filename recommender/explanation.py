@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from recommender.blocks import Double
+from recommender.cooccurrence import Cooccurrence
 from recommender.results import Reason
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
@@ -90,7 +91,7 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
         pulls = query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
         return weight * (_shared_out(pulls, segment, query, row, place) if np.isnan(stretch) else stretch * pulls)
     if term == "cooccurrence":
-        strengths = [_cell(segment, int(seed), row) for seed in query.rows]
+        strengths = [_cell(query.table, int(seed), row) for seed in query.rows]
         return weight * query.attention * np.array(strengths, dtype=np.float64)
     return np.zeros(len(query.rows))
 
@@ -121,7 +122,7 @@ def _strongest_seed(scorer: Scorer, segment: Segment, query: Query, row: int, te
     return int(query.rows[np.argmax(by_seed(scorer, segment, query, row, term))])
 
 
-def _cell(segment: Segment, seed: int, row: int) -> float:
-    columns, values = segment.cooccurrence.row(seed)
+def _cell(table: Cooccurrence, seed: int, row: int) -> float:
+    columns, values = table.row(seed)
     hit = np.flatnonzero(columns == row)
     return float(values[hit[0]]) if len(hit) else 0.0

@@ -185,6 +185,7 @@ class Recommender:
     ) -> Recommendations:
         """Return what is bought and viewed together with some products; filled up by what suits them otherwise."""
         question, unknown = self._questions.of_history(history, k, exclude_history, options)
+        question = replace(question, query=question.query.over(self.segment.complements))
         learned = self.weights["user"]
         weights = {name: FILL * weight for name, weight in learned.items()} | {"cooccurrence": 1.0}
         said = resolve(learned, options["weights"]) if options.get("weights") else weights

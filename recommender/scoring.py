@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recommender.blocks import Double, Float, Layout, Rows
+from recommender.cooccurrence import Cooccurrence
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Query:
         made the block.
     together_rows, together
         Σ_t a_t C[x_t, ·] in sparse form: columns ascending, shape (s,), and their sums, shape (s,).
+    table
+        The C that they are of.
     """
 
     vector: Float
@@ -40,16 +43,22 @@ class Query:
     stretch: Double
     together_rows: Rows
     together: Double
+    table: Cooccurrence
 
     @classmethod
     def free(cls, vector: Float) -> "Query":
         """Return a query that comes from no product of the bundle."""
         nothing, none = np.empty(0, dtype=np.int32), np.empty(0)
-        return cls(vector, nothing, none, none, nothing, none)
+        return cls(vector, nothing, none, none, nothing, none, Cooccurrence.empty(0))
 
     def plus(self, vector: Float) -> "Query":
         """Return the query with another's blocks added; what stands in a block is not the seeds' alone then."""
         return replace(self, vector=self.vector + vector)
+
+    def over(self, table: Cooccurrence) -> "Query":
+        """Return the query that goes by another table of what goes together."""
+        rows, together = table.combine(self.rows, self.attention)
+        return replace(self, together_rows=rows, together=together, table=table)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Segment:
         first and padded with −1, shape (n, T); None while a bundle is being built.
     cooccurrence
         The item→item table C.
+    complements
+        What goes with a product: C without likeness, smoothed by it, see `training.complements`.
     layout
         Where the blocks lie in `vectors`.
     neighbour_scores
@@ -46,6 +48,7 @@ class Segment:
     groups: Rows
     neighbours: Rows | None
     cooccurrence: Cooccurrence
+    complements: Cooccurrence
     layout: Layout
     neighbour_scores: Double | None = None
     places: Rows | None = None
@@ -61,7 +64,8 @@ class Segment:
             prior=load("prior.npy"),
             groups=load("groups.npy"),
             neighbours=load("neighbours.npy") if neighbours else None,
-            cooccurrence=Cooccurrence.open(load, ids.removed),
+            cooccurrence=Cooccurrence.open(load, "cooccurrence", ids.removed),
+            complements=Cooccurrence.open(load, "complements", ids.removed),
             layout=layout,
             neighbour_scores=load("neighbour_scores.npy") if neighbours else None,
             places=ids.places,
@@ -74,7 +78,8 @@ class Segment:
         if self.neighbours is not None and self.neighbour_scores is not None:
             np.save(folder / "neighbours.npy", self.neighbours)
             np.save(folder / "neighbour_scores.npy", self.neighbour_scores)
-        self.cooccurrence.save(folder)
+        self.cooccurrence.save(folder, "cooccurrence")
+        self.complements.save(folder, "complements")
 
     @property
     def n(self) -> int:

@@ -77,6 +77,7 @@ def publish_products(root: Path, products: list[Product], budget: Budget | None 
         groups=group_numbers(ids, [product.cells["item_group_id"] for product in products]),
         neighbours=None,
         cooccurrence=_together(products),
+        complements=_together(products),
         layout=LAYOUT,
     )
     with Staging(root) as staging:

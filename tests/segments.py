@@ -32,6 +32,7 @@ def make_segment(seed: int, n: int, layout: Layout = LAYOUT) -> Segment:
         groups=np.unique(generator.integers(0, max(2 * n // 3, 1), n), return_inverse=True)[1].astype(np.int32),
         neighbours=None,
         cooccurrence=make_cooccurrence(generator, n),
+        complements=make_cooccurrence(generator, n),
         layout=layout,
     )
 

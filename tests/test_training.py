@@ -205,6 +205,8 @@ def test_item_cases_leave_out_variants() -> None:
         assert set(case.struck.tolist()) == set(np.flatnonzero(segment.groups == own).tolist())
 
 
-def test_equal_weights_leave_behaviour_out_unless_it_is_all_there_is() -> None:
-    assert equal(("image", "text", "behaviour"), events=False) == {"image": 0.5, "text": 0.5, "behaviour": 0.0}
-    assert equal(("behaviour",), events=True) == {"behaviour": 1.0, "cooccurrence": 0.1, "prior": 0.01}
+def test_the_usual_weights_are_alike_for_all_blocks() -> None:
+    assert equal(("image", "text"), events=False) == {"image": 0.5, "text": 0.5}
+    with_events = equal(("text", "behaviour", "cooccurrence", "prior"), events=True)
+    assert with_events["text"] == with_events["behaviour"] == 0.5
+    assert list(with_events) == ["text", "behaviour", "cooccurrence", "prior"]

@@ -6,7 +6,7 @@ import pytest
 from recommender.errors import RequestError
 from recommender.weights import resolve
 from training.choices import Choices
-from training.weights import learn
+from training.weights import equal, gains, learn, search
 
 LEARNED = {"image": 0.5, "text": 0.3, "category": 0.2, "cooccurrence": 0.4, "prior": 0.1}
 
@@ -78,3 +78,25 @@ def test_struck_candidates_do_not_count() -> None:
         seed=0,
     )
     assert learned.weights["image"] > 0.8
+
+
+def chance(queries: int) -> Choices:
+    """Choices that no term foretells."""
+    generator = np.random.default_rng(1)
+    chosen = np.zeros((queries, 60), bool)
+    chosen[np.arange(queries), generator.integers(0, 60, queries)] = True
+    features = generator.normal(size=(queries, 60, 4)).astype(np.float32)
+    terms = ("image", "text", "cooccurrence", "prior")
+    rows, alike = np.arange(60, dtype=np.int32), np.ones(60, np.float32)
+    return Choices(rows, features, np.ones((queries, 60), bool), alike, chosen, terms)
+
+
+def test_what_only_chance_favours_leaves_the_usual_weights() -> None:
+    choices = chance(80)
+    usual = equal(choices.terms, events=True)
+    learned = learn(choices, seed=0)
+    assert learned.weights == usual
+    found = search(choices, seed=0)
+    assert gains(choices, found[None]).mean() > learned.gains.mean(), (
+        "others suit just these better"
+    )

@@ -67,6 +67,12 @@ class Choices:
     chosen: Mask
     terms: tuple[str, ...]
 
+    def of(self, queries: Mask) -> "Choices":
+        """Return the choices of some of the queries, shape (b,)."""
+        return replace(
+            self, features=self.features[queries], allowed=self.allowed[queries], chosen=self.chosen[queries]
+        )
+
     def with_term(self, term: str, values: Float) -> "Choices":
         """Return the same choices with other values of one term, shape (b, c) or (c,)."""
         features = self.features.copy()

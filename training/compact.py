@@ -65,6 +65,7 @@ def live_segment(recommender: Recommender) -> Segment:
         groups=np.unique(segment.groups[rows], return_inverse=True)[1].astype(np.int32),
         neighbours=None,
         cooccurrence=_renumbered(segment.cooccurrence, rows, segment.n),
+        complements=_renumbered(segment.complements, rows, segment.n),
         layout=segment.layout,
     )
 

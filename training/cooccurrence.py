@@ -47,7 +47,7 @@ def count_pairs(interactions: Interactions, n: int) -> Table:
     i, j = counts.coords
     scale = popularity[i] ** POPULARITY[0] * popularity[j] ** POPULARITY[1]
     values = counts.data / scale * counts.data / (counts.data + SHRINK)
-    return _strongest(i, j, values / values.max(), n, KEPT)
+    return strongest(sparse.coo_array((values / values.max(), (i, j)), shape=(n, n)), KEPT)
 
 
 def liken(vectors: Float, layout: Layout) -> Table:
@@ -72,19 +72,23 @@ def liken(vectors: Float, layout: Layout) -> Table:
         rows.append(np.repeat(start + own.numpy(), kept))
         columns.append(at.numpy().ravel())
         values.append(np.exp(SHARPNESS * (best.numpy().ravel() - 1.0)))
-    return _strongest(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), n, kept)
+    cells = (np.concatenate(rows), np.concatenate(columns))
+    return strongest(sparse.coo_array((np.concatenate(values), cells), shape=(n, n)), kept)
 
 
 def mix(counted: Table, like: Table, smoothing: float) -> Cooccurrence:
     """Return C = counted + smoothing · like, scaled to a largest value of 1."""
-    n = counted.shape[0]
-    mixed = sparse.csr_array(counted + smoothing * like)
-    mixed.eliminate_zeros()
-    if not mixed.nnz:
-        return Cooccurrence.empty(n)
-    mixed.sort_indices()
-    values = mixed.data / mixed.data.max()
-    return Cooccurrence(mixed.indptr.astype(np.int64), mixed.indices.astype(np.int32), values.astype(np.float32))
+    return exported(sparse.csr_array(counted + smoothing * like))
+
+
+def exported(table: Table) -> Cooccurrence:
+    """Return a table as it is published, scaled to a largest value of 1."""
+    table.eliminate_zeros()
+    if not table.nnz:
+        return Cooccurrence.empty(table.shape[0])
+    table.sort_indices()
+    values = table.data / table.data.max()
+    return Cooccurrence(table.indptr.astype(np.int64), table.indices.astype(np.int32), values.astype(np.float32))
 
 
 def _strength(pairs: Pairs) -> np.ndarray:
@@ -92,12 +96,14 @@ def _strength(pairs: Pairs) -> np.ndarray:
     return strength
 
 
-def _strongest(i: np.ndarray, j: np.ndarray, values: np.ndarray, n: int, kept: int) -> Table:
+def strongest(table: sparse.coo_array | Table, kept: int) -> Table:
     """Keep the largest values of each row, ties by column; columns ascending."""
+    cells = table.tocoo()
+    (i, j), values = cells.coords, cells.data
     order = np.lexsort((j, -values, i))
     i, j, values = i[order], j[order], values[order]
     place = np.arange(len(i)) - np.searchsorted(i, i)
     best = (place < kept) & (values > 0)
-    table = sparse.csr_array((values[best], (i[best], j[best])), shape=(n, n))
-    table.sort_indices()
-    return table
+    found = sparse.csr_array((values[best], (i[best], j[best])), shape=table.shape)
+    found.sort_indices()
+    return found

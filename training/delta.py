@@ -147,14 +147,22 @@ class _Draft:
             arrays[name] = grown(self._bundle.path("base", f"{name}.npy"), self._rows, patch)
         groups = self._groups()
         np.save(folder / "groups.npy", groups)
-        table = old.cooccurrence
-        starts = np.append(table.indptr, np.repeat(table.indptr[-1], self._n - old.n))
-        together = Cooccurrence(starts, table.indices, table.values, self._removed)
         ids = Ids.open(self._bundle.path("base", "attributes/ids.npy"))
         places = PatchedIds(ids, Ids.open(folder / "attributes" / "ids.npy"), self._rows, self._removed).places
         return Segment(
-            **arrays, groups=groups, neighbours=None, cooccurrence=together, layout=old.layout, places=places
+            **arrays,
+            groups=groups,
+            neighbours=None,
+            cooccurrence=self._grown(old.cooccurrence),
+            complements=self._grown(old.complements),
+            layout=old.layout,
+            places=places,
         )
+
+    def _grown(self, table: Cooccurrence) -> Cooccurrence:
+        """Return a table of what goes together for all products as they are now; what is new goes with nothing."""
+        starts = np.append(table.indptr, np.repeat(table.indptr[-1], self._n - self._segment.n))
+        return Cooccurrence(starts, table.indices, table.values, self._removed)
 
     def _write_index(self, folder: Path, segment: Segment) -> None:
         """Write the codes of the changed, and their edges: what is new has none, and is scanned."""

@@ -28,6 +28,7 @@ from recommender.towers.item import ItemTower
 from recommender.towers.user import UserTower
 from training.behaviour import Behaviour
 from training.choices import Case, user_cases
+from training.complements import complements
 from training.cooccurrence import Table, count_pairs, liken, mix
 from training.finetune import finetune
 from training.model import Described, Model, Products, describe, learn_behaviour, place_products
@@ -240,8 +241,9 @@ def _with_events(
     settings = replace(settings, users=replace(settings.users, sequence=users.sequence))
     prior, stated = settings.prior.fit(interactions, segment.n)
     like = liken(segment.vectors, segment.layout) if like is None else like
-    together = mix(count_pairs(interactions, segment.n), like, settings.smoothing)
-    segment = replace(segment, prior=prior, cooccurrence=together)
+    counted = count_pairs(interactions, segment.n)
+    together = mix(counted, like, settings.smoothing)
+    segment = replace(segment, prior=prior, cooccurrence=together, complements=complements(counted, like))
     return _model(tower, segment, settings, figures | {"prior": stated})
 
 

@@ -228,6 +228,7 @@ def place_products(
         groups=products.groups,
         neighbours=None,
         cooccurrence=Cooccurrence.empty(n),
+        complements=Cooccurrence.empty(n),
         layout=tower.layout,
     )
     return tower, segment

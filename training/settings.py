@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recommender.blocks import Float
+from recommender.blocks import Double, Float
 from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
@@ -15,7 +15,7 @@ from training.choices import Case, Choices, choices, item_cases, item_queries, t
 from training.cooccurrence import Table, mix
 from training.pairs import pairs_of
 from training.prior import PriorShape
-from training.weights import LEAST_CASES, Learned, equal, learn
+from training.weights import LEAST_CASES, Learned, clearly_best, equal, gains, learn
 
 T = TypeVar("T")
 
@@ -32,8 +32,8 @@ FORGETTING = (
 PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
 # How much likeness counts in C beside what was chosen together.
 SMOOTHINGS = (0.3, 0.0, 0.1, 1.0, 3.0)
-QUICK = 32  # weightings tried per setting; the best setting gets the full search
 DEFAULT_PRIOR = PRIORS[0]
+ALIKE = {"prior": 0.0}  # of two products, being popular makes neither like the other
 # Products chosen within so many events of each other count as what goes with one another.
 TOGETHER = 5
 
@@ -66,8 +66,10 @@ class Settings:
 
 def untrained(segment: Segment, users: UserTower, events: bool) -> Settings:
     """Return the settings of a shop whose events cannot decide anything."""
-    weights = Learned(equal((*segment.layout.names, "cooccurrence", "prior"), events), np.empty(0))
-    return Settings(users, DEFAULT_PRIOR, SMOOTHINGS[0], {"item": weights, "user": weights})
+    usual = equal((*segment.layout.names, "cooccurrence", "prior"), events)
+    weights = {"item": usual | ALIKE, "user": usual} if events else {"item": usual, "user": usual}
+    learned = {kind: Learned(named, np.empty(0)) for kind, named in weights.items()}
+    return Settings(users, DEFAULT_PRIOR, SMOOTHINGS[0], learned)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Early:
 def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Settings:
     """Search the settings under which what was chosen later ranks highest, one after the other.
 
+    All but the weights are compared under the usual weights: searched for each, they would differ by chance.
+
     Parameters
     ----------
     cases
@@ -113,13 +117,18 @@ def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Set
         The later events, of which pairs for similar items are taken.
     """
     settings = untrained(early.segment, early.users, events=True)
-    if len(cases) < LEAST_CASES:
-        return settings
+    if len(cases) >= LEAST_CASES:
+        settings = _for_users(early, cases, settings, seed)
+    for_items = _item_weights(early.placed(settings.prior, settings.smoothing), later, seed)
+    return settings if for_items is None else replace(settings, weights=settings.weights | {"item": for_items})
 
-    segment = early.placed(DEFAULT_PRIOR, SMOOTHINGS[0])
 
-    def gains_of(tried: Choices) -> np.ndarray:
-        return learn(tried, seed, QUICK).gains
+def _for_users(early: Early, cases: list[Case], settings: Settings, seed: int) -> Settings:
+    segment = early.placed(settings.prior, settings.smoothing)
+    usual = np.array([*settings.weights["user"].weights.values()])
+
+    def gains_of(tried: Choices) -> Double:
+        return gains(tried, usual[None])[:, 0]
 
     def with_tower(tower: UserTower) -> Choices:
         return choices(segment, user_queries(segment, tower, cases), cases, seed)
@@ -139,27 +148,14 @@ def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Set
     asked = with_prior(prior)
     smoothing = _best(SMOOTHINGS, lambda tried: gains_of(with_smoothing(tried)))
     asked = with_smoothing(smoothing)
-    for_users = learn(asked, seed)
-    for_items = _item_weights(early.placed(prior, smoothing), later, seed) or settings.weights["item"]
-    return Settings(tower, prior, smoothing, {"item": for_items, "user": for_users})
+    weights = settings.weights | {"user": learn(asked, seed)}
+    return Settings(tower, prior, smoothing, weights)
 
 
-def _best(tried: Sequence[T], gains: Callable[[T], np.ndarray]) -> T:
+def _best(tried: Sequence[T], gains_of: Callable[[T], Double]) -> T:
     """Return the setting with clearly the best gains; the first, the usual one, if none is."""
     shown = progress(tried, "settings", len(tried), "setting")
-    return tried[_clearly_best([gains(setting) for setting in shown])]
-
-
-def _clearly_best(gains: Sequence[np.ndarray]) -> int:
-    """Return the place of the best setting, or of the first, the usual one, if none is better by a standard error.
-
-    The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984), paired by query.
-    """
-    above = []
-    for tried in gains:
-        difference = tried - gains[0]
-        above.append(difference.mean() - difference.std() / len(difference) ** 0.5)
-    return int(np.argmax(above)) if max(above) > 0 else 0
+    return tried[clearly_best([gains_of(setting) for setting in shown])]
 
 
 def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned | None:
@@ -168,4 +164,4 @@ def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned |
     if len(cases) < LEAST_CASES:
         return None
     learned = learn(choices(segment, item_queries(segment, cases), cases, seed), seed)
-    return replace(learned, weights=learned.weights | {"prior": 0.0})
+    return replace(learned, weights=learned.weights | ALIKE)

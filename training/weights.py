@@ -1,6 +1,6 @@
 """Learns the weights of the score from what was chosen later."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,12 @@ KEPT = 8  # of the best draws, averaged: one alone would be the luckiest
 ROUNDS = (0.5, 0.25, 0.12)  # spreads of the draws around the best so far, in natural logarithms
 RANKED = 4  # choices of a query that are ranked, evenly taken: more cost time and tell little
 HALF_RANK = 20.0  # a choice ranked so low is worth half of one ranked first
-# Widest shares of the terms beside the blocks, on the scale of the blocks' sum.
-MOST = {"cooccurrence": 4.0, "prior": 0.5}
-LEAST = {"cooccurrence": 0.01, "prior": 0.003}
+# Shares of the terms beside the blocks, on the scale of the blocks' sum: the widest, and the usual. C is mostly far
+# below its largest value.
+MOST = {"cooccurrence": 50.0, "prior": 0.5}
+LEAST = {"cooccurrence": 0.1, "prior": 0.003}
+USUAL = {"cooccurrence": 8.0, "prior": 0.08}
+STEPS = np.linspace(0.0, 1.0, 5)  # from the usual weights to those found
 
 
 @dataclass(frozen=True)
@@ -40,30 +43,64 @@ class Learned:
 
 
 def equal(terms: tuple[str, ...], events: bool) -> dict[str, float]:
-    """Return the weights of a shop whose events say nothing yet: its content and category blocks alike."""
+    """Return the usual weights, which need nothing to be learned: all blocks alike."""
     blocks = [name for name in terms if name in BLOCKS]
-    counted = [name for name in blocks if name != "behaviour"] or blocks
-    weights = {name: 1.0 / len(counted) if name in counted else 0.0 for name in blocks}
-    return weights | ({"cooccurrence": 0.1, "prior": 0.01} if events else {})
+    return {name: 1.0 / len(blocks) for name in blocks} | (USUAL if events else {})
 
 
-def learn(choices: Choices, seed: int, draws: int = DRAWS) -> Learned:
-    """Search the weights under which later choices rank high.
+def learn(choices: Choices, seed: int) -> Learned:
+    """Go from the usual weights toward those found, as far as choices that took no part in finding them agree.
+
+    Few choices find weights that suit them and no others: each half of the queries is asked how far to go toward
+    what the other half found, and the usual weights stay where nothing is clearly better.
+    """
+    usual = np.array([*equal(choices.terms, events=True).values()])
+    first = np.arange(len(choices.chosen)) % 2 == 0
+    gained = np.empty((len(first), len(STEPS)))
+    for half in (first, ~first):
+        way = search(choices.of(half), seed) - usual
+        gained[~half] = gains(choices.of(~half), usual + STEPS[:, None] * way)
+    step = STEPS[clearly_best(gained.T)]
+    weights = usual + step * (search(choices, seed) - usual) if step else usual
+    named = dict(zip(choices.terms, weights.tolist(), strict=True))
+    return Learned(named, gains(choices, weights[None])[:, 0])
+
+
+def clearly_best(found: Sequence[Double] | Double) -> int:
+    """Return the place of the best gains, or of the first, the usual, if none are better by a standard error.
+
+    The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984), paired by query.
+
+    Parameters
+    ----------
+    found
+        Gains of each query under each of several settings, shape (s, b).
+    """
+    above = []
+    for tried in found:
+        difference = tried - found[0]
+        above.append(difference.mean() - difference.std() / len(difference) ** 0.5)
+    return int(np.argmax(above)) if max(above) > 0 else 0
+
+
+def search(choices: Choices, seed: int) -> Double:
+    """Search the weights under which later choices rank high; blocks sum to 1, shape (P,).
 
     Random search (Bergstra and Bengio, JMLR 2012), then closer and closer around the best, rather than a
     likelihood: most choices cannot be foreseen, and a likelihood spends its weights on those; what users see is
     the top of the list. Measured on a fashion shop's cold start, the conditional logit's recall was below that of
     equal weights.
     """
-    drawn = np.array([[*draw.values()] for draw in _draws(choices.terms, seed, draws)])
+    drawn = np.array([[*draw.values()] for draw in _draws(choices.terms, seed)])
     values = gains(choices, drawn).mean(axis=0)
     generator = np.random.default_rng(seed)
-    for spread in ROUNDS if draws == DRAWS else ():
-        near = _mean_of_best(drawn, values) * np.exp(generator.normal(0, spread, (draws // 2, drawn.shape[1])))
+    for spread in ROUNDS:
+        near = _mean_of_best(drawn, values) * np.exp(generator.normal(0, spread, (DRAWS // 2, drawn.shape[1])))
         drawn = np.concatenate([drawn, near])
         values = np.concatenate([values, gains(choices, near).mean(axis=0)])
-    mean = _mean_of_best(drawn, values)
-    return Learned(_scaled(choices.terms, mean), gains(choices, mean[None])[:, 0])
+    best = _mean_of_best(drawn, values)
+    scaled: Double = best / best[[name in BLOCKS for name in choices.terms]].sum()
+    return scaled
 
 
 def _mean_of_best(drawn: Double, values: Double) -> Double:
@@ -111,23 +148,17 @@ def _ranks(scores: Float, chosen: np.ndarray, mass: Float) -> Double:
     return ranks
 
 
-def _draws(terms: tuple[str, ...], seed: int, count: int) -> list[dict[str, float]]:
+def _draws(terms: tuple[str, ...], seed: int) -> list[dict[str, float]]:
     generator = np.random.default_rng(seed)
     blocks = [name for name in terms if name in BLOCKS]
     draws = [equal(terms, events=True)]
-    while len(draws) < count:
+    while len(draws) < DRAWS:
         draw = dict(zip(blocks, generator.dirichlet(np.ones(len(blocks))).tolist(), strict=True))
         for name in MOST:
             spread = LEAST[name] * (MOST[name] / LEAST[name]) ** generator.random()
             draw[name] = float(spread) if generator.random() < 0.8 else 0.0
         draws.append(draw)
     return draws
-
-
-def _scaled(terms: tuple[str, ...], values: Double) -> dict[str, float]:
-    weights = dict(zip(terms, values.tolist(), strict=True))
-    blocks = sum(weight for name, weight in weights.items() if name in BLOCKS)
-    return {name: weight / blocks for name, weight in weights.items()}
 
 
 def mixed(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from recommender.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 REMEDY = "roll back (recommender bundles rollback) or fit again"
 _HASH = re.compile(r"[0-9a-f]{32}")
 

@@ -114,13 +114,16 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
         if length > SHORTEST:
             stretch[block] = np.abs(attention) @ np.linalg.norm(seeds[:, place], axis=1) / length
             vector[place] *= stretch[block]
-    together_rows, together = segment.cooccurrence.combine(rows, attention)
-    return Query(vector.astype(np.float32), rows, attention, stretch, together_rows, together)
+    table = segment.cooccurrence
+    return Query(vector.astype(np.float32), rows, attention, stretch, *table.combine(rows, attention), table)
 
 
 def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
-    together_rows, together = segment.cooccurrence.row(row)
+    table = segment.cooccurrence
+    together_rows, together = table.row(row)
     seed = np.array([row], dtype=np.int32)
     stretch = np.ones(len(segment.layout.dims))
-    return Query(segment.vectors[row], seed, np.ones(1), stretch, together_rows, together.astype(np.float64))
+    return Query(
+        segment.vectors[row], seed, np.ones(1), stretch, together_rows, together.astype(np.float64), table
+    )

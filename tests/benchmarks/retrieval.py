@@ -103,6 +103,7 @@ def segment_of(vectors: np.ndarray) -> Segment:
         groups=np.arange(n, dtype=np.int32),
         neighbours=None,
         cooccurrence=Cooccurrence.empty(n),
+        complements=Cooccurrence.empty(n),
         layout=Layout({"image": dim}),
     )
 
