@@ -14,7 +14,7 @@ KEPT = 8  # of the best draws, averaged: one alone would be the luckiest
 ROUNDS = (0.5, 0.25, 0.12)  # spreads of the draws around the best so far, in natural logarithms
 RANKED = 4  # choices of a query that are ranked, evenly taken: more cost time and tell little
 HALF_RANK = 20.0  # a choice ranked so low is worth half of one ranked first
-# Shares of the terms beside the blocks, on the scale of the blocks' sum: the widest, and the usual. C is mostly far
+# Shares of the terms beside the blocks, on the scale of their sum: the widest, and the usual. C is mostly far
 # below its largest value.
 MOST = {"cooccurrence": 50.0, "prior": 0.5}
 LEAST = {"cooccurrence": 0.1, "prior": 0.003}
