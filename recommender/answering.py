@@ -1,25 +1,20 @@
 """How every question is answered: scorer, rules, search, arrangement, presentation."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recommender.arrange import Arranged, Arrangement, arrange
-from recommender.attributes import Attributes
 from recommender.blocks import Double, Mask
-from recommender.changes import Changes
 from recommender.filters import Subset, SubsetCache, fields_of, parse
 from recommender.index.rules import Rules
 from recommender.index.search import Found, Question, Search
 from recommender.presentation import Presenter
+from recommender.products import Products
 from recommender.questions import Filter, Options
 from recommender.rerankers import create
 from recommender.results import Recommendations, RecommendationTable
 from recommender.scoring import Scorer
-
-if TYPE_CHECKING:
-    from recommender.stores.base import ItemOverlay
 
 
 class Answering:
@@ -27,33 +22,23 @@ class Answering:
 
     Parameters
     ----------
-    attributes
-        Of the products.
+    products
+        What is known of them.
     search
         Finds and scores rows.
     generation
         The bundle's name.
-    overlay
-        What has changed since.
     """
 
-    def __init__(
-        self, attributes: Attributes, search: Search, generation: str, overlay: "ItemOverlay | None"
-    ) -> None:
-        self.attributes = attributes
+    def __init__(self, products: Products, search: Search, generation: str) -> None:
+        self.attributes = products.attributes
+        self.changes = products.changes
         self.search = search
         self.segment = search.segment
-        self.presenter = Presenter(attributes, search.segment)
+        self.presenter = Presenter(products.attributes, search.segment)
+        self._products = products
         self._generation = generation
-        self._overlay = overlay
-        self._subsets = SubsetCache(attributes, search.segment.groups)
-        self._changes = Changes.read(overlay, attributes)
-
-    def changes(self) -> Changes:
-        """Return what has changed, up to the overlay's revision."""
-        if self._overlay is not None and self._overlay.revision() != self._changes.revision:
-            self._changes = Changes.read(self._overlay, self.attributes)
-        return self._changes
+        self._subsets = SubsetCache(products.attributes, search.segment.groups)
 
     def answer(
         self,
@@ -89,6 +74,7 @@ class Answering:
             generation=self._generation,
             fallback_used=fallback,
             warnings=warnings,
+            describe=self._products.described,
         )
 
     def table(
@@ -144,11 +130,12 @@ class Answering:
         def ask(one: Question) -> Found:
             return self.search.one(scorer, one, rules, options.get("plan", "auto"))
 
-        pinned = {place: self.attributes.row_of(item_id) for place, item_id in options.get("pin", {}).items()}
-        pins = {place: row for place, row in pinned.items() if row >= 0}
-        arrangement = Arrangement(create(options.get("diversity")), pins)
-        if not arrangement:
+        diversity, pin = options.get("diversity"), options.get("pin")
+        if not diversity and not pin:
             return Arranged(ask(question))
+        pinned = {place: self.attributes.row_of(item_id) for place, item_id in (pin or {}).items()}
+        pins = {place: row for place, row in pinned.items() if row >= 0}
+        arrangement = Arrangement(create(diversity), pins)
         return arrange(ask, scorer, question, rules, arrangement, self.attributes)
 
     def _boost(self, options: Options, seed_row: int | None) -> Double | None:

@@ -33,9 +33,6 @@ class Arrangement:
     rerankers: Sequence[Reranker] = ()
     pins: Mapping[int, int] = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return bool(self.rerankers or self.pins)
-
 
 @dataclass(frozen=True)
 class Arranged:

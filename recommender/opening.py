@@ -1,9 +1,15 @@
 """From a bundle's files to the objects that answer."""
 
+from collections.abc import Callable
+
+import numpy as np
+
 from recommender.attributes import Attributes
 from recommender.blocks import Layout
 from recommender.bundle import Bundle, PatchedThumbnails, Thumbnails
+from recommender.bundle.manifest import REMEDY
 from recommender.delta import PART, Delta, arrays_of
+from recommender.errors import BundleError
 from recommender.index.candidates import Index
 from recommender.index.search import Budget, Budgets, Search
 from recommender.segment import Segment
@@ -21,9 +27,21 @@ def open_search(bundle: Bundle, layout: Layout, attributes: Attributes) -> Searc
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in chosen.items() if budget})
     # a shop that is small enough to be scanned need not load the graph, nor numba
     graph = budgets != Budgets() and bundle.has("base", "graph.npy")
-    index = Index.open(bundle.path("base", "index.ann"), load, layout, graph)
+    index = _open_index(bundle, load, layout, graph)
     learned = tuple(bundle.manifest.weights.values())
     return Search(segment, index, budgets, learned, None if delta is None else delta.fresh)
+
+
+def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool) -> Index:
+    """Load the forest; one of other dims or products would end the process at its first question."""
+    path, n = bundle.path("base", "index.ann"), bundle.manifest.base_n
+    try:
+        index = Index.open(path, load, layout, graph)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be loaded: {error}; {REMEDY}") from error
+    if (found := index.forest.get_n_items()) != n:
+        raise BundleError(f"{path} has {found} products of the dims that index_axes.npy has, not {n}; {REMEDY}")
+    return index
 
 
 def open_attributes(bundle: Bundle) -> Attributes:

@@ -1,14 +1,13 @@
 """Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from recommender.answering import Answering
-from recommender.blocks import Double, Layout, Mask, Rows
+from recommender.blocks import Double, Layout, Mask
 from recommender.bundle import Bundle, open_bundle
 from recommender.errors import UnknownItemError
 from recommender.free_queries import FreeQueries
@@ -21,8 +20,9 @@ from recommender.opening import (
     open_thumbnails,
     open_user_tower,
 )
-from recommender.orders import newest
+from recommender.ordered import Ordered
 from recommender.placing import Placed, Placing
+from recommender.products import Products
 from recommender.questions import Options, Questions, count
 from recommender.results import Recommendations, RecommendationTable
 from recommender.scoring import Query, Scorer
@@ -93,48 +93,40 @@ class Recommender:
         self.generation = bundle.generation
         self.layout = Layout(bundle.manifest.blocks)
         self.weights = bundle.manifest.weights
-        self.attributes = open_attributes(bundle)
+        self.products = Products(open_attributes(bundle), open_thumbnails(bundle), overlay)
+        self.attributes = self.products.attributes
         self.search_space: Search = search or open_search(bundle, self.layout, self.attributes)
         self.segment = self.search_space.segment
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
-        self._anything_popular = bool(self.segment.prior[np.asarray(self.attributes.ids.in_order)].any())
-        self._thumbnails = open_thumbnails(bundle)
-        self._answering = Answering(self.attributes, self.search_space, self.generation, overlay)
+        self._answering = Answering(self.products, self.search_space, self.generation)
         self._questions = Questions(self.attributes, self.segment, self.user_tower)
+        self._ordered = Ordered(self._answering, self.weights["user"])
         self._free = FreeQueries(bundle, self.item_tower, encoder)
 
     def __contains__(self, item_id: str) -> bool:
-        return self.attributes.row_of(item_id) >= 0
+        return item_id in self.products
 
     def __len__(self) -> int:
-        return len(self.attributes.ids.in_order)
+        return len(self.products)
 
     @property
     def ids(self) -> list[str]:
         """All ids, in plain string order."""
-        return self.attributes.ids.ids_of(self.attributes.ids.in_order)
+        return self.products.ids
 
     def product(self, item_id: str) -> dict[str, Any]:
         """Return what the catalogue says of a product, changes since the bundle included."""
-        row = self.attributes.row_of(item_id)
-        changed = self._answering.changes().by_id.get(item_id, {})
-        if changed is None or (row < 0 and not changed):
-            raise UnknownItemError(item_id)
-        known = self.attributes.fields(row, self.attributes.names) if row >= 0 else {}
-        return {"id": item_id, **known, **changed}
+        return self.products.of(item_id)
 
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle, changes since included."""
-        row = self.attributes.row_of(item_id)
-        changed = self._answering.changes().by_row.get(row, {})
-        return {name: changed[name] if name in changed else self.attributes.value(name, row) for name in names}
+        return self.products.fields(item_id, names)
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """Return a product's small JPEG picture, if it has a photo."""
-        row = self.attributes.row_of(item_id)
-        return self._thumbnails.get(row) if row >= 0 else None
+        return self.products.thumbnail(item_id)
 
     def similar(self, item_id: str, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Return the products most like one; itself and its variants never among them.
@@ -194,15 +186,11 @@ class Recommender:
 
     def popular(self, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Return the products chosen most lately."""
-        return self._popular(k, options, self._questions.excluded(options), None, ())
+        return self._ordered.popular(k, self._questions.excluded(options), options)
 
     def newest(self, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Return the products published last; where no dates are known, the popular."""
-        order = newest(self.attributes)
-        if order is None:
-            warnings = ("this catalogue has no published_at",)
-            return self._popular(k, options, self._questions.excluded(options), "popular", warnings)
-        return self.ordered(order, "new", k, **options)
+        return self._ordered.newest(k, self._questions.excluded(options), options)
 
     def ordered(
         self, order: Double, strategy: str, k: int = 10, *, only: Mask | None = None, **options: Unpack[Options]
@@ -218,10 +206,7 @@ class Recommender:
         only
             Rows beside which nothing may be answered, shape (n,).
         """
-        scorer = self._answering.scorer(self._prior_alone(), options, order)
-        question = Question(self._nothing(), count(k), self._questions.excluded(options))
-        exact: Options = {**options, "plan": "exact"}
-        return self._described(self._answering.answer(question, scorer, strategy, exact, only=only))
+        return self._ordered.by(order, strategy, k, self._questions.excluded(options), options, only)
 
     def search(
         self,
@@ -291,10 +276,8 @@ class Recommender:
         questions = [self._questions.of_history(history, k, exclude_history, options)[0] for history in histories]
         table = self._answering.table(questions, self._scorer("user", options), "for_you", count(k), options)
         quiet = [line for line, question in enumerate(questions) if not question.query.attention.any()]
-        nothing = [replace(questions[line], query=self._nothing()) for line in quiet]
-        scorer = self._answering.scorer(self._prior_alone(), options)
-        exact: Options = {**options, "plan": "exact"}
-        return table.put(quiet, self._answering.table(nothing, scorer, "popular", count(k), exact))
+        popular = self._ordered.popular_table([questions[line] for line in quiet], count(k), options)
+        return table.put(quiet, popular)
 
     def _similar_to_new(self, item_id: str, k: int, options: Options) -> Recommendations:
         changed = self._answering.changes().by_id.get(item_id)
@@ -304,7 +287,7 @@ class Recommender:
         columns = {name: [value] for name, value in changed.items()}
         vectors, present = self.item_tower.blocks(ItemInputs(None, nothing, None, nothing, columns))
         if not present.any():
-            return self._popular(k, options, self._questions.excluded(options), "popular", ())
+            return self._ordered.popular(k, self._questions.excluded(options), options, "popular")
         question = Question(Query.free(vectors[0]), count(k), self._questions.excluded(options))
         return self._answer(question, "item", "similar_by_category", options, fallback="similar_by_category")
 
@@ -319,20 +302,8 @@ class Recommender:
     ) -> Recommendations:
         warnings = _ignored(unknown)
         if not question.query.attention.any():
-            return self._popular(question.k, options, question.excluded, "popular", warnings)
+            return self._ordered.popular(question.k, question.excluded, options, "popular", warnings)
         return self._answer(question, "user", strategy, options, warnings, None, fallback, weights)
-
-    def _popular(
-        self, k: int, options: Options, excluded: Rows, fallback: str | None, warnings: tuple[str, ...]
-    ) -> Recommendations:
-        if not self._anything_popular:
-            warnings = (*warnings, "this bundle knows no popularity; products are in order of id")
-        question = Question(self._nothing(), count(k), excluded)
-        exact: Options = {**options, "plan": "exact"}
-        scorer = self._answering.scorer(self._prior_alone(), options)
-        return self._described(
-            self._answering.answer(question, scorer, "popular", exact, warnings, None, fallback)
-        )
 
     def _answer(
         self,
@@ -346,26 +317,13 @@ class Recommender:
         weights: dict[str, float] | None = None,
     ) -> Recommendations:
         scorer = self._scorer(kind, options, weights, seed_row)
-        answer = self._answering.answer(question, scorer, strategy, options, warnings, seed_row, fallback)
-        return self._described(answer)
+        return self._answering.answer(question, scorer, strategy, options, warnings, seed_row, fallback)
 
     def _scorer(
         self, kind: str, options: Options, weights: dict[str, float] | None = None, seed_row: int | None = None
     ) -> Scorer:
         resolved = resolve(self.weights[kind], options.get("weights")) if weights is None else weights
         return self._answering.scorer(resolved, options, seed_row=seed_row)
-
-    def _prior_alone(self) -> dict[str, float]:
-        return dict.fromkeys(self.weights["user"], 0.0) | {"prior": 1.0}
-
-    def _nothing(self) -> Query:
-        return Query.free(np.zeros(self.layout.d, np.float32))
-
-    def _described(self, answer: Recommendations) -> Recommendations:
-        return replace(answer, describe=self._describe)
-
-    def _describe(self, item_id: str) -> tuple[dict[str, Any], bytes | None]:
-        return self.product(item_id), self.thumbnail(item_id)
 
 
 def _ignored(unknown: Sequence[str]) -> tuple[str, ...]:

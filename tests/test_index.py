@@ -1,5 +1,6 @@
 """The graph, the vectors in 8 bits and the trees by themselves, and what is left without numba."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import recommender
 from recommender.bundle import open_bundle
 from recommender.index.codes import Codes
 from recommender.index.rules import Rules
@@ -100,29 +102,58 @@ def test_both_paths_find_what_the_scan_finds(tmp_path: Path, monkeypatch: pytest
 
 
 DAMAGED = """
-import sys
+import io, sys
+from itertools import permutations
 from pathlib import Path
+import numpy as np
 import recommender
+from annoy import AnnoyIndex
 from recommender.errors import BundleError
 base, root = Path(sys.argv[1]), sys.argv[2]
-for name in ("index.ann", "codes.npy", "graph.npy", "neighbours.npy", "vectors.npy"):
+NAMES = ("index.ann", "index_axes.npy", "codes.npy", "graph.npy", "neighbours.npy", "vectors.npy")
+
+def of_the_same_bytes(name):
+    if name.endswith(".npy"):  # other dims; and another type, where the file's length allows it
+        array = np.load(base / name)
+        for other in (array.reshape(len(array) // 2, -1), array.view(np.uint8).view(f"V{array.dtype.itemsize}")):
+            kept = io.BytesIO()
+            np.save(kept, other)
+            yield kept.getvalue()
+        return
+    dims = np.load(base / "index_axes.npy").shape[1] + 2
+    for other in (dims - 1, 2 * dims + 3):  # the second has nodes of exactly twice the length
+        forest = AnnoyIndex(other, "angular")
+        for row in range(80):
+            forest.add_item(row, [float(row == column) for column in range(other)])
+        forest.build(1)
+        forest.save("other.ann")
+        size = (base / name).stat().st_size
+        yield (Path("other.ann").read_bytes() * (1 + size // 1024))[-size:]
+
+for name in NAMES:
     whole = (base / name).read_bytes()
-    for damaged in (whole[: len(whole) // 2], whole[:-1], b"", whole + b"0"):
+    others = [(base / other).read_bytes() for other in NAMES if other != name]
+    cut = [whole[: len(whole) // 2], whole[: len(whole) * 9 // 10], whole[:-1], b"", whole + b"0"]
+    for damaged in (*cut, *others, *of_the_same_bytes(name)):
         (base / name).write_bytes(damaged)
         try:
-            recommender.load(root)
+            recommender.load(root).similar(sys.argv[3], weights={"prior": 0.5}, plan="annoy")
         except BundleError:
             continue
         finally:
             (base / name).write_bytes(whole)
         sys.exit(f"{name} of {len(damaged)} bytes was opened")
-recommender.load(root).popular()
+recommender.load(root).similar(sys.argv[3], weights={"prior": 0.5}, plan="annoy")
 """
 
 
 def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: Path) -> None:
     root = shutil.copytree(demo_bundles, tmp_path / "bundles")
     base = open_bundle(root).folder("base")
-    command = [sys.executable, "-c", DAMAGED, str(base), str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    item_id = recommender.load(root).ids[0]
+    command = [sys.executable, "-c", DAMAGED, str(base), str(root), item_id]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=environment
+    )
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
-"""The arrays of a segment have the lengths that the manifest states."""
+"""The arrays of a segment are what the manifest states."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,7 +9,7 @@ import numpy as np
 from recommender.bundle.manifest import REMEDY, Manifest
 from recommender.errors import BundleError
 
-Shapes: TypeAlias = dict[str, tuple[int | None, ...]]
+Array: TypeAlias = tuple[str, tuple[int | None, ...]]
 
 
 def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
@@ -28,26 +28,44 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
         An array and the manifest disagree.
     """
     n, d, blocks = manifest.base_n, sum(manifest.blocks.values()), len(manifest.blocks)
-    base: Shapes = {"vectors.npy": (n, d), "present.npy": (n, blocks), "prior.npy": (n,), "groups.npy": (n,)}
-    base |= dict.fromkeys(("neighbours.npy", "neighbour_scores.npy", "codes.npy", "graph.npy"), (n, None))
-    _check(manifest, "base", base | {"attributes/ids.npy": (n,)}, folder_of)
+    base = _by_row(n, d, blocks) | _by_neighbour_row(n) | {"index_axes.npy": ("float32", (d, None))}
+    _check(manifest, "base", base, folder_of)
     if "delta" in manifest.parts:
         c, p = (manifest.extra["delta"][name] for name in ("rows", "neighbour_rows"))
-        delta: Shapes = {"vectors.npy": (c, d), "present.npy": (c, blocks), "prior.npy": (c,), "rows.npy": (c,)}
-        delta |= {"codes.npy": (c, None), "graph.npy": (c, None), "attributes/ids.npy": (c,)}
-        delta |= {"neighbour_rows.npy": (p,), "neighbours.npy": (p, None), "neighbour_scores.npy": (p, None)}
+        delta = _by_row(c, d, blocks) | _by_neighbour_row(p)
+        delta |= {
+            "groups.npy": ("int32", (None,)),
+            "rows.npy": ("int32", (c,)),
+            "neighbour_rows.npy": ("int32", (p,)),
+        }
         _check(manifest, "delta", delta, folder_of)
 
 
-def _check(manifest: Manifest, part: str, expected: Shapes, folder_of: Callable[[str], Path]) -> None:
+def _by_row(n: int, d: int, blocks: int) -> dict[str, Array]:
+    return {
+        "vectors.npy": ("float32", (n, d)),
+        "present.npy": ("bool", (n, blocks)),
+        "prior.npy": ("float32", (n,)),
+        "groups.npy": ("int32", (n,)),
+        "codes.npy": ("int8", (n, None)),
+        "graph.npy": ("int32", (n, None)),
+        "attributes/ids.npy": ("bytes", (n,)),
+    }
+
+
+def _by_neighbour_row(n: int) -> dict[str, Array]:
+    return {"neighbours.npy": ("int32", (n, None)), "neighbour_scores.npy": ("float64", (n, None))}
+
+
+def _check(manifest: Manifest, part: str, expected: Mapping[str, Array], folder_of: Callable[[str], Path]) -> None:
     for file in expected.keys() & manifest.parts.get(part, {"files": {}})["files"].keys():
-        path = folder_of(part) / file
-        found = map_array(path).shape
-        agree = [wanted in (size, None) for size, wanted in zip(found, expected[file], strict=False)]
-        if len(found) != len(expected[file]) or not all(agree):
-            raise BundleError(
-                f"{path} has shape {found}; the manifest's n and blocks say {expected[file]}; {REMEDY}"
-            )
+        path, (kind, shape) = folder_of(part) / file, expected[file]
+        found = map_array(path)
+        agree = [wanted in (size, None) for size, wanted in zip(found.shape, shape, strict=False)]
+        if found.ndim != len(shape) or not all(agree):
+            raise BundleError(f"{path} has shape {found.shape}; the manifest's n and blocks say {shape}; {REMEDY}")
+        if not found.dtype.name.startswith(kind):
+            raise BundleError(f"{path} holds {found.dtype.name}; expected {kind}; {REMEDY}")
 
 
 def map_array(path: Path) -> np.ndarray:

@@ -35,8 +35,8 @@ class Rules:
 
     @property
     def groups(self) -> Rows | None:
-        """Variant groups if they are to be collapsed, shape (n,)."""
-        return self.segment.groups if self.collapse else None
+        """Variant groups if there are any to be collapsed, shape (n,)."""
+        return self.segment.groups if self.collapse and self.segment.products < self.segment.n else None
 
     @property
     def count(self) -> int:
@@ -84,7 +84,7 @@ class Rules:
         """Count what may be answered: products where variants are collapsed, rows otherwise."""
         if self.subset is not None:
             excluded = excluded[self.subset.mask[excluded]]
-        if not self.collapse:
+        if self.groups is None:
             return self.count - len(excluded)
         kept = self.segment if self.subset is None else self.subset
         gone = Counter(self.segment.groups[excluded].tolist())

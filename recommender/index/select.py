@@ -31,8 +31,8 @@ class Selection:
         if groups is None:
             return Selection(self.rows[:k], self.scores[:k])
         best: dict[int, int] = {}
-        for place, group in enumerate(groups[self.rows].tolist()):
-            best.setdefault(group, place)
+        for place, row in enumerate(self.rows.tolist()):
+            best.setdefault(groups.item(row), place)
             if len(best) == k:
                 break
         places = [*best.values()]

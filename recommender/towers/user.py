@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.blocks import Double, Rows
+from recommender.blocks import BLOCKS, Double, Rows
 from recommender.events import event_weight
 from recommender.history import Steps
 from recommender.scoring import Query
@@ -16,6 +16,8 @@ from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
 SHORTEST = 1e-3  # a sum shorter than this has cancelled out: its direction is chance
+_ONES = np.ones(len(BLOCKS))
+_ONES.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,6 @@ def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
     table = segment.cooccurrence
     together_rows, together = table.row(row)
-    seed = np.array([row], dtype=np.int32)
-    stretch = np.ones(len(segment.layout.dims))
-    return Query(
-        segment.vectors[row], seed, np.ones(1), stretch, together_rows, together.astype(np.float64), table
-    )
+    seed, stretch = np.array([row], dtype=np.int32), _ONES[: len(segment.layout.dims)]
+    together = together.astype(np.float64)
+    return Query(segment.vectors[row], seed, _ONES[:1], stretch, together_rows, together, table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -52,12 +53,15 @@ def faiss(index: object, mask: np.ndarray | None = None) -> Iterator[Ask]:
     yield from (partial(ask, ef) for ef in LADDER)
 
 
-def usearch(vectors: np.ndarray) -> Iterator[Ask]:
+def usearch_index(vectors: np.ndarray) -> "object":
     from usearch.index import Index
 
     index = Index(ndim=vectors.shape[1], metric="ip", dtype="bf16", connectivity=16, expansion_add=200)
     index.add(np.arange(len(vectors)), vectors, threads=1)
+    return index
 
+
+def usearch(index: "object") -> Iterator[Ask]:
     def ask(ef: int, vector: np.ndarray) -> np.ndarray:
         index.expansion_search = ef
         return index.search(vector, K, threads=1).keys
@@ -65,9 +69,24 @@ def usearch(vectors: np.ndarray) -> Iterator[Ask]:
     return (partial(ask, ef) for ef in LADDER)
 
 
-def voyager(vectors: np.ndarray) -> Iterator[Ask]:
+def voyager_index(vectors: np.ndarray) -> "object":
     from voyager import Index, Space
 
     index = Index(Space.InnerProduct, vectors.shape[1], M=16, ef_construction=200)
     index.add_items(vectors, num_threads=1)
+    return index
+
+
+def voyager(index: "object") -> Iterator[Ask]:
     return (partial(lambda ef, vector: index.query(vector, K, query_ef=ef)[0], ef) for ef in LADDER)
+
+
+def installed() -> dict[str, tuple[Callable[[np.ndarray], "object"], Callable[["object"], Iterator[Ask]]]]:
+    """Return by name, of those that are installed, what makes an index of vectors and the ways of asking it."""
+    known = {
+        "hnswlib": (hnswlib_index, hnswlib),
+        "faiss HNSW": (faiss_index, faiss),
+        "usearch": (usearch_index, usearch),
+        "voyager": (voyager_index, voyager),
+    }
+    return {name: pair for name, pair in known.items() if find_spec(name.split()[0])}

@@ -1,0 +1,90 @@
+"""A published bundle: by id, by history, at weights nobody learned, and what its workers share of the memory."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rivals import K
+from vectors import intrinsic_dimension
+
+import recommender
+from recommender.blocks import BLOCKS, unit
+from recommender.results import Recommendations
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+RANDOM_WEIGHTS = 20
+PER_WEIGHTS = 50
+
+
+def of_bundle(bundles: Path, queries: int, seed: int) -> dict:
+    """Time products from id to ids and scores, and histories of three; then products at other weights."""
+    rec = recommender.load(bundles)
+    generator = np.random.default_rng(seed)
+    ids = [rec.ids[row] for row in generator.integers(0, len(rec), queries)]
+    mixed = [[rec.ids[row] for row in generator.integers(0, len(rec), 3)] for _ in range(queries)]
+    report: dict = {"n": rec.n, "dim": rec.layout.d, "manifest": rec.manifest.metrics["recall"]}
+    vectors = unit(np.asarray(rec.segment.vectors))
+    report["intrinsic_dimension"] = intrinsic_dimension(vectors, vectors[generator.integers(0, rec.n, 100)])
+    report["bundle"] = {"similar": answers(rec.similar, ids), "recommend": answers(rec.recommend, mixed)}
+    for name, weights in other_weights(rec.weights["item"], generator).items():
+        report["bundle"][name] = answers(rec.similar, ids[:PER_WEIGHTS], weights=weights)
+    return report | {"memory": memory(bundles, ids)}
+
+
+def answers(ask: Callable[..., Recommendations], asked: Iterable[Any], **options: Any) -> dict:
+    """Return recall against the exact plan, counted by score, and p50, which a first round has warmed up."""
+    found = [(ask(one, K, **options), ask(one, K, **options, plan="exact")) for one in asked]
+    shares = [
+        sum(item.score >= right[-1].score for item in answer) / len(right) for answer, right in found if len(right)
+    ]
+    seconds = []
+    for one in asked:
+        started = time.perf_counter()
+        ask(one, K, **options)
+        seconds.append(time.perf_counter() - started)
+    return {
+        "recall": round(float(np.mean(shares)), 4),
+        "p50_us": round(float(np.median(seconds)) * 1e6, 1),
+        "plans": sorted({answer.plan for answer, _ in found}),
+    }
+
+
+def other_weights(learned: dict[str, float], generator: np.random.Generator) -> dict[str, dict[str, float]]:
+    """Return each block alone, and random weightings."""
+    blocks = [block for block in BLOCKS if block in learned]
+    return {f"{block} alone": {name: float(name == block) for name in learned} for block in blocks} | {
+        f"random {number}": dict(zip(learned, generator.random(len(learned)).tolist(), strict=True))
+        for number in range(1, RANDOM_WEIGHTS + 1)
+    }
+
+
+def memory(bundles: Path, ids: list[str]) -> dict[str, float]:
+    """Return what a first worker has in memory, and what a second one has to itself, in MiB."""
+    pipes, first, second = multiprocessing.get_context("spawn"), "Rss", "Private_"
+    report = {}
+    with ExitStack() as stack:
+        for name, kind in (("first, all", first), ("second, unique", second)):
+            ours, theirs = pipes.Pipe()
+            worker = pipes.Process(target=work, args=(bundles, ids, theirs), daemon=True)
+            worker.start()
+            stack.callback(worker.terminate)
+            ours.recv()
+            lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
+            report[name] = round(sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024, 1)
+    return report | {"share": round(report["second, unique"] / report["first, all"], 3)}
+
+
+def work(bundles: Path, ids: list[str], told: "Connection") -> None:
+    """Answer some questions, and wait to be looked at."""
+    rec = recommender.load(bundles)
+    for place, item_id in enumerate(ids):
+        rec.similar(item_id, K)
+        rec.recommend([item_id, ids[place - 1]], K)
+    told.send("done")
+    told.recv()

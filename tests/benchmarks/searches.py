@@ -1,0 +1,50 @@
+"""Our own ways to search made-up vectors: a name of the table each, and a way of asking for each step."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from rivals import LADDER, Ask, K
+
+from recommender.index.rules import Rules
+from recommender.index.search import Budget, Budgets, Question, Search
+from recommender.scoring import Query, Scorer
+from training.index import HOPS
+
+WEIGHTS = {"image": 1.0, "cooccurrence": 0.0, "prior": 0.0}
+NOTHING = np.empty(0, np.int32)
+
+
+def ours(search: Search, scorer: Scorer) -> Iterator[Ask]:
+    """Annoy, graph and exact scores, as a question of the service goes: all but the ids."""
+    rules = Rules(search.segment)
+
+    def ask(budget: Budget, vector: np.ndarray) -> np.ndarray:
+        tried = Search(search.segment, search.index, Budgets(budget, budget), (WEIGHTS,))
+        return tried.one(scorer, Question(Query.free(vector), K, NOTHING), rules).selection.rows
+
+    return (partial(ask, Budget(width, 0, 0)) for width in LADDER)
+
+
+def walk(search: Search) -> Iterator[Ask]:
+    """The index alone: Annoy, graph, and the order by full vectors."""
+    index, vectors = search.index, search.segment.vectors
+
+    def ask(width: int, vector: np.ndarray) -> np.ndarray:
+        rows = index.walk(Query.free(vector), WEIGHTS, width)
+        return rows[np.argsort(-(vectors[rows] @ vector))[:K]]
+
+    return (partial(ask, width) for width in LADDER)
+
+
+def hops(search: Search, scorer: Scorer) -> Iterator[Ask]:
+    """The index alone where there is no numba: Annoy's rows and a walk over the neighbour table."""
+    index, vectors = replace(search.index, codes=None, graph=None), search.segment.vectors
+    plain, rules = replace(search, index=index), Rules(search.segment)
+
+    def ask(budget: Budget, vector: np.ndarray) -> np.ndarray:
+        rows = plain.candidates(scorer, Question(Query.free(vector), K, NOTHING), rules, budget)
+        return rows[np.argsort(-(vectors[rows] @ vector))[:K]]
+
+    return (partial(ask, Budget(0, *hop)) for hop in HOPS)
