@@ -16,6 +16,8 @@ EVENT_WEIGHTS: dict[str, float] = {
     "rate": 1.0,
     "dismiss": -5.0,
 }
+# What ids of shoppers begin with that the shop's own people play in the storefront: nothing is learned from them.
+PLAYED = "storefront:"
 
 
 @dataclass(frozen=True, slots=True)
