@@ -15,7 +15,7 @@ from recommender.index.search import Found, Question, Search
 from recommender.presentation import Presenter
 from recommender.questions import Filter, Options
 from recommender.rerankers import create
-from recommender.results import Recommendations, RecommendationTable
+from recommender.results import Describe, Recommendations, RecommendationTable
 from recommender.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -35,10 +35,17 @@ class Answering:
         The bundle's name.
     overlay
         What has changed since.
+    describe
+        See `Recommendations`.
     """
 
     def __init__(
-        self, attributes: Attributes, search: Search, generation: str, overlay: "ItemOverlay | None"
+        self,
+        attributes: Attributes,
+        search: Search,
+        generation: str,
+        overlay: "ItemOverlay | None",
+        describe: Describe,
     ) -> None:
         self.attributes = attributes
         self.search = search
@@ -46,6 +53,7 @@ class Answering:
         self.presenter = Presenter(attributes, search.segment)
         self._generation = generation
         self._overlay = overlay
+        self._describe = describe
         self._subsets = SubsetCache(attributes, search.segment.groups)
         self._changes = Changes.read(overlay, attributes)
 
@@ -89,6 +97,7 @@ class Answering:
             generation=self._generation,
             fallback_used=fallback,
             warnings=warnings,
+            describe=self._describe,
         )
 
     def table(

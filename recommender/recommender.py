@@ -101,7 +101,7 @@ class Recommender:
         self.n = self.segment.n
         self._anything_popular = bool(self.segment.prior[np.asarray(self.attributes.ids.in_order)].any())
         self._thumbnails = open_thumbnails(bundle)
-        self._answering = Answering(self.attributes, self.search_space, self.generation, overlay)
+        self._answering = Answering(self.attributes, self.search_space, self.generation, overlay, self._describe)
         self._questions = Questions(self.attributes, self.segment, self.user_tower)
         self._free = FreeQueries(bundle, self.item_tower, encoder)
 
@@ -127,9 +127,7 @@ class Recommender:
 
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle, changes since included."""
-        row = self.attributes.row_of(item_id)
-        changed = self._answering.changes().by_row.get(row, {})
-        return {name: changed[name] if name in changed else self.attributes.value(name, row) for name in names}
+        return {**self._answering.changes().fields(item_id, tuple(names))}
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """Return a product's small JPEG picture, if it has a photo."""
@@ -220,7 +218,7 @@ class Recommender:
         scorer = self._answering.scorer(self._prior_alone(), options, order)
         question = Question(self._nothing(), count(k), self._questions.excluded(options))
         exact: Options = {**options, "plan": "exact"}
-        return self._described(self._answering.answer(question, scorer, strategy, exact, only=only))
+        return self._answering.answer(question, scorer, strategy, exact, only=only)
 
     def search(
         self,
@@ -329,9 +327,7 @@ class Recommender:
         question = Question(self._nothing(), count(k), excluded)
         exact: Options = {**options, "plan": "exact"}
         scorer = self._answering.scorer(self._prior_alone(), options)
-        return self._described(
-            self._answering.answer(question, scorer, "popular", exact, warnings, None, fallback)
-        )
+        return self._answering.answer(question, scorer, "popular", exact, warnings, None, fallback)
 
     def _answer(
         self,
@@ -345,8 +341,7 @@ class Recommender:
         weights: dict[str, float] | None = None,
     ) -> Recommendations:
         scorer = self._scorer(kind, options, weights, seed_row)
-        answer = self._answering.answer(question, scorer, strategy, options, warnings, seed_row, fallback)
-        return self._described(answer)
+        return self._answering.answer(question, scorer, strategy, options, warnings, seed_row, fallback)
 
     def _scorer(
         self, kind: str, options: Options, weights: dict[str, float] | None = None, seed_row: int | None = None
@@ -359,9 +354,6 @@ class Recommender:
 
     def _nothing(self) -> Query:
         return Query.free(np.zeros(self.layout.d, np.float32))
-
-    def _described(self, answer: Recommendations) -> Recommendations:
-        return replace(answer, describe=self._describe)
 
     def _describe(self, item_id: str) -> tuple[dict[str, Any], bytes | None]:
         return self.product(item_id), self.thumbnail(item_id)

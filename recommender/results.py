@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from recommender.blocks import Double, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# From a product's id to what the catalogue says of it and its picture.
+Describe = Callable[[str], tuple[dict[str, Any], bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,7 @@ class Reason:
     approximate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One product of an answer.
 
     Parameters
@@ -87,6 +89,8 @@ class Recommendations:
         The strategy that stood in, if the one asked for had nothing to go on.
     warnings
         What was ignored or odd.
+    describe
+        Knows more of a product, for a page that shows the answer.
     """
 
     items: tuple[Recommendation, ...]
@@ -97,9 +101,7 @@ class Recommendations:
     generation: str
     fallback_used: str | None = None
     warnings: tuple[str, ...] = ()
-    describe: Callable[[str], tuple[dict[str, Any], bytes | None]] | None = field(
-        default=None, repr=False, compare=False
-    )
+    describe: Describe | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -1,8 +1,20 @@
-"""A page in a browser that tells of everything that went wrong, and of every request."""
+"""An app that listens, and a page in a browser that tells of everything that went wrong, and of every request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
+
+from werkzeug.serving import make_server
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an app from a thread; yields its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.blocks import Double, Rows
+from recommender.blocks import BLOCKS, Double, Rows
 from recommender.events import event_weight
 from recommender.history import Steps
 from recommender.scoring import Query
@@ -15,6 +15,8 @@ from recommender.segment import Segment
 from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
+_ONES = np.ones(len(BLOCKS))
+_ONES.flags.writeable = False
 SHORTEST = 1e-3  # a sum shorter than this has cancelled out: its direction is chance
 
 
@@ -122,5 +124,5 @@ def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
     together_rows, together = segment.cooccurrence.row(row)
     seed = np.array([row], dtype=np.int32)
-    stretch = np.ones(len(segment.layout.dims))
-    return Query(segment.vectors[row], seed, np.ones(1), stretch, together_rows, together.astype(np.float64))
+    stretch = _ONES[: len(segment.layout.dims)]
+    return Query(segment.vectors[row], seed, _ONES[:1], stretch, together_rows, together.astype(np.float64))

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,8 @@ from threading import Event, Thread
 from typing import Any
 
 import httpx
-from serve import free_port
+from postgres import Postgres, missing
+from running import WORKERS, Service, running, status, unique_kib, until
 
 from recommender.bundle import Staging, open_bundle, prune
 from recommender.recommender import load
@@ -55,51 +55,7 @@ def main() -> None:
     sys.exit(0 if all(each.get("as it must be", True) for each in report.values()) else 1)
 
 
-# The service, and the load on it
-
-
-class Service:
-    """`recommender serve` in processes of its own, on one port for all its lives."""
-
-    def __init__(self, bundles: Path, store: str, workers: int = 2) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        serve = ["-m", "recommender.cli", "serve", str(bundles), "--store", store, "--workers", str(workers)]
-        self._command = [sys.executable, *serve, "--port", str(self.port)]
-
-    def start(self) -> None:
-        """Start it in a process group of its own, and wait until it is ready."""
-        limits = {"RECOMMENDER_RATE": "1000000", "RECOMMENDER_BURST": "1000000", "RECOMMENDER_LOG_LEVEL": "error"}
-        self.process = subprocess.Popen(self._command, env=os.environ | limits, start_new_session=True)
-        until(lambda: status(self.url, "/healthz/ready") == 200)
-
-    def workers(self) -> list[int]:
-        """Return the ids of the worker processes."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [
-            int(pid) for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-
-    def kill(self) -> None:
-        """Kill all of it at once, as a power cut would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> None:
-        """Stop it as an administrator does."""
-        self.process.terminate()
-        self.process.wait(30)
-
-
-@contextmanager
-def running(bundles: Path, store: str) -> Iterator[Service]:
-    """Run the service."""
-    service = Service(bundles, store)
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
+# The load
 
 
 @contextmanager
@@ -127,23 +83,6 @@ def load_on(work: Callable[[httpx.Client, int], None], url: str) -> Iterator[Non
         stopped.set()
         for thread in threads:
             thread.join()
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the service is not as it should be")
-        time.sleep(0.05)
-
-
-def status(url: str, path: str, **request: Any) -> int:
-    """Return the status of one call, 0 if nobody answers."""
-    try:
-        return httpx.request(request.pop("method", "GET"), url + path, timeout=10, **request).status_code
-    except httpx.TransportError:
-        return 0
 
 
 def health(url: str) -> str:
@@ -177,8 +116,8 @@ def killed(bundles: Path, kills: int) -> dict[str, Any]:
     with load_on(send, service.url):
         for _ in range(kills):
             time.sleep(0.5)
-            os.kill(service.workers()[0], signal.SIGKILL)
-            until(lambda: len(service.workers()) == 2)
+            os.kill(service.worker_pids()[0], signal.SIGKILL)
+            until(lambda: len(service.worker_pids()) == WORKERS)
         time.sleep(0.5)
         service.kill()
         service.start()
@@ -224,8 +163,8 @@ def republish(bundles: Path) -> str:
 
 def without_database(bundles: Path) -> dict[str, Any]:
     """Stop PostgreSQL and start it again."""
-    if shutil.which("initdb") is None or (os.geteuid() == 0 and shutil.which("runuser") is None):
-        return {"left out": "no initdb on the path"}
+    if lacks := missing():
+        return {"left out": lacks}
     item_id = load(bundles).ids[0]
     with tempfile.TemporaryDirectory(prefix="faults-pg-") as folder:
         database = Postgres(Path(folder))
@@ -254,30 +193,6 @@ def without_database(bundles: Path) -> dict[str, Any]:
     return facts | {"as it must be": right and facts["Retry-After"] is not None}
 
 
-class Postgres:
-    """A PostgreSQL of its own in a folder; as root, run by the user postgres, since it refuses root."""
-
-    def __init__(self, folder: Path) -> None:
-        self._data, self._port = folder / "data", free_port()
-        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if self._as:
-            shutil.chown(folder, "postgres")
-        self._run("initdb", "-D", str(self._data), "-U", "shop", "--auth=trust")
-        self.url = f"postgresql://shop@127.0.0.1:{self._port}/postgres"
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        listen = f"-p {self._port} -c listen_addresses=127.0.0.1 -k {self._data}"
-        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self._data / "log"), "-o", listen, "start")
-
-    def stop(self) -> None:
-        """Stop it at once."""
-        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
-
-    def _run(self, *command: str) -> None:
-        subprocess.run([*self._as, *command], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60)
-
-
 def memory(bundles: Path, minutes: float) -> dict[str, Any]:
     """Ask for products and histories at random for some minutes; what the workers hold must stay flat."""
     ids = load(bundles).ids
@@ -289,16 +204,10 @@ def memory(bundles: Path, minutes: float) -> dict[str, Any]:
 
     with running(bundles, f"sqlite:///{bundles.parent}/memory.sqlite") as service, load_on(ask, service.url):
         time.sleep(minutes * 60 / 3)  # caches fill up
-        early = sum(map(unique_kib, service.workers()))
+        early = sum(map(unique_kib, service.worker_pids()))
         time.sleep(minutes * 60 * 2 / 3)
-        late = sum(map(unique_kib, service.workers()))
+        late = sum(map(unique_kib, service.worker_pids()))
     return {"minutes": minutes, "MiB early, late": [early >> 10, late >> 10], "as it must be": late < 1.1 * early}
-
-
-def unique_kib(pid: int) -> int:
-    """Return what a process shares with no other, in KiB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 if __name__ == "__main__":

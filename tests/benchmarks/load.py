@@ -15,7 +15,7 @@ _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 
 @dataclass(frozen=True)
 class Round:
-    """What one round of load met: requests a second, latencies, and the share of a core that the load itself took."""
+    """What one round of load met: requests a second, latencies, and the cores the load itself took."""
 
     rate: float
     p50_ms: float

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own in a folder, that answers at a Unix socket; it needs the programs of PostgreSQL alone."""
+"""A PostgreSQL of one's own in a folder, at a Unix socket; it needs the programs of PostgreSQL alone."""
 
 import os
 import shutil

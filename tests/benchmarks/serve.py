@@ -2,50 +2,40 @@
 
     python tests/benchmarks/serve.py BUNDLES [--workers 2] [--connections 16] [--seconds 8] [--rounds 3] [--json]
 
-Asked are similar items by id, and what is for a user whose history is in the store: ids at random, three fields of
-each product, with keys, limits, validation, metrics and logs on. The bare route sends as many bytes as the first of
-them. Rounds alternate, so that a busy machine slows all; shown are the medians of the rounds, and what a request took
-of the processors in the service (its workers together) and in the load generator. Every answer must be a 200.
+Asked are similar items by id, and what is for a user whose history is in the store: ids at random, three fields
+of each product, with keys, limits, validation, metrics and logs on. The bare route sends as many bytes as the
+first of them. Rounds alternate, so that a busy machine slows all; shown are the medians of the rounds, and what a
+request took of the processors in the service (all its processes) and in the load generator. Every answer must be
+a 200.
 """
 
 import argparse
 import json
 import multiprocessing
-import os
-import socket
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
 from statistics import median
 from urllib.parse import quote
 
 from load import get, load
+from running import cpu_seconds, free_port, running, status, until
 
 import recommender
 from recommender.events import Event
 from recommender.recommender import Recommender
 from recommender.stores import open_store
+from serving.settings import Key
 
 IDS, USERS = 2000, 1000
 HISTORY = (3, 30)  # events of a user, from and to
 FIELDS = ("title", "price", "image_link", "product_type", "brand")
 KEYS = {name: f"{name}-key-of-the-benchmark" for name in ("public", "server")}
-
-
-@dataclass(frozen=True)
-class Server:
-    """Something that listens, and the process that it runs in."""
-
-    port: int
-    pid: int
 
 
 def main() -> None:
@@ -95,32 +85,31 @@ def compare(
     for_you = [get(f"/v1/users/{quote(user)}/recommendations?fields={fields}", KEYS["server"]) for user in users]
     body = body_of(asked.bundles, store, f"/v1/items/{ids[0]}/similar?fields={fields}")
     measured: dict[str, list[dict[str, float]]] = {"similar": [], "for_you": [], "bare": []}
-    with ExitStack() as stack:
-        service = stack.enter_context(served(serve_product, asked.bundles, asked.workers, store))
-        bare = stack.enter_context(served(serve_bare, body, asked.workers))
-        turns = {"similar": (similar, service), "for_you": (for_you, service), "bare": (similar, bare)}
+    log = Path(store.removeprefix("sqlite:///")).with_name("log")
+    with (
+        running(asked.bundles, store, workers=asked.workers, settings=keys(), log=log) as service,
+        bare(body, asked.workers) as bare_one,
+    ):
+        product = (service.port, service.process.pid)
+        turns = {"similar": (similar, *product), "for_you": (for_you, *product), "bare": (similar, *bare_one)}
         for number in range(asked.rounds + 1):
-            for name, (requests, server) in turns.items():
-                before = cpu_seconds(server.pid)
-                one = load(server.port, requests, asked.connections, asked.seconds, seed=number)
-                server_cpu = (cpu_seconds(server.pid) - before) / asked.seconds
-                per_request = {"server_cpu_ms": 1e3 * server_cpu / one.rate, "load_cpu_ms": 1e3 * one.own_cpu / one.rate}
+            for name, (requests, port, pid) in turns.items():
+                before = cpu_seconds(pid)
+                one = load(port, requests, asked.connections, asked.seconds, seed=number)
+                cores = {"server": (cpu_seconds(pid) - before) / asked.seconds, "load": one.own_cpu}
+                per_request = {f"{who}_cpu_ms": 1e3 * share / one.rate for who, share in cores.items()}
                 if number > 0:  # the first one warms up
                     measured[name].append(asdict(one) | per_request)
     return measured
 
 
-# The two servers
+def keys() -> dict[str, str]:
+    """Return the keys as the service's environment has them."""
+    entries = {name: {"sha256": Key.hash(key), "scopes": [name]} for name, key in KEYS.items()}
+    return {"RECOMMENDER_KEYS": json.dumps(entries)}
 
 
-def serve_product(bundles: Path, workers: int, store: str, port: int) -> None:
-    """Serve the product, its logs in a file."""
-    from serving.server import serve
-    from serving.settings import Key
-
-    log_to(Path(store.removeprefix("sqlite:///")).with_name("log"))
-    keys = {name: Key(sha256=Key.hash(key), scopes=(name,)) for name, key in KEYS.items()}
-    serve(bundles, port=port, workers=workers, store=store, rate=1e6, burst=10**6, keys=keys)
+# The bare server
 
 
 def serve_bare(body: bytes, workers: int, port: int) -> None:
@@ -152,52 +141,18 @@ def body_of(bundles: Path, store: str, path: str) -> bytes:
     return body
 
 
-def log_to(file: Path) -> None:
-    """Write what goes to stderr, of this process and its children, to a file."""
-    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(opened, sys.stderr.fileno())
-
-
 @contextmanager
-def served(target: Callable[..., None], *arguments: object) -> Iterator[Server]:
-    """Run a server in processes of its own, and yield it once it listens."""
+def bare(body: bytes, workers: int) -> Iterator[tuple[int, int]]:
+    """Run the bare server in processes of its own; yields its port and process once it answers."""
     port = free_port()
-    process = multiprocessing.get_context("spawn").Process(target=target, args=(*arguments, port))
+    process = multiprocessing.get_context("spawn").Process(target=serve_bare, args=(body, workers, port))
     process.start()
     try:
-        until_it_listens(port)
-        yield Server(port, process.pid)
+        until(lambda: status(f"http://127.0.0.1:{port}", "/healthz/live") > 0)
+        yield port, process.pid
     finally:
         process.terminate()
         process.join()
-
-
-def until_it_listens(port: int, seconds: float = 60) -> None:
-    """Wait until somebody answers at a port."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            HTTPConnection("127.0.0.1", port, timeout=5).request("GET", "/healthz/live")
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit(f"nobody listens at port {port}")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return what a process and its children have taken of the processors."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, children)))
 
 
 # What is shown
