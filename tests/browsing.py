@@ -26,7 +26,7 @@ def quiet_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("request", lambda request: asked.append(request.url))
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     page.goto(url)
     yield page
     origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])

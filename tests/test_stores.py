@@ -183,6 +183,18 @@ def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) ->
     assert len(store.events.history("u2")) == 2
 
 
+def test_a_clock_set_back_lets_nothing_erased_in_again(store: Store) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    told = replace(event(1), timestamp=ahead)
+    store.events.add([told])
+    assert store.events.erase("u1").erased_at == ahead
+    assert store.events.erase("u1").erased_at == ahead
+    assert store.events.add([told]) == [False]
+    wrong = replace(event(2), timestamp=ahead + timedelta(days=3000))
+    store.events.add([wrong])
+    assert store.events.erase("u1").erased_at < ahead + timedelta(days=2)
+
+
 def test_an_erasure_wins_against_whoever_writes_at_the_same_time(store: Store) -> None:
     def write(thread: int) -> None:
         for n in range(15):

@@ -1,6 +1,6 @@
-"""What happens to a running service when things break: killed processes, swapped bundles, a database that stops.
+"""What happens to a running service when things break: killed processes, damaged bundles, a database that stops.
 
-    python tests/benchmarks/faults.py BUNDLES [--kills 5] [--swaps 100] [--minutes 0] [--json]
+    python tests/benchmarks/faults.py BUNDLES [--kills 5] [--swaps 100] [--malformed 10000] [--minutes 0] [--json]
 
 Everything runs on copies in a temporary folder. Each experiment says what it counted and whether that is as it
 must be; the exit code is 1 if one is not. PostgreSQL's own programs are needed for its part, which is left out
@@ -18,11 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from statistics import linear_regression
 from threading import Event, Thread
 from typing import Any
 
 import httpx
+from malformed import Maker
 from postgres import Postgres, missing
 from running import WORKERS, Service, running, status, unique_kib, until
 
@@ -31,6 +34,7 @@ from recommender.recommender import load
 from recommender.stores import open_store
 
 THREADS = 4
+SAMPLES = 40  # of the memory held
 
 
 def main() -> None:
@@ -39,6 +43,7 @@ def main() -> None:
     parser.add_argument("bundles", type=Path)
     parser.add_argument("--kills", type=int, default=5, help="of a worker, and once more of the whole service")
     parser.add_argument("--swaps", type=int, default=100)
+    parser.add_argument("--malformed", type=int, default=10_000, help="requests that nobody of good will sends")
     parser.add_argument("--minutes", type=float, default=0.0, help="of load under which memory must stay flat")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -47,7 +52,9 @@ def main() -> None:
         report = {
             "kill -9 under event ingest": killed(bundles, asked.kills),
             "bundle swapped under load": swapped(bundles, asked.swaps),
+            "damaged bundle published": damaged(bundles),
             "database stopped and started": without_database(bundles),
+            "malformed requests": malformed(bundles, asked.malformed),
         }
         if asked.minutes:
             report["memory under load"] = memory(bundles, asked.minutes)
@@ -161,6 +168,58 @@ def republish(bundles: Path) -> str:
     return name
 
 
+def damaged(bundles: Path) -> dict[str, Any]:
+    """Publish a generation whose files are not as its manifest says, and then a sound one, under load."""
+    item_id, before = load(bundles).ids[0], load(bundles).generation
+    answers: Counter[tuple[int, str]] = Counter()
+
+    def ask(client: httpx.Client, number: int) -> None:
+        answer = client.get("/v1/similar", params={"item_id": item_id})
+        answers[answer.status_code, answer.json().get("bundle", "")] += 1
+
+    store = f"sqlite:///{bundles.parent}/damaged.sqlite"
+    with running(bundles, store) as service, load_on(ask, service.url):
+        manifests, name = bundles / "generations", "20991231T000000Z-00000000"
+        manifest = (manifests / f"{before}.json").read_text().replace(before, name)
+        (manifests / f"{name}.json").write_text(manifest.replace('"bytes": ', '"bytes": 1'))
+        (bundles / "CURRENT").write_text(name)
+        until(lambda: health(service.url) == "degraded")
+        answers.clear()
+        time.sleep(2)
+        seen = {bundle for _, bundle in answers}
+        (manifests / f"{name}.json").unlink()
+        (bundles / "CURRENT").write_text(before)
+        until(lambda: health(service.url) == "ready")
+    failed = sum(count for (code, _), count in answers.items() if code != 200)
+    facts = {"answers": answers.total(), "failed": failed, "answered by": sorted(seen), "told": "degraded"}
+    return facts | {"as it must be": failed == 0 and seen == {before}}
+
+
+def malformed(bundles: Path, count: int) -> dict[str, Any]:
+    """Send what is wrong in every way; nothing may fail, tell of the inside, or keep memory."""
+    answers: Counter[int] = Counter()
+    tells: list[str] = []
+    with running(bundles, f"sqlite:///{bundles.parent}/malformed.sqlite") as service:
+        document = httpx.get(f"{service.url}/openapi.json", timeout=30).json()
+        kept = [sum(map(unique_kib, service.worker_pids()))]
+        for half in range(2):  # the first fills what is filled once
+            connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+            for sent in Maker(document, seed=half).requests(count // 2):
+                kind = {"Content-Type": sent.content_type.encode()}
+                connection.request(sent.method, sent.path, sent.body, kind)
+                answer = connection.getresponse()
+                body = answer.read()
+                answers[answer.status] += 1
+                if any(word in body for word in (b"Traceback", b"site-packages", str(bundles).encode())):
+                    tells.append(f"{sent}: {body[:200]!r}")
+            connection.close()
+            kept.append(sum(map(unique_kib, service.worker_pids())))
+    failed = sum(times for code, times in answers.items() if code >= 500 and code != 501)
+    facts = {"answers": dict(sorted(answers.items())), "failed": failed, "telling": tells[:3]}
+    facts["MiB at first, half-way, at the end"] = [each >> 10 for each in kept]
+    return facts | {"as it must be": failed == 0 and not tells and kept[2] < 1.1 * kept[1]}
+
+
 def without_database(bundles: Path) -> dict[str, Any]:
     """Stop PostgreSQL and start it again."""
     if lacks := missing():
@@ -204,10 +263,13 @@ def memory(bundles: Path, minutes: float) -> dict[str, Any]:
 
     with running(bundles, f"sqlite:///{bundles.parent}/memory.sqlite") as service, load_on(ask, service.url):
         time.sleep(minutes * 60 / 3)  # caches fill up
-        early = sum(map(unique_kib, service.worker_pids()))
-        time.sleep(minutes * 60 * 2 / 3)
-        late = sum(map(unique_kib, service.worker_pids()))
-    return {"minutes": minutes, "MiB early, late": [early >> 10, late >> 10], "as it must be": late < 1.1 * early}
+        held = []
+        for _ in range(SAMPLES):
+            held.append(sum(map(unique_kib, service.worker_pids())))
+            time.sleep(minutes * 60 * 2 / 3 / SAMPLES)
+    slope = linear_regression([minutes * 2 / 3 / SAMPLES * place for place in range(SAMPLES)], held).slope
+    facts = {"minutes": minutes, "MiB early, late": [held[0] >> 10, held[-1] >> 10], "KiB a minute": round(slope)}
+    return facts | {"as it must be": held[-1] < 1.1 * held[0]}
 
 
 if __name__ == "__main__":
