@@ -1,7 +1,8 @@
 """What has changed of the products since the bundle, by row."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from recommender.stores.base import ItemOverlay
 
 OUT_OF_STOCK = "out_of_stock"
+# Products whose fields are remembered: to decode those of an answer takes longer than to find it.
+REMEMBERED = 1 << 15
+
+Fields = Callable[[str, tuple[str, ...]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,16 @@ class Changes:
         Rows that were not removed, shape (n,); None if they all are there.
     in_stock
         Those of them that are not known to be out of stock, shape (n,); None if they all are.
+    fields
+        Some attributes of a product of the bundle by its id, changes included.
     """
 
-    revision: int = 0
-    by_id: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    by_row: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    listed: Mask | None = None
-    in_stock: Mask | None = None
+    revision: int
+    by_id: Mapping[str, Mapping[str, Any] | None]
+    by_row: Mapping[int, Mapping[str, Any]]
+    listed: Mask | None
+    in_stock: Mask | None
+    fields: Fields
     _rules: dict[tuple[bool, bool], Rules] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -59,7 +67,8 @@ class Changes:
         listed = np.ones(len(attributes), dtype=bool)
         listed[removed], listed[attributes.ids.removed] = False, False
         in_stock = listed & ~_out_of_stock(attributes, by_row)
-        return cls(revision, by_id, by_row, _unless_all(listed), _unless_all(in_stock))
+        fields = _remembered_fields(attributes, by_row)
+        return cls(revision, by_id, by_row, _unless_all(listed), _unless_all(in_stock), fields)
 
     def allowed(self, whole_range: bool) -> Mask | None:
         """Return the rows that may be answered: those in stock, or the whole range."""
@@ -72,6 +81,16 @@ class Changes:
             mask = self.allowed(whole_range)
             self._rules[key] = Rules(segment, None if mask is None else Subset(mask, segment.groups), collapse)
         return self._rules[key]
+
+
+def _remembered_fields(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Fields:
+    @lru_cache(REMEMBERED)
+    def fields(item_id: str, names: tuple[str, ...]) -> Mapping[str, Any]:
+        row = attributes.row_of(item_id)
+        changed = by_row.get(row, {})
+        return {name: changed[name] if name in changed else attributes.value(name, row) for name in names}
+
+    return fields
 
 
 def _out_of_stock(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Mask:

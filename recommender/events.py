@@ -1,5 +1,6 @@
 """What a user did: one event, and how much each kind of event says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,8 @@ EVENT_WEIGHTS: dict[str, float] = {
     "rate": 1.0,
     "dismiss": -5.0,
 }
+# What ids of shoppers begin with that the shop's own people play in the storefront: nothing is learned from them.
+PLAYED = "storefront:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Event:
     price: float | None = None
 
 
-def event_weight(event_name: str, value: float | None, weights: dict[str, float]) -> float:
+def event_weight(event_name: str, value: float | None, weights: Mapping[str, float]) -> float:
     """Return how much one event says about its user's taste.
 
     A rating of 3 stars is neutral, 5 stars weigh twice the name's weight and 1 star minus twice.

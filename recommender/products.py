@@ -64,9 +64,7 @@ class Products:
 
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle."""
-        row = self.attributes.row_of(item_id)
-        changed = self.changes().by_row.get(row, {})
-        return {name: changed[name] if name in changed else self.attributes.value(name, row) for name in names}
+        return {**self.changes().fields(item_id, tuple(names))}
 
     def thumbnail(self, item_id: str) -> bytes | None:
         """Return a product's small JPEG picture, if it has a photo."""

@@ -1,6 +1,7 @@
 """Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 

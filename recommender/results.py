@@ -13,6 +13,9 @@ from recommender.blocks import Double, Rows
 if TYPE_CHECKING:
     import pandas as pd
 
+# From a product's id to what the catalogue says of it and its picture.
+Describe = Callable[[str], tuple[dict[str, Any], bytes | None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -86,6 +89,8 @@ class Recommendations:
         The strategy that stood in, if the one asked for had nothing to go on.
     warnings
         What was ignored or odd.
+    describe
+        Knows more of a product, for a page that shows the answer.
     """
 
     items: tuple[Recommendation, ...]
@@ -96,9 +101,7 @@ class Recommendations:
     generation: str
     fallback_used: str | None = None
     warnings: tuple[str, ...] = ()
-    describe: Callable[[str], tuple[dict[str, Any], bytes | None]] | None = field(
-        default=None, repr=False, compare=False
-    )
+    describe: Describe | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -8,7 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import TypeVar
 
-from flask import Flask, request
+from flask import Flask, Request, request
 
 from serving.metrics import metrics
 from serving.problems import Problem
@@ -49,13 +49,12 @@ class Access:
         self._keys = settings.keys
         self._rates = Rates(settings.rate, settings.burst)
 
-    def check(self, app: Flask) -> None:
-        """Raise a `Problem` unless the current request may go on."""
-        endpoint = request.endpoint
-        if endpoint is None or (scope := scope_of(app, endpoint)) is None:
+    def check(self, app: Flask, asked: Request) -> None:
+        """Raise a `Problem` unless a request may go on."""
+        if asked.endpoint is None or (scope := scope_of(app, asked.endpoint)) is None:
             return
-        name = self._caller(scope)
-        wait = self._rates.wait((name, request.remote_addr or ""))
+        name = self._caller(asked, scope)
+        wait = self._rates.wait((name, asked.remote_addr or ""))
         if wait > 0:
             metrics().refused.labels("rate").inc()
             retry = {"Retry-After": str(math.ceil(wait))}
@@ -63,13 +62,13 @@ class Access:
 
     def require(self, scope: Scope) -> None:
         """Raise a `Problem` unless the current request's key has one more scope."""
-        self._caller(scope)
+        self._caller(request, scope)
 
-    def _caller(self, scope: Scope) -> str:
+    def _caller(self, asked: Request, scope: Scope) -> str:
         """Return the name of the key that the request has; empty if none is needed."""
         if not self._keys:
             return ""
-        kind, _, said = request.headers.get("Authorization", "").partition(" ")
+        kind, _, said = asked.headers.get("Authorization", "").partition(" ")
         found = self._find(said) if kind.lower() == "bearer" and said else None
         if found is None:
             metrics().refused.labels("key").inc()

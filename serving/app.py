@@ -1,20 +1,23 @@
 """The app factory: puts the parts together and nothing else."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from apiflask import APIFlask
-from flask import Response, request
+from flask import Request, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import recommender
 from recommender.recommender import load
 from recommender.stores import open_store
-from serving import logs, metrics, openapi, problems, storefront, tracing
+from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
 from serving.encoding import RemoteEncoder
 from serving.engine import Engine, Loader
 from serving.json import OrjsonProvider
+from serving.observed import Observed
 from serving.routes import bundles as bundle_routes
 from serving.routes import (
     docs,
@@ -43,6 +46,14 @@ ROUTES = (
     page,
     docs,
 )
+
+
+class Api(APIFlask):
+    """An app none of whose views is a coroutine, so that none need be looked at before each call."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is to be called."""
+        return func
 
 
 def create_app(
@@ -83,15 +94,13 @@ def create_app(
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     engine.follow("events", trending.refresh)
     engine.follow("metrics", partial(metrics.watch, engine))
-    app = APIFlask(
-        "serving", title="Recommender", version=recommender.__version__, docs_path=None, json_errors=False
-    )
+    app = Api("serving", title="Recommender", version=recommender.__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions[KEY] = Service(engine, store, trending, settings, bundles, encoder is not None)
+    app.wsgi_app = Observed(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
-    logs.register(app)
     tracing.register(app)
     _guard(app, settings)
     problems.register(app)
@@ -124,10 +133,14 @@ def _guard(app: APIFlask, settings: Settings) -> None:
 
     @app.before_request
     def admit() -> Response | None:
-        if request.method == "OPTIONS" and request.headers.get("Origin") in settings.cors_origins:
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # each look through a proxy costs
+        if asked.method == "OPTIONS" and asked.headers.get("Origin") in settings.cors_origins:
             return Response(status=204)
-        access.check(app)
+        access.check(app, asked)
         return None
+
+    if not settings.cors_origins:
+        return
 
     @app.after_request
     def allow_origin(response: Response) -> Response:

@@ -5,26 +5,9 @@ from typing import Any
 
 from recommender.attributes.columns import posix
 from recommender.errors import RequestError, nearest
+from recommender.product_data import STANDARD
 from recommender.recommender import Recommender
 
-# Google Merchant's names that every product may have, whether or not the bundle's catalogue has the column.
-STANDARD = {
-    "title": "text",
-    "description": "text",
-    "image_link": "text",
-    "product_type": "category",
-    "brand": "category",
-    "price": "number",
-    "availability": "category",
-    "item_group_id": "category",
-    "color": "category",
-    "size": "category",
-    "gender": "category",
-    "age_group": "category",
-    "material": "category",
-    "pattern": "category",
-    "published_at": "date",
-}
 # What takes effect at once and says nothing of what a product is.
 OFFERS = ("price", "availability", "published_at", "item_group_id")
 

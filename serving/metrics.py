@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from serving.tracing import span
 
 if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
+
     from recommender.results import Recommendations
     from serving.engine import Engine
 
@@ -67,18 +69,34 @@ def metrics() -> Metrics:
     return Metrics()
 
 
+@cache
+def requests(route: str, status: int) -> "Histogram":
+    """Return the requests of one kind."""
+    return metrics().requests.labels(route, status)
+
+
+@cache
+def _stages(name: str) -> "Histogram":
+    return metrics().stages.labels(name)
+
+
+@cache
+def _answers(placement: str, strategy: str, plan: str, fallback: str) -> "Counter":
+    return metrics().answers.labels(placement, strategy, plan, fallback)
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Time a part of a request."""
     start = perf_counter()
     with span(name):
         yield
-    metrics().stages.labels(name).observe(perf_counter() - start)
+    _stages(name).observe(perf_counter() - start)
 
 
 def answered(placement: str, found: "Recommendations", wanted: int) -> None:
     """Count an answer."""
-    metrics().answers.labels(placement, found.strategy, found.plan, found.fallback_used or "").inc()
+    _answers(placement, found.strategy, found.plan, found.fallback_used or "").inc()
     if len(found) < wanted:
         metrics().short.inc()
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from recommender.errors import BundleError, RecommenderError, RequestError, StoreError, UnknownItemError
 from serving.json import to_json
+from serving.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5
@@ -104,6 +105,6 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _bug(error: Exception) -> Response:
-    request_id = g.get("request_id", "unknown")
+    request_id = request.environ[REQUEST_ID]
     logger.exception("request %s failed", request_id, exc_info=error)
     return Problem(500, "internal-error", f"request {request_id} failed; the log says why").response()

@@ -4,13 +4,13 @@ Spans bear the route's template, as logs do, and never an id of a user or a prod
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 
 from recommender.errors import ConfigError
+from serving.logs import REQUEST_ID
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -55,7 +55,7 @@ def trace(app: Flask, tracer: "Tracer") -> None:
             {"http.request.method": request.method, "http.route": route},
         )
         g.tracer, g.span = tracer, use_span(span, end_on_exit=True)
-        g.span.__enter__().set_attribute("request.id", g.request_id)
+        g.span.__enter__().set_attribute("request.id", request.environ[REQUEST_ID])
 
     def answered(response: Response) -> Response:
         from opentelemetry.trace import get_current_span
@@ -72,12 +72,7 @@ def trace(app: Flask, tracer: "Tracer") -> None:
     app.teardown_request(end)
 
 
-@contextmanager
-def span(name: str) -> Iterator[None]:
+def span(name: str) -> AbstractContextManager[object]:
     """Put what is inside into a span of its own, if the request is traced."""
     tracer: Tracer | None = g.get("tracer")
-    if tracer is None:
-        yield
-    else:
-        with tracer.start_as_current_span(name):
-            yield
+    return nullcontext() if tracer is None else tracer.start_as_current_span(name)

@@ -1,6 +1,7 @@
 """A recommender that answers from a list, and remembers what it was asked."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,14 @@ from recommender.events import Event
 from recommender.results import Reason, Recommendation, Recommendations
 from recommender.stores import ItemOverlay
 
+NOW = datetime.now(UTC)
+EVENT = {
+    "event_id": "e-1",
+    "event_name": "add_to_cart",
+    "timestamp": NOW.isoformat(),
+    "user_id": "u 1",
+    "items": [{"item_id": "A", "quantity": 1, "price": 9.5}],
+}
 IDS = ["A", "B", "C/1", "D", "E"]
 
 
@@ -97,3 +106,9 @@ def load(bundles: Path, overlay: ItemOverlay, *, generation: str | None = None) 
     if generation.startswith("bad"):
         raise BundleError(f"generation {generation} is damaged")
     return FakeRecommender(generation, overlay)
+
+
+def ids(answer: Any) -> list[str]:
+    """Return the ids of an answer, which must be a 200."""
+    assert answer.status_code == 200, answer.json
+    return [item["item_id"] for item in answer.json["items"]]

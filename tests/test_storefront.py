@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
 import recommender
 from recommender.recommender import Recommender
@@ -19,7 +17,7 @@ from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
 from serving.storefront.catalogue import facets, narrowed, titled
-from tests.browsing import quiet_page
+from tests.browsing import listening, quiet_page
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +146,8 @@ def test_words_and_photos_ask_the_encoder_where_there_is_one(demo_bundles: Path,
 
 @pytest.fixture
 def address(app: APIFlask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with listening(app) as address:
+        yield address
 
 
 def test_a_visit(address: str, rec: Recommender, browser: Any) -> None:

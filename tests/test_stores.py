@@ -4,10 +4,12 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -21,6 +23,7 @@ from recommender.served import Served
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.base import Count, Queued
 from recommender.stores.sql.database import Database
+from tests.benchmarks.postgres import Postgres, missing
 
 POSTGRES = os.environ.get("RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -42,18 +45,46 @@ def event(n: int, user: str = "u1", item: str = "A") -> Event:
     return Event(item, "view_item", NOON + timedelta(minutes=n), user, event_id=f"e{n}", session_id="s")
 
 
-def postgres_schema() -> Iterator[str]:
-    """A fresh schema on the server, dropped afterwards."""
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[sa.URL]:
+    """The server that answers already, or else one for these tests alone."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install '.[postgres]'")
-    url = sa.make_url(POSTGRES).set(drivername="postgresql+psycopg")
-    admin = sa.create_engine(url, connect_args={"connect_timeout": 2})
-    schema = f"test_{uuid4().hex}"
+    url = psycopg_url(POSTGRES)
+    if (refusal := refused(url)) is None:
+        yield url
+        return
+    if lacks := missing():
+        pytest.skip(f"no PostgreSQL answers at {url!r} (set RECOMMENDER_TEST_POSTGRES): {refusal}; and {lacks}")
+    with TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        own = Postgres(Path(folder))
+        own.start()
+        yield psycopg_url(own.url)
+        own.stop()
+
+
+def psycopg_url(url: str) -> sa.URL:
+    return sa.make_url(url).set(drivername="postgresql+psycopg")
+
+
+def refused(url: sa.URL) -> str | None:
+    """Return why nobody answers at a URL; None if somebody does."""
+    engine = sa.create_engine(url, connect_args={"connect_timeout": 2})
     try:
-        with admin.begin() as connection:
-            connection.execute(sa.schema.CreateSchema(schema))
+        engine.connect().close()
     except sa.exc.OperationalError as error:
-        pytest.skip(f"no PostgreSQL answers at {url!r} (set RECOMMENDER_TEST_POSTGRES): {error.orig}")
-    yield url.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+        return str(error.orig)
+    finally:
+        engine.dispose()
+    return None
+
+
+@contextmanager
+def fresh_schema(server: sa.URL) -> Iterator[str]:
+    """Make a schema, and drop it afterwards; yields its URL."""
+    admin, schema = sa.create_engine(server), f"test_{uuid4().hex}"
+    with admin.begin() as connection:
+        connection.execute(sa.schema.CreateSchema(schema))
+    yield server.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
     with admin.begin() as connection:
         connection.execute(sa.schema.DropSchema(schema, cascade=True))
     admin.dispose()
@@ -62,7 +93,8 @@ def postgres_schema() -> Iterator[str]:
 @pytest.fixture(params=sorted(store_modules()))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "postgresql":
-        yield from postgres_schema()
+        with fresh_schema(request.getfixturevalue("postgres")) as schema:
+            yield schema
     else:
         yield f"{request.param}:///{tmp_path}/store.db"
 
@@ -149,6 +181,18 @@ def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) ->
     assert store.events.add([again]) == [True]
     assert store.events.history("u1") == [again]
     assert len(store.events.history("u2")) == 2
+
+
+def test_a_clock_set_back_lets_nothing_erased_in_again(store: Store) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    told = replace(event(1), timestamp=ahead)
+    store.events.add([told])
+    assert store.events.erase("u1").erased_at == ahead
+    assert store.events.erase("u1").erased_at == ahead
+    assert store.events.add([told]) == [False]
+    wrong = replace(event(2), timestamp=ahead + timedelta(days=3000))
+    store.events.add([wrong])
+    assert store.events.erase("u1").erased_at < ahead + timedelta(days=2)
 
 
 def test_an_erasure_wins_against_whoever_writes_at_the_same_time(store: Store) -> None:

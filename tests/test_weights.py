@@ -97,6 +97,4 @@ def test_what_only_chance_favours_leaves_the_usual_weights() -> None:
     learned = learn(choices, seed=0)
     assert learned.weights == usual
     found = search(choices, seed=0)
-    assert gains(choices, found[None]).mean() > learned.gains.mean(), (
-        "others suit just these better"
-    )
+    assert gains(choices, found[None]).mean() > learned.gains.mean(), "others suit just these better"

@@ -20,7 +20,7 @@ from recommender.config import Config
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
-from recommender.events import EVENT_WEIGHTS
+from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.progress import notice
 from recommender.segment import Segment
 from recommender.stores import open_store
@@ -146,7 +146,8 @@ def _interactions(
     if store_url is not None:
         weights = config.events.weights if config.events is not None else None
         with open_store(store_url) as store:
-            parts.append(Interactions.from_events(store.events.scan(), catalog, weights))
+            shoppers = (event for event in store.events.scan() if not event.user_id.startswith(PLAYED))
+            parts.append(Interactions.from_events(shoppers, catalog, weights))
     if not parts:
         return None
     found = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from string import Formatter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.errors import ConfigError, nearest
+from recommender.product_data import Kind
 
-Kind = Literal["category", "multi", "number", "date", "text"]
 Mask = NDArray[np.bool_]
 
 # No leading zeros: "0108775" is a code, and so is a column with one such value.

@@ -4,27 +4,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from recommender.catalog.cells import Kind, shared
+from recommender.catalog.cells import shared
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, nearest
+from recommender.product_data import Kind
 
-STANDARD: dict[str, Kind] = {
-    "title": "text",
-    "description": "text",
-    "image_link": "text",
-    "product_type": "category",
-    "brand": "category",
-    "price": "number",
-    "availability": "category",
-    "item_group_id": "category",
-    "color": "category",
-    "size": "category",
-    "gender": "category",
-    "age_group": "category",
-    "material": "category",
-    "pattern": "category",
-    "published_at": "date",
-}
 # They say nothing of what a product is: stock changes, and a group is a name of its own.
 _NEVER_LEARNED = {"availability", "item_group_id"}
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recommender.catalog.cells import Kind, Mask, dates, fill, is_multi, kind_of, levelled, lists, numbers, strings
-from recommender.catalog.columns import STANDARD
+from recommender.catalog.cells import Mask, dates, fill, is_multi, kind_of, levelled, lists, numbers, strings
 from recommender.catalog.formats import as_products
 from recommender.catalog.report import DataReport
 from recommender.catalog.tables import Table, unpacked
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
+from recommender.product_data import STANDARD, Kind
 
 
 def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[pd.DataFrame, dict[str, Kind]]:

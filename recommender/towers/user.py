@@ -70,7 +70,7 @@ class UserTower:
 
     def _says(self, steps: Steps) -> Double:
         names = zip(steps.names, steps.values, strict=True)
-        return np.array([event_weight(name, value, dict(self.event_weights)) for name, value in names])
+        return np.array([event_weight(name, value, self.event_weights) for name, value in names])
 
     def liked(self, steps: Steps) -> NDArray[np.intp]:
         """Return the steps that speak for their product, of products that the whole history speaks for."""

@@ -1,6 +1,5 @@
 """Questions that are a POST: the general one, a search, and why."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,8 +70,8 @@ def explain(asked: Explain) -> Response:
 
 
 def _told(placed: Placed) -> dict[str, Any]:
-    told = {name: value for name, value in asdict(placed).items() if name in ("item_id", "left_out")}
-    told |= {"failed_conditions": placed.failed, "rank": None, "score": None}
+    told: dict[str, Any] = {"item_id": placed.item_id, "rank": None, "score": None}
+    told |= {"left_out": placed.left_out, "failed_conditions": placed.failed}
     if placed.explained is not None:
         told |= item_dict(placed.explained) | {"rank": placed.explained.rank or None}
     return told

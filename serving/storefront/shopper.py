@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from flask import g, request
 from flask.wrappers import Response
 
-from recommender.events import Event
+from recommender.events import PLAYED, Event
 from serving.service import service
 
 if TYPE_CHECKING:
     from serving.event_requests import EventName
 
 COOKIE = "shopper"
-# What the storefront's shoppers are called in the store, so that nobody takes them for customers.
-PREFIX = "storefront:"
 _NAME = re.compile(r"[\w .@-]{1,40}")
 
 
@@ -44,16 +42,16 @@ def remembered(response: Response) -> Response:
 
 def history() -> list[Event]:
     """Return the shopper's events, oldest first."""
-    return service().store.events.history(PREFIX + name())
+    return service().store.events.history(PLAYED + name())
 
 
 def tell(event_name: "EventName", item_ids: Sequence[str]) -> None:
     """Store that the shopper did something to products."""
     now, event_id = datetime.now(UTC), token_hex(8)
-    events = [Event(item_id, event_name, now, user_id=PREFIX + name(), event_id=event_id) for item_id in item_ids]
+    events = [Event(item_id, event_name, now, user_id=PLAYED + name(), event_id=event_id) for item_id in item_ids]
     service().store.events.add(events)
 
 
 def forget() -> None:
     """Erase the shopper's events."""
-    service().store.events.erase(PREFIX + name())
+    service().store.events.erase(PLAYED + name())

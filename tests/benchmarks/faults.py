@@ -1,6 +1,6 @@
-"""What happens to a running service when things break: killed processes, swapped bundles, a database that stops.
+"""What happens to a running service when things break: killed processes, damaged bundles, a database that stops.
 
-    python tests/benchmarks/faults.py BUNDLES [--kills 5] [--swaps 100] [--minutes 0] [--json]
+    python tests/benchmarks/faults.py BUNDLES [--kills 5] [--swaps 100] [--malformed 10000] [--minutes 0] [--json]
 
 Everything runs on copies in a temporary folder. Each experiment says what it counted and whether that is as it
 must be; the exit code is 1 if one is not. PostgreSQL's own programs are needed for its part, which is left out
@@ -12,25 +12,29 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from statistics import linear_regression
 from threading import Event, Thread
 from typing import Any
 
 import httpx
-from serve import free_port
+from malformed import Maker
+from postgres import Postgres, missing
+from running import WORKERS, Service, running, status, unique_kib, until
 
 from recommender.bundle import Staging, open_bundle, prune
 from recommender.recommender import load
 from recommender.stores import open_store
 
 THREADS = 4
+SAMPLES = 40  # of the memory held
 
 
 def main() -> None:
@@ -39,6 +43,7 @@ def main() -> None:
     parser.add_argument("bundles", type=Path)
     parser.add_argument("--kills", type=int, default=5, help="of a worker, and once more of the whole service")
     parser.add_argument("--swaps", type=int, default=100)
+    parser.add_argument("--malformed", type=int, default=10_000, help="requests that nobody of good will sends")
     parser.add_argument("--minutes", type=float, default=0.0, help="of load under which memory must stay flat")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -47,7 +52,9 @@ def main() -> None:
         report = {
             "kill -9 under event ingest": killed(bundles, asked.kills),
             "bundle swapped under load": swapped(bundles, asked.swaps),
+            "damaged bundle published": damaged(bundles),
             "database stopped and started": without_database(bundles),
+            "malformed requests": malformed(bundles, asked.malformed),
         }
         if asked.minutes:
             report["memory under load"] = memory(bundles, asked.minutes)
@@ -55,51 +62,7 @@ def main() -> None:
     sys.exit(0 if all(each.get("as it must be", True) for each in report.values()) else 1)
 
 
-# The service, and the load on it
-
-
-class Service:
-    """`recommender serve` in processes of its own, on one port for all its lives."""
-
-    def __init__(self, bundles: Path, store: str, workers: int = 2) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        serve = ["-m", "recommender.cli", "serve", str(bundles), "--store", store, "--workers", str(workers)]
-        self._command = [sys.executable, *serve, "--port", str(self.port)]
-
-    def start(self) -> None:
-        """Start it in a process group of its own, and wait until it is ready."""
-        limits = {"RECOMMENDER_RATE": "1000000", "RECOMMENDER_BURST": "1000000", "RECOMMENDER_LOG_LEVEL": "error"}
-        self.process = subprocess.Popen(self._command, env=os.environ | limits, start_new_session=True)
-        until(lambda: status(self.url, "/healthz/ready") == 200)
-
-    def workers(self) -> list[int]:
-        """Return the ids of the worker processes."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [
-            int(pid) for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-
-    def kill(self) -> None:
-        """Kill all of it at once, as a power cut would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> None:
-        """Stop it as an administrator does."""
-        self.process.terminate()
-        self.process.wait(30)
-
-
-@contextmanager
-def running(bundles: Path, store: str) -> Iterator[Service]:
-    """Run the service."""
-    service = Service(bundles, store)
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
+# The load
 
 
 @contextmanager
@@ -127,23 +90,6 @@ def load_on(work: Callable[[httpx.Client, int], None], url: str) -> Iterator[Non
         stopped.set()
         for thread in threads:
             thread.join()
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the service is not as it should be")
-        time.sleep(0.05)
-
-
-def status(url: str, path: str, **request: Any) -> int:
-    """Return the status of one call, 0 if nobody answers."""
-    try:
-        return httpx.request(request.pop("method", "GET"), url + path, timeout=10, **request).status_code
-    except httpx.TransportError:
-        return 0
 
 
 def health(url: str) -> str:
@@ -177,8 +123,8 @@ def killed(bundles: Path, kills: int) -> dict[str, Any]:
     with load_on(send, service.url):
         for _ in range(kills):
             time.sleep(0.5)
-            os.kill(service.workers()[0], signal.SIGKILL)
-            until(lambda: len(service.workers()) == 2)
+            os.kill(service.worker_pids()[0], signal.SIGKILL)
+            until(lambda: len(service.worker_pids()) == WORKERS)
         time.sleep(0.5)
         service.kill()
         service.start()
@@ -222,10 +168,62 @@ def republish(bundles: Path) -> str:
     return name
 
 
+def damaged(bundles: Path) -> dict[str, Any]:
+    """Publish a generation whose files are not as its manifest says, and then a sound one, under load."""
+    item_id, before = load(bundles).ids[0], load(bundles).generation
+    answers: Counter[tuple[int, str]] = Counter()
+
+    def ask(client: httpx.Client, number: int) -> None:
+        answer = client.get("/v1/similar", params={"item_id": item_id})
+        answers[answer.status_code, answer.json().get("bundle", "")] += 1
+
+    store = f"sqlite:///{bundles.parent}/damaged.sqlite"
+    with running(bundles, store) as service, load_on(ask, service.url):
+        manifests, name = bundles / "generations", "20991231T000000Z-00000000"
+        manifest = (manifests / f"{before}.json").read_text().replace(before, name)
+        (manifests / f"{name}.json").write_text(manifest.replace('"bytes": ', '"bytes": 1'))
+        (bundles / "CURRENT").write_text(name)
+        until(lambda: health(service.url) == "degraded")
+        answers.clear()
+        time.sleep(2)
+        seen = {bundle for _, bundle in answers}
+        (manifests / f"{name}.json").unlink()
+        (bundles / "CURRENT").write_text(before)
+        until(lambda: health(service.url) == "ready")
+    failed = sum(count for (code, _), count in answers.items() if code != 200)
+    facts = {"answers": answers.total(), "failed": failed, "answered by": sorted(seen), "told": "degraded"}
+    return facts | {"as it must be": failed == 0 and seen == {before}}
+
+
+def malformed(bundles: Path, count: int) -> dict[str, Any]:
+    """Send what is wrong in every way; nothing may fail, tell of the inside, or keep memory."""
+    answers: Counter[int] = Counter()
+    tells: list[str] = []
+    with running(bundles, f"sqlite:///{bundles.parent}/malformed.sqlite") as service:
+        document = httpx.get(f"{service.url}/openapi.json", timeout=30).json()
+        kept = [sum(map(unique_kib, service.worker_pids()))]
+        for half in range(2):  # the first fills what is filled once
+            connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+            for sent in Maker(document, seed=half).requests(count // 2):
+                kind = {"Content-Type": sent.content_type.encode()}
+                connection.request(sent.method, sent.path, sent.body, kind)
+                answer = connection.getresponse()
+                body = answer.read()
+                answers[answer.status] += 1
+                if any(word in body for word in (b"Traceback", b"site-packages", str(bundles).encode())):
+                    tells.append(f"{sent}: {body[:200]!r}")
+            connection.close()
+            kept.append(sum(map(unique_kib, service.worker_pids())))
+    failed = sum(times for code, times in answers.items() if code >= 500 and code != 501)
+    facts = {"answers": dict(sorted(answers.items())), "failed": failed, "telling": tells[:3]}
+    facts["MiB at first, half-way, at the end"] = [each >> 10 for each in kept]
+    return facts | {"as it must be": failed == 0 and not tells and kept[2] < 1.1 * kept[1]}
+
+
 def without_database(bundles: Path) -> dict[str, Any]:
     """Stop PostgreSQL and start it again."""
-    if shutil.which("initdb") is None or (os.geteuid() == 0 and shutil.which("runuser") is None):
-        return {"left out": "no initdb on the path"}
+    if lacks := missing():
+        return {"left out": lacks}
     item_id = load(bundles).ids[0]
     with tempfile.TemporaryDirectory(prefix="faults-pg-") as folder:
         database = Postgres(Path(folder))
@@ -254,30 +252,6 @@ def without_database(bundles: Path) -> dict[str, Any]:
     return facts | {"as it must be": right and facts["Retry-After"] is not None}
 
 
-class Postgres:
-    """A PostgreSQL of its own in a folder; as root, run by the user postgres, since it refuses root."""
-
-    def __init__(self, folder: Path) -> None:
-        self._data, self._port = folder / "data", free_port()
-        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if self._as:
-            shutil.chown(folder, "postgres")
-        self._run("initdb", "-D", str(self._data), "-U", "shop", "--auth=trust")
-        self.url = f"postgresql://shop@127.0.0.1:{self._port}/postgres"
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        listen = f"-p {self._port} -c listen_addresses=127.0.0.1 -k {self._data}"
-        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self._data / "log"), "-o", listen, "start")
-
-    def stop(self) -> None:
-        """Stop it at once."""
-        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
-
-    def _run(self, *command: str) -> None:
-        subprocess.run([*self._as, *command], check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60)
-
-
 def memory(bundles: Path, minutes: float) -> dict[str, Any]:
     """Ask for products and histories at random for some minutes; what the workers hold must stay flat."""
     ids = load(bundles).ids
@@ -289,16 +263,13 @@ def memory(bundles: Path, minutes: float) -> dict[str, Any]:
 
     with running(bundles, f"sqlite:///{bundles.parent}/memory.sqlite") as service, load_on(ask, service.url):
         time.sleep(minutes * 60 / 3)  # caches fill up
-        early = sum(map(unique_kib, service.workers()))
-        time.sleep(minutes * 60 * 2 / 3)
-        late = sum(map(unique_kib, service.workers()))
-    return {"minutes": minutes, "MiB early, late": [early >> 10, late >> 10], "as it must be": late < 1.1 * early}
-
-
-def unique_kib(pid: int) -> int:
-    """Return what a process shares with no other, in KiB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+        held = []
+        for _ in range(SAMPLES):
+            held.append(sum(map(unique_kib, service.worker_pids())))
+            time.sleep(minutes * 60 * 2 / 3 / SAMPLES)
+    slope = linear_regression([minutes * 2 / 3 / SAMPLES * place for place in range(SAMPLES)], held).slope
+    facts = {"minutes": minutes, "MiB early, late": [held[0] >> 10, held[-1] >> 10], "KiB a minute": round(slope)}
+    return facts | {"as it must be": held[-1] < 1.1 * held[0]}
 
 
 if __name__ == "__main__":

@@ -1,49 +1,41 @@
-"""Requests per second and latency of similar items by id, beside a bare Flask route on the same server.
+"""Requests per second and latency of the service, beside a bare Flask route on the same server.
 
     python tests/benchmarks/serve.py BUNDLES [--workers 2] [--connections 16] [--seconds 8] [--rounds 3] [--json]
 
-The rounds of both alternate, so that a busy machine slows both; the medians of the rounds are shown. Load comes
-from wrk where it is installed, otherwise from Python processes, which take more of the machine themselves. Every
-answer must be a 200.
+Asked are similar items by id, and what is for a user whose history is in the store: ids at random, three fields
+of each product, with keys, limits, validation, metrics and logs on. The bare route sends as many bytes as the
+first of them. Rounds alternate, so that a busy machine slows all; shown are the medians of the rounds, and what a
+request took of the processors in the service (all its processes) and in the load generator. Every answer must be
+a 200.
 """
 
 import argparse
 import json
 import multiprocessing
-import re
-import shutil
-import socket
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
-from statistics import median, quantiles
+from statistics import median
 from urllib.parse import quote
 
+from load import get, load
+from running import cpu_seconds, free_port, running, status, until
+
 import recommender
+from recommender.events import Event
+from recommender.recommender import Recommender
+from recommender.stores import open_store
+from serving.settings import Key
 
-IDS = 2000
-WRK = """
-local paths, place = {{}}, 0
-for line in io.lines("{file}") do paths[#paths + 1] = line end
-function init(args) math.randomseed({seed}) ; place = math.random(#paths) end
-function request() place = place % #paths + 1 ; return wrk.format("GET", paths[place]) end
-"""
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one round of load met: requests per second, and latency in milliseconds."""
-
-    rate: float
-    p50: float
-    p99: float
+IDS, USERS = 2000, 1000
+HISTORY = (3, 30)  # events of a user, from and to
+FIELDS = ("title", "price", "image_link", "product_type", "brand")
+KEYS = {name: f"{name}-key-of-the-benchmark" for name in ("public", "server")}
 
 
 def main() -> None:
@@ -52,58 +44,75 @@ def main() -> None:
     parser.add_argument("bundles", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     rec = recommender.load(asked.bundles)
-    ids = [item_id for item_id in Random(0).sample(rec.ids, min(IDS, rec.n)) if "/" not in item_id]
-    paths = [f"/v1/items/{quote(item_id, safe='')}/similar" for item_id in ids]
-    load = partial(
-        by_wrk if shutil.which("wrk") else by_python, connections=asked.connections, seconds=asked.seconds
-    )
-    measured = compare(asked.bundles, paths, asked.workers, asked.rounds, load)
-    facts = {
-        "products": rec.n,
-        "workers": asked.workers,
-        "connections": asked.connections,
-        "load": load.func.__name__,
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"sqlite:///{folder}/store.db"
+        users = remember(rec, store)
+        measured = compare(rec, asked, store, users)
+    facts = {"products": rec.n, "workers": asked.workers, "connections": asked.connections}
     report = facts | {name: summary(rounds) for name, rounds in measured.items()}
-    report["share"] = report["similar"]["rate"] / report["bare"]["rate"]
+    for name in ("similar", "for_you"):
+        report[name]["share_of_bare"] = round(report[name]["rate"] / report["bare"]["rate"], 3)
     print(json.dumps(report, indent=2) if asked.json else table(report))
 
 
+def remember(rec: Recommender, store: str) -> list[str]:
+    """Give the store users with a history of products at random; return their ids."""
+    random, now = Random(1), datetime.now(UTC)
+    users = [f"user {number}" for number in range(USERS)]
+    names = ("view_item", "view_item", "add_to_cart", "purchase")
+    events = [
+        Event(item_id, random.choice(names), now - timedelta(hours=place), user, event_id=f"{user} {place}")
+        for user in users
+        for place, item_id in enumerate(random.sample(rec.ids, min(rec.n, random.randint(*HISTORY))))
+    ]
+    with open_store(store) as opened:
+        opened.events.add(events)
+    return users
+
+
 def compare(
-    bundles: Path, paths: list[str], workers: int, rounds: int, load: Callable[[int, list[str]], Round]
-) -> dict[str, list[Round]]:
-    """Return the rounds of the service and of the bare route, taken in turns."""
-    measured: dict[str, list[Round]] = {"similar": [], "bare": []}
-    with tempfile.TemporaryDirectory() as folder:
-        store = f"sqlite:///{folder}/store.db"
-        with (
-            served(service, bundles, workers, store, probe=paths[0]) as port,
-            served(bare, body_of(bundles, paths[0], store), workers, probe=paths[0]) as bare_port,
-        ):
-            for round_ in range(rounds + 1):
-                for name, at in (("similar", port), ("bare", bare_port)):
-                    measured[name].append(load(at, paths))
-                    if round_ == 0:
-                        measured[name].clear()  # the first one warms up
+    rec: Recommender, asked: argparse.Namespace, store: str, users: list[str]
+) -> dict[str, list[dict[str, float]]]:
+    """Return the rounds of both questions and of the bare route, taken in turns."""
+    fields = ",".join([name for name in FIELDS if name in rec.attributes.names][:3])
+    ids = [quote(item_id) for item_id in Random(0).sample(rec.ids, min(IDS, rec.n)) if "/" not in item_id]
+    similar = [get(f"/v1/items/{item_id}/similar?fields={fields}", KEYS["public"]) for item_id in ids]
+    for_you = [get(f"/v1/users/{quote(user)}/recommendations?fields={fields}", KEYS["server"]) for user in users]
+    body = body_of(asked.bundles, store, f"/v1/items/{ids[0]}/similar?fields={fields}")
+    measured: dict[str, list[dict[str, float]]] = {"similar": [], "for_you": [], "bare": []}
+    log = Path(store.removeprefix("sqlite:///")).with_name("log")
+    with (
+        running(asked.bundles, store, workers=asked.workers, settings=keys(), log=log) as service,
+        bare(body, asked.workers) as bare_one,
+    ):
+        product = (service.port, service.process.pid)
+        turns = {"similar": (similar, *product), "for_you": (for_you, *product), "bare": (similar, *bare_one)}
+        for number in range(asked.rounds + 1):
+            for name, (requests, port, pid) in turns.items():
+                before = cpu_seconds(pid)
+                one = load(port, requests, asked.connections, asked.seconds, seed=number)
+                cores = {"server": (cpu_seconds(pid) - before) / asked.seconds, "load": one.own_cpu}
+                per_request = {f"{who}_cpu_ms": 1e3 * share / one.rate for who, share in cores.items()}
+                if number > 0:  # the first one warms up
+                    measured[name].append(asdict(one) | per_request)
     return measured
 
 
-# The two servers
+def keys() -> dict[str, str]:
+    """Return the keys as the service's environment has them."""
+    entries = {name: {"sha256": Key.hash(key), "scopes": [name]} for name, key in KEYS.items()}
+    return {"RECOMMENDER_KEYS": json.dumps(entries)}
 
 
-def service(bundles: Path, workers: int, store: str, port: int) -> None:
-    """Serve the product."""
-    from serving.server import serve
-
-    serve(bundles, port=port, workers=workers, store=store, rate=1e6, burst=10**6)
+# The bare server
 
 
-def bare(body: bytes, workers: int, port: int) -> None:
+def serve_bare(body: bytes, workers: int, port: int) -> None:
     """Serve one Flask route that answers with `body` and does nothing."""
     from serving.server import granian
 
@@ -123,7 +132,7 @@ def bare_app(body: bytes) -> object:
     return app
 
 
-def body_of(bundles: Path, path: str, store: str) -> bytes:
+def body_of(bundles: Path, store: str, path: str) -> bytes:
     """Return an answer of the service, for the bare route to send as many bytes."""
     from serving.app import create_app
     from serving.settings import Settings
@@ -132,101 +141,44 @@ def body_of(bundles: Path, path: str, store: str) -> bytes:
     return body
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 @contextmanager
-def served(target: Callable[..., None], *arguments: object, probe: str) -> Iterator[int]:
-    """Run a server in processes of its own, and yield its port once it answers."""
+def bare(body: bytes, workers: int) -> Iterator[tuple[int, int]]:
+    """Run the bare server in processes of its own; yields its port and process once it answers."""
     port = free_port()
-    process = multiprocessing.get_context("spawn").Process(target=target, args=(*arguments, port))
+    process = multiprocessing.get_context("spawn").Process(target=serve_bare, args=(body, workers, port))
     process.start()
     try:
-        for _ in range(300):
-            time.sleep(0.1)
-            try:
-                if get(HTTPConnection("127.0.0.1", port, timeout=5), probe):
-                    break
-            except OSError:
-                continue
-        yield port
+        until(lambda: status(f"http://127.0.0.1:{port}", "/healthz/live") > 0)
+        yield port, process.pid
     finally:
         process.terminate()
         process.join()
 
 
-def get(connection: HTTPConnection, path: str) -> bool:
-    """Ask once; True for a 200."""
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    answer.read()
-    return answer.status == 200
-
-
-# The two sources of load
-
-
-def by_wrk(port: int, paths: list[str], connections: int, seconds: int) -> Round:
-    """Load by wrk, one thread."""
-    with tempfile.TemporaryDirectory() as folder:
-        file, script = Path(folder, "paths"), Path(folder, "ask.lua")
-        file.write_text("\n".join(paths))
-        script.write_text(WRK.format(file=file, seed=time.time_ns() % 1_000_000))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
-        said = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True)
-    if "Non-2xx" in said.stdout or "Socket errors" in said.stdout:
-        raise SystemExit(said.stdout)
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)[1])
-    return Round(rate, percentile(said.stdout, 50), percentile(said.stdout, 99))
-
-
-def percentile(said: str, q: int) -> float:
-    """Return a percentile of wrk's latencies, in milliseconds."""
-    value, unit = re.search(rf"^\s+{q}%\s+([\d.]+)(us|ms|s)$", said, re.MULTILINE).groups()
-    return float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
-
-
-def by_python(port: int, paths: list[str], connections: int, seconds: int) -> Round:
-    """Load by Python processes, one connection each."""
-    with multiprocessing.get_context("spawn").Pool(connections) as pool:
-        asked = pool.starmap(keep_asking, [(port, paths, seconds, seed) for seed in range(connections)])
-    latencies = [latency for one in asked for latency in one]
-    cuts = quantiles(latencies, n=100)
-    return Round(len(latencies) / seconds, 1e3 * cuts[49], 1e3 * cuts[98])
-
-
-def keep_asking(port: int, paths: list[str], seconds: int, seed: int) -> list[float]:
-    """Ask again and again over one connection, and return the latencies in seconds."""
-    choose, latencies, connection = Random(seed), [], HTTPConnection("127.0.0.1", port, timeout=30)
-    end = time.perf_counter() + seconds
-    while (start := time.perf_counter()) < end:
-        if not get(connection, choose.choice(paths)):
-            raise SystemExit("an answer was no 200")
-        latencies.append(time.perf_counter() - start)
-    return latencies
-
-
 # What is shown
 
+COLUMNS = {
+    "rate": "req/s",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "server_cpu_ms": "server CPU ms/req",
+    "load_cpu_ms": "load CPU ms/req",
+}
 
-def summary(rounds: list[Round]) -> dict[str, float]:
+
+def summary(rounds: list[dict[str, float]]) -> dict[str, float]:
     """Return the medians of the rounds."""
-    return {name: round(median(getattr(r, name) for r in rounds), 2) for name in ("rate", "p50", "p99")}
+    return {name: round(median(each[name] for each in rounds), 3) for name in COLUMNS}
 
 
 def table(report: dict) -> str:
     """Return the report as lines."""
-    lines = [f"{report['products']:,} products, {report['workers']} workers, load {report['load']}"]
-    lines += [f"{'':8} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8}"]
-    for name in ("similar", "bare"):
-        figures = report[name]
-        lines.append(f"{name:8} {figures['rate']:8,.0f} {figures['p50']:8.2f} {figures['p99']:8.2f}")
-    return "\n".join([*lines, f"similar is {report['share']:.0%} of bare"])
+    lines = [f"{report['products']:,} products, {report['workers']} workers, {report['connections']} connections"]
+    lines += [" ".join([f"{'':8}", *(f"{title:>18}" for title in COLUMNS.values()), f"{'share of bare':>18}"])]
+    for name in ("similar", "for_you", "bare"):
+        figures = [f"{report[name][column]:18,.2f}" for column in COLUMNS]
+        lines.append(" ".join([f"{name:8}", *figures, f"{report[name].get('share_of_bare', 1):18.0%}"]))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

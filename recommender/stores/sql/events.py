@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from operator import attrgetter
 from secrets import token_hex
@@ -45,6 +45,8 @@ _LATEST = (
     .limit(sa.bindparam("most"))
 )
 _ERASING = 0x6572617365  # any number of our own
+# An event from further ahead is not of a clock that was set back, but of one that is wrong.
+_CLOCKS_DIFFER = timedelta(days=1)
 _key = attrgetter("event_id", "item_id")
 
 
@@ -76,8 +78,8 @@ class SqlEvents:
     def history(self, user_id: str, limit: int = 200) -> list[Event]:
         """See `EventStore.history`."""
         with self._database.transaction() as connection:
-            rows = connection.execute(_LATEST, {"user_id": user_id, "most": limit})
-            return [Event(*row) for row in rows][::-1]
+            rows = connection.execute(_LATEST, {"user_id": user_id, "most": limit}).all()
+            return [Event(*row) for row in reversed(rows)]
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
         """See `EventStore.scan`."""
@@ -97,15 +99,16 @@ class SqlEvents:
 
     def erase(self, user_id: str) -> Erasure:
         """See `EventStore.erase`."""
-        now = datetime.now(UTC)
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING)
+            hashed = _hash(_salt(connection), user_id)
+            moment = self._moment_of_erasure(connection, user_id, hashed)
             gone = connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.user_id == user_id)).rowcount
             insert = self._database.insert(_ERASURES)
-            known = {"user_hash": _hash(_salt(connection), user_id), "erased_at": now}
             merged = {"erased_at": insert.excluded.erased_at}
+            known = {"user_hash": hashed, "erased_at": moment}
             connection.execute(insert.on_conflict_do_update(index_elements=["user_hash"], set_=merged), known)
-        return Erasure(token_hex(8), now, gone)
+        return Erasure(token_hex(8), moment, gone)
 
     def expire(self, before: datetime) -> int:
         """See `EventStore.expire`."""
@@ -142,6 +145,15 @@ class SqlEvents:
     def close(self) -> None:
         """See `EventStore.close`."""
         self._database.close()
+
+    @staticmethod
+    def _moment_of_erasure(connection: sa.Connection, user_id: str, hashed: str) -> datetime:
+        """Return now, or what is later: a clock set back must not let in again what is erased."""
+        now = datetime.now(UTC)
+        latest = sa.select(sa.func.max(_EVENTS.c.timestamp)).where(_EVENTS.c.user_id == user_id)
+        before = sa.select(_ERASURES.c.erased_at).where(_ERASURES.c.user_hash == hashed)
+        told = [connection.execute(moment).scalar() for moment in (latest, before)]
+        return max([now, *(min(moment, now + _CLOCKS_DIFFER) for moment in told if moment is not None)])
 
     @staticmethod
     def _strike_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:

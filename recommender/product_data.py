@@ -1,0 +1,23 @@
+"""Google Merchant's product data: the names that every product may have, and what each holds."""
+
+from typing import Literal
+
+Kind = Literal["category", "multi", "number", "date", "text"]
+
+STANDARD: dict[str, Kind] = {
+    "title": "text",
+    "description": "text",
+    "image_link": "text",
+    "product_type": "category",
+    "brand": "category",
+    "price": "number",
+    "availability": "category",
+    "item_group_id": "category",
+    "color": "category",
+    "size": "category",
+    "gender": "category",
+    "age_group": "category",
+    "material": "category",
+    "pattern": "category",
+    "published_at": "date",
+}

@@ -1,0 +1,32 @@
+"""The service on the demo bundle, each test's own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.service import KEY
+from serving.settings import Settings
+from tests.calls.asking import Start
+
+
+@pytest.fixture
+def start(demo_bundles: Path, tmp_path: Path) -> Iterator[Start]:
+    apps = []
+
+    def started(**given: Any) -> FlaskClient:
+        given = {"store": f"sqlite:///{tmp_path}/store.db", "rate": 1e6, "burst": 10**6, **given}
+        apps.append(create_app(demo_bundles, Settings(**given), watch_seconds=None))
+        return apps[-1].test_client()
+
+    yield started
+    for app in apps:
+        app.extensions[KEY].close()
+
+
+@pytest.fixture
+def client(start: Start) -> FlaskClient:
+    return start()

@@ -1,0 +1,21 @@
+"""/docs in a browser: it loads from the service alone, and a call can be tried there."""
+
+from typing import Any
+
+from tests.browsing import listening, quiet_page
+from tests.calls.asking import Start, rec_of
+
+
+def test_a_call_can_be_read_of_and_tried(start: Start, browser: Any) -> None:
+    client = start()
+    item_id = rec_of(client).ids[0]
+    with listening(client.application) as address, quiet_page(browser, f"{address}/docs") as page:
+        call = page.locator(".opblock", has=page.locator("[data-path='/v1/items/{item_id}/similar']"))
+        call.locator(".opblock-summary").click()
+        assert "Answer the products most like one" in call.inner_text()
+        call.get_by_role("button", name="Try it out").click()
+        call.locator("tr[data-param-name=item_id] input").fill(item_id)
+        call.get_by_role("button", name="Execute").click()
+        answer = call.locator(".live-responses-table .response").first
+        assert answer.locator(".response-col_status").inner_text().strip() == "200"
+        assert "recommendation_id" in answer.inner_text()

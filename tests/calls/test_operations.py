@@ -1,0 +1,80 @@
+"""Keys, rates, metrics, logs and generations: what the person on call goes by."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.access import Rates
+from serving.settings import Key
+from tests.calls.asking import Start, ask
+
+
+def test_keys_open_what_their_scopes_say(start: Start) -> None:
+    keys = {
+        name: {"sha256": Key.hash(f"{name} secret"), "scopes": [name]} for name in ("public", "server", "admin")
+    }
+    client = start(keys=keys)
+
+    def status(path: str, key: str | None) -> int:
+        headers = {} if key is None else {"Authorization": f"Bearer {key} secret"}
+        return client.get(path, headers=headers).status_code
+
+    assert status("/healthz/live", None) == status("/docs", None) == 200
+    for path, scope in [("/v1/new", "public"), ("/v1/users/u/recommendations", "server"), ("/metrics", "admin")]:
+        assert {key: status(path, key) for key in [None, "wrong", *keys]} == {
+            None: 401,
+            "wrong": 401,
+            **{name: 200 if name == scope else 403 for name in keys},
+        }
+    of_user = {"json": {"seeds": {"user_id": "u"}}, "headers": {"Authorization": "Bearer public secret"}}
+    assert client.post("/v1/recommendations", **of_user).status_code == 403
+    document = client.get("/openapi.json", headers={"Authorization": "Bearer public secret"}).json
+    assert "`server`" in document["paths"]["/v1/users/{user_id}"]["delete"]["description"]
+
+
+def test_too_many_requests_are_told_when_to_come_again(start: Start) -> None:
+    client = start(rate=0.01, burst=3)
+    statuses = [client.get("/v1/new").status_code for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+    assert int(client.get("/v1/new").headers["Retry-After"]) > 1
+    assert client.get("/healthz/ready").status_code == 200
+
+
+def test_a_bucket_refills_and_callers_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("serving.access.monotonic", lambda: clock[0])
+    rates = Rates(2.0, 2)
+    assert [rates.wait(("k", "a")) for _ in range(3)] == [0, 0, 0.5]
+    assert rates.wait(("k", "b")) == 0
+    clock[0] = 0.5
+    assert (rates.wait(("k", "a")), rates.wait(("k", "a"))) == (0, 0.5)
+
+
+def test_metrics_count_what_happened(client: FlaskClient) -> None:
+    def read(name: str) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
+
+    before = read("recommender_answers_total")
+    ask(client)
+    assert read("recommender_answers_total") == before + 1
+    assert read("recommender_short_lists_total") == 0
+    assert read("recommender_bundle_published_seconds") > 1e9
+
+
+def test_a_request_id_comes_back_and_nothing_else_is_logged(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    answer = client.get("/v1/users/secret-user/recommendations", headers={"X-Request-ID": "abc"})
+    assert answer.headers["X-Request-ID"] == "abc"
+    assert client.get("/v1/new", headers={"X-Request-ID": "a b"}).headers["X-Request-ID"] != "a b"
+    told = [record.told for record in caplog.records if hasattr(record, "told")]
+    assert told[0]["route"] == "/v1/users/<user_id>/recommendations"
+    assert "secret-user" not in str(told) + caplog.text
+
+
+def test_generations_are_listed_and_a_wrong_one_is_a_conflict(client: FlaskClient) -> None:
+    told = client.get("/v1/bundles").json
+    assert told["in_service"] == told["generations"][-1]["generation"]
+    assert client.post("/v1/bundles/nothing:activate").status_code == 409
+    assert client.post("/v1/bundles:rollback").status_code == 409

@@ -1,0 +1,73 @@
+"""Placements: defaults, rules, pages, experiments, reports."""
+
+from datetime import timedelta
+from typing import Any
+
+from serving.placements import arm_of
+from serving.settings import Experiment
+from tests.calls.asking import NOW, Start, ask, ids, rec_of, send
+
+
+def placements(**more: Any) -> dict[str, Any]:
+    return {"placements": {"home": {"question": {"strategy": "popular", "limit": 4}, **more}, "more": {}}}
+
+
+def test_a_placement_has_defaults_rules_and_the_last_word(start: Start) -> None:
+    plain = start()
+    popular = ids(ask(plain, limit=60))
+    blocked = rec_of(plain).product(popular[0])["brand"]
+    rules = {
+        "block": f'brand: ANY("{blocked}")',
+        "bury": ["price < 20"],
+        "pin": [{"position": 2, "item_id": popular[-1]}],
+    }
+    client = start(**placements(**rules))
+    answer = ask(client, "placements/home/recommendations", fields=["brand", "price"])
+    assert answer["placement"] == "home"
+    assert answer["recommendation_id"].split("~")[1] == "home"
+    assert len(answer["items"]) == 4
+    assert rec_of(client).product(popular[-1])["brand"] == blocked or ids(answer)[1] == popular[-1]
+    assert all(item["fields"]["brand"] != blocked for item in answer["items"])
+    assert all(item["fields"]["price"] >= 20 for item in answer["items"] if item["item_id"] != popular[-1])
+    asked = ask(client, "placements/home/recommendations", limit=2, filter="price > 30")
+    assert len(asked["items"]) == 2
+    unknown = client.post("/v1/placements/hom/recommendations", json={})
+    assert (unknown.status_code, unknown.json["type"]) == (404, "urn:problem:unknown-placement")
+
+
+def test_a_page_shows_no_product_twice(start: Start) -> None:
+    client = start(**placements())
+    page = ask(
+        client, "pages/recommendations", placements=[{"placement": "home", "limit": 9}, {"placement": "more"}]
+    )
+    first, second = (ids(answer) for answer in page["placements"])
+    groups = [rec_of(client).product(item_id)["item_group_id"] or item_id for item_id in first + second]
+    assert len(groups) == len(set(groups)) == 9 + 12
+
+
+def test_arms_are_stable_and_divide_as_they_say() -> None:
+    arms = [{"name": "a", "share": 0.25}, {"name": "b", "share": 0.75}]
+    experiment = Experiment.model_validate({"name": "x", "arms": arms})
+    names = [arm_of(experiment, f"user {n}").name for n in range(4000)]  # type: ignore[union-attr]
+    assert names == [arm_of(experiment, f"user {n}").name for n in range(4000)]  # type: ignore[union-attr]
+    assert 0.22 < names.count("a") / 4000 < 0.28
+    other = Experiment.model_validate({"name": "y", "arms": arms})
+    both = sum(arm_of(other, f"user {n}").name == name == "a" for n, name in enumerate(names))  # type: ignore[union-attr]
+    assert 0.04 < both / 4000 < 0.085  # experiments divide independently
+
+
+def test_an_experiment_is_told_and_reported(start: Start) -> None:
+    arms = [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "strategy": "new"}]
+    client = start(**placements(experiment={"name": "x", "arms": arms}))
+    for n in range(20):
+        answer = ask(client, "placements/home/recommendations", session_id=f"s{n}")
+        arm = answer["recommendation_id"].split("~")[3]
+        assert (arm, answer["strategy"]) in {("a", "popular"), ("b", "new")}
+        shown = [("view_item_list", item_id) for item_id in ids(answer)]
+        clicked = [("select_item", ids(answer)[0])]
+        send(client, f"u{n}", shown + clicked, recommendation_id=answer["recommendation_id"])
+    day = NOW.date()
+    report = client.get(f"/v1/reports/placements?from={day - timedelta(days=2)}&to={day}").json["placements"]
+    assert {line["arm"] for line in report} == {"a", "b"}
+    assert sum(line["impressions"] for line in report) == 80
+    assert {line["click_rate"] for line in report} == {0.25}

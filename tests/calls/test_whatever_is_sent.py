@@ -1,0 +1,84 @@
+"""Whatever is sent is answered as the document says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error, status_code_conformance
+
+from serving.app import create_app
+from serving.service import KEY
+from serving.settings import Settings
+from tests.benchmarks.malformed import Maker
+from tests.calls.asking import rec_of
+from tests.test_filters_oracle import bounds, groups, holds
+
+
+@pytest.mark.slow
+def test_whatever_the_document_allows_is_answered_as_it_says(demo_bundles: Path, tmp_path: Path) -> None:
+    said = {"store": f"sqlite:///{tmp_path}/fuzz.db", "rate": 1e6, "burst": 10**6, "log_level": "error"}
+    app = create_app(demo_bundles, Settings(**said), watch_seconds=None)
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    checks = [not_a_server_error, status_code_conformance]
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.path in ("/v1/bundles/{generation}:activate", "/v1/bundles:rollback"):
+            continue  # they would take the bundle that other tests ask
+
+        @settings(max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def check(case: Any) -> None:
+            answer = case.call()
+            if answer.status_code != 501:  # the document's own way to say that there is no encoder
+                case.validate_response(answer, checks=checks)
+
+        check()
+    app.extensions[KEY].close()
+
+
+@pytest.fixture
+def products(client: FlaskClient) -> dict[str, dict[str, Any]]:
+    rec = rec_of(client)
+    return {item_id: rec.product(item_id) for item_id in rec.ids}
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_filter_keeps_over_http_what_a_plain_reading_keeps(
+    client: FlaskClient, products: dict[str, dict[str, Any]], data: Any
+) -> None:
+    filter = data.draw(trees([*products.values()]))
+    answer = client.post("/v1/recommendations", json={"filter": filter, "limit": 100})
+    assert answer.status_code == 200, answer.json
+    kept = {item_id for item_id, product in products.items() if holds(filter, product, {})}
+    answered = {item["item_id"] for item in answer.json["items"]}
+    assert answered <= kept
+    variants_of = {item_id: product["item_group_id"] or item_id for item_id, product in products.items()}
+    assert {variants_of[item_id] for item_id in answered} == {variants_of[item_id] for item_id in kept}
+
+
+def trees(products: list[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw filters about what these products have."""
+
+    def conditions(name: str) -> st.SearchStrategy[dict[str, Any]]:
+        values = st.sampled_from([product[name] for product in products])
+        ranges, several = st.dictionaries(bounds, values, min_size=1), st.lists(values, max_size=3)
+        operand = {"range": ranges} if name == "price" else {"any": several}
+        return st.fixed_dictionaries({"field": st.just(name), **operand})
+
+    return st.recursive(st.sampled_from(["brand", "color", "price"]).flatmap(conditions), groups, max_leaves=8)
+
+
+def test_what_is_malformed_is_refused_and_tells_nothing(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").json
+    for sent in Maker(document, seed=0).requests(500):
+        answer = client.open(sent.path, method=sent.method, data=sent.body, content_type=sent.content_type)
+        told = answer.get_data(as_text=True)
+        assert answer.status_code < 500 or answer.status_code == 501, sent
+        assert answer.status_code < 400 or answer.content_type == "application/problem+json", sent
+        assert "Traceback" not in told
+        assert "site-packages" not in told

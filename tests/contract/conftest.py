@@ -1,0 +1,40 @@
+"""The service on a fake recommender."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.engine import Engine
+from serving.service import KEY, Service
+from serving.settings import Settings
+from tests.serving_fakes import FakeRecommender, load, publish
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[APIFlask]:
+    publish(tmp_path / "bundles", "g1")
+    app = create_app(tmp_path / "bundles", Settings(max_body_bytes=1 << 20), load=load, watch_seconds=None)
+    yield app
+    app.extensions[KEY].close()
+
+
+@pytest.fixture
+def client(app: APIFlask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def engine(app: APIFlask) -> Engine:
+    service: Service = app.extensions[KEY]
+    return service.engine
+
+
+@pytest.fixture
+def asked(engine: Engine) -> dict[str, Any]:
+    fake: FakeRecommender = engine.recommender
+    return fake.asked

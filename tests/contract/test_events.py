@@ -1,0 +1,71 @@
+"""Events are kept once and count at once; without the store questions go on."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recommender.errors import StoreError
+from serving.engine import Engine
+from serving.service import KEY
+from tests.serving_fakes import EVENT, NOW, ids
+
+
+def test_the_very_next_question_goes_by_the_event(client: FlaskClient, asked: dict[str, Any]) -> None:
+    assert client.get("/v1/users/u 1/recommendations").json["strategy"] == "popular"
+    receipt = client.post("/v1/events", json=EVENT)
+    assert receipt.json == {"event_id": "e-1", "status": "stored", "warnings": []}
+    answer = client.get("/v1/users/u 1/recommendations")
+    assert (ids(answer), answer.json["strategy"]) == (["B", "C/1", "D", "E"], "for_you")
+    (event,) = asked["history"]
+    assert (event.item_id, event.price, event.timestamp) == ("A", 9.5, NOW)
+    assert ids(client.get("/v1/recommendations?user_id=u%201")) == ids(answer)
+
+
+def test_an_event_sent_twice_is_kept_once(client: FlaskClient, asked: dict[str, Any]) -> None:
+    basket = {**EVENT, "items": [{"item_id": "A"}, {"item_id": "nowhere"}, {"item_id": "A", "quantity": 7}]}
+    receipts = [client.post("/v1/events", json=basket).json for _ in range(2)]
+    assert [receipt["status"] for receipt in receipts] == ["stored", "known"]
+    assert receipts[0]["warnings"] == ["item 'nowhere' is not in the bundle"]
+    client.get("/v1/users/u 1/recommendations")
+    assert [event.item_id for event in asked["history"]] == ["A", "nowhere"]
+
+
+def test_a_session_without_a_user_is_kept(client: FlaskClient, app: APIFlask) -> None:
+    assert client.post("/v1/events", json={**EVENT, "user_id": None, "session_id": "s-1"}).status_code == 200
+    (kept,) = app.extensions[KEY].store.events.scan()
+    assert (kept.user_id, kept.session_id) == ("", "s-1")
+
+
+def test_without_the_store_questions_go_on_and_events_are_refused(
+    client: FlaskClient, engine: Engine, app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StoreError("the store postgresql://u:***@h/d refuses: connection refused")
+
+    events = app.extensions[KEY].store.events
+    monkeypatch.setattr(events, "history", down)
+    monkeypatch.setattr(events, "add", down)
+    monkeypatch.setattr(engine.overlay._source, "revision", down)
+    engine.look()
+    answer = client.get("/v1/users/u/recommendations")
+    assert ids(answer) == ["A", "B", "C/1", "D", "E"]
+    assert "event store does not answer" in answer.json["warnings"][0]
+    refused = client.post("/v1/events", json=EVENT)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert b"postgresql" not in refused.data
+    ready = client.get("/healthz/ready").json
+    assert ready["status"] == "degraded"
+    assert "connection refused" in ready["problems"]["store"]
+
+
+@given(user_id=st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_user_ids_may_hold_any_character(client: FlaskClient, user_id: str) -> None:
+    event = {**EVENT, "event_id": f"e {user_id}", "user_id": user_id}
+    assert client.post("/v1/events", json=event).json["status"] in {"stored", "known"}
+    assert client.get(f"/v1/recommendations?user_id={quote(user_id, safe='')}").json["strategy"] == "for_you"

@@ -1,0 +1,145 @@
+"""What is wrong is told as a problem: where, and what is meant."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.serving_fakes import EVENT
+
+
+def check_problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.data
+    body: dict[str, Any] = answer.json
+    assert set(body) - {"errors"} == {"type", "title", "status", "detail"}
+    assert (body["status"], body["type"]) == (status, f"urn:problem:{kind}")
+    return body
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "suggestion"),
+    [
+        ("limt=3", "/limt", "limit"),
+        ("limit=0", "/limit", None),
+        ("limit=101", "/limit", None),
+        ("limit=many", "/limit", None),
+        ("explain=sumary", "/explain", "summary"),
+        ("weights=image", "/weights", None),
+        ("weights=image=-1", "/weights/image", None),
+        ("weights=image=nan", "/weights/image", None),
+        ("weights=imgae=1", "/weights/imgae", "image"),
+        ("fields=title,prise", "/fields/1", "price"),
+        ("filter=price <", "/filter", None),
+    ],
+)
+def test_a_wrong_query_says_where_and_what_is_meant(
+    client: FlaskClient, query: str, pointer: str, suggestion: str | None
+) -> None:
+    body = check_problem(client.get(f"/v1/items/A/similar?{query}"), 422, "invalid-request")
+    (error,) = body["errors"]
+    assert (error["pointer"], error.get("suggestion")) == (pointer, suggestion)
+    assert error["detail"] == body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer", "suggestion"),
+    [
+        ("recommendations", {"seed": {}}, "/seed", "seeds"),
+        ("recommendations", {"seeds": {"itmes": []}}, "/seeds/itmes", "items"),
+        ("recommendations", {"seeds": {"items": [{"item": "A"}]}}, "/seeds/items/0/item_id", None),
+        ("recommendations", {"strategy": "for-you"}, "/strategy", "for_you"),
+        ("recommendations", {"strategy": "similar"}, "/seeds/items", None),
+        ("recommendations", {"exclude": {"purchased_day": 3}}, "/exclude/purchased_day", "purchased_days"),
+        ("recommendations", {"filter": {"must": [{"feild": "price"}]}}, "/filter/must/0/feild", "field"),
+        ("recommendations", {"filter": {"must": [{"field": "price", "exists": True}] * 201}}, "/filter", None),
+        ("recommendations", {"seeds": {"user_id": "a\u0000b"}}, "/seeds/user_id", None),
+        ("recommendations", [], "", None),
+        ("events", {**EVENT, "event_name": "add_to_card"}, "/event_name", "add_to_cart"),
+        ("events", {**EVENT, "items": [{"item_id": "A", "amount": 1}]}, "/items/0/amount", None),
+        ("events", {**EVENT, "items": []}, "/items", None),
+        ("events", {**EVENT, "user_id": None}, "", None),
+        ("events", {**EVENT, "timestamp": "2026-11-23T06:40:00"}, "/timestamp", None),
+    ],
+)
+def test_a_wrong_body_says_where_and_what_is_meant(
+    client: FlaskClient, path: str, body: Any, pointer: str, suggestion: str | None
+) -> None:
+    errors = check_problem(client.post(f"/v1/{path}", json=body), 422, "invalid-request")["errors"]
+    assert (errors[0]["pointer"], errors[0].get("suggestion")) == (pointer, suggestion)
+
+
+def test_unknown_items_are_not_found(client: FlaskClient) -> None:
+    for path in ("/v1/items/X/similar", "/v1/similar?item_id=X", "/v1/items/X"):
+        body = check_problem(client.get(path), 404, "unknown-item")
+        assert "'X'" in body["detail"]
+    only = {"seeds": {"events": [{"item_id": "X"}]}}
+    check_problem(client.post("/v1/recommendations", json=only), 404, "unknown-item")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "kind"),
+    [
+        (
+            "post",
+            "/v1/recommendations",
+            {"data": b'{"limit": ', "content_type": "application/json"},
+            400,
+            "bad-request",
+        ),
+        ("post", "/v1/events", {"data": b"\xff", "content_type": "application/json"}, 400, "bad-request"),
+        ("post", "/v1/events", {"data": b" " * (1 << 20) + b"{}"}, 413, "request-entity-too-large"),
+        ("post", "/v1/recommendations", {"json": {"seeds": {"text": "oak"}}}, 501, "no-query-encoder"),
+        ("get", "/v2/nothing", {}, 404, "not-found"),
+        ("get", "/v1/thumbnails?item_id=B", {}, 404, "no-photo"),
+    ],
+)
+def test_other_errors_are_problems_too(
+    client: FlaskClient, method: str, path: str, options: dict[str, Any], status: int, kind: str
+) -> None:
+    check_problem(getattr(client, method)(path, **options), status, kind)
+
+
+def test_a_wrong_method_says_which_are_right(client: FlaskClient) -> None:
+    answer = client.put("/v1/events")
+    check_problem(answer, 405, "method-not-allowed")
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_a_bug_is_logged_under_the_id_that_is_answered(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = check_problem(client.get("/v1/items/bug/similar"), 500, "internal-error")
+    request_id = body["detail"].split()[1]
+    assert request_id in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert "secret" not in str(body)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-10, 200)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.sampled_from("ABX"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["seeds", "items", "item_id", "events", "limit", "filter", "must", "field", "weights", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(body=JSON, path=st.sampled_from(["recommendations", "events"]))
+def test_whatever_is_sent_is_answered_or_refused(client: FlaskClient, body: Any, path: str) -> None:
+    answer = client.post(f"/v1/{path}", json=body)
+    assert answer.status_code in {200, 400, 404, 422}, answer.data
