@@ -2,14 +2,17 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from recommender.config import Config
+    from pyarrow import Table
+
+    from recommender.batch.jobs import Map
+    from recommender.config import Config, EventsConfig
     from recommender.events import Event
     from recommender.recommender import Recommender
     from recommender.results import Recommendations
@@ -72,6 +75,33 @@ def opened(bundles: Path, store_url: str | None = None) -> "Iterator[tuple[Recom
         yield recommender.load(bundles, overlay=store.overlay), store
 
 
+def event_tables_of(
+    rec: "Recommender", file: Path | None, store: "OpenStore | None"
+) -> "tuple[Iterator[Table], Any]":
+    """Return events as `events_of` does, in tables, a part at a time, and what tells them from others."""
+    from recommender.batch.histories import tables_of_events, tables_of_file
+
+    events = events_of(rec, file, store)
+    if file is None:
+        return tables_of_events(events), "store"
+    about = file.stat()
+    source = {"file": str(file.resolve()), "bytes": about.st_size, "modified": about.st_mtime}
+    return tables_of_file(file, _events_config(rec, file)), source
+
+
+def engine_of(engine: str, address: str | None) -> "Map":
+    """Return what runs the partitions of a batch."""
+    from recommender.batch.jobs import here
+
+    if engine == "local":
+        if address is not None:
+            raise typer.BadParameter("--address is of --engine ray")
+        return here
+    from recommender.batch.on_ray import on_ray
+
+    return on_ray(address)
+
+
 def events_of(rec: "Recommender", file: Path | None, store: "OpenStore | None") -> "Iterable[Event]":
     """Read events from a file, mapped as those that the bundle was fitted on, or from the store."""
     if store is not None and file is None:
@@ -79,6 +109,11 @@ def events_of(rec: "Recommender", file: Path | None, store: "OpenStore | None") 
     if file is None or store is not None:
         raise typer.BadParameter("give either --events or --store")
     from recommender.catalog import read_events
+
+    return read_events(file, _events_config(rec, file))
+
+
+def _events_config(rec: "Recommender", file: Path) -> "EventsConfig":
     from recommender.config import EventsConfig
 
-    return read_events(file, EventsConfig(**{**(rec.manifest.config.get("events") or {}), "path": file}))
+    return EventsConfig(**{**(rec.manifest.config.get("events") or {}), "path": file})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from recommender.commands import options
-from recommender.commands.shared import emit, events_of, opened, weights_of
+from recommender.commands.shared import emit, engine_of, event_tables_of, events_of, opened, weights_of
 
 if TYPE_CHECKING:
     from recommender.recommender import Options
@@ -15,24 +15,39 @@ if TYPE_CHECKING:
 def batch(
     bundles: options.Bundles,
     kind: Annotated[Literal["similar", "user"], typer.Option("--kind", help="For each product, or each user.")],
-    out: Annotated[Path, typer.Option("--out", help="A .parquet, .csv or .jsonl file.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", help="A .parquet, .csv or .jsonl file; or a folder of Parquet files, or its URL."),
+    ],
     events: options.Events = None,
     store: options.Store = None,
     k: options.Count = 20,
     filter: options.Filter = None,
     weights: options.Weights = None,
+    size: Annotated[
+        int, typer.Option("--partition-size", min=1, help="Products or users in each file of a folder.")
+    ] = 50_000,
+    engine: options.Engine = "local",
+    address: options.Address = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the answers for every product or every user to a file."""
-    from recommender.batch import by_user, write_similar, write_users
+    """Write the answers for every product or every user to a file, or to a folder; there, what stopped goes on."""
+    from recommender.batch import Job, is_folder, read_histories, write_partitions, write_similar, write_users
 
+    if engine == "ray" and not is_folder(out):
+        raise typer.BadParameter("--engine ray writes a folder: --out FOLDER/")
     with opened(bundles, store) as (rec, live):
         settings: Options = {"filter": filter, "weights": weights_of(weights)}
-        if kind == "similar":
-            rows = write_similar(rec, out, k, **settings)
+        if is_folder(out):
+            tables, source = event_tables_of(rec, events, live) if kind == "user" else ((), None)
+            job = Job(str(bundles.resolve()), rec.generation, kind, out, k, settings, size, store, source)
+            rows = write_partitions(job, tables, engine_of(engine, address))
+        elif kind == "similar":
+            rows = write_similar(rec, Path(out), k, **settings)
         else:
-            rows = write_users(rec, by_user(events_of(rec, events, live)), out, k, **settings)
-    emit({"out": str(out), "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
+            tables, _ = event_tables_of(rec, events, live)
+            rows = write_users(rec, read_histories(tables), Path(out), k, **settings)
+    emit({"out": out, "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
 
 
 def map_products(
