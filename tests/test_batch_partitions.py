@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recommender
@@ -199,6 +199,7 @@ some_events = st.lists(
 )
 
 
+@settings(max_examples=20, deadline=None)
 @given(some_events)
 def test_sorted_streams_are_the_histories(events: list[Event]) -> None:
     read = dict(read_histories(tables_of_events(events)))

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -27,6 +26,8 @@ SCHEMA = pa.schema(
 )
 MEMORY = "1GB"  # what sorting may take; the rest goes to disk
 _BATCH = 100_000
+_TABLE = """CREATE TABLE events
+(user_id VARCHAR, item_id VARCHAR, event_name VARCHAR, timestamp TIMESTAMP, value DOUBLE)"""
 
 
 def by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
@@ -101,17 +102,13 @@ def by_user_and_time(tables: Iterable[pa.Table], memory: str = MEMORY) -> Iterat
     """
     with TemporaryDirectory() as folder:
         settings = {"memory_limit": memory, "temp_directory": folder}
-        with duckdb.connect(f"{folder}/events.duckdb", config={**settings}) as database:
-            database.execute(
-                "CREATE TABLE events (user_id VARCHAR, item_id VARCHAR, event_name VARCHAR, timestamp TIMESTAMP, "
-                "value DOUBLE)"
-            )
+        with duckdb.connect(config={**settings}) as database:
+            database.execute(_TABLE)
             for table in tables:
                 database.register("incoming", table)
                 database.execute("INSERT INTO events SELECT * FROM incoming WHERE user_id <> ''")
-            ordered = database.execute("SELECT * FROM events ORDER BY user_id, timestamp, rowid")
-            reader: Any = ordered.to_arrow_reader(_BATCH)
-            yield iter(reader)
+            ordered = database.sql("SELECT * FROM events ORDER BY user_id, timestamp, rowid")
+            yield iter(ordered.to_arrow_reader(_BATCH))
 
 
 def starts_of_users(batch: pa.RecordBatch, previous: str | None) -> np.ndarray:

@@ -62,7 +62,8 @@ class Job:
     @property
     def identity(self) -> dict[str, Any]:
         """What must be the same for partitions to belong together."""
-        told = {"generation": self.generation, "kind": self.kind, "k": self.k, **(self.options or {})}
+        options = {name: value for name, value in (self.options or {}).items() if value is not None}
+        told = {"generation": self.generation, "kind": self.kind, "k": self.k, "options": options}
         return {**told, "partition_size": self.size, "source": self.source}
 
     @property
