@@ -106,5 +106,5 @@ def test_an_event_moves_the_list(ran: dict[str, list[NotebookNode]]) -> None:
 def test_batches_are_joined_back(ran: dict[str, list[NotebookNode]]) -> None:
     cells = ran["06_batch"]
     assert "800 rows" in shown(cells, "neighbours.head()")
-    assert "hold the same answers" in shown(cells, 'hold the same answers")')
+    assert "hold the same answers" in shown(cells, 'nothing to do")')
     assert "title" in shown(cells, "letter.head(6)")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recommender.catalog.cells import dates, numbers, strings
 from recommender.catalog.formats import as_events
 from recommender.catalog.report import DataReport, Rows
+from recommender.catalog.streams import read_parts
 from recommender.catalog.tables import Table, read_table
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
@@ -43,6 +44,22 @@ def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
     columns = texts | values | {"timestamp": times, "event_id": _event_ids(frame)}
     for cells in zip(*columns.values(), strict=True):
         yield Event(**dict(zip(columns, cells, strict=True)))
+
+
+def event_tables(path: Path, config: EventsConfig) -> Iterator[Table]:
+    """Yield the events of a file, as `event_table` returns them, in parts that fit into memory.
+
+    Of an event that is sent twice in a file of `items`, the second is left out only within one part.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or lacks a column.
+    """
+    report = DataReport()
+    for table in read_parts(path, report):
+        yield event_table(table, config, report)
+    report.tell()
 
 
 def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table:

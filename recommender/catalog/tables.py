@@ -22,7 +22,7 @@ from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"
 _COLUMNS_SHOWN = 30
-_HEADER_BYTES = 2**20
+HEADER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -101,29 +101,41 @@ def frame_table(frame: pd.DataFrame, name: str = "table") -> Table:
 def _read_csv(name: str, data: bytes, report: DataReport) -> Table:
     data = data.removeprefix(b"\xef\xbb\xbf")
     _check_utf8(name, data)
-    columns, separator = _header(name, data)
     left_out: list[pa.csv.InvalidRow] = []
+    read, parse, convert = csv_options(*header(name, data), left_out)
+    try:
+        cells = pa.csv.read_csv(pa.BufferReader(data), read, parse, convert)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{name} is not a CSV file: {error}") from error
+    report_left_out(name, left_out, report)
+    numbers = np.arange(2, 2 + len(cells) + len(left_out), dtype=np.int64)
+    table = Table(name, cells.to_pandas(), np.setdiff1d(numbers, [row.number for row in left_out]))
+    return table.where((table.frame != "").any(axis=1))
+
+
+def csv_options(
+    columns: list[str], separator: str, left_out: "list[pa.csv.InvalidRow]"
+) -> "tuple[pa.csv.ReadOptions, pa.csv.ParseOptions, pa.csv.ConvertOptions]":
+    """Return how a CSV file is read: every cell as it stands; rows of another length go to `left_out`."""
 
     def leave_out(row: pa.csv.InvalidRow) -> str:
         left_out.append(row)
         return "skip"
 
-    try:
-        read = pa.csv.read_csv(
-            pa.BufferReader(data),
-            read_options=pa.csv.ReadOptions(use_threads=False),  # only then rows are numbered
-            parse_options=pa.csv.ParseOptions(
-                delimiter=separator,
-                newlines_in_values=True,
-                ignore_empty_lines=False,
-                invalid_row_handler=leave_out,
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{name} is not a CSV file: {error}") from error
+    return (
+        pa.csv.ReadOptions(use_threads=False),  # only then rows are numbered
+        pa.csv.ParseOptions(
+            delimiter=separator,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
+            invalid_row_handler=leave_out,
+        ),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
+    )
+
+
+def report_left_out(name: str, left_out: "list[pa.csv.InvalidRow]", report: DataReport) -> None:
+    """Report the rows of a CSV file that have too many cells or too few."""
     report.add(
         "row left out",
         name,
@@ -131,9 +143,6 @@ def _read_csv(name: str, data: bytes, report: DataReport) -> Table:
         [""] * len(left_out),
         lambda i: f"has {left_out[i].actual_columns} cells; expected {left_out[i].expected_columns}; left out",
     )
-    numbers = np.arange(2, 2 + len(read) + len(left_out), dtype=np.int64)
-    table = Table(name, read.to_pandas(), np.setdiff1d(numbers, [row.number for row in left_out]))
-    return table.where((table.frame != "").any(axis=1))
 
 
 def _check_utf8(name: str, data: bytes) -> None:
@@ -148,9 +157,9 @@ def _check_utf8(name: str, data: bytes) -> None:
         ) from None
 
 
-def _header(name: str, data: bytes) -> tuple[list[str], str]:
+def header(name: str, data: bytes) -> tuple[list[str], str]:
     """Return the columns, and the separator that the header has most of."""
-    head = data[:_HEADER_BYTES].decode(errors="ignore")
+    head = data[:HEADER_BYTES].decode(errors="ignore")
     separator = max(_SEPARATORS, key=re.split(r"[\r\n]", head, maxsplit=1)[0].count)
     try:
         columns = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
@@ -171,15 +180,20 @@ def _read_parquet(name: str, data: bytes, report: DataReport) -> Table:
         frame = pa.parquet.read_table(pa.BufferReader(data)).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name} is not a Parquet file: {error}") from error
-    return Table(name, _flat(frame), np.arange(1, len(frame) + 1))
+    return Table(name, flat(frame), np.arange(1, len(frame) + 1))
 
 
 def _read_json_lines(name: str, data: bytes, report: DataReport) -> Table:
     _check_utf8(name, data)
+    return json_lines(name, data.splitlines(), report)
+
+
+def json_lines(name: str, lines: Iterable[bytes], report: DataReport, first: int = 1) -> Table:
+    """Read lines of JSON, of which the first is number `first` of its file; report those that are no object."""
     records: list[dict[str, Any]] = []
     rows: list[int] = []
     broken: list[int] = []
-    for number, line in enumerate(data.splitlines(), 1):
+    for number, line in enumerate(lines, first):
         record = _json_object(line)
         if record is not None:
             records.append(record)
@@ -188,7 +202,7 @@ def _read_json_lines(name: str, data: bytes, report: DataReport) -> Table:
             broken.append(number)
     expected = "is not a JSON object; expected one object a line; left out"
     report.add("row left out", name, broken, [""] * len(broken), lambda i: expected)
-    return Table(name, _flat(pd.DataFrame(records)), np.array(rows, np.int64))
+    return Table(name, flat(pd.DataFrame(records)), np.array(rows, np.int64))
 
 
 def _read_xml(name: str, data: bytes, report: DataReport) -> Table:
@@ -205,13 +219,13 @@ def _json_object(line: bytes | str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+def flat(frame: pd.DataFrame) -> pd.DataFrame:
     """Put each column of objects as columns ``outer.inner``."""
     for name in frame.columns:
         cells = frame[name]
         if cells.dtype == object and cells.map(lambda cell: isinstance(cell, dict)).any():
             objects = [cell if isinstance(cell, dict) else {} for cell in cells]
-            inner = _flat(pd.DataFrame(objects, index=frame.index))
+            inner = flat(pd.DataFrame(objects, index=frame.index))
             frame = frame.drop(columns=name).join(inner.add_prefix(f"{name}."))
     return frame
 
@@ -236,4 +250,4 @@ def unpacked(table: Table) -> Table:
             objects = filled.map(_json_object)
             if objects.notna().all():
                 frame = frame.assign(**{name: objects.astype(object).reindex(frame.index)})
-    return table if frame is table.frame else replace(table, frame=_flat(frame))
+    return table if frame is table.frame else replace(table, frame=flat(frame))

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.blocks import Double, Float, Rows
+from recommender.index.kernels import kernels
 from recommender.scoring import Query, Scorer
 
 OUT = np.float32(-np.inf)  # the estimate of a row that may not be answered
 MANY = 3
+# A shop with fewer products need not load the compiled loops; a longer list is no longer sorted in by hand.
+LONG, SHORT = 8_000, 256
 
 
 @dataclass(frozen=True)
@@ -91,5 +94,14 @@ def nearest(estimates: Float, wanted: int, slack: float) -> np.ndarray:
     """Return positions that could be among the best `wanted`, shape (at least wanted,)."""
     if wanted == 0:
         return np.empty(0, dtype=np.int64)
-    cut = np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
-    return np.flatnonzero((estimates >= cut - slack) & (estimates > OUT))
+    return np.flatnonzero((estimates >= _cut(estimates, wanted) - slack) & (estimates > OUT))
+
+
+def _cut(estimates: Float, wanted: int) -> np.floating:
+    """Return the `wanted`-th largest estimate; of a long line, by one pass that seldom stops."""
+    loops = kernels() if len(estimates) > LONG and wanted <= SHORT else None
+    if loops is None:
+        return np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
+    scores = np.full(wanted, OUT, dtype=estimates.dtype)
+    loops.top(estimates, np.empty(wanted, dtype=np.int32), scores)
+    return scores[-1]

@@ -1,7 +1,7 @@
 """The arguments and options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,12 @@ Images = Annotated[Path | None, typer.Option("--images", help="Folder or zip of 
 Events = Annotated[Path | None, typer.Option("--events", help="File of events.")]
 Store = Annotated[
     str | None, typer.Option("--store", help="URL of the event store, such as sqlite:///shop.sqlite.")
+]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="In this process, or spread over a Ray cluster.")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of the Ray cluster, such as auto. [default: one on this machine]")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Make every reported problem fatal.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

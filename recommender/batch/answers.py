@@ -1,7 +1,6 @@
-"""Answers for every product or every user, written to one file: Parquet, CSV or JSON Lines."""
+"""Answers for every product or every user in one file: Parquet, CSV or JSON Lines."""
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -84,16 +83,13 @@ def write_similar(
     """
     if item_ids is None:
         item_ids = recommender.ids
-    answers = (
-        (seeds, recommender.similar_many(seeds, k, **options))
-        for seeds in chunks(progress(item_ids, "similar items", unit="item"), chunk)
-    )
-    return _write(out, "seed_item_id", answers)
+    seeds = progress(item_ids, "similar items", unit="item")
+    return _write(out, "seed_item_id", for_products(recommender, seeds, k, chunk, options))
 
 
 def write_users(
     recommender: "Recommender",
-    histories: Mapping[str, Sequence[Event]],
+    histories: Mapping[str, Sequence[Event]] | Iterable[tuple[str, Sequence[Event]]],
     out: Path,
     k: int = 20,
     *,
@@ -105,30 +101,36 @@ def write_users(
     Parameters
     ----------
     histories
-        The events of each user, see `by_user`.
+        The events of each user, see `by_user`; or pairs of a user and the events, see `read_histories`.
     """
-    answers = (
-        (users, recommender.recommend_many([histories[u] for u in users], k, **options))
-        for users in chunks(progress(histories, "users", unit="user"), chunk)
-    )
-    return _write(out, "user_id", answers)
+    pairs = histories.items() if isinstance(histories, Mapping) else histories
+    return _write(out, "user_id", for_users(recommender, progress(pairs, "users", unit="user"), k, chunk, options))
 
 
-def by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """Gather events into histories, oldest first, in order of user id; those of nobody are left out."""
-    histories: defaultdict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        if event.user_id:
-            histories[event.user_id].append(event)
-    return {
-        user: sorted(history, key=lambda event: event.timestamp) for user, history in sorted(histories.items())
-    }
+def for_products(
+    recommender: "Recommender", item_ids: Iterable[str], k: int, chunk: int, options: "Options"
+) -> Iterator[pa.Table]:
+    """Yield the answers for some products, `chunk` of them in each table."""
+    for seeds in chunks(item_ids, chunk):
+        yield _table("seed_item_id", seeds, recommender.similar_many(seeds, k, **options))
 
 
-def _write(out: Path, seed_name: str, answers: Iterable[tuple[list[str], "RecommendationTable"]]) -> int:
-    if out.suffix not in _WRITERS:
-        raise RequestError(f"cannot write {out.name!r}; expected a name ending in {', '.join(_WRITERS)}", "/out")
-    schema = pa.schema(
+def for_users(
+    recommender: "Recommender",
+    histories: Iterable[tuple[str, Sequence[Event]]],
+    k: int,
+    chunk: int,
+    options: "Options",
+) -> Iterator[pa.Table]:
+    """Yield the answers for some users, `chunk` of them in each table."""
+    for some in chunks(histories, chunk):
+        answers = recommender.recommend_many([history for _, history in some], k, **options)
+        yield _table("user_id", [user for user, _ in some], answers)
+
+
+def schema(seed_name: str) -> pa.Schema:
+    """Return the columns of the answers."""
+    return pa.schema(
         [
             (seed_name, pa.string()),
             ("rank", pa.int32()),
@@ -137,17 +139,27 @@ def _write(out: Path, seed_name: str, answers: Iterable[tuple[list[str], "Recomm
             ("strategy", pa.string()),
         ]
     )
+
+
+def _write(out: Path, seed_name: str, answers: Iterable[pa.Table]) -> int:
+    if out.suffix not in _WRITERS:
+        raise RequestError(
+            f"cannot write {out.name!r}; expected a folder, or a name ending in {', '.join(_WRITERS)}", "/out"
+        )
     rows = 0
     with _replacing(out) as temporary:
-        writer: _Writer = _WRITERS[out.suffix](temporary, schema)
+        writer: _Writer = _WRITERS[out.suffix](temporary, schema(seed_name))
         try:
-            for seeds, answer in answers:
-                table = pa.table(_columns(seeds, answer), schema=schema)
+            for table in answers:
                 writer.write_table(table)
                 rows += len(table)
         finally:
             writer.close()
     return rows
+
+
+def _table(seed_name: str, seeds: list[str], answer: "RecommendationTable") -> pa.Table:
+    return pa.table(_columns(seeds, answer), schema=schema(seed_name))
 
 
 def _columns(seeds: list[str], answer: "RecommendationTable") -> list[pa.Array]:

@@ -1,0 +1,11 @@
+"""Answers for every product or every user, written to one file or to a folder of them, here or on a cluster."""
+
+from recommender.batch.answers import chunks as chunks
+from recommender.batch.answers import write_similar as write_similar
+from recommender.batch.answers import write_users as write_users
+from recommender.batch.folder import is_folder as is_folder
+from recommender.batch.histories import by_user as by_user
+from recommender.batch.histories import read_histories as read_histories
+from recommender.batch.histories import tables_of_file as tables_of_file
+from recommender.batch.jobs import Job as Job
+from recommender.batch.jobs import write_partitions as write_partitions

@@ -1,0 +1,216 @@
+"""Answers in partitions: each is done whole or not at all, and a job that was stopped goes on where it was."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pyarrow as pa
+
+from recommender.batch.answers import for_products, for_users, schema
+from recommender.batch.folder import MANIFEST, Folder, Partition
+from recommender.batch.histories import SCHEMA, by_user_and_time, grouped, starts_of_users
+from recommender.errors import RequestError
+from recommender.progress import progress
+
+if TYPE_CHECKING:
+    from recommender.recommender import Options, Recommender
+
+SIZE = 50_000
+_CHUNK = 1024
+_HISTORIES = "_histories"
+
+Map = Callable[["Job", list[str]], Iterable[Partition]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked, and where the answers go. It is all that a worker needs to know.
+
+    Parameters
+    ----------
+    bundles
+        Folder of published generations; every machine that works on the job has it under this name.
+    generation
+        The one that answers, whatever is published meanwhile.
+    kind
+        'similar' for each product, or 'user'.
+    out
+        Folder of the partitions, see `Folder`.
+    k
+        Answers for each product or user.
+    options
+        Filter and weights, JSON-able.
+    size
+        Products or users in a partition.
+    store
+        URL of a store whose changes of attributes count.
+    source
+        Where the histories come from, JSON-able: it tells one job from another.
+    """
+
+    bundles: str
+    generation: str
+    kind: Literal["similar", "user"]
+    out: str
+    k: int = 20
+    options: Mapping[str, Any] | None = None
+    size: int = SIZE
+    store: str | None = None
+    source: Any = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for partitions to belong together."""
+        options = {name: value for name, value in (self.options or {}).items() if value is not None}
+        told = {"generation": self.generation, "kind": self.kind, "k": self.k, "options": options}
+        return {**told, "partition_size": self.size, "source": self.source}
+
+    @property
+    def folder(self) -> Folder:
+        """Where the partitions go."""
+        return Folder(self.out)
+
+    def run(self, name: str) -> Partition:
+        """Answer for one partition and write it."""
+        return self.folder.write(name, schema(self._seed_name), self._answers(name))
+
+    def _answers(self, name: str) -> Iterator[pa.Table]:
+        options = cast("Options", self.options or {})
+        if self.kind == "user":
+            histories = grouped(self.folder.below(_HISTORIES).read(name))
+            return for_users(self.recommender, histories, self.k, _CHUNK, options)
+        start = _number(name) * self.size
+        return for_products(self.recommender, self.ids[start : start + self.size], self.k, _CHUNK, options)
+
+    @property
+    def _seed_name(self) -> str:
+        return "user_id" if self.kind == "user" else "seed_item_id"
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """All products, in order of id."""
+        return self.recommender.ids
+
+    @cached_property
+    def recommender(self) -> "Recommender":
+        """The bundle, opened when it is first asked."""
+        import recommender
+        from recommender.stores import open_store
+
+        overlay = open_store(self.store).overlay if self.store else None
+        return recommender.load(self.bundles, overlay, generation=self.generation)
+
+
+def here(job: Job, names: list[str]) -> Iterator[Partition]:
+    """Run a job's partitions one after the other, in this process."""
+    return map(job.run, names)
+
+
+def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = here) -> int:
+    """Write answers for every product or user in partitions ``part-00000.parquet``, in order of id.
+
+    A manifest ``_manifest.json`` says what was asked and which partitions are finished. What is finished is not
+    done again; a job that was stopped goes on with the histories that it had read.
+
+    Parameters
+    ----------
+    job
+        What is asked.
+    events
+        For users, see `recommender.batch.histories`; not read where the histories are there already.
+    run
+        Does the partitions, see `here`; each is reported once it is written.
+
+    Returns
+    -------
+    int
+        Rows in all partitions.
+
+    Raises
+    ------
+    RequestError
+        If the folder holds the answers to something else.
+    """
+    folder = job.folder
+    manifest = _begun(job, folder)
+    if manifest["partitions"] is None:
+        manifest["partitions"] = _prepared(job, events)
+        folder.put_manifest(manifest)
+    finished = manifest["finished"]
+    left = [name for name in map(_name, range(manifest["partitions"])) if name not in finished]
+    for done in progress(run(job, left), "partitions", len(left), "partition"):
+        finished[done.name] = done.rows
+        manifest["rows"] = sum(finished.values())
+        folder.put_manifest(manifest)
+    if not manifest["complete"]:
+        folder.put_manifest({**manifest, "finished": dict(sorted(finished.items())), "complete": True})
+        if job.kind == "user":
+            folder.below(_HISTORIES).remove()
+    return int(manifest["rows"])
+
+
+def _begun(job: Job, folder: Folder) -> dict[str, Any]:
+    """Return the manifest to go on with."""
+    found = folder.manifest()
+    if found is None:
+        if folder.names():
+            raise RequestError(f"{job.out} has partitions but no {MANIFEST}; name another folder", "/out")
+        fresh = {"job": job.identity, "partitions": None, "rows": 0, "finished": {}, "complete": False}
+        folder.put_manifest(fresh)
+        return fresh
+    asked = job.identity
+    other = [name for name in asked if found["job"].get(name) != asked[name]]
+    if other:
+        name = other[0]
+        raise RequestError(
+            f"{job.out} holds the answers of another job: its {name} is {found['job'].get(name)!r}, not "
+            f"{asked[name]!r}; name another folder, or remove it to start anew",
+            "/out",
+        )
+    return found
+
+
+def _prepared(job: Job, events: Iterable[pa.Table]) -> int:
+    """Return how many partitions there are; those of users have their histories in files by then."""
+    if job.kind == "similar":
+        return -(-len(job.ids) // job.size)
+    folder, number = job.folder.below(_HISTORIES), 0
+    with by_user_and_time(events) as batches:
+        for number, part in enumerate(_parts(batches, job.size), 1):
+            folder.write(_name(number - 1), SCHEMA, part)
+    return number
+
+
+def _parts(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Yield the batches of each `size` users; each must be read to its end before the next is asked for."""
+    rest: list[pa.RecordBatch] = []
+
+    def part() -> Iterator[pa.RecordBatch]:
+        users, previous = 0, None
+        while batch := rest.pop() if rest else next(batches, None):
+            starts = starts_of_users(batch, previous)
+            if users + len(starts) > size:
+                cut = int(starts[size - users])
+                rest.append(batch.slice(cut))
+                if cut:
+                    yield batch.slice(0, cut)
+                return
+            users, previous = users + len(starts), batch.column("user_id")[-1].as_py()
+            yield batch
+
+    while True:
+        if not rest:
+            batch = next(batches, None)
+            if batch is None:
+                return
+            rest.append(batch)
+        yield part()
+
+
+def _name(number: int) -> str:
+    return f"part-{number:05}.parquet"
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("part-").removesuffix(".parquet"))

@@ -1,0 +1,64 @@
+"""The service, its keys, and the demo that ends in it."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recommender.commands import options
+from recommender.commands.shared import emit
+
+
+def serve(
+    bundles: options.Bundles,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML of placements, keys and settings.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="[default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="[default: 8000]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes. [default: 1]")] = None,
+    store: options.Store = None,
+    query_encoder: Annotated[
+        bool | None, typer.Option("--query-encoder/--no-query-encoder", help="Answer words and pictures, too.")
+    ] = None,
+    storefront: Annotated[
+        bool | None, typer.Option("--storefront/--no-storefront", help="Pages of the shop at /shop.")
+    ] = None,
+) -> None:
+    """Answer over HTTP; docs/SERVICE.md tells of all settings."""
+    from serving.server import serve
+
+    given = {"host": host, "port": port, "workers": workers, "store": store}
+    serve(bundles, config, **given, query_encoder=query_encoder, storefront=storefront)
+
+
+def key(
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help="public, server or admin.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make an API key: itself, which is shown this once, and what the service's TOML has of it."""
+    from secrets import token_urlsafe
+
+    from serving.settings import Key
+
+    secret = token_urlsafe(32)
+    entry = Key.model_validate({"sha256": Key.hash(secret), "scopes": scopes or ["public"]})
+    text = f'key: {secret}\n\n[keys.NAME]\nsha256 = "{entry.sha256}"\nscopes = {list(entry.scopes)}'
+    emit({"key": secret, **entry.model_dump()}, text, as_json)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to make the shop.")] = Path("demo-shop"),
+    products: Annotated[int, typer.Option("--products", help="Shoppers and events go with it.")] = 800,
+    port: Annotated[int, typer.Option("--port")] = 8000,
+    serving: Annotated[bool, typer.Option("--serve/--no-serve", help="End by serving on 127.0.0.1.")] = True,
+) -> None:
+    """Make a small shop of drawn products, and run the other commands on it."""
+    from recommender.cli import app
+    from recommender.demo.shop import make_shop
+    from recommender.demo.tour import introduce, tour
+
+    shop = make_shop(folder, products, users=products * 5 // 2, events=products * 75 // 2)
+    typer.echo(introduce(shop))
+    for step in tour(shop, port if serving else None):
+        typer.echo(f"\n$ recommender {shlex.join(step)}")
+        app(step, standalone_mode=False)

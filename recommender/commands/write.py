@@ -1,0 +1,92 @@
+"""Files made from a bundle: answers for everybody, the map, the report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from recommender.commands import options
+from recommender.commands.shared import emit, engine_of, event_tables_of, events_of, opened, weights_of
+
+if TYPE_CHECKING:
+    from recommender.recommender import Options
+
+
+def batch(
+    bundles: options.Bundles,
+    kind: Annotated[Literal["similar", "user"], typer.Option("--kind", help="For each product, or each user.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", help="A .parquet, .csv or .jsonl file; or a folder of Parquet files, or its URL."),
+    ],
+    events: options.Events = None,
+    store: options.Store = None,
+    k: options.Count = 20,
+    filter: options.Filter = None,
+    weights: options.Weights = None,
+    size: Annotated[
+        int, typer.Option("--partition-size", min=1, help="Products or users in each file of a folder.")
+    ] = 50_000,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write the answers for every product or every user to a file, or to a folder; there, what stopped goes on."""
+    from recommender.batch import Job, is_folder, read_histories, write_partitions, write_similar, write_users
+
+    if engine == "ray" and not is_folder(out):
+        raise typer.BadParameter("--engine ray writes a folder: --out FOLDER/")
+    with opened(bundles, store) as (rec, live):
+        settings: Options = {"filter": filter, "weights": weights_of(weights)}
+        if is_folder(out):
+            tables, source = event_tables_of(rec, events, live) if kind == "user" else ((), None)
+            job = Job(str(bundles.resolve()), rec.generation, kind, out, k, settings, size, store, source)
+            rows = write_partitions(job, tables, engine_of(engine, address))
+        elif kind == "similar":
+            rows = write_similar(rec, Path(out), k, **settings)
+        else:
+            tables, _ = event_tables_of(rec, events, live)
+            rows = write_users(rec, read_histories(tables), Path(out), k, **settings)
+    emit({"out": out, "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
+
+
+def map_products(
+    bundles: options.Bundles,
+    out: Annotated[Path, typer.Option("--out", help="An .html file; it needs no network.")],
+    block: Annotated[
+        str | None, typer.Option("--block", help="One block alone, such as image. [default: all]")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="pacmap, umap or pca. [default: the first installed]")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Draw all products in the plane, what is alike near each other, as a page."""
+    from recommender.pages import write_map
+
+    with opened(bundles) as (rec, _):
+        n = write_map(rec, out, block, method)
+    size = out.stat().st_size
+    emit(
+        {"out": str(out), "products": n, "bytes": size},
+        f"wrote {n:,} products to {out}, {size / 1e6:.1f} MB",
+        as_json,
+    )
+
+
+def report(
+    bundles: options.Bundles,
+    out: Annotated[Path, typer.Option("--out", help="An .html file; it needs no network.")],
+    events: options.Events = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a bundle in figures and pictures, as a page: data, training, evaluation, examples."""
+    from recommender.batch import by_user
+    from recommender.pages import write_report
+
+    with opened(bundles, store) as (rec, live):
+        known = events is not None or live is not None
+        histories = by_user(events_of(rec, events, live)) if known else None
+        write_report(rec, out, histories)
+    emit({"out": str(out), "bytes": out.stat().st_size}, f"wrote {out}", as_json)
