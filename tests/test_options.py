@@ -174,7 +174,7 @@ def test_complementary_is_what_goes_together_filled_up(rec: Recommender) -> None
         answer = rec.complementary([seed], 15, variants="all", stock="all", explain=True)
         row = rec.attributes.row_of(seed)
         together = {
-            rec.attributes.id_of(r): float(v) for r, v in zip(*rec.segment.cooccurrence.row(row), strict=True)
+            rec.attributes.id_of(r): float(v) for r, v in zip(*rec.segment.complements.row(row), strict=True)
         }
         together.pop(seed, None)
         assert len(answer) == 15

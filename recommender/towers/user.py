@@ -123,7 +123,7 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
 def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its own blocks and its own row of C."""
     table = segment.cooccurrence
-    together_rows, together = table.row(row)
+    together_rows, strengths = table.row(row)
     seed, stretch = np.array([row], dtype=np.int32), _ONES[: len(segment.layout.dims)]
-    together = together.astype(np.float64)
+    together = strengths.astype(np.float64)
     return Query(segment.vectors[row], seed, _ONES[:1], stretch, together_rows, together, table)
