@@ -29,11 +29,13 @@ class Layout:
 
     dims: Mapping[str, int]
     slices: dict[str, slice] = field(init=False)
+    _owners: NDArray[np.intp] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ends = np.cumsum([0, *self.dims.values()]).tolist()
         pairs = zip(self.dims, pairwise(ends), strict=True)
         object.__setattr__(self, "slices", {name: slice(start, end) for name, (start, end) in pairs})
+        object.__setattr__(self, "_owners", np.repeat(np.arange(len(self.dims)), [*self.dims.values()]))
 
     @property
     def d(self) -> int:
@@ -51,7 +53,7 @@ class Layout:
 
     def spread(self, weights: Mapping[str, float]) -> Double:
         """Repeat each block's weight over its columns, shape (d,)."""
-        return np.repeat([weights[name] for name in self.names], [*self.dims.values()]).astype(np.float64)
+        return np.array([weights[name] for name in self.dims], dtype=np.float64)[self._owners]
 
 
 def unit(x: NDArray[np.floating]) -> Float:

@@ -7,6 +7,7 @@ a fixed order of summation: every answer's scores come from it, so that they do 
 batch or the number of threads.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -98,15 +99,16 @@ class Scorer:
         The bound of a float32 dot product of length d: γ_d |q|·|x| with γ_d = d u / (1 − d u), u = 2⁻²⁴
         (Higham, Accuracy and Stability of Numerical Algorithms, 2002, eq. 3.5); blocks have norm at most 1.
         """
-        together = float(np.abs(query.together).max(initial=0.0)) * self.weights.get("cooccurrence", 0.0)
-        size = float(np.linalg.norm(self.weighted(query))) * len(self.layout.dims) ** 0.5
-        size += together + self.weights.get("prior", 0.0)
+        weighted = self.weighted(query)
+        size = math.sqrt(weighted @ weighted * len(self.layout.dims)) + self.weights.get("prior", 0.0)
+        if len(query.together):
+            size += float(np.abs(query.together).max()) * self.weights.get("cooccurrence", 0.0)
         size += 0.0 if self.boost is None else float(np.abs(self.boost).max(initial=0.0))
         return 2 * (self.layout.d + 8) * 2.0**-24 * size
 
     def estimate(self, queries: list[Query], rows: Rows | None = None) -> Float:
         """Return float32 scores, shape (b, n), or (b, c) over ascending `rows`."""
-        matrix = np.stack([self.weighted(query) for query in queries]).astype(np.float32)
+        matrix = np.array([self.weighted(query) for query in queries], dtype=np.float32)
         scores = self._products(matrix, rows)
         if weight := self.weights.get("prior", 0.0):
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
@@ -136,13 +138,17 @@ class Scorer:
     def parts(self, query: Query, rows: Rows) -> Double:
         """Return every term of the score, shape (c, M + 2), or (c, M + 3) with a boost; see `terms`."""
         products = self.vectors[rows].astype(np.float64) * self.weighted(query)
-        terms = [products[:, columns].sum(axis=1) for columns in self.layout.slices.values()]
-        together = sparse_at(query.together_rows, query.together, rows)
-        terms.append(together * self.weights.get("cooccurrence", 0.0))
-        terms.append(self.prior[rows].astype(np.float64) * self.weights.get("prior", 0.0))
+        parts = np.zeros((len(rows), len(self.terms)))
+        for block, columns in enumerate(self.layout.slices.values()):
+            products[:, columns].sum(axis=1, out=parts[:, block])
+        together, prior = len(self.layout.dims), len(self.layout.dims) + 1
+        parts[:, together] = sparse_at(query.together_rows, query.together, rows)
+        parts[:, together] *= self.weights.get("cooccurrence", 0.0)
+        parts[:, prior] = self.prior[rows]
+        parts[:, prior] *= self.weights.get("prior", 0.0)
         if self.boost is not None:
-            terms.append(self.boost[rows])
-        return np.stack(terms, axis=1)
+            parts[:, -1] = self.boost[rows]
+        return parts
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +12,14 @@ import pytest
 
 import recommender
 from recommender.bundle import current
+from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.demo.shop import Shop
 from recommender.errors import DataError
+from recommender.events import PLAYED, Event
 from recommender.recommender import Recommender
-from training.fit import evaluate_config, fit
+from recommender.stores import open_store
+from training.fit import _interactions, evaluate_config, fit
 
 COLUMNS = {
     "titles": ["title"],
@@ -103,6 +107,20 @@ def test_the_figures_are_of_events_that_the_model_did_not_see(demo_bundles: Path
     assert metrics["evaluation"]["queries"] > 10
     assert metrics["recall"]["recall"] >= 0.95
     assert set(metrics["seconds"]) >= {"reading", "encoding", "towers", "publishing"}
+
+
+def test_nothing_is_learned_from_shoppers_played_in_the_storefront(tmp_path: Path, demo_shop: Shop) -> None:
+    config = Config.load(demo_shop.config)
+    catalog = Catalog.load(config)
+    now = datetime.now(UTC)
+    url = f"sqlite:///{tmp_path}/shop.sqlite"
+    with open_store(url) as store:
+        who = ("customer", f"{PLAYED}Ada")
+        store.events.add([Event(catalog.ids[0], "view_item", now, user, event_id=user) for user in who])
+    without_files = config.model_copy(update={"events": None})
+    found = _interactions(without_files, catalog, url, strict=False, until=None)
+    assert found is not None
+    assert found.frame["user_id"].tolist() == ["customer"]
 
 
 def test_evaluating_publishes_nothing(tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from threading import local
 import numpy as np
 from annoy import AnnoyIndex
 
-from recommender.blocks import Double, Float, Layout, Mask, Rows
+from recommender.blocks import Double, Float, Layout, Rows
+from recommender.filters.subset import Subset
 from recommender.index.codes import Codes
 from recommender.index.kernels import kernels
 from recommender.scoring import Query
@@ -20,6 +21,7 @@ LEAST_SCALE = 0.2
 AXES_ROWS = 100_000  # enough items to find the axes by
 ENTRIES = 8  # rows from which the graph is walked
 ENTRY_NODES = 60  # nodes of the trees that are looked at for them
+FAR = 8  # how many times as wide a view may become where a filter keeps little near the query
 
 
 @dataclass(frozen=True)
@@ -122,28 +124,31 @@ class Index:
         query: Query,
         weights: Mapping[str, float],
         width: int,
-        allowed: Mask | None = None,
-        entries: Rows | None = None,
+        subset: Subset | None = None,
     ) -> Rows:
-        """Return up to `width` rows near the query by a best-first walk over the graph, nearest first, shape (c,).
+        """Return rows near the query by a best-first walk over the graph, nearest first, shape (c,).
 
         Parameters
         ----------
         width
-            How many rows the walk keeps in view.
-        allowed
-            Rows that may be stepped on, shape (n,); None allows all.
-        entries
-            More rows to begin from, for where the trees' may not be allowed.
+            How many rows the walk keeps in view. More where a filter keeps far fewer of the trees' entries than of
+            all rows: what the query is unlike lies in many places.
+        subset
+            Rows that may be found; None allows all.
         """
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
         seeds = self.candidates(query, weights, ENTRIES, ENTRY_NODES)
         asked = self.codes.query(query, weights)
-        if entries is not None:
-            best = entries[np.argsort(-self.codes.estimate(asked, entries), kind="stable")[:ENTRIES]]
-            seeds = np.concatenate([seeds, best])
+        allowed = None if subset is None else subset.mask
+        if subset is not None:
+            near = float(subset.mask[seeds].mean())
+            if near < subset.share / 2:
+                others = subset.entries
+                best = others[np.argsort(-self.codes.estimate(asked, others), kind="stable")[:ENTRIES]]
+                seeds = np.concatenate([seeds, best])
+                width = int(width * min(subset.share / max(near, 1e-9), FAR))
         rows, scores = np.empty(width, dtype=np.int32), np.empty(width, dtype=np.float32)
         marks, mark = self.fresh_marks(len(self.codes.codes))
         size = loops.beam(self.codes.codes, self.graph, asked, seeds, allowed, marks, mark, rows, scores)

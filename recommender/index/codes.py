@@ -1,5 +1,6 @@
 """The item vectors in 8 bits: a quarter of the memory to read, and a bound on what that costs."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +126,8 @@ class Codes:
 
     def slack(self, query: Query, weights: Mapping[str, float]) -> float:
         """Return twice the largest error that rounding brings into `estimate` (Cauchy and Schwarz)."""
-        weighted = np.append(query.vector * self.layout.spread(weights), weights.get("prior", 0.0))
-        return 2 * float(np.linalg.norm(weighted)) * self.error
+        weighted = query.vector * self.layout.spread(weights)
+        return 2 * math.hypot(math.sqrt(weighted @ weighted), weights.get("prior", 0.0)) * self.error
 
 
 def _with_prior(vectors: Float, prior: Float, start: int) -> Double:

@@ -22,10 +22,8 @@ from recommender.segment import Segment
 
 # Below this many rows a scan is no slower than a walk.
 SCAN_ROWS = 8_000
-# The walk steps on allowed rows only: of the 16 or so edges of a row enough must be left.
+# A filter that keeps a smaller share is answered by a scan of what it keeps.
 WALK_SHARE = 0.2
-# Where nearly all rows are allowed, the trees' own entries are.
-NEARLY_ALL = 0.9
 # Without the graph a filter thins the candidates; one that keeps less than this share is answered by a scan.
 HOP_SHARE = 0.5
 # Rows that a walk over the neighbour table keeps in view, at least.
@@ -227,11 +225,7 @@ class Search:
         query, weights = question.query, scorer.weights
         if self._walks(budget):
             width = max(budget.width, 2 * question.k) + len(question.excluded)
-            if rules.subset is None:
-                sources = [self.index.walk(query, weights, width)]
-            else:
-                entries = rules.subset.entries if rules.subset.share < NEARLY_ALL else None
-                sources = [self.index.walk(query, weights, width, rules.subset.mask, entries)]
+            sources = [self.index.walk(query, weights, width, rules.subset)]
         else:
             view = max(VIEW, 2 * question.k) + len(question.excluded)
             sources = [self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)]

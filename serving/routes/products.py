@@ -19,7 +19,6 @@ from serving.service import service
 bp = APIBlueprint("products", __name__, url_prefix="/v1")
 _PICTURE: Any = {200: {"description": "A JPEG", "content": {"image/jpeg": {}}}, 404: "Unknown item, or no photo"}
 _UNKNOWN: Any = {404: "Unknown item"}
-_DOWN: Any = {503: "The store does not answer: send it again"}
 
 
 @bp.get("/items/<item_id>")
@@ -53,7 +52,6 @@ def thumbnail(query: ItemId) -> Response:
 @bp.input(ItemId, location="path", arg_name="item")
 @bp.input(ProductData, arg_name="product")
 @bp.output(Changed)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
     """Say all that is to be said of a product beside the bundle; what was changed before is forgotten."""
@@ -64,7 +62,6 @@ def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @bp.input(ItemId, location="path", arg_name="item")
 @bp.input(ProductData, arg_name="product")
 @bp.output(Changed)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
     """Change some attributes of a product; the very next question goes by them."""
@@ -74,7 +71,7 @@ def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @bp.delete("/items/<item_id>")
 @bp.input(ItemId, location="path", arg_name="item")
 @bp.output(Changed)
-@bp.doc(responses={**_UNKNOWN, **_DOWN})
+@bp.doc(responses=_UNKNOWN)
 @needs("server")
 def delete_item(item_id: str, item: ItemId) -> Response:
     """Remove a product from all answers."""
@@ -84,7 +81,6 @@ def delete_item(item_id: str, item: ItemId) -> Response:
 @bp.post("/items:batch")
 @bp.input(ItemBatch, arg_name="batch")
 @bp.output(Changed)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def patch_items(batch: ItemBatch) -> Response:
     """Change up to 1,000 products, all or none; also those whose ids hold a slash."""
@@ -94,7 +90,7 @@ def patch_items(batch: ItemBatch) -> Response:
 @bp.post("/items:delete")
 @bp.input(ItemId, arg_name="item")
 @bp.output(Changed)
-@bp.doc(responses={**_UNKNOWN, **_DOWN})
+@bp.doc(responses=_UNKNOWN)
 @needs("server")
 def delete_item_by_body(item: ItemId) -> Response:
     """Remove a product whose id may hold a slash."""

@@ -1,7 +1,6 @@
 """What the store has of a user: to look at, to erase, to join with a session."""
 
 from dataclasses import asdict
-from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -14,14 +13,12 @@ from serving.requests import UserId
 from serving.service import service
 
 bp = APIBlueprint("users", __name__, url_prefix="/v1")
-_DOWN: Any = {503: "The store does not answer"}
 
 
 @bp.get("/users/<user_id>/events")
 @bp.input(UserId, location="path", arg_name="user")
 @bp.input(UserEvents, location="query", arg_name="query")
 @bp.output(Events)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def events(user_id: str, user: UserId, query: UserEvents) -> Response:
     """Show the latest events of a user, oldest first."""
@@ -31,7 +28,6 @@ def events(user_id: str, user: UserId, query: UserEvents) -> Response:
 @bp.get("/events")
 @bp.input(UserEventsQuery, location="query", arg_name="query")
 @bp.output(Events)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def events_by_query(query: UserEventsQuery) -> Response:
     """Show the latest events of a user whose id may hold a slash."""
@@ -41,7 +37,6 @@ def events_by_query(query: UserEventsQuery) -> Response:
 @bp.delete("/users/<user_id>")
 @bp.input(UserId, location="path", arg_name="user")
 @bp.output(Erased)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def erase(user_id: str, user: UserId) -> Response:
     """Erase every event of a user, and refuse those until now if they are ever imported again."""
@@ -51,7 +46,6 @@ def erase(user_id: str, user: UserId) -> Response:
 @bp.post("/users:erase")
 @bp.input(UserId, arg_name="user")
 @bp.output(Erased)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def erase_by_body(user: UserId) -> Response:
     """Erase every event of a user whose id may hold a slash."""
@@ -61,7 +55,6 @@ def erase_by_body(user: UserId) -> Response:
 @bp.post("/users:merge")
 @bp.input(Login, arg_name="login")
 @bp.output(Merged)
-@bp.doc(responses=_DOWN)
 @needs("server")
 def merge(login: Login) -> Response:
     """Give the events of a session to the user who has logged in."""

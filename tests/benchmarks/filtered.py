@@ -21,7 +21,7 @@ from recommender.scoring import Query, Scorer
 SHARES = (0.005, 0.05, 0.5)
 RIVALS = (("hnswlib", hnswlib), ("faiss HNSW", faiss))
 RIVALS_QUERIES = 50
-BUDGET = Budget(96, 0, 0)
+BUDGET = Budget(48, 0, 0)
 
 
 def with_filters(
