@@ -62,7 +62,7 @@ def test_a_walk_steps_only_where_it_may(search: Search) -> None:
         rows = search.index.walk(query, LEARNED, 40, subset)
         assert len(rows) >= 40
         assert allowed[rows].all()
-        assert len(set(rows.tolist())) == 40
+        assert len(set(rows.tolist())) == len(rows)
 
 
 def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:
