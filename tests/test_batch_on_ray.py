@@ -34,8 +34,7 @@ def address() -> Iterator[str]:
     cluster.shutdown()
 
 
-@pytest.mark.parametrize("kind", ["similar", "user"])
-def test_two_nodes_give_the_rows_of_one_process(address: str, tmp_path: Path, kind: Any) -> None:
+def test_two_nodes_give_the_rows_of_one_process(address: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     ids = [f"{number:03}" for number in range(40)]
     publish_products(tmp_path / "bundles", [draw_product(generator, item_id, ids) for item_id in ids])
@@ -43,7 +42,7 @@ def test_two_nodes_give_the_rows_of_one_process(address: str, tmp_path: Path, ki
     generation = recommender.load(tmp_path / "bundles").generation
     answers = []
     for name, run in (("here", {}), ("there", {"run": on_ray(address)})):
-        job = Job(str(tmp_path / "bundles"), generation, kind, str(tmp_path / name), 5, {}, 6)
+        job = Job(str(tmp_path / "bundles"), generation, "user", str(tmp_path / name), 5, {}, 6)
         write_partitions(job, tables_of_events(events), **run)
         answers.append([pd.read_parquet(path) for path in sorted((tmp_path / name).glob("part-*.parquet"))])
     assert len(answers[0]) > 2

@@ -83,6 +83,7 @@ def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: f
         return
     workers = max(1, min(len(items), int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1) / (gpus or 1))))
     rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items))
-    done = rows.map(_Worker, fn_constructor_args=(make,), concurrency=workers, num_cpus=1, num_gpus=gpus or None)
+    worker: Any = _Worker  # ray's own annotation leaves classes out
+    done = rows.map(worker, fn_constructor_args=(make,), concurrency=workers, num_cpus=1, num_gpus=gpus or None)
     for row in done.iter_rows():
         yield row["done"]
