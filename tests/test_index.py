@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,8 +22,10 @@ from recommender.index.rules import Rules
 from recommender.index.search import Budget, Question, Search
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
+from recommender.towers.user import item_query
 from recommender.weights import resolve
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
+from training.index import Asked, operating_point
 
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
@@ -158,3 +161,19 @@ def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: P
         command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=environment
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_where_the_graph_stalls_the_neighbour_table_is_walked(search: Search) -> None:
+    assert search.index is not None
+    assert search.index.graph is not None
+    cut = replace(search.index, graph=np.full_like(search.index.graph, -1))
+    scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)
+    rows = range(0, search.segment.n, 50)
+    asked = [Question(item_query(search.segment, row), 10, search.segment.variants(row)) for row in rows]
+    found = Search(search.segment).many(scorer, asked, Rules(search.segment, None, False), "exact")
+    oracle = [Asked(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)]
+    whole, _, _ = operating_point(search, oracle, 0.9)
+    stalled, recall, _ = operating_point(replace(search, index=cut), oracle, 0.9)
+    assert whole.width > 0
+    assert stalled.width == 0
+    assert recall >= 0.9

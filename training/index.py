@@ -96,8 +96,8 @@ def build_index(
     search = Search(segment, index, learned=tuple(weights.values()))
     learned, other = _questions(segment, weights, queries, seed)
     points = {
-        "learned": _operating_point(search, learned, config.recall_target),
-        "other": _operating_point(search, other, config.recall_target),
+        "learned": operating_point(search, learned, config.recall_target),
+        "other": operating_point(search, other, config.recall_target),
     }
     scanned = segment.n <= SCAN_ROWS
     budgets: dict[str, Any] = {}
@@ -138,18 +138,23 @@ def make_index(folder: Path, segment: Segment, weights: Mapping[str, float], tre
     return Index.open(forest, load, segment.layout, graph=True)
 
 
-def _operating_point(
+def operating_point(
     search: Search, asked: Sequence[Asked], target: float
 ) -> tuple[Budget, float, list[dict[str, float]]]:
-    """Return the least budget that reaches the target, with and without the graph, its recall, and the curve."""
+    """Return the least budget that reaches the target, its recall, and the curve; by the graph where it can.
+
+    Among many products that are nearly the same the edges lead in few directions, and a walk over them may stall
+    below what the neighbour table finds.
+    """
     assert search.index is not None
     hops = replace(search, index=replace(search.index, codes=None, graph=None))
-    hop, recall, curve = _first_good(hops, asked, [Budget(0, *hop) for hop in HOPS], target)
+    hop, hopped, curve = _first_good(hops, asked, [Budget(0, *hop) for hop in HOPS], target)
     if search.index.graph is None:
-        return hop, recall, curve
+        return hop, hopped, curve
     ladder = [replace(hop, width=width) for width in WIDTHS]
-    budget, recall, walked = _first_good(search, asked, ladder, target)
-    return budget, recall, curve + walked
+    walk, walked, steps = _first_good(search, asked, ladder, target)
+    stalled = walked < target <= hopped
+    return (hop, hopped, curve + steps) if stalled else (walk, walked, curve + steps)
 
 
 def _first_good(

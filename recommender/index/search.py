@@ -164,7 +164,7 @@ class Search:
         if plan == "auto":
             if question.row is not None and self.segment.neighbours is not None:
                 yield self._neighbours
-            if budget is not None and rules.count > SCAN_ROWS and self._broad(rules):
+            if budget is not None and rules.count > SCAN_ROWS and self._broad(rules, budget):
                 yield self._candidates(budget)
         yield self._exact
 
@@ -172,9 +172,9 @@ class Search:
         """Tell whether the index knows the score: not with a boost, or an order that stands in for the prior."""
         return scorer.boost is None and scorer.prior is self.segment.prior
 
-    def _broad(self, rules: Rules) -> bool:
+    def _broad(self, rules: Rules, budget: Budget) -> bool:
         """Tell whether enough is left by the filter for candidates to be met on the way."""
-        least = HOP_SHARE if self.index is None or self.index.graph is None else WALK_SHARE
+        least = WALK_SHARE if self._walks(budget) else HOP_SHARE
         return rules.count >= least * self.segment.n
 
     def _neighbours(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
