@@ -33,7 +33,7 @@ from recommender.segment import Segment
 BLOCK = 256  # users of one numpy product
 EVENTS = 10  # a user has so many on average
 NONE = np.empty(0, dtype=np.int32)
-# The named cluster: AWS c7i.8xlarge in us-east-1, 32 vCPU (16 cores), on-demand list price per hour.
+# The cluster of the estimate: AWS c7i.8xlarge, 32 vCPU (16 cores), at a price per hour that is assumed here.
 MACHINE, CORES, PRICE, MACHINES = "c7i.8xlarge", 16, 1.428, 50
 MANY_USERS, MANY_PRODUCTS = 100_000_000, 10_000_000
 
