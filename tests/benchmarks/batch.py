@@ -24,6 +24,7 @@ import recommender
 from recommender.batch import Job, write_partitions
 from recommender.batch.histories import SCHEMA
 from recommender.blocks import Layout
+from recommender.cooccurrence import Cooccurrence
 from recommender.index.rules import Rules
 from recommender.index.search import Question, Search
 from recommender.recommender import Recommender
@@ -105,10 +106,15 @@ def ranking(rec: Recommender, users: int, k: int, of: int) -> dict[str, Any]:
 def ours(items: np.ndarray, queries: np.ndarray, k: int) -> Callable[[], np.ndarray]:
     layout = Layout({"image": items.shape[1]})
     n = len(items)
-    from recommender.cooccurrence import Cooccurrence
-
     segment = Segment(
-        items, np.ones((n, 1), bool), np.zeros(n, np.float32), np.arange(n), None, Cooccurrence.empty(n), layout
+        vectors=items,
+        present=np.ones((n, 1), bool),
+        prior=np.zeros(n, np.float32),
+        groups=np.arange(n, dtype=np.int32),
+        neighbours=None,
+        cooccurrence=Cooccurrence.empty(n),
+        complements=Cooccurrence.empty(n),
+        layout=layout,
     )
     scorer, rules = Scorer(items, segment.prior, layout, {"image": 1.0}), Rules(segment, collapse=False)
     asked = [Question(Query.free(query), k, NONE) for query in queries]
