@@ -43,7 +43,7 @@ class SentenceTower:
         """Return the tower with 8-bit weights, to run on a CPU; it takes some seconds."""
         tower = copy(self)
         tower._layer = OnnxTower(in_eight_bits(_exported(self._model.cpu())))
-        tower._batch_size = _TEXTS_AT_ONCE
+        tower._batch_size = 1  # activations are rounded by a batch's largest: a row would know its neighbours
         return tower
 
     def __call__(self, tokens: Sequence[Sequence[int]]) -> Vectors:
