@@ -105,8 +105,8 @@ def _brought_along(declared: set[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines if "extra ==" not in line}
 
 
-RIVALS = ("faiss", "hnswlib", "usearch", "voyager")  # a benchmark compares with those that happen to be installed
-OPTIONAL = ["postgres", "tracing"]
+RIVALS = ("faiss", "hnswlib", "implicit", "usearch", "voyager")  # a benchmark compares with those that happen to be installed
+OPTIONAL = ["postgres", "ray", "tracing"]
 
 
 @pytest.mark.parametrize(("folder", "extras"), [*((name, OPTIONAL) for name in PACKAGES), ("tests", ["test"])])
