@@ -105,7 +105,8 @@ def _brought_along(declared: set[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines if "extra ==" not in line}
 
 
-RIVALS = ("faiss", "hnswlib", "implicit", "usearch", "voyager")  # a benchmark compares with those that happen to be installed
+# A benchmark compares with those that happen to be installed.
+RIVALS = ("faiss", "hnswlib", "implicit", "usearch", "voyager")
 OPTIONAL = ["postgres", "ray", "tracing"]
 
 
