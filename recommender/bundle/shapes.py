@@ -29,6 +29,7 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
     """
     n, d, blocks = manifest.base_n, sum(manifest.blocks.values()), len(manifest.blocks)
     base = _by_row(n, d, blocks) | _by_neighbour_row(n) | {"index_axes.npy": ("float32", (d, None))}
+    base |= _table("cooccurrence", n) | _table("complements", n)
     _check(manifest, "base", base, folder_of)
     if "delta" in manifest.parts:
         c, p = (manifest.extra["delta"][name] for name in ("rows", "neighbour_rows"))
@@ -55,6 +56,11 @@ def _by_row(n: int, d: int, blocks: int) -> dict[str, Array]:
 
 def _by_neighbour_row(n: int) -> dict[str, Array]:
     return {"neighbours.npy": ("int32", (n, None)), "neighbour_scores.npy": ("float64", (n, None))}
+
+
+def _table(name: str, n: int) -> dict[str, Array]:
+    arrays = {"indptr": ("int64", (n + 1,)), "indices": ("int32", (None,)), "values": ("float32", (None,))}
+    return {f"{name}_{array}.npy": stated for array, stated in arrays.items()}
 
 
 def _check(manifest: Manifest, part: str, expected: Mapping[str, Array], folder_of: Callable[[str], Path]) -> None:

@@ -19,17 +19,15 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 import typer
+from vectors import segment_of
 
 import recommender
 from recommender.batch import Job, write_partitions
 from recommender.batch.histories import SCHEMA
-from recommender.blocks import Layout
-from recommender.cooccurrence import Cooccurrence
 from recommender.index.rules import Rules
 from recommender.index.search import Question, Search
 from recommender.recommender import Recommender
 from recommender.scoring import Query, Scorer
-from recommender.segment import Segment
 
 BLOCK = 256  # users of one numpy product
 EVENTS = 10  # a user has so many on average
@@ -104,19 +102,8 @@ def ranking(rec: Recommender, users: int, k: int, of: int) -> dict[str, Any]:
 
 
 def ours(items: np.ndarray, queries: np.ndarray, k: int) -> Callable[[], np.ndarray]:
-    layout = Layout({"image": items.shape[1]})
-    n = len(items)
-    segment = Segment(
-        vectors=items,
-        present=np.ones((n, 1), bool),
-        prior=np.zeros(n, np.float32),
-        groups=np.arange(n, dtype=np.int32),
-        neighbours=None,
-        cooccurrence=Cooccurrence.empty(n),
-        complements=Cooccurrence.empty(n),
-        layout=layout,
-    )
-    scorer, rules = Scorer(items, segment.prior, layout, {"image": 1.0}), Rules(segment, collapse=False)
+    segment = segment_of(items)
+    scorer, rules = Scorer(items, segment.prior, segment.layout, {"image": 1.0}), Rules(segment, collapse=False)
     asked = [Question(Query.free(query), k, NONE) for query in queries]
     list(Search(segment).many(scorer, asked[:1], rules, "exact"))  # compiled
 
