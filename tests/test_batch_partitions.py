@@ -28,7 +28,7 @@ from recommender.catalog.event_files import event_table
 from recommender.catalog.streams import read_parts
 from recommender.catalog.tables import read_table
 from recommender.config import EventsConfig
-from recommender.errors import RequestError
+from recommender.errors import DataError, RequestError
 from recommender.events import Event
 from tests.made_bundles import draw_product, publish_products
 
@@ -135,6 +135,20 @@ def test_the_answers_of_another_job_are_left_alone(job: Job, events: list[Event]
     with pytest.raises(RequestError, match=r"another job.*name another folder"):
         write_partitions(replace(job, **change), tables_of_events(events))
     assert manifest(job) == before
+
+
+def test_events_that_cannot_be_read_begin_nothing(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
+    if job.kind == "similar":
+        pytest.skip("reads no events")
+
+    def broken() -> Iterator[pa.Table]:
+        yield from tables_of_events(events[:5])
+        raise DataError("half a file")
+
+    with pytest.raises(DataError, match="half a file"):
+        write_partitions(replace(job, source="wrong.csv"), broken())
+    write_partitions(replace(job, source="right.csv"), tables_of_events(events))
+    pd.testing.assert_frame_equal(together(job), whole)
 
 
 def test_partitions_without_a_manifest_are_nobodys(job: Job) -> None:

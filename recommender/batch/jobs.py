@@ -134,8 +134,9 @@ def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = here)
     """
     folder = job.folder
     manifest = _begun(job, folder)
-    if manifest["partitions"] is None:
-        manifest["partitions"] = _prepared(job, events)
+    if manifest is None:
+        partitions = _prepared(job, events)
+        manifest = {"job": job.identity, "partitions": partitions, "rows": 0, "finished": {}, "complete": False}
         folder.put_manifest(manifest)
     finished = manifest["finished"]
     left = [name for name in map(_name, range(manifest["partitions"])) if name not in finished]
@@ -150,15 +151,13 @@ def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = here)
     return int(manifest["rows"])
 
 
-def _begun(job: Job, folder: Folder) -> dict[str, Any]:
-    """Return the manifest to go on with."""
+def _begun(job: Job, folder: Folder) -> dict[str, Any] | None:
+    """Return the manifest to go on with; None where nothing is begun."""
     found = folder.manifest()
     if found is None:
         if folder.names():
             raise RequestError(f"{job.out} has partitions but no {MANIFEST}; name another folder", "/out")
-        fresh = {"job": job.identity, "partitions": None, "rows": 0, "finished": {}, "complete": False}
-        folder.put_manifest(fresh)
-        return fresh
+        return None
     asked = job.identity
     other = [name for name in asked if found["job"].get(name) != asked[name]]
     if other:

@@ -80,11 +80,15 @@ def event_tables_of(
 ) -> "tuple[Iterator[Table], Any]":
     """Return events as `events_of` does, in tables, a part at a time, and what tells them from others."""
     from recommender.batch.histories import tables_of_events, tables_of_file
+    from recommender.errors import DataError
 
     events = events_of(rec, file, store)
     if file is None:
         return tables_of_events(events), "store"
-    about = file.stat()
+    try:
+        about = file.stat()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
     source = {"file": str(file.resolve()), "bytes": about.st_size, "modified": about.st_mtime}
     return tables_of_file(file, _events_config(rec, file)), source
 
