@@ -5,6 +5,7 @@ nothing is known of it before it is whole.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -41,6 +42,7 @@ def on_ray(address: str | None = None) -> Map:
 
 def connect(address: str | None) -> ModuleType:
     """Join a cluster, or start one; a second call changes nothing."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a shop's jobs are nobody else's business
     try:
         import ray
         import ray.data
