@@ -52,13 +52,21 @@ def test_dismissed_products_pair_with_nothing() -> None:
 def test_pairs_count_by_order_nearness_and_rarity() -> None:
     shop = catalog(5)
     events = interactions(
-        shop, ("a", 0, 0), ("a", 1, 0), ("b", 2, 0), ("b", 3, HALF_LIFE_DAYS), ("c", 4, 0), ("d", 4, 0)
+        shop, ("a", 0, 0), ("a", 1, 0.01), ("b", 2, 0), ("b", 3, HALF_LIFE_DAYS), ("c", 4, 0), ("d", 4, 0)
     )
     counted = count_pairs(events, 5).toarray()
     assert counted[0, 1] == counted.max() == 1.0
     assert 0 < counted[1, 0] < BACKWARD, "against the order: fewer, and more shrunk"
     assert 0 < counted[2, 3] < 0.5, "half as near: fewer, and more shrunk"
     assert not counted[4].any()
+
+
+def test_what_was_chosen_at_one_moment_is_level() -> None:
+    basket = [("a", row, 1) for row in range(3)]
+    counted = count_pairs(interactions(catalog(4), ("a", 3, 0), *basket), 4).toarray()
+    assert len({counted[i, j] for i in range(3) for j in range(3) if i != j}) == 1, "the file's order says nothing"
+    assert len({*counted[3, :3]}) == len({*counted[:3, 3]}) == 1
+    assert 0 < counted[0, 3] < counted[3, 0] < counted[0, 1]
 
 
 def test_likeness_is_sharp_and_smooths_what_nobody_chose() -> None:

@@ -13,8 +13,8 @@ from recommender.progress import progress
 from training.pairs import Pairs, pairs_of
 
 HALF_LIFE_DAYS = 60.0
-GAP_DECAY = 0.8  # what another event between the two takes off a pair
-BACKWARD = 0.7  # a pair against its order in time
+GAP_DECAY = 0.8  # what another moment between the two takes off a pair
+BACKWARD = 0.7  # a pair against its order in time; those of one moment have none
 SHRINK = 3.0
 POPULARITY = (0.5, 0.3)  # powers of the seed's and the other's number of users
 KEPT = 200  # strongest partners of a product
@@ -40,7 +40,9 @@ def count_pairs(interactions: Interactions, n: int) -> Table:
         return sparse.csr_array((n, n))
     strength = _strength(pairs)
     forward = sparse.coo_array((strength, (pairs.first, pairs.second)), shape=(n, n)).tocsr()
-    counts = (forward + BACKWARD * forward.T).tocoo()
+    against = strength * np.where(pairs.days > 0, BACKWARD, 1.0)
+    backward = sparse.coo_array((against, (pairs.second, pairs.first)), shape=(n, n)).tocsr()
+    counts = (forward + backward).tocoo()
     frame = interactions.frame[np.asarray(interactions.event_weights()) > 0]
     users = frame.drop_duplicates(["user_id", "row"])["row"].to_numpy()
     popularity = np.maximum(np.bincount(users, minlength=n), 1.0)

@@ -20,7 +20,8 @@ class Pairs:
     first, second
         Rows, shape (p,), never equal.
     gap
-        Number of events between them, plus one, shape (p,).
+        How many moments after the first the second was chosen, shape (p,); 1 for those of one moment too, whose
+        order says nothing.
     days
         Time between them, shape (p,).
     weight
@@ -47,6 +48,7 @@ def pairs_of(interactions: Interactions, window: int = WINDOW) -> Pairs:
     rows = frame["row"].to_numpy(dtype=np.int32)[kept]
     times = frame["timestamp"].to_numpy().astype("datetime64[s]").astype(np.float64)[kept]
     weights = weights[kept]
+    moment = np.cumsum(np.append(False, times[1:] != times[:-1]))
     columns: list[list[np.ndarray]] = [[], [], [], [], []]
     for gap in range(1, min(window, len(rows) - 1) + 1):
         pair = (user[:-gap] == user[gap:]) & (rows[:-gap] != rows[gap:])
@@ -54,7 +56,8 @@ def pairs_of(interactions: Interactions, window: int = WINDOW) -> Pairs:
             continue
         start = np.flatnonzero(pair)
         end = start + gap
-        values = (rows[start], rows[end], np.full(len(start), float(gap)), (times[end] - times[start]) / DAY)
+        moments = np.maximum(moment[end] - moment[start], 1).astype(np.float64)
+        values = (rows[start], rows[end], moments, (times[end] - times[start]) / DAY)
         for column, value in zip(columns, (*values, np.sqrt(weights[start] * weights[end])), strict=True):
             column.append(value)
     first, second, gaps, days, weight = (np.concatenate(c) if c else np.empty(0) for c in columns)
