@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import sparse
 
 from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog, Interactions
@@ -11,7 +15,7 @@ from tests.segments import make_segment
 from training.behaviour import Behaviour, train_behaviour
 from training.category import train_category
 from training.choices import item_cases, user_cases
-from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, liken, mix
+from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, liken, mix, strongest
 from training.model import groups_of
 from training.pairs import pairs_of
 from training.prior import PriorShape
@@ -67,6 +71,16 @@ def test_what_was_chosen_at_one_moment_is_level() -> None:
     assert len({counted[i, j] for i in range(3) for j in range(3) if i != j}) == 1, "the file's order says nothing"
     assert len({*counted[3, :3]}) == len({*counted[:3, 3]}) == 1
     assert 0 < counted[0, 3] < counted[3, 0] < counted[0, 1]
+
+
+@given(arrays(np.float64, (4, 7), elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])), st.integers(1, 8))
+def test_the_strongest_of_a_row_are_kept_the_first_of_equals(values: np.ndarray, kept: int) -> None:
+    table = sparse.csr_array(values)
+    found = strongest(table, kept).toarray()
+    for before, after in zip(values, found, strict=True):
+        best = sorted(np.flatnonzero(before > 0), key=lambda column: (-before[column], column))[:kept]
+        assert after.tolist() == [before[column] if column in best else 0.0 for column in range(len(before))]
+    assert (table.toarray() == values).all(), "what is given stays as it is"
 
 
 def test_likeness_is_sharp_and_smooths_what_nobody_chose() -> None:

@@ -99,13 +99,22 @@ def _strength(pairs: Pairs) -> np.ndarray:
 
 
 def strongest(table: sparse.coo_array | Table, kept: int) -> Table:
-    """Keep the largest values of each row, ties by column; columns ascending."""
-    cells = table.tocoo()
-    (i, j), values = cells.coords, cells.data
-    order = np.lexsort((j, -values, i))
-    i, j, values = i[order], j[order], values[order]
-    place = np.arange(len(i)) - np.searchsorted(i, i)
-    best = (place < kept) & (values > 0)
-    found = sparse.csr_array((values[best], (i[best], j[best])), shape=table.shape)
+    """Keep the largest positive values of each row, of equal ones the first; columns ascending."""
+    found = sparse.csr_array(table, copy=True)
     found.sort_indices()
+    best = found.data > 0
+    for row in np.flatnonzero(np.diff(found.indptr) > kept):
+        cells = slice(found.indptr[row], found.indptr[row + 1])
+        best[cells] &= _largest(found.data[cells], kept)
+    found.data = np.where(best, found.data, 0)
+    found.eliminate_zeros()
     return found
+
+
+def _largest(values: np.ndarray, kept: int) -> np.ndarray:
+    """Mark so many values, of the least of them the first."""
+    least = np.partition(values, -kept)[-kept]
+    marked = values > least
+    level = np.flatnonzero(values == least)
+    marked[level[: kept - np.count_nonzero(marked)]] = True
+    return marked

@@ -1,6 +1,7 @@
 """Writes a trained model as one generation."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
@@ -101,9 +102,13 @@ def user_queries(segment: Segment, seed: int) -> list[Query]:
 
 def thumbnails(catalog: Catalog, usable: np.ndarray) -> "list[bytes | None]":
     """Return small JPEG pictures of the products whose photo is usable, None for the others."""
-    pairs = zip(catalog.image_refs(), usable.tolist(), strict=True)
-    shown = progress(pairs, "thumbnails", len(catalog), "photo")
-    return [_thumbnail(catalog.images.read(ref)) if ok else None for ref, ok in shown]
+
+    def thumbnail(ref: str, ok: bool) -> bytes | None:
+        return _thumbnail(catalog.images.read(ref)) if ok else None
+
+    with ThreadPoolExecutor() as pool:
+        made = pool.map(thumbnail, catalog.image_refs(), usable.tolist())
+        return [*progress(made, "thumbnails", len(catalog), "photo")]
 
 
 def _thumbnail(photo: bytes) -> bytes:
