@@ -11,6 +11,8 @@ import pytest
 from recommender.demo.shop import Shop, make_shop
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests share the cores already
 
 
 @pytest.fixture(scope="session")
