@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recommender.errors import StoreError
-from recommender.events import EVENT_WEIGHTS, Event
+from recommender.events import EVENT_WEIGHTS, PLAYED, Event
 from recommender.served import Served
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.base import Count, Queued
@@ -230,6 +230,11 @@ def test_trending_weighs_the_events_since(store: Store) -> None:
     assert store.events.trending(NOON + timedelta(minutes=1)) == [("B", 5.0), ("A", 2.0), ("D", 1.0)]
     assert store.events.trending(NOON, limit=1) == [("B", 5.0)]
     assert store.events.trending(NOON + timedelta(minutes=8)) == []
+
+
+def test_shoppers_played_in_the_storefront_make_nothing_trend(store: Store) -> None:
+    store.events.add([event(0, f"{PLAYED}Ada", "A"), event(1, PLAYED.title() + "Ada", "B"), event(2, "", "C")])
+    assert store.events.trending(NOON) == [("B", 1.0), ("C", 1.0)]
 
 
 def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: Store) -> None:

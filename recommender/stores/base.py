@@ -72,7 +72,10 @@ class EventStore(Protocol):
         """Delete every event older than `before`, and return how many there were."""
 
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
-        """Return the products that events since then weigh most for, and that weight; the most first."""
+        """Return the products that events since then weigh most for, and that weight; the most first.
+
+        Shoppers that are played in the storefront are no users: their events do not count.
+        """
 
     def counts(self, start: datetime, end: datetime) -> list[Count]:
         """Count the products of events in [start, end) that name a recommendation; each of an answer once."""

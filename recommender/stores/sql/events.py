@@ -9,7 +9,7 @@ from secrets import token_hex
 
 import sqlalchemy as sa
 
-from recommender.events import EVENT_WEIGHTS, Event
+from recommender.events import EVENT_WEIGHTS, PLAYED, Event
 from recommender.served import SUFFIX, Served
 from recommender.stores.base import Count, Erasure
 from recommender.stores.sql.database import METADATA, Database, Utc
@@ -118,9 +118,11 @@ class SqlEvents:
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
         """See `EventStore.trending`."""
         weight = sa.func.sum(sa.case(EVENT_WEIGHTS, value=_EVENTS.c.event_name, else_=0.0)).label("weight")
+        # not LIKE, to which SQLite's letters are the same in either case
+        real = sa.func.substr(_EVENTS.c.user_id, 1, len(PLAYED)) != PLAYED
         heaviest = (
             sa.select(_EVENTS.c.item_id, weight)
-            .where(_EVENTS.c.timestamp >= since)
+            .where(_EVENTS.c.timestamp >= since, real)
             .group_by(_EVENTS.c.item_id)
             .order_by(weight.desc(), _EVENTS.c.item_id)
             .limit(limit)
