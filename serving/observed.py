@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# What is left of a body beyond so many bytes is not waited for; its sender finds the connection closed.
+_LEFT_OVER, _CHUNK = 64 << 20, 1 << 16
 _access = logging.getLogger("serving.access")
 
 
@@ -41,7 +43,18 @@ class Observed:
             _observe(environ, int(status[:3]), perf_counter() - started)
             return start_response(status, [*headers, ("X-Request-ID", request_id)], error)
 
-        return self._app(environ, answer)
+        answered = self._app(environ, answer)
+        if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
+            _read_rest(environ)
+        return answered
+
+
+def _read_rest(environ: "WSGIEnvironment") -> None:
+    """Read what the answer did not need of the body; else the connection would end under its sender's next request."""
+    read = environ["wsgi.input"].read
+    for _ in range(0, _LEFT_OVER, _CHUNK):
+        if not read(_CHUNK):
+            return
 
 
 def _observe(environ: "WSGIEnvironment", status: int, seconds: float) -> None:

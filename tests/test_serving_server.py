@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from time import monotonic, sleep
@@ -112,6 +113,19 @@ def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> 
         for _ in range(6):
             with httpx.Client(base_url=client.base_url) as another:
                 assert another.get("/v1/users/u/recommendations").json()["strategy"] == "for_you"
+
+
+def test_a_refused_body_leaves_the_connection_open(bundles: Path, tmp_path: Path) -> None:
+    large, too_large = b"[" * 100_000, b"[" * (9 << 20)
+    with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
+        connection = HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)
+        refusals = [("/v1/nothing", large, 404), ("/v1/trending", large, 405), ("/v1/search", too_large, 413)]
+        for path, body, status in refusals * 2:
+            for sent in (body, iter([body])):  # by its length, and in chunks
+                connection.request("POST", path, sent)
+                answer = connection.getresponse()
+                answer.read()
+                assert (answer.status, answer.will_close) == (status, False)
 
 
 def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import linear_regression
@@ -49,16 +50,21 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bundles = Path(shutil.copytree(asked.bundles, Path(folder) / "bundles"))
-        report = {
-            "kill -9 under event ingest": killed(bundles, asked.kills),
-            "bundle swapped under load": swapped(bundles, asked.swaps),
-            "damaged bundle published": damaged(bundles),
-            "database stopped and started": without_database(bundles),
-            "malformed requests": malformed(bundles, asked.malformed),
+        experiments = {
+            "kill -9 under event ingest": partial(killed, bundles, asked.kills),
+            "bundle swapped under load": partial(swapped, bundles, asked.swaps),
+            "damaged bundle published": partial(damaged, bundles),
+            "database stopped and started": partial(without_database, bundles),
+            "malformed requests": partial(malformed, bundles, asked.malformed),
         }
         if asked.minutes:
-            report["memory under load"] = memory(bundles, asked.minutes)
-    print(json.dumps(report, indent=2) if asked.json else "\n".join(f"{k}: {v}" for k, v in report.items()))
+            experiments["memory under load"] = partial(memory, bundles, asked.minutes)
+        report = {}
+        for name, run in experiments.items():
+            report[name] = run()
+            print(f"{name}: {report[name]}", file=sys.stderr if asked.json else sys.stdout, flush=True)
+    if asked.json:
+        print(json.dumps(report, indent=2))
     sys.exit(0 if all(each.get("as it must be", True) for each in report.values()) else 1)
 
 

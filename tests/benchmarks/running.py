@@ -25,7 +25,7 @@ class Service:
     settings
         Further variables of its environment.
     log
-        Where stderr goes; None shows it.
+        Where stderr goes; None shows what is a warning at least.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class Service:
         self.workers = workers
         serve = ["-m", "recommender.cli", "serve", str(bundles), "--store", store, "--workers", str(workers)]
         self._command = [sys.executable, *serve, "--port", str(self.port)]
-        self._environment = os.environ | _UNLIMITED | (settings or {})
+        shown = {} if log is not None else {"RECOMMENDER_LOG_LEVEL": "warning"}
+        self._environment = os.environ | _UNLIMITED | shown | (settings or {})
         self._log = log
 
     def start(self) -> None:
