@@ -50,7 +50,7 @@ class Observed:
 
 
 def _read_rest(environ: "WSGIEnvironment") -> None:
-    """Read what the answer did not need of the body; else the connection would end under its sender's next request."""
+    """Read what the answer did not need of the body; else the sender's next request would find no connection."""
     read = environ["wsgi.input"].read
     for _ in range(0, _LEFT_OVER, _CHUNK):
         if not read(_CHUNK):
