@@ -35,6 +35,7 @@ from recommender.recommender import load
 from recommender.stores import open_store
 
 THREADS = 4
+ENOUGH = 20  # answers between two faults, so that each comes under load on a slow machine, too
 SAMPLES = 40  # of the memory held
 
 
@@ -98,6 +99,12 @@ def load_on(work: Callable[[httpx.Client, int], None], url: str) -> Iterator[Non
             thread.join()
 
 
+def more(count: Callable[[], int]) -> None:
+    """Wait until some more is counted."""
+    enough = count() + ENOUGH
+    until(lambda: count() >= enough)
+
+
 def health(url: str) -> str:
     """Return what the service says of itself."""
     told: str = httpx.get(f"{url}/healthz/ready", timeout=10).json()["status"]
@@ -128,14 +135,13 @@ def killed(bundles: Path, kills: int) -> dict[str, Any]:
     service.start()
     with load_on(send, service.url):
         for _ in range(kills):
-            time.sleep(0.5)
+            more(acknowledged.__len__)
             os.kill(service.worker_pids()[0], signal.SIGKILL)
             until(lambda: len(service.worker_pids()) == WORKERS)
-        time.sleep(0.5)
+        more(acknowledged.__len__)
         service.kill()
         service.start()
-        before = len(acknowledged)
-        until(lambda: len(acknowledged) > before)
+        more(acknowledged.__len__)
     service.stop()
     with open_store(store) as opened:
         kept = Counter(one.event_id for one in opened.events.scan())
@@ -158,7 +164,7 @@ def swapped(bundles: Path, swaps: int) -> dict[str, Any]:
         for _ in range(swaps):
             published.add(republish(bundles))
             prune(bundles, keep=2)
-            time.sleep(0.2)
+            more(answers.total)
     failed = sum(count for (code, _), count in answers.items() if code != 200)
     strange = {bundle for _, bundle in answers} - published
     facts = {"swaps": swaps, "answers": answers.total(), "failed": failed, "seen": len({b for _, b in answers})}

@@ -49,7 +49,11 @@ class Service:
         """Start it in a process group of its own, and wait until it is ready."""
         log = None if self._log is None else self._log.open("ab")
         self.process = subprocess.Popen(self._command, env=self._environment, start_new_session=True, stderr=log)
-        until(lambda: status(self.url, "/healthz/ready") == 200)
+        try:
+            until(lambda: status(self.url, "/healthz/ready") == 200)
+        except BaseException:
+            self.kill()
+            raise
 
     def worker_pids(self) -> list[int]:
         """Return the ids of the worker processes."""
@@ -95,7 +99,7 @@ def unique_kib(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():
