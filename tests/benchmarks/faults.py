@@ -164,6 +164,7 @@ def swapped(bundles: Path, swaps: int) -> dict[str, Any]:
         for _ in range(swaps):
             published.add(republish(bundles))
             prune(bundles, keep=2)
+            time.sleep(0.2)
             more(answers.total)
     failed = sum(count for (code, _), count in answers.items() if code != 200)
     strange = {bundle for _, bundle in answers} - published
