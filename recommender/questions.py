@@ -110,10 +110,9 @@ class Questions:
         rows = [self.attributes.row_of(event.item_id) for event in events]
         unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
         steps = as_steps(events, rows)
-        excluded = self.excluded(options)
+        gone = {self.attributes.row_of(item_id) for item_id in options.get("exclude", ())}
         if exclude_history:
-            past = self._with_variants(np.unique(steps.rows), options)
-            excluded = np.union1d(excluded, past).astype(np.int32)
+            gone.update(self._with_variants(rows, options))
         query = self.users.query(steps, self.segment)
         if strengths is not None:
             known = [
@@ -122,12 +121,11 @@ class Questions:
             in_order = [strength for _, strength in sorted(known, key=itemgetter(0))]
             attention = query.attention * np.array(in_order, dtype=np.float64)
             query = weighted_query(self.segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
-        return Question(query, count(k), excluded), unknown
+        return Question(query, count(k), _ascending(gone)), unknown
 
     def excluded(self, options: Options) -> Rows:
         """Return the rows of the ids to leave out, ascending; unknown ids have none."""
-        rows = {self.attributes.row_of(item_id) for item_id in options.get("exclude", ())} - {-1}
-        return np.array(sorted(rows), dtype=np.int32)
+        return _ascending({self.attributes.row_of(item_id) for item_id in options.get("exclude", ())})
 
     def known_row(self, item_id: str) -> int:
         """Return the row of an id; raises `UnknownItemError` if it has none."""
@@ -136,10 +134,17 @@ class Questions:
             raise UnknownItemError(item_id)
         return row
 
-    def _with_variants(self, rows: Rows, options: Options) -> Rows:
-        if options.get("variants") == "all" or not len(rows):
+    def _with_variants(self, rows: Iterable[int], options: Options) -> Iterable[int]:
+        """Return known rows and, where variants are one product, theirs; a product alone is looked up nowhere."""
+        segment = self.segment
+        if options.get("variants") == "all" or segment.products == segment.n:
             return rows
-        return np.concatenate([self.segment.variants(int(row)) for row in rows])
+        return [variant for row in rows if row >= 0 for variant in segment.variants(row).tolist()]
+
+
+def _ascending(rows: set[int]) -> Rows:
+    """Return rows in order; −1, which is the row of an unknown id, left out."""
+    return np.array(sorted(rows - {-1}), dtype=np.int32)
 
 
 def count(k: int) -> int:
