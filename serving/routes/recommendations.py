@@ -112,5 +112,4 @@ def _of_item(item_id: str, query: Query) -> Response:
 
 def _ask(query: Query, **question: Any) -> Response:
     said = {name: getattr(query, name) for name in ("limit", "explain", "filter", "weights", "fields")}
-    # both halves are valid: to check them once more would take as long as to read the query
-    return json_response(ask(service(), Question.model_construct(**question, **said)))
+    return json_response(ask(service(), Question(**question, **said)))
