@@ -95,7 +95,7 @@ def publish_products(root: Path, products: list[Product], budget: Budget | None 
                 "blocks": dict(LAYOUT.dims),
                 "weights": {"item": WEIGHTS, "user": WEIGHTS},
                 "user_tower": UserTower({"view_item": 1.0}).to_dict(),
-                "index": {"budgets": {"learned": budget and vars(budget), "other": budget and vars(budget)}},
+                "index": {"budgets": dict.fromkeys(("learned", "other", "filtered"), budget and vars(budget))},
             }
         )
 

@@ -16,16 +16,18 @@ from hypothesis import strategies as st
 
 import recommender
 from recommender.bundle import open_bundle
+from recommender.config import IndexConfig
 from recommender.filters import Subset
+from recommender.index.candidates import Index
 from recommender.index.codes import Codes
 from recommender.index.rules import Rules
-from recommender.index.search import Budget, Question, Search
+from recommender.index.search import Budget, Budgets, Question, Search
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
 from recommender.towers.user import item_query
 from recommender.weights import resolve
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
-from training.index import Asked, operating_point
+from training.index import Asked, build_index, operating_point
 
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
@@ -177,3 +179,29 @@ def test_where_the_graph_stalls_the_neighbour_table_is_walked(search: Search) ->
     assert whole.width > 0
     assert stalled.width == 0
     assert recall >= 0.9
+
+
+def test_the_build_measures_how_far_a_filtered_question_must_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.index.SCAN_ROWS", 0)
+    monkeypatch.setattr("recommender.index.search.SCAN_ROWS", 0)
+    weights = {"item": LEARNED, "user": LEARNED}
+    built = build_index(tmp_path, make_segment(6, 3_000), weights, [], IndexConfig(), 0)
+    filtered = Budget(**built.stated["budgets"]["filtered"])
+    assert built.stated["curves"]["filtered"][-1]["recall"] >= 0.98
+    index = Index.open(tmp_path / "index.ann", lambda file: np.load(tmp_path / file), LAYOUT, graph=True)
+    search = Search(built.segment, index, Budgets(filtered=filtered), (LEARNED,))
+    scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)
+    half = Subset(np.random.default_rng(1).random(search.segment.n) < 0.5, search.segment.groups)
+    plans = {}
+    for subset in (None, half):
+        rules, hits = Rules(search.segment, subset, collapse=False), []
+        for query in queries(search.segment, 60):
+            question = Question(query, 10, np.empty(0, np.int32))
+            found = search.one(scorer, question, rules)
+            best = search.one(scorer, question, rules, "exact").selection.scores
+            hits.append(np.mean(found.selection.scores >= best[-1]))
+            plans[subset is None] = found.plan
+        assert np.mean(hits) >= 0.95
+    assert plans == {True: "exact", False: "annoy+graph"}

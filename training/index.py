@@ -9,6 +9,7 @@ import numpy as np
 
 from recommender.blocks import BLOCKS
 from recommender.errors import BundleError
+from recommender.filters.subset import Subset
 from recommender.index.candidates import Index
 from recommender.index.codes import Codes
 from recommender.index.kernels import kernels
@@ -42,6 +43,8 @@ HOPS = (
 )
 QUERIES = 200
 RANDOM_WEIGHTS = 20
+# A filter asks for more: what it keeps near a query are the products that a walk least expects to be wanted.
+FILTERED_TARGET = 0.98
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,12 @@ class Built:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and the scores of its exact answer, shape (k,)."""
+    """A question, the filter it is asked with, and the scores of its exact answer, shape (k,)."""
 
     scorer: Scorer
     question: Question
     best: np.ndarray
+    subset: Subset | None = None
 
 
 def build_index(
@@ -94,16 +98,16 @@ def build_index(
     index = make_index(folder, segment, mixed(weights["item"], weights["user"]), config.trees, seed)
     segment = with_neighbours(segment, weights["item"], index)
     search = Search(segment, index, learned=tuple(weights.values()))
-    learned, other = _questions(segment, weights, queries, seed)
-    points = {
-        "learned": operating_point(search, learned, config.recall_target),
-        "other": operating_point(search, other, config.recall_target),
-    }
+    asked = questions_of(segment, weights, queries, seed)
+    targets = dict.fromkeys(asked, config.recall_target)
+    targets["filtered"] = max(config.recall_target, FILTERED_TARGET)
     scanned = segment.n <= SCAN_ROWS
     budgets: dict[str, Any] = {}
     recall: dict[str, float] = {}
-    for kind, (budget, reached, _) in points.items():
-        scan = scanned or (reached < config.recall_target and segment.n <= SCAN_LIMIT)
+    curves: dict[str, list[dict[str, float]]] = {}
+    for kind, target in targets.items():
+        budget, reached, curves[kind] = operating_point(search, asked[kind], target)
+        scan = scanned or (reached < target and segment.n <= SCAN_LIMIT)
         budgets[kind], recall[kind] = (None, 1.0) if scan else (asdict(budget), reached)
     if min(recall.values()) < config.recall_floor:
         raise BundleError(
@@ -112,11 +116,11 @@ def build_index(
         )
     stated = {
         "k": K,
-        "queries": len(learned),
+        "queries": len(asked["learned"]),
         "oracle": "exact scan of the whole score",
         "budgets": budgets,
         "recall": min(recall.values()),
-        "curves": {kind: curve for kind, (_, _, curve) in points.items()},
+        "curves": curves,
     }
     return Built(segment, stated)
 
@@ -171,32 +175,55 @@ def _first_good(
 
 def _recall(search: Search, asked: Sequence[Asked], budget: Budget) -> float:
     """Mean share of the exact answer found, counted by score: any of several ties will do."""
-    tried = replace(search, budgets=Budgets(budget, budget))
-    rules = Rules(search.segment, None, collapse=False)
+    tried = replace(search, budgets=Budgets(budget, budget, budget))
     shares = []
     for one in asked:
+        rules = Rules(search.segment, one.subset, collapse=False)
         found = tried.one(one.scorer, one.question, rules, "annoy").selection.scores
         shares.append(np.count_nonzero(found >= one.best[-1]) / len(one.best) if len(one.best) else 1.0)
     return float(np.mean(shares))
 
 
-def _questions(
+def questions_of(
     segment: Segment, weights: Mapping[str, Mapping[str, float]], queries: Sequence[Query], seed: int
-) -> tuple[list[Asked], list[Asked]]:
-    """Return questions of items and users with the learned weights, and of items with others."""
+) -> dict[str, list[Asked]]:
+    """Return what recall is measured by, with exact answers, by the name of the operating point that it chooses.
+
+    Items and users ask with the learned weights, items with others, and all of them with filters.
+
+    Parameters
+    ----------
+    weights
+        'item' and 'user' to learned weights.
+    queries
+        Held-out queries of users.
+    """
     generator = np.random.default_rng(seed)
     rows = generator.choice(segment.n, min(QUERIES, segment.n), replace=False)
     items = [Question(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
     users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
-    learned = [*_with_oracle(segment, items, weights["item"]), *_with_oracle(segment, users, weights["user"])]
     others = _other_weights(weights["item"], generator)
     share = max(1, len(items) // len(others))
-    other = [
-        asked
-        for place, tried in enumerate(others)
-        for asked in _with_oracle(segment, items[place * share : (place + 1) * share], tried)
+    learned = [(weights["item"], items), (weights["user"], users)]
+    other = [(tried, items[place * share : (place + 1) * share]) for place, tried in enumerate(others)]
+    filters = _half_filters(segment, generator)
+    filtered = [
+        (tried, questions[place :: len(filters)], subset)
+        for tried, questions in learned + other
+        for place, subset in enumerate(filters)
     ]
-    return learned, other
+    return {
+        "learned": [asked for part in learned for asked in _with_oracle(segment, *part)],
+        "other": [asked for part in other for asked in _with_oracle(segment, *part)],
+        "filtered": [asked for part in filtered for asked in _with_oracle(segment, *part)],
+    }
+
+
+def _half_filters(segment: Segment, generator: np.random.Generator) -> list[Subset]:
+    """Return filters that keep half of the products: any half, and those that are most like one of them."""
+    like = segment.vectors @ segment.vectors[generator.integers(segment.n)]
+    masks = generator.random(segment.n) < 0.5, like >= np.median(like)
+    return [Subset(mask, segment.groups) for mask in masks]
 
 
 def _other_weights(learned: Mapping[str, float], generator: np.random.Generator) -> list[dict[str, float]]:
@@ -209,9 +236,12 @@ def _other_weights(learned: Mapping[str, float], generator: np.random.Generator)
     return [resolve(learned, override) for override in single + random]
 
 
-def _with_oracle(segment: Segment, questions: Sequence[Question], weights: Mapping[str, float]) -> list[Asked]:
+def _with_oracle(
+    segment: Segment, weights: Mapping[str, float], questions: Sequence[Question], subset: Subset | None = None
+) -> list[Asked]:
     scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
-    answers = Search(segment).many(scorer, questions, Rules(segment, None, False), "exact")
+    answers = Search(segment).many(scorer, questions, Rules(segment, subset, False), "exact")
     return [
-        Asked(scorer, question, found.selection.scores) for question, found in zip(questions, answers, strict=True)
+        Asked(scorer, question, found.selection.scores, subset)
+        for question, found in zip(questions, answers, strict=True)
     ]

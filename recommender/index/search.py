@@ -61,10 +61,13 @@ class Budgets:
         For the learned weights of items and users.
     other
         For any other weights.
+    filtered
+        For any weights, where a filter keeps some of the products.
     """
 
     learned: Budget | None = None
     other: Budget | None = None
+    filtered: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class Search:
         if not self._indexed(scorer):
             yield self._exact
             return
-        budget = self.budgets.learned if scorer.weights in self.learned else self.budgets.other
+        budget = self._budget(scorer, rules)
         if plan == "annoy" and self.index is not None:
             yield self._candidates(budget or self.budgets.learned or Budget(4 * question.k, 8 * question.k, -1))
         if plan == "auto":
@@ -167,6 +170,11 @@ class Search:
             if budget is not None and rules.count > SCAN_ROWS and self._broad(rules, budget):
                 yield self._candidates(budget)
         yield self._exact
+
+    def _budget(self, scorer: Scorer, rules: Rules) -> Budget | None:
+        if rules.subset is not None:
+            return self.budgets.filtered
+        return self.budgets.learned if scorer.weights in self.learned else self.budgets.other
 
     def _indexed(self, scorer: Scorer) -> bool:
         """Tell whether the index knows the score: not with a boost, or an order that stands in for the prior."""

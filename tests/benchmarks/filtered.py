@@ -1,6 +1,7 @@
 """Searches that a filter thins, from the parsed filter to rows, beside the filters of hnswlib and faiss."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,24 +18,31 @@ from recommender.filters.parse import parse
 from recommender.index.rules import Rules
 from recommender.index.search import Budget, Budgets, Question, Search
 from recommender.scoring import Query, Scorer
+from training.index import FILTERED_TARGET, operating_point, questions_of
 
 SHARES = (0.005, 0.05, 0.5)
 RIVALS = (("hnswlib", hnswlib), ("faiss HNSW", faiss))
 RIVALS_QUERIES = 50
-BUDGET = Budget(48, 0, 0)
 
 
 def with_filters(
     search: Search, scorer: Scorer, built: dict, queries: np.ndarray, clusters: np.ndarray, seed: int
 ) -> dict[str, dict]:
     """Return recall and p50 for shares of the products kept at random, and as whole categories."""
+    chosen = replace(search, budgets=Budgets(filtered=operating(search, seed)))
     with TemporaryDirectory() as folder:
         attributes = columns(Path(folder), clusters, seed)
         return {
-            f"{share:.1%} {kind}": with_filter(search, scorer, built, queries, attributes, parse(filter))
+            f"{share:.1%} {kind}": with_filter(chosen, scorer, built, queries, attributes, parse(filter))
             for share in SHARES
             for kind, filter in filters(share, clusters)
         }
+
+
+def operating(search: Search, seed: int) -> Budget:
+    """Return how far a build would let filtered questions look."""
+    asked = questions_of(search.segment, {"item": WEIGHTS, "user": WEIGHTS}, [], seed)["filtered"]
+    return operating_point(search, asked, FILTERED_TARGET)[0]
 
 
 def columns(folder: Path, clusters: np.ndarray, seed: int) -> Attributes:
@@ -60,11 +68,10 @@ def with_filter(
 ) -> dict:
     """Time a filter that was never seen before (worked out anew for each question) and a repeated one."""
     segment = search.segment
-    chosen = Search(segment, search.index, Budgets(BUDGET, None), (WEIGHTS,))
 
     def ask(cache: Callable[[], SubsetCache], vector: np.ndarray) -> np.ndarray:
         rules = Rules(segment, cache().subset(filter))
-        return chosen.one(scorer, Question(Query.free(vector), K, NOTHING), rules).selection.rows
+        return search.one(scorer, Question(Query.free(vector), K, NOTHING), rules).selection.rows
 
     anew = partial(SubsetCache, attributes, segment.groups)
     kept = anew()
@@ -72,6 +79,7 @@ def with_filter(
     best = exact(segment.vectors, queries, subset.rows)
     report: dict = {
         "kept": len(subset.rows),
+        "width": search.budgets.filtered.width,
         "ours, first time": timed(partial(ask, anew), queries, best),
         "ours, repeated": timed(partial(ask, lambda: kept), queries, best),
     }

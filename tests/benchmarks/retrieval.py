@@ -73,7 +73,9 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
                 built[name] = make(vectors)
             methods[name] = ways(built[name])
         curves = measure(methods, asked, exact(vectors, asked))
-        filters = with_filters(search, scorer, built, asked[:FILTERED_QUERIES], clusters, seed)
+        filters = with_filters(
+            replace(search, segment=tabled), scorer, built, asked[:FILTERED_QUERIES], clusters, seed
+        )
     return {
         "n": n,
         "dim": dim,
@@ -110,7 +112,7 @@ def of_made_up_lines(report: dict) -> list[str]:
     lines.append(f"our build had at most {report['build_peak_mib']} MiB in memory, the vectors among them")
     lines += [f"two threads answer {report['two_threads']} times as many", "", "filters: recall, p50 us"]
     for name, row in report["filters"].items():
-        found = [(who, *row[who]) for who in row if who != "kept"]
+        found = [(who, *row[who]) for who in row if who not in ("kept", "width")]
         lines.append(f"{name:20} {'   '.join(f'{who} {recall:.3f} {p50:.0f}' for who, recall, p50 in found)}")
     return lines
 
