@@ -1,22 +1,18 @@
 """A published bundle: by id, by history, at weights nobody learned, and what its workers share of the memory."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from memory import memory
 from rivals import K
 from vectors import intrinsic_dimension
 
 import recommender
 from recommender.blocks import BLOCKS, unit
 from recommender.results import Recommendations
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 RANDOM_WEIGHTS = 20
 PER_WEIGHTS = 50
@@ -62,29 +58,3 @@ def other_weights(learned: dict[str, float], generator: np.random.Generator) -> 
         f"random {number}": dict(zip(learned, generator.random(len(learned)).tolist(), strict=True))
         for number in range(1, RANDOM_WEIGHTS + 1)
     }
-
-
-def memory(bundles: Path, ids: list[str]) -> dict[str, float]:
-    """Return what a first worker has in memory, and what a second one has to itself, in MiB."""
-    pipes, first, second = multiprocessing.get_context("spawn"), "Rss", "Private_"
-    report = {}
-    with ExitStack() as stack:
-        for name, kind in (("first, all", first), ("second, unique", second)):
-            ours, theirs = pipes.Pipe()
-            worker = pipes.Process(target=work, args=(bundles, ids, theirs), daemon=True)
-            worker.start()
-            stack.callback(worker.terminate)
-            ours.recv()
-            lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
-            report[name] = round(sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024, 1)
-    return report | {"share": round(report["second, unique"] / report["first, all"], 3)}
-
-
-def work(bundles: Path, ids: list[str], told: "Connection") -> None:
-    """Answer some questions, and wait to be looked at."""
-    rec = recommender.load(bundles)
-    for place, item_id in enumerate(ids):
-        rec.similar(item_id, K)
-        rec.recommend([item_id, ids[place - 1]], K)
-    told.send("done")
-    told.recv()
