@@ -1,7 +1,9 @@
 """The item→neighbours table: each product's best others under the learned weights, and their scores."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from os import cpu_count
 
 import numpy as np
 
@@ -85,7 +87,12 @@ def _by_walks(segment: Segment, scorer: Scorer, width: int, index: Index | None)
     search = Search(segment, index)
     rules = Rules(segment, collapse=False)
     budget = Budget(WIDTH, 0, 0)
-    for row in range(segment.n):
+
+    def answer(row: int) -> Selection:
         question = Question(item_query(segment, row), width, np.sort(segment.variants(row)))
         rows = rules.keep(search.candidates(scorer, question, rules, budget), question.excluded)
-        yield ranked(scorer, question.query, rows, width)
+        return ranked(scorer, question.query, rows, width)
+
+    with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL
+        for start in range(0, segment.n, BLOCK):
+            yield from pool.map(answer, range(start, min(start + BLOCK, segment.n)))
