@@ -9,7 +9,7 @@ from recommender.attributes.store import write_columns
 from recommender.blocks import unit
 from recommender.bundle import Staging, write_thumbnails
 from recommender.cooccurrence import Cooccurrence
-from recommender.index.search import Budget
+from recommender.index.search import Budget, Budgets
 from recommender.segment import Segment
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
@@ -95,7 +95,7 @@ def publish_products(root: Path, products: list[Product], budget: Budget | None 
                 "blocks": dict(LAYOUT.dims),
                 "weights": {"item": WEIGHTS, "user": WEIGHTS},
                 "user_tower": UserTower({"view_item": 1.0}).to_dict(),
-                "index": {"budgets": dict.fromkeys(("learned", "other", "filtered"), budget and vars(budget))},
+                "index": {"budgets": {kind: budget and vars(budget) for kind in vars(Budgets())}},
             }
         )
 

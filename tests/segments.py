@@ -50,4 +50,4 @@ def indexed(folder: Path, segment: Segment, weights: dict[str, float], budget: B
     """Build the neighbour table, the trees and the graph for a segment, and return the search over them."""
     index = make_index(folder, segment, weights, trees=5, seed=0)
     segment = with_neighbours(segment, weights)
-    return Search(segment, index, Budgets(budget, budget, budget), (weights,))
+    return Search(segment, index, Budgets(budget, budget, budget, budget), (weights,))

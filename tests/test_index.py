@@ -174,8 +174,8 @@ def test_where_the_graph_stalls_the_neighbour_table_is_walked(search: Search) ->
     asked = [Question(item_query(search.segment, row), 10, search.segment.variants(row)) for row in rows]
     found = Search(search.segment).many(scorer, asked, Rules(search.segment, None, False), "exact")
     oracle = [Asked(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)]
-    whole, _, _ = operating_point(search, oracle, 0.9)
-    stalled, recall, _ = operating_point(replace(search, index=cut), oracle, 0.9)
+    whole, _, _ = operating_point(search, [oracle], 0.9)
+    stalled, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
     assert whole.width > 0
     assert stalled.width == 0
     assert recall >= 0.9

@@ -108,6 +108,8 @@ def build_index(
     for kind, target in targets.items():
         budget, reached, curves[kind] = operating_point(search, asked[kind], target)
         scan = scanned or (reached < target and segment.n <= SCAN_LIMIT)
+        # one block alone is asked for seldom: no reason not to publish
+        scan |= kind == "single" and reached < config.recall_floor
         budgets[kind], recall[kind] = (None, 1.0) if scan else (asdict(budget), reached)
     if min(recall.values()) < config.recall_floor:
         raise BundleError(
@@ -116,7 +118,7 @@ def build_index(
         )
     stated = {
         "k": K,
-        "queries": len(asked["learned"]),
+        "queries": sum(map(len, asked["learned"])),
         "oracle": "exact scan of the whole score",
         "budgets": budgets,
         "recall": min(recall.values()),
@@ -143,9 +145,11 @@ def make_index(folder: Path, segment: Segment, weights: Mapping[str, float], tre
 
 
 def operating_point(
-    search: Search, asked: Sequence[Asked], target: float
+    search: Search, asked: Sequence[Sequence[Asked]], target: float
 ) -> tuple[Budget, float, list[dict[str, float]]]:
     """Return the least budget that reaches the target, its recall, and the curve; by the graph where it can.
+
+    Recall is that of the part of the questions that has the least.
 
     Among many products that are nearly the same the edges lead in few directions, and a walk over them may stall
     below what the neighbour table finds.
@@ -162,11 +166,11 @@ def operating_point(
 
 
 def _first_good(
-    search: Search, asked: Sequence[Asked], ladder: Sequence[Budget], target: float
+    search: Search, asked: Sequence[Sequence[Asked]], ladder: Sequence[Budget], target: float
 ) -> tuple[Budget, float, list[dict[str, float]]]:
     curve: list[dict[str, float]] = []
     for budget in ladder:
-        recall = _recall(search, asked, budget)
+        recall = min(_recall(search, part, budget) for part in asked)
         curve.append({**asdict(budget), "recall": recall})
         if recall >= target:
             break
@@ -175,7 +179,7 @@ def _first_good(
 
 def _recall(search: Search, asked: Sequence[Asked], budget: Budget) -> float:
     """Mean share of the exact answer found, counted by score: any of several ties will do."""
-    tried = replace(search, budgets=Budgets(budget, budget, budget))
+    tried = replace(search, budgets=Budgets(budget, budget, budget, budget))
     shares = []
     for one in asked:
         rules = Rules(search.segment, one.subset, collapse=False)
@@ -186,10 +190,10 @@ def _recall(search: Search, asked: Sequence[Asked], budget: Budget) -> float:
 
 def questions_of(
     segment: Segment, weights: Mapping[str, Mapping[str, float]], queries: Sequence[Query], seed: int
-) -> dict[str, list[Asked]]:
+) -> dict[str, list[list[Asked]]]:
     """Return what recall is measured by, with exact answers, by the name of the operating point that it chooses.
 
-    Items and users ask with the learned weights, items with others, and all of them with filters.
+    Each is in parts: items and users with the learned weights, random weights, each block alone, each filter.
 
     Parameters
     ----------
@@ -202,46 +206,54 @@ def questions_of(
     rows = generator.choice(segment.n, min(QUERIES, segment.n), replace=False)
     items = [Question(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
     users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
-    others = _other_weights(weights["item"], generator)
-    share = max(1, len(items) // len(others))
-    learned = [(weights["item"], items), (weights["user"], users)]
-    other = [(tried, items[place * share : (place + 1) * share]) for place, tried in enumerate(others)]
-    filters = _half_filters(segment, generator)
-    filtered = [
-        (tried, questions[place :: len(filters)], subset)
-        for tried, questions in learned + other
-        for place, subset in enumerate(filters)
-    ]
+    learned = [(weights["item"], items), *([(weights["user"], users)] if users else [])]
+    random, single = _random_weights(weights["item"], generator), _single_weights(weights["item"])
+    mixed_up = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
+    filters = half, _ = _half_filters(segment, generator)
     return {
-        "learned": [asked for part in learned for asked in _with_oracle(segment, *part)],
-        "other": [asked for part in other for asked in _with_oracle(segment, *part)],
-        "filtered": [asked for part in filtered for asked in _with_oracle(segment, *part)],
+        "learned": [_with_oracle(segment, [part]) for part in learned],
+        "other": [_with_oracle(segment, mixed_up)],
+        "single": [
+            [*_with_oracle(segment, [(tried, items[::4])]), *_with_oracle(segment, [(tried, items[1::4])], half)]
+            for tried in single
+        ],
+        "filtered": [_with_oracle(segment, [*learned, *mixed_up], subset) for subset in filters],
     }
 
 
-def _half_filters(segment: Segment, generator: np.random.Generator) -> list[Subset]:
+def _half_filters(segment: Segment, generator: np.random.Generator) -> tuple[Subset, Subset]:
     """Return filters that keep half of the products: any half, and those that are most like one of them."""
     like = segment.vectors @ segment.vectors[generator.integers(segment.n)]
-    masks = generator.random(segment.n) < 0.5, like >= np.median(like)
-    return [Subset(mask, segment.groups) for mask in masks]
+    any_half = generator.random(segment.n) < 0.5
+    return Subset(any_half, segment.groups), Subset(like >= np.median(like), segment.groups)
 
 
-def _other_weights(learned: Mapping[str, float], generator: np.random.Generator) -> list[dict[str, float]]:
-    """Return each single block, and some random weightings."""
-    blocks = [name for name in learned if name in BLOCKS]
-    single = [{name: float(name == block) for name in learned} for block in blocks]
-    random = [
-        dict(zip(learned, generator.random(len(learned)).tolist(), strict=True)) for _ in range(RANDOM_WEIGHTS)
+def _single_weights(learned: Mapping[str, float]) -> list[dict[str, float]]:
+    return [
+        resolve(learned, {name: float(name == block) for name in learned}) for block in BLOCKS if block in learned
     ]
-    return [resolve(learned, override) for override in single + random]
+
+
+def _random_weights(learned: Mapping[str, float], generator: np.random.Generator) -> list[dict[str, float]]:
+    return [
+        resolve(learned, dict(zip(learned, generator.random(len(learned)).tolist(), strict=True)))
+        for _ in range(RANDOM_WEIGHTS)
+    ]
 
 
 def _with_oracle(
-    segment: Segment, weights: Mapping[str, float], questions: Sequence[Question], subset: Subset | None = None
+    segment: Segment,
+    asked: Sequence[tuple[Mapping[str, float], Sequence[Question]]],
+    subset: Subset | None = None,
 ) -> list[Asked]:
-    scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
-    answers = Search(segment).many(scorer, questions, Rules(segment, subset, False), "exact")
-    return [
-        Asked(scorer, question, found.selection.scores, subset)
-        for question, found in zip(questions, answers, strict=True)
-    ]
+    """Return questions by the weights that they are asked with, and their exact answers."""
+    rules = Rules(segment, subset, collapse=False)
+    answered = []
+    for weights, questions in asked:
+        scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
+        answers = Search(segment).many(scorer, questions, rules, "exact")
+        answered += [
+            Asked(scorer, question, found.selection.scores, subset)
+            for question, found in zip(questions, answers, strict=True)
+        ]
+    return answered

@@ -61,12 +61,15 @@ class Budgets:
         For the learned weights of items and users.
     other
         For any other weights.
+    single
+        For one block alone, with a filter or without: the graph leads by all of them.
     filtered
-        For any weights, where a filter keeps some of the products.
+        For several blocks, where a filter keeps some of the products.
     """
 
     learned: Budget | None = None
     other: Budget | None = None
+    single: Budget | None = None
     filtered: Budget | None = None
 
 
@@ -172,9 +175,12 @@ class Search:
         yield self._exact
 
     def _budget(self, scorer: Scorer, rules: Rules) -> Budget | None:
+        learned = scorer.weights in self.learned
+        if not learned and sum(scorer.weights.get(name, 0.0) > 0 for name in scorer.layout.names) == 1:
+            return self.budgets.single
         if rules.subset is not None:
             return self.budgets.filtered
-        return self.budgets.learned if scorer.weights in self.learned else self.budgets.other
+        return self.budgets.learned if learned else self.budgets.other
 
     def _indexed(self, scorer: Scorer) -> bool:
         """Tell whether the index knows the score: not with a boost, or an order that stands in for the prior."""

@@ -99,5 +99,10 @@ def _verdict(ahead: Mapping[str, float | None]) -> str:
 
 def _searches(recall: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the build tried of the index: how far it looks, and what it finds."""
-    kinds = {"learned": "learned weights", "other": "other weights", "filtered": "half filtered out"}
+    kinds = {
+        "learned": "learned weights",
+        "other": "other weights",
+        "single": "one part alone",
+        "filtered": "half filtered out",
+    }
     return [{"asked": kinds[kind], **tried} for kind, curve in recall.get("curves", {}).items() for tried in curve]
