@@ -165,7 +165,9 @@ def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
-def test_where_the_graph_stalls_the_neighbour_table_is_walked(search: Search) -> None:
+def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_walked(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert search.index is not None
     assert search.index.graph is not None
     cut = replace(search.index, graph=np.full_like(search.index.graph, -1))
@@ -175,8 +177,12 @@ def test_where_the_graph_stalls_the_neighbour_table_is_walked(search: Search) ->
     found = Search(search.segment).many(scorer, asked, Rules(search.segment, None, False), "exact")
     oracle = [Asked(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)]
     whole, _, _ = operating_point(search, [oracle], 0.9)
-    stalled, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
+    broad, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
     assert whole.width > 0
+    assert whole.entries < broad.entries == broad.width
+    assert recall >= 0.9
+    monkeypatch.setattr("training.index.WALKS", [(whole.width, whole.entries)])
+    stalled, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
     assert stalled.width == 0
     assert recall >= 0.9
 

@@ -10,7 +10,7 @@ import numpy as np
 from recommender.blocks import BLOCKS
 from recommender.errors import BundleError
 from recommender.filters.subset import Subset
-from recommender.index.candidates import Index
+from recommender.index.candidates import ENTRIES, Index
 from recommender.index.codes import Codes
 from recommender.index.kernels import kernels
 from recommender.index.rules import Rules
@@ -30,7 +30,22 @@ if TYPE_CHECKING:
 K = 10
 # Above this many products a scan is too slow to stand in for an index that misses its target.
 SCAN_LIMIT = 200_000
-WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1_024)
+# How wide a walk is, and from how many rows it begins, by cost. Among many products that are nearly the same the
+# edges lead in few directions: where a wider walk finds little more, one from many places does.
+WALKS = (
+    *((width, ENTRIES) for width in (16, 24, 32, 48, 64, 96)),
+    (64, 64),
+    (128, ENTRIES),
+    (96, 96),
+    (192, ENTRIES),
+    (128, 128),
+    (256, ENTRIES),
+    (256, 256),
+    (512, ENTRIES),
+    (512, 512),
+    (1_024, ENTRIES),
+    (1_024, 1_024),
+)
 HOPS = (
     (32, 400, 1),
     (32, 400, 2),
@@ -149,17 +164,15 @@ def operating_point(
 ) -> tuple[Budget, float, list[dict[str, float]]]:
     """Return the least budget that reaches the target, its recall, and the curve; by the graph where it can.
 
-    Recall is that of the part of the questions that has the least.
-
-    Among many products that are nearly the same the edges lead in few directions, and a walk over them may stall
-    below what the neighbour table finds.
+    Recall is that of the part of the questions that has the least. A walk may stall below what the neighbour table
+    finds.
     """
     assert search.index is not None
     hops = replace(search, index=replace(search.index, codes=None, graph=None))
     hop, hopped, curve = _first_good(hops, asked, [Budget(0, *hop) for hop in HOPS], target)
     if search.index.graph is None:
         return hop, hopped, curve
-    ladder = [replace(hop, width=width) for width in WIDTHS]
+    ladder = [replace(hop, width=width, entries=entries) for width, entries in WALKS]
     walk, walked, steps = _first_good(search, asked, ladder, target)
     stalled = walked < target <= hopped
     return (hop, hopped, curve + steps) if stalled else (walk, walked, curve + steps)
@@ -209,6 +222,7 @@ def questions_of(
     learned = [(weights["item"], items), *([(weights["user"], users)] if users else [])]
     random, single = _random_weights(weights["item"], generator), _single_weights(weights["item"])
     mixed_up = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
+    some = [(tried, questions[::4]) for tried, questions in learned + mixed_up]
     filters = half, _ = _half_filters(segment, generator)
     return {
         "learned": [_with_oracle(segment, [part]) for part in learned],
@@ -217,7 +231,7 @@ def questions_of(
             [*_with_oracle(segment, [(tried, items[::4])]), *_with_oracle(segment, [(tried, items[1::4])], half)]
             for tried in single
         ],
-        "filtered": [_with_oracle(segment, [*learned, *mixed_up], subset) for subset in filters],
+        "filtered": [_with_oracle(segment, some, subset) for subset in filters],
     }
 
 

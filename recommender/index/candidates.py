@@ -19,8 +19,8 @@ DIMS = 64
 # Blocks enter the trees scaled by the root of their learned weight; none vanishes: a request may turn it up.
 LEAST_SCALE = 0.2
 AXES_ROWS = 100_000  # enough items to find the axes by
-ENTRIES = 8  # rows from which the graph is walked
-ENTRY_NODES = 60  # nodes of the trees that are looked at for them
+ENTRIES = 8  # rows from which the graph is walked, usually
+ENTRY_NODES = 8  # nodes of the trees that are looked at for each
 FAR = 8  # how many times as wide a view may become where a filter keeps little near the query
 
 
@@ -125,6 +125,7 @@ class Index:
         weights: Mapping[str, float],
         width: int,
         subset: Subset | None = None,
+        entries: int = ENTRIES,
     ) -> Rows:
         """Return rows near the query by a best-first walk over the graph, nearest first, shape (c,).
 
@@ -135,11 +136,13 @@ class Index:
             all rows: what the query is unlike lies in many places.
         subset
             Rows that may be found; None allows all.
+        entries
+            Rows that the trees give to begin from.
         """
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
-        seeds = self.candidates(query, weights, ENTRIES, ENTRY_NODES)
+        seeds = self.candidates(query, weights, entries, ENTRY_NODES * entries)
         asked = self.codes.query(query, weights)
         allowed = None if subset is None else subset.mask
         if subset is not None:

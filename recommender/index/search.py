@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.blocks import Float, Rows
-from recommender.index.candidates import Index
+from recommender.index.candidates import ENTRIES, Index
 from recommender.index.codes import Codes
 from recommender.index.hops import walk_table
 from recommender.index.rules import Rules, among
@@ -43,12 +43,15 @@ class Budget:
         Rows that a walk over the graph keeps in view; 0 where there is no graph.
     seeds, search_k, steps
         Without the graph: rows that Annoy gives, nodes it looks at, and steps over the neighbour table from there.
+    entries
+        Rows that Annoy gives to begin a walk from.
     """
 
     width: int
     seeds: int
     search_k: int
     steps: int = 8
+    entries: int = ENTRIES
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ class Search:
         query, weights = question.query, scorer.weights
         if self._walks(budget):
             width = max(budget.width, 2 * question.k) + len(question.excluded)
-            sources = [self.index.walk(query, weights, width, rules.subset)]
+            sources = [self.index.walk(query, weights, width, rules.subset, budget.entries)]
         else:
             view = max(VIEW, 2 * question.k) + len(question.excluded)
             sources = [self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)]
