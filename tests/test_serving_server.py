@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -118,14 +118,14 @@ def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> 
 def test_a_refused_body_leaves_the_connection_open(bundles: Path, tmp_path: Path) -> None:
     large, too_large = b"[" * 100_000, b"[" * (9 << 20)
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
-        connection = HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)
         refusals = [("/v1/nothing", large, 404), ("/v1/trending", large, 405), ("/v1/search", too_large, 413)]
         refusals += [("/v1/nothing", [large], 404)]  # in chunks
-        for path, body, status in refusals * 2:
-            connection.request("POST", path, body)
-            answer = connection.getresponse()
-            answer.read()
-            assert (answer.status, answer.will_close) == (status, False)
+        with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)) as connection:
+            for path, body, status in refusals * 2:
+                connection.request("POST", path, body)
+                answer = connection.getresponse()
+                answer.read()
+                assert (answer.status, answer.will_close) == (status, False)
 
 
 def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Path) -> None:

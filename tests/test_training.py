@@ -12,7 +12,7 @@ from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog, Interactions
 from recommender.towers.category import ColumnVocabulary, bag
 from tests.segments import make_segment
-from training.behaviour import Behaviour, train_behaviour
+from training.behaviour import MOST_EPOCHS, Behaviour, schedule, train_behaviour
 from training.category import train_category
 from training.choices import item_cases, user_cases
 from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, liken, mix, strongest
@@ -107,6 +107,13 @@ def test_the_prior_counts_lately_more() -> None:
     assert prior[1] == 1.0 > prior[0] > prior[2] == 0.0
     assert prior[0] == pytest.approx(np.log1p(2.5) / np.log1p(10))  # four half as two, weight 5 each
     assert stated["as_of"].startswith("2026-03-02")
+
+
+def test_a_small_shop_is_not_learned_by_heart() -> None:
+    two = interactions(catalog(2), ("a", 0, 0), ("a", 1, 1))
+    assert schedule(Sequences.of(two)) == MOST_EPOCHS
+    apart = interactions(catalog(2), ("a", 0, 0), ("b", 1, 1))
+    assert schedule(Sequences.of(apart)) == 0, "nothing follows anything"
 
 
 def behaviour_of_two_crowds(after: int | None = None) -> tuple[Behaviour, Catalog]:

@@ -25,6 +25,7 @@ NEGATIVES = 1_024
 RATE = 2e-3
 EPOCHS = 20
 LEAST_STEPS, MOST_STEPS = 300, 8_000
+MOST_EPOCHS = 100  # of a small shop: read more often, a window is only remembered
 LOOKS = 8  # times that the second half of a training is validated
 PATIENCE = 3  # looks without a better figure that end it
 
@@ -106,8 +107,8 @@ def train_behaviour(
 
 def schedule(sequences: Sequences) -> int:
     """Return the steps of a full training; 0 if there is nothing to train on."""
-    windows = int((sequences.lengths >= 2).sum())
-    return min(max(EPOCHS * ceil(windows / BATCH), LEAST_STEPS), MOST_STEPS) if windows else 0
+    batches = ceil((sequences.lengths >= 2).sum() / BATCH)
+    return min(max(EPOCHS * batches, LEAST_STEPS), MOST_EPOCHS * batches, MOST_STEPS)
 
 
 def _looks(step: int, steps: int) -> bool:
