@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	$(BIN)/recommender demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 20
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
