@@ -44,13 +44,16 @@ class Observed:
             return start_response(status, [*headers, ("X-Request-ID", request_id)], error)
 
         answered = self._app(environ, answer)
-        if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
-            _read_rest(environ)
+        _read_rest(environ)
         return answered
 
 
 def _read_rest(environ: "WSGIEnvironment") -> None:
     """Read what the answer did not need of the body; else the sender's next request would find no connection."""
+    if not (environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ):
+        return
+    if not environ.get("wsgi.input_terminated"):
+        return  # reading past a body's end would wait for ever
     read = environ["wsgi.input"].read
     for _ in range(0, _LEFT_OVER, _CHUNK):
         if not read(_CHUNK):
