@@ -110,7 +110,7 @@ class Questions:
         rows = [self.attributes.row_of(event.item_id) for event in events]
         unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
         steps = as_steps(events, rows)
-        gone = {self.attributes.row_of(item_id) for item_id in options.get("exclude", ())}
+        gone = {*self.excluded(options).tolist()}
         if exclude_history:
             gone.update(self._with_variants(rows, options))
         query = self.users.query(steps, self.segment)
@@ -135,7 +135,7 @@ class Questions:
         return row
 
     def _with_variants(self, rows: Iterable[int], options: Options) -> Iterable[int]:
-        """Return known rows and, where variants are one product, theirs; a product alone is looked up nowhere."""
+        """Return rows and, where variants are one product, theirs; a shop without any looks none up."""
         segment = self.segment
         if options.get("variants") == "all" or segment.products == segment.n:
             return rows
