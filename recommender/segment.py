@@ -33,7 +33,7 @@ class Segment:
     cooccurrence
         The item→item table C.
     complements
-        What goes with a product: C without likeness, smoothed by it, see `training.complements`.
+        What goes with a product: pairs that were chosen and pairs that are foretold, see `training.complements`.
     layout
         Where the blocks lie in `vectors`.
     neighbour_scores

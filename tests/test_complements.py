@@ -1,42 +1,87 @@
 """What goes with a product, on shops small enough to know the answer."""
 
-import numpy as np
-from scipy import sparse
+from dataclasses import replace
 
-from training.complements import complements
+import numpy as np
+import pytest
+from scipy import sparse
+from segments import make_segment
+
+from recommender.blocks import Layout
+from recommender.segment import Segment
+from training.complements import complements, features, form
 from training.cooccurrence import mix
 
-
-def table(n: int, *cells: tuple[int, int, float]) -> sparse.csr_array:
-    i, j, values = zip(*cells, strict=True) if cells else ((), (), ())
-    return sparse.csr_array((np.array(values, dtype=float), (np.array(i, int), np.array(j, int))), shape=(n, n))
+# Rows 0 to 3 are lamps, 4 to 7 tables, 8 and 9 rugs; each kind looks alike, and even rows are in one style.
+KIND, STYLE = [0] * 4 + [1] * 4 + [2] * 2, [0, 1] * 5
 
 
-def strengths(counted: sparse.csr_array, like: sparse.csr_array, row: int) -> dict[int, float]:
-    columns, values = complements(counted, like).row(row)
+def table(n: int, *cells: tuple[int, int]) -> sparse.csr_array:
+    i, j = zip(*cells, strict=True) if cells else ((), ())
+    return sparse.csr_array((np.ones(len(cells)), (np.array(i, int), np.array(j, int))), shape=(n, n))
+
+
+def shop(layout: Layout) -> Segment:
+    vectors = np.zeros((10, layout.d), dtype=np.float32)
+    vectors[range(10), KIND] = 1.0
+    vectors[range(10), 3 + np.array(STYLE)] = 1.0
+    return replace(make_segment(0, 10, layout), vectors=vectors)
+
+
+SHOP = shop(Layout({"image": 3, "text": 2}))
+# Lamps 0 and 1 were chosen with tables of their style; nobody chose lamps 2 and 3, or tables 6 and 7.
+COUNTS = table(10, (0, 4), (4, 0), (1, 5), (5, 1))
+
+
+@pytest.fixture(autouse=True)
+def few_pairs_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.complements.PENALTY", 0.1)
+
+
+def strengths(row: int, counts: sparse.csr_array = COUNTS) -> dict[int, float]:
+    columns, values = complements(SHOP, counts, counts).row(row)
     return dict(zip(columns.tolist(), values.tolist(), strict=True))
 
 
-# 0 and 1 are lamps, 2 and 3 tables; lamp 0 was chosen with table 2
-COUNTED = table(4, (0, 2, 1.0), (2, 0, 1.0))
-LIKE = table(4, (0, 1, 0.9), (1, 0, 0.9), (2, 3, 0.9), (3, 2, 0.9))
-
-
 def test_what_was_chosen_together_comes_first_and_what_is_like_it_follows() -> None:
-    of_lamp = strengths(COUNTED, LIKE, 0)
-    assert of_lamp[2] == max(of_lamp.values()) > of_lamp[3] > 0
+    of_lamp = strengths(0)
+    assert of_lamp[4] == max(of_lamp.values()) > of_lamp[6] > of_lamp.get(7, 0.0)
 
 
 def test_a_new_product_goes_with_what_its_like_were_chosen_with() -> None:
-    of_new_lamp = strengths(COUNTED, LIKE, 1)
-    assert of_new_lamp[2] > of_new_lamp[3] > 0
+    of_new_lamp = strengths(2)
+    others = max(of_new_lamp.get(other, 0.0) for other in (5, 7, 8, 9))
+    assert of_new_lamp[4] >= of_new_lamp[6] > others, "tables of its style, if nobody chose them yet"
 
 
 def test_likeness_alone_is_no_complement() -> None:
-    assert not {0, 1} & strengths(COUNTED, LIKE, 0).keys()
-    assert 1 in mix(COUNTED, LIKE, 0.3).row(0)[0], "as it is in C"
+    of_new_lamp = strengths(2)
+    assert max(of_new_lamp.get(lamp, 0.0) for lamp in (0, 1, 3)) < of_new_lamp[4] / 2
+    like = table(10, (2, 0))
+    assert 0 in mix(COUNTS, like, 0.3).row(2)[0], "as it is in C"
 
 
-def test_without_likeness_there_are_the_pairs_and_without_pairs_nothing() -> None:
-    assert strengths(COUNTED, table(4), 0) == {2: 1.0}
-    assert complements(table(4), LIKE).indices.size == 0
+def test_without_pairs_there_is_nothing() -> None:
+    assert complements(SHOP, table(10), table(10)).indices.size == 0
+
+
+def test_a_shop_too_large_to_compare_all_products_has_the_pairs_that_were_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.complements.MOST_LIKENED", 9)
+    assert strengths(0) == {4: 1.0}
+    assert strengths(2) == {}
+
+
+def test_what_goes_with_much_goes_with_what_is_new() -> None:
+    counts = table(10, *((other, 9) for other in range(9)), *((9, other) for other in range(9)))
+    columns, values = complements(replace(SHOP, vectors=np.zeros_like(SHOP.vectors)), counts, counts).row(0)
+    assert columns[values.argmax()] == 9
+
+
+def test_the_form_is_the_ridge_regression_of_the_pairs_on_both_products() -> None:
+    generator = np.random.default_rng(1)
+    pairs = sparse.csr_array(generator.random((60, 60)) * (generator.random((60, 60)) < 0.2))
+    x = features(make_segment(1, 60), pairs).astype(np.float64)
+    hat = x @ np.linalg.inv(x.T @ x + 3.0 * np.eye(x.shape[1])) @ x.T
+    np.testing.assert_allclose(x @ form(x, pairs, 3.0) @ x.T, hat @ pairs.toarray() @ hat.T, atol=1e-5)

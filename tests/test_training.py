@@ -15,7 +15,7 @@ from tests.segments import make_segment
 from training.behaviour import MOST_EPOCHS, Behaviour, schedule, train_behaviour
 from training.category import train_category
 from training.choices import item_cases, user_cases
-from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, liken, mix, strongest
+from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, counts_of, liken, mix, strongest
 from training.model import groups_of
 from training.pairs import pairs_of
 from training.prior import PriorShape
@@ -58,7 +58,7 @@ def test_pairs_count_by_order_nearness_and_rarity() -> None:
     events = interactions(
         shop, ("a", 0, 0), ("a", 1, 0.01), ("b", 2, 0), ("b", 3, HALF_LIFE_DAYS), ("c", 4, 0), ("d", 4, 0)
     )
-    counted = count_pairs(events, 5).toarray()
+    counted = count_pairs(counts_of(events, 5), events).toarray()
     assert counted[0, 1] == counted.max() == 1.0
     assert 0 < counted[1, 0] < BACKWARD, "against the order: fewer, and more shrunk"
     assert 0 < counted[2, 3] < 0.5, "half as near: fewer, and more shrunk"
@@ -66,8 +66,8 @@ def test_pairs_count_by_order_nearness_and_rarity() -> None:
 
 
 def test_what_was_chosen_at_one_moment_is_level() -> None:
-    basket = [("a", row, 1) for row in range(3)]
-    counted = count_pairs(interactions(catalog(4), ("a", 3, 0), *basket), 4).toarray()
+    events = interactions(catalog(4), ("a", 3, 0), *(("a", row, 1) for row in range(3)))
+    counted = count_pairs(counts_of(events, 4), events).toarray()
     assert len({counted[i, j] for i in range(3) for j in range(3) if i != j}) == 1, "the file's order says nothing"
     assert len({*counted[3, :3]}) == len({*counted[:3, 3]}) == 1
     assert 0 < counted[0, 3] < counted[3, 0] < counted[0, 1]
@@ -93,7 +93,7 @@ def test_likeness_is_sharp_and_smooths_what_nobody_chose() -> None:
     assert (like.argmax(axis=1) == cosines.argmax(axis=1)).all()
     assert like.max() <= 1.0
     assert not like.diagonal().any()
-    nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
+    nothing = counts_of(interactions(catalog(60), ("a", 0, 0)), 60)
     assert not len(mix(nothing, liken(vectors, layout), 0.0).indices)
     smoothed = mix(nothing, liken(vectors, layout), 0.3)
     assert all(len(smoothed.row(row)[0]) for row in range(60))

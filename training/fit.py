@@ -29,7 +29,7 @@ from recommender.towers.user import UserTower
 from training.behaviour import Behaviour
 from training.choices import Case, user_cases
 from training.complements import complements
-from training.cooccurrence import Table, count_pairs, liken, mix
+from training.cooccurrence import Table, count_pairs, counts_of, liken, mix
 from training.finetune import finetune
 from training.model import Described, Model, Products, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
@@ -186,7 +186,8 @@ def _train(
         early_tower, segment = place_products(described, products, behaviour)
     with clock.stage("weights"):
         like = liken(segment.vectors, segment.layout)
-        early = Early(segment, _users(earlier, behaviour), earlier, count_pairs(earlier, segment.n), like)
+        counted = count_pairs(counts_of(earlier, segment.n), earlier)
+        early = Early(segment, _users(earlier, behaviour), earlier, counted, like)
         settings = find(early, cases, learning, seed)
         segment = early.placed(settings.prior, settings.smoothing)
     draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
@@ -242,9 +243,11 @@ def _with_events(
     settings = replace(settings, users=replace(settings.users, sequence=users.sequence))
     prior, stated = settings.prior.fit(interactions, segment.n)
     like = liken(segment.vectors, segment.layout) if like is None else like
-    counted = count_pairs(interactions, segment.n)
+    counts = counts_of(interactions, segment.n)
+    counted = count_pairs(counts, interactions)
     together = mix(counted, like, settings.smoothing)
-    segment = replace(segment, prior=prior, cooccurrence=together, complements=complements(counted, like))
+    partners = complements(segment, counts, counted)
+    segment = replace(segment, prior=prior, cooccurrence=together, complements=partners)
     return _model(tower, segment, settings, figures | {"prior": stated})
 
 
