@@ -116,10 +116,11 @@ def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> 
 
 
 def test_a_refused_body_leaves_the_connection_open(bundles: Path, tmp_path: Path) -> None:
-    large, too_large = b"[" * 100_000, b"[" * (9 << 20)
+    large, largest, too_large = b"[" * 100_000, b'{"text": "a"}'.ljust(8 << 20), b"[" * (9 << 20)
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
         refusals = [("/v1/nothing", large, 404), ("/v1/trending", large, 405), ("/v1/search", too_large, 413)]
-        refusals += [("/v1/nothing", [large], 404)]  # in chunks
+        in_chunks = [("/v1/nothing", large, 404), ("/v1/search", largest, 501), ("/v1/search", too_large, 413)]
+        refusals += [(path, [body], status) for path, body, status in in_chunks]
         with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)) as connection:
             for path, body, status in refusals * 2:
                 connection.request("POST", path, body)
