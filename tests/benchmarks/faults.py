@@ -28,7 +28,7 @@ from typing import Any
 import httpx
 from malformed import Maker
 from postgres import Postgres, missing
-from running import WORKERS, Service, running, status, written_kib, until
+from running import WORKERS, Service, running, status, until, written_kib
 
 from recommender.bundle import Staging, open_bundle, prune
 from recommender.recommender import load
