@@ -53,7 +53,16 @@ class Layout:
 
     def spread(self, weights: Mapping[str, float]) -> Double:
         """Repeat each block's weight over its columns, shape (d,)."""
-        return np.array([weights[name] for name in self.dims], dtype=np.float64)[self._owners]
+        return self.over(np.array([weights[name] for name in self.dims], dtype=np.float64))
+
+    def over(self, values: Double) -> Double:
+        """Repeat a value of each block, shape (M,), over its columns, shape (d,)."""
+        return values[self._owners]
+
+    def norms(self, vectors: Double) -> Double:
+        """Return the norm of each block of fused vectors of shape (..., d), shape (..., M)."""
+        starts = [place.start for place in self.slices.values()]
+        return np.sqrt(np.add.reduceat(np.square(vectors), starts, axis=-1))
 
 
 def unit(x: NDArray[np.floating]) -> Float:

@@ -70,10 +70,11 @@ class Cooccurrence:
         attention
             a_t, shape (t,).
         """
-        taken = [(self.row(int(row)), weight) for row, weight in zip(rows, attention, strict=True)]
-        if not any(len(columns) for (columns, _), _ in taken):
+        taken = [self.row(row) for row in rows.tolist()]
+        sizes = [len(columns) for columns, _ in taken]
+        if not any(sizes):
             return NO_ROWS, np.empty(0)
-        columns = np.concatenate([columns for (columns, _), _ in taken])
-        values = np.concatenate([strength.astype(np.float64) * weight for (_, strength), weight in taken])
+        columns = np.concatenate([columns for columns, _ in taken])
+        values = np.concatenate([strengths for _, strengths in taken]) * np.repeat(attention, sizes)
         found, place = np.unique(columns, return_inverse=True)
         return found.astype(np.int32), np.bincount(place, weights=values).astype(np.float64)

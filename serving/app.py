@@ -7,6 +7,7 @@ from typing import Any
 
 from apiflask import APIFlask
 from flask import Request, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import recommender
@@ -48,8 +49,22 @@ ROUTES = (
 )
 
 
+class LimitedRequest(Request):
+    """A request whose body is read as a whole: werkzeug cuts one that comes in chunks off at the limit."""
+
+    def get_data(self, *args: Any, **options: Any) -> Any:
+        """Return the body; raises `RequestEntityTooLarge` if there is more than may be."""
+        data = super().get_data(*args, **options)
+        cut = self.content_length is None and len(data) == self.max_content_length
+        if cut and self.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+        return data
+
+
 class Api(APIFlask):
     """An app none of whose views is a coroutine, so that none need be looked at before each call."""
+
+    request_class = LimitedRequest
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return what is to be called."""

@@ -1,5 +1,6 @@
 """The service on granian: a few processes that share the mapped bundle, and one with the encoder if asked for."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -32,7 +33,8 @@ logger = logging.getLogger(__name__)
 THREADS = 4
 # What waits beyond this many requests for each worker waits in the kernel.
 BACKPRESSURE = 64
-STOP_SECONDS = 10
+# What is being answered ends in less; a sender who holds back half a request is not waited for longer.
+STOP_SECONDS = 4
 
 
 @dataclass
@@ -103,6 +105,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
         worker = Worker(bundles, settings, config, given, socket)
         server = granian(settings.host, settings.port, settings.workers)
         server.on_reload(worker.reload)
+        gc.freeze()  # workers are forks: their collections would write to all that they share, and so copy it
         server.serve(target_loader=worker, wrap_loader=False)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import recommender
 from recommender.errors import BundleError, StoreError
-from serving.server import serve
+from serving.server import STOP_SECONDS, serve
 
 SECONDS = 30
 
@@ -116,16 +116,30 @@ def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> 
 
 
 def test_a_refused_body_leaves_the_connection_open(bundles: Path, tmp_path: Path) -> None:
-    large, too_large = b"[" * 100_000, b"[" * (9 << 20)
+    large, largest, too_large = b"[" * 100_000, b'{"text": "a"}'.ljust(8 << 20), b"[" * (9 << 20)
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
         refusals = [("/v1/nothing", large, 404), ("/v1/trending", large, 405), ("/v1/search", too_large, 413)]
-        refusals += [("/v1/nothing", [large], 404)]  # in chunks
+        in_chunks = [("/v1/nothing", large, 404), ("/v1/search", largest, 501), ("/v1/search", too_large, 413)]
+        refusals += [(path, [body], status) for path, body, status in in_chunks]
         with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)) as connection:
             for path, body, status in refusals * 2:
                 connection.request("POST", path, body)
                 answer = connection.getresponse()
                 answer.read()
                 assert (answer.status, answer.will_close) == (status, False)
+
+
+def test_a_sender_who_holds_back_half_a_request_does_not_hold_up_a_stop(bundles: Path, tmp_path: Path) -> None:
+    with running(bundles, tmp_path / "store.db", workers=1) as (client, process):
+        address = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(address) as held:
+            held.sendall(b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n{")
+            sleep(0.5)
+            told = monotonic()
+            process.terminate()
+            process.join(SECONDS)
+            assert STOP_SECONDS <= monotonic() - told < STOP_SECONDS + 3
+        assert process.exitcode in (0, -signal.SIGTERM)
 
 
 def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Path) -> None:

@@ -108,14 +108,13 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     attention
         a_t, shape (t,).
     """
+    layout = segment.layout
     seeds = segment.vectors[rows].astype(np.float64)
     vector = (seeds * attention[:, None]).sum(axis=0)
-    stretch = np.ones(len(segment.layout.dims))
-    for block, place in enumerate(segment.layout.slices.values()):
-        length = np.linalg.norm(vector[place])
-        if length > SHORTEST:
-            stretch[block] = np.abs(attention) @ np.linalg.norm(seeds[:, place], axis=1) / length
-            vector[place] *= stretch[block]
+    length = layout.norms(vector)
+    wanted = np.abs(attention) @ layout.norms(seeds)
+    stretch = np.divide(wanted, length, out=np.ones(len(length)), where=length > SHORTEST)
+    vector *= layout.over(stretch)
     table = segment.cooccurrence
     return Query(vector.astype(np.float32), rows, attention, stretch, *table.combine(rows, attention), table)
 

@@ -93,10 +93,13 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, children(pid)))
 
 
-def unique_kib(pid: int) -> int:
-    """Return what a process shares with no other, in KiB."""
+def written_kib(pid: int) -> int:
+    """Return what a process has in memory that it wrote itself, in KiB.
+
+    What it has read of files counts as its own, too, as soon as nobody else on the machine reads them.
+    """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
 
 
 def until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
