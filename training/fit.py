@@ -30,14 +30,12 @@ from training.behaviour import Behaviour
 from training.choices import Case, user_cases
 from training.complements import complements
 from training.cooccurrence import Table, count_pairs, liken, mix
-from training.finetune import finetune
+from training.encoding import choose_encoder
 from training.model import Described, Model, Products, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
-from training.precision import sped_up
 from training.prior import no_prior
 from training.publish import publish
 from training.settings import Early, Settings, find, untrained
-from training.texts import encoder_for
 from training.weights import soft_recall
 
 # The last part of the events in time: weights and figures come from it.
@@ -100,23 +98,14 @@ def fit(
         catalog = Catalog.load(config, strict=strict)
         interactions = _interactions(config, catalog, store_url, strict, until)
     with clock.stage("encoding"):
-        encoder, files = encoder_for(config.encoder, catalog, config.train.seed, cache_dir)
-        tuned = None
-        if config.train.clip is not None:
-            tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
-            encoder, files = tuned.encoder, tuned.folder
-        encoder, precision = sped_up(encoder, catalog, config.train.seed, cache_dir)
-        encoded = encode_catalog(catalog, encoder, cache_dir)
+        chosen = choose_encoder(config, catalog, cache_dir)
+        encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
     draft, final = _train(products, interactions, config.train.seed, clock)
     figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
-    metrics = {"evaluation": figures, "seconds": clock.seconds}
-    if precision:
-        metrics["eight_bits"] = precision
-    if tuned is not None:
-        metrics["fine_tuning"] = tuned.figures
-    return publish(Path(out), final, products, encoded, config, metrics, encoder_files=files)
+    metrics = {"evaluation": figures, "seconds": clock.seconds, **chosen.figures}
+    return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
 
 
 def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pickle import dumps, loads
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -65,8 +66,8 @@ class _Worker:
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._work = make()
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"done": self._work(row["item"])}
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        return {"done": dumps(self._work(loads(row["item"])))}  # as bytes: Ray would make arrays of lists
 
 
 def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: float = 0) -> Iterator[T]:
@@ -84,8 +85,8 @@ def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: f
     if not items:
         return
     workers = max(1, min(len(items), int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1) / (gpus or 1))))
-    rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items))
+    rows = ray.data.from_items([{"item": dumps(item)} for item in items], override_num_blocks=len(items))
     worker: Any = _Worker  # ray's own annotation leaves classes out
     done = rows.map(worker, fn_constructor_args=(make,), concurrency=workers, num_cpus=1, num_gpus=gpus or None)
     for row in done.iter_rows():
-        yield row["done"]
+        yield loads(row["done"])

@@ -27,6 +27,30 @@ def validate(
     emit(report.to_dict(), "\n".join(report.lines()), as_json)
 
 
+def encode(
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    catalog: options.CatalogFile = None,
+    images: options.Images = None,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus", min=0, help="Of a Ray worker: such as 1, or 0.25 where four share one.")
+    ] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read the photos and texts into the cache, so that fit finds their vectors there; what stopped goes on."""
+    if engine == "local" and (address is not None or gpus):
+        raise typer.BadParameter("--address and --gpus are of --engine ray")
+    asked = config_of(config, data, catalog, images, None)
+    from recommender.batch.encoding import Cluster
+    from training.encoding import encode
+
+    counts = encode(asked, cluster=Cluster(address, gpus) if engine == "ray" else None)
+    told = "encoded {encoded:,} photos and texts, {cached:,} were there already, in {seconds:,} s"
+    emit(counts, told.format(**counts), as_json)
+
+
 def fit(
     out: Annotated[Path, typer.Option("--out", help="Folder to publish into.")],
     config: options.ConfigFile = None,
