@@ -17,9 +17,11 @@ from recommender import load
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
+from recommender.encoders.cache import cache_location
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
+from recommender.evaluation.exam import Map
 from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.progress import notice
 from recommender.segment import Segment
@@ -68,6 +70,7 @@ def fit(
     until: datetime | None = None,
     cache_dir: Path | None = None,
     strict: bool = False,
+    run: Map = map,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
 
@@ -85,6 +88,9 @@ def fit(
         Where encoder vectors are kept between fits.
     strict
         Whether problems in the data are errors.
+    run
+        Asks the customers of the evaluation, see `recommender.evaluation.evaluate`; what runs elsewhere finds the
+        bundle that is measured in the cache folder.
 
     Returns
     -------
@@ -103,15 +109,18 @@ def fit(
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
     draft, final = _train(products, interactions, config.train.seed, clock)
-    figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
+    figures = {}
+    if draft is not None and until is None:
+        folder = None if run is map else cache_location(cache_dir)
+        figures = _figures(draft, products, encoded, config, clock, run, folder)
     metrics = {"evaluation": figures, "seconds": clock.seconds, **chosen.figures}
     return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
 
 
-def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[str, Any]:
+def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: Map = map) -> dict[str, Any]:
     """Fit on the earlier part of the events and return the figures on the later; publishes nothing."""
     with TemporaryDirectory() as folder:
-        fit(config, folder, cache_dir=cache_dir)
+        fit(config, folder, cache_dir=cache_dir, run=run)
         return load(folder).manifest.metrics
 
 
@@ -271,10 +280,16 @@ def _halves(later: Interactions) -> tuple[Interactions, Interactions]:
 
 
 def _figures(
-    draft: Draft, products: Products, encoded: EncodedCatalog, config: Config, clock: Clock
+    draft: Draft,
+    products: Products,
+    encoded: EncodedCatalog,
+    config: Config,
+    clock: Clock,
+    run: Map,
+    folder: Path | None,
 ) -> dict[str, Any]:
     """Measure the draft through the product itself: published to a temporary folder and asked."""
-    with clock.stage("evaluation"), TemporaryDirectory() as folder:
-        publish(Path(folder), draft.model, products, encoded, config, {}, pictures=False)
-        report = evaluate(load(folder), draft.earlier, draft.later)
+    with clock.stage("evaluation"), TemporaryDirectory(dir=folder) as published:
+        publish(Path(published), draft.model, products, encoded, config, {}, pictures=False)
+        report = evaluate(load(published), draft.earlier, draft.later, run=run)
         return report.to_dict()

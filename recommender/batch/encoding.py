@@ -18,14 +18,15 @@ from recommender.encoders.pair import encoder_of
 from recommender.encoders.photos import missing_photos, read_photos
 from recommender.encoders.pipeline import cache_of, missing_texts, read_texts
 from recommender.encoders.vectors import BroughtVectors
-from recommender.errors import RequestError
 from recommender.progress import progress
 
 if TYPE_CHECKING:
     from recommender.catalog import Catalog, ImageSource
     from recommender.config import EncoderConfig
 
-SIZE = 1024  # photos or texts in a part: whole batches, so that each is read among the same others as in one process
+SIZE = (
+    1024  # photos or texts in a part: whole batches, so that each is read among the same others as in one process
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Cluster:
     ) -> int:
         """Put into the cache what the encoder makes of a catalogue's photos and texts; returns how many were new.
 
+        What a provider's encoder is to read is left to `encode_catalog`.
+
         Parameters
         ----------
         encoder
@@ -98,7 +101,7 @@ class Cluster:
         Raises
         ------
         RequestError
-            If the encoder is a provider's, or see `connect`.
+            See `connect`.
         EncoderError
             If a worker has another encoder.
         """
@@ -136,11 +139,6 @@ class Cluster:
 
 
 def _mappable(both: Encoder, modality: str) -> Encoder | None:
-    """Return the encoder of a modality that a cluster has something to do for."""
+    """Return the encoder of a modality if it computes; a provider is asked from here, at the pace it allows."""
     encoder = encoder_of(both, modality)
-    if isinstance(encoder, Paid):
-        raise RequestError(
-            f"{encoder.name} is asked over the network, and a cluster would not make it faster: leave out --engine ray",
-            "/engine",
-        )
-    return None if isinstance(encoder, BroughtVectors) else encoder
+    return None if isinstance(encoder, BroughtVectors | Paid) else encoder

@@ -41,6 +41,26 @@ def on_ray(address: str | None = None) -> Map:
     return run
 
 
+def map_on_ray(address: str | None = None) -> Callable[[Callable[[Any], T], Sequence[Any]], Iterator[T]]:
+    """Return what maps a function over items on a cluster and gives the results in their order, as `map` does.
+
+    Parameters
+    ----------
+    address
+        See `on_ray`.
+    """
+    connect(address)
+
+    def run(work: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
+        def numbered(item: tuple[int, Any]) -> tuple[int, T]:
+            return item[0], work(item[1])
+
+        found = dict(spread([*enumerate(items)], lambda: numbered))
+        return (found[number] for number in range(len(items)))
+
+    return run
+
+
 def connect(address: str | None) -> ModuleType:
     """Join a cluster, or start one; a second call changes nothing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a shop's jobs are nobody else's business
