@@ -39,7 +39,7 @@ class Chosen:
 def choose_encoder(
     config: Config, catalog: Catalog, cache_dir: Path | None = None, cluster: "Cluster | None" = None
 ) -> Chosen:
-    """Load the encoder that a config names; train it first if it learns from the shop; read in 8 bits if that pays.
+    """Load the encoder that a config names, trained if it learns from the shop, in 8 bits if that pays.
 
     Parameters
     ----------

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from recommender.catalog import Catalog, ImageSource
     from recommender.config import EncoderConfig
 
-SIZE = (
-    1024  # photos or texts in a part: whole batches, so that each is read among the same others as in one process
-)
+SIZE = 1024  # photos or texts in a part: whole batches, each of the same ones as in one process
 
 
 @dataclass(frozen=True)

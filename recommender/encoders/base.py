@@ -188,7 +188,7 @@ def create_again(config: Mapping[str, Any], name: str, fingerprint: str, trained
 
 
 def check_same(fingerprint: str, encoder: Encoder) -> None:
-    """Raise `EncoderError` unless an encoder has the fingerprint of the vectors made before: two kinds never mix."""
+    """Raise `EncoderError` unless an encoder has the fingerprint of some vectors: two kinds never mix."""
     if encoder.fingerprint != fingerprint:
         raise EncoderError(
             f"the vectors are by {fingerprint}, the encoder here is {encoder.fingerprint}; "

@@ -93,11 +93,9 @@ def _encoded(catalog: "Catalog", both: Encoder, modality: str, cache_dir: str | 
     if isinstance(encoder, BroughtVectors):
         return *encoder.look_up(catalog.ids), {}
     cache = cache_of(encoder, modality, cache_dir)
-    return (
-        encode_photos(catalog, encoder, cache)
-        if modality == "image"
-        else encode_texts(catalog.texts(), encoder, cache)
-    )
+    if modality == "image":
+        return encode_photos(catalog, encoder, cache)
+    return encode_texts(catalog.texts(), encoder, cache)
 
 
 def cache_of(encoder: Encoder, modality: str, cache_dir: str | Path | None = None) -> VectorCache:

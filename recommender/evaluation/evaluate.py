@@ -50,7 +50,8 @@ def evaluate(
     baselines
         What to compare with beside the product's own parts; None: `standard`, fitted on `train`.
     run
-        Maps a function over parts of the customers, in their order: `map`, or `recommender.batch.on_ray.map_on_ray`.
+        Maps a function over parts of the customers, in their order, as `map` does; on a cluster:
+        `recommender.batch.on_ray.map_on_ray`.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class Exam:
     k: int
 
     def of(self, queries: Queries, run: Map = map, label: str = "evaluation") -> list[Ranked]:
-        """Ask all customers, by `run`, which maps a function over parts as `map` does; one `Ranked` a contender."""
+        """Ask all customers, part by part, `run` being what `map` is; one `Ranked` for each contender."""
         parts = [queries[some] for some in _parts(len(queries))]
         told = progress(run(self.rank, parts), label, len(parts), "part")
         return [_joined(found) for found in zip(*told, strict=True)]
@@ -67,7 +67,7 @@ class Exam:
 
 
 def _parts(queries: int) -> list[np.ndarray]:
-    """Return the positions of each part; no customers are one part, so that every contender has its empty lists."""
+    """Return the positions of each part; no customers are one empty part."""
     return np.split(np.arange(queries), range(PART, queries, PART))
 
 
