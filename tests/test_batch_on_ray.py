@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -66,12 +65,10 @@ def test_two_nodes_read_photos_and_texts_as_one_process_does(address: str, tmp_p
     config = photographed(tmp_path / "shop", 70)
     catalog = Catalog.load(config)
     chosen = choose_encoder(config, catalog, tmp_path / "there")
-    there = Cluster(address, size=64)  # one batch of photos
     started = replace(catalog, frame=catalog.frame.iloc[:20].reset_index(drop=True))
-    fill = partial(there.fill, encoder=chosen.encoder, config=config.encoder, trained=chosen.folder)
-    assert fill(started, cache_dir=tmp_path / "there") == 40
-    assert fill(catalog, cache_dir=tmp_path / "there") == 100
-    assert encode(config, cache_dir=tmp_path / "there", cluster=there)["cached"] == 140
+    encode_catalog(started, chosen.encoder, tmp_path / "there")
+    counts = encode(config, cache_dir=tmp_path / "there", cluster=Cluster(address, size=32))
+    assert (counts["encoded"], counts["cached"]) == (100, 40)
     one, other = (encode_catalog(catalog, chosen.encoder, tmp_path / name) for name in ("here", "there"))
     assert (one.counts["encoded"], other.counts["encoded"]) == (140, 0)
     np.testing.assert_array_equal(one.image, other.image)
