@@ -24,7 +24,8 @@ def _commands(into: typer.Typer, **commands: Callable[..., None]) -> None:
         into.command(name)(command)
 
 
-_commands(app, validate=learn.validate, fit=learn.fit, update=learn.update, evaluate=learn.evaluate)
+_commands(app, validate=learn.validate, encode=learn.encode, fit=learn.fit, update=learn.update)
+_commands(app, evaluate=learn.evaluate)
 _commands(app, similar=ask.similar, recommend=ask.recommend)
 _commands(app, batch=write.batch, map=write.map_products, report=write.report)
 _commands(app, serve=serve.serve, key=serve.key, demo=serve.demo)

@@ -32,7 +32,7 @@ class FreeQueries:
         if encoder is not None and hasattr(encoder, "fingerprint"):  # one that runs elsewhere has seen to it
             from recommender.encoders.base import check_same
 
-            check_same(bundle, encoder)
+            check_same(bundle.manifest.encoders["fingerprint"], encoder)
         self._bundle, self._tower, self._encoder = bundle, tower, encoder
 
     def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:

@@ -33,7 +33,7 @@ class Products:
     ) -> None:
         self.attributes = attributes
         self._thumbnails = thumbnails
-        self._overlay = overlay
+        self.overlay = overlay
         self._changes = Changes.read(overlay, attributes)
 
     def __contains__(self, item_id: str) -> bool:
@@ -49,8 +49,8 @@ class Products:
 
     def changes(self) -> Changes:
         """Return what has changed, up to the overlay's revision."""
-        if self._overlay is not None and self._overlay.revision() != self._changes.revision:
-            self._changes = Changes.read(self._overlay, self.attributes)
+        if self.overlay is not None and self.overlay.revision() != self._changes.revision:
+            self._changes = Changes.read(self.overlay, self.attributes)
         return self._changes
 
     def of(self, item_id: str) -> dict[str, Any]:

@@ -106,6 +106,12 @@ class Recommender:
         self._ordered = Ordered(self._answering, self.weights["user"])
         self._free = FreeQueries(bundle, self.item_tower, encoder)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the same generation in another process."""
+        if self.products.overlay is not None:
+            raise TypeError("a recommender whose products change cannot be pickled: open it where it is wanted")
+        return load, (self.bundle.root.absolute(), None, None, self.generation)
+
     def __contains__(self, item_id: str) -> bool:
         return item_id in self.products
 

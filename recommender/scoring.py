@@ -10,6 +10,7 @@ batch or the number of threads.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -91,7 +92,11 @@ class Scorer:
 
     def weighted(self, query: Query) -> Double:
         """Return the query with each block scaled by its weight, shape (d,)."""
-        return query.vector * self.layout.spread(self.weights)
+        return query.vector * self._spread
+
+    @cached_property
+    def _spread(self) -> Double:
+        return self.layout.spread(self.weights)
 
     def slack(self, query: Query) -> float:
         """Return twice the largest error of `estimate` against `parts`.
@@ -106,10 +111,10 @@ class Scorer:
         size += 0.0 if self.boost is None else float(np.abs(self.boost).max(initial=0.0))
         return 2 * (self.layout.d + 8) * 2.0**-24 * size
 
-    def estimate(self, queries: list[Query], rows: Rows | None = None) -> Float:
-        """Return float32 scores, shape (b, n), or (b, c) over ascending `rows`."""
+    def estimate(self, queries: list[Query], rows: Rows | None = None, out: Float | None = None) -> Float:
+        """Return float32 scores, shape (b, n), or (b, c) over ascending `rows`; in `out` where it is given."""
         matrix = np.array([self.weighted(query) for query in queries], dtype=np.float32)
-        scores = self._products(matrix, rows)
+        scores = self._products(matrix, rows, out)
         if weight := self.weights.get("prior", 0.0):
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
         for line, query in zip(scores, queries, strict=True):
@@ -118,12 +123,12 @@ class Scorer:
             scores += (self.boost if rows is None else self.boost[rows]).astype(np.float32)
         return scores
 
-    def _products(self, matrix: Float, rows: Rows | None) -> Float:
+    def _products(self, matrix: Float, rows: Rows | None, out: Float | None) -> Float:
         if not matrix.any():  # an order that asks no block, such as the popular, need not read the vectors
             return np.zeros((len(matrix), len(self.vectors) if rows is None else len(rows)), dtype=np.float32)
         vectors = self.vectors if rows is None else self.vectors[rows]
         # one query: matrix–vector is the faster BLAS call
-        return (vectors @ matrix[0])[None] if len(matrix) == 1 else matrix @ vectors.T
+        return (vectors @ matrix[0])[None] if len(matrix) == 1 else np.matmul(matrix, vectors.T, out=out)
 
     def add_together(self, line: Float, query: Query, rows: Rows | None) -> None:
         """Add the co-occurrence to estimated scores, shape (n,), or (c,) over `rows`, in place."""

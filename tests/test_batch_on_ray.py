@@ -3,21 +3,32 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from evaluation_events import events
+from PIL import Image
 
 import recommender
 from recommender.batch import Job, write_partitions
+from recommender.batch.encoding import Cluster
 from recommender.batch.histories import tables_of_events
-from recommender.batch.on_ray import on_ray, spread
+from recommender.batch.on_ray import map_on_ray, on_ray, spread
+from recommender.catalog import Catalog
+from recommender.config import Config
+from recommender.encoders import encode_catalog
 from recommender.errors import RequestError
+from recommender.evaluation import evaluate, exam
 from recommender.events import Event
 from tests.made_bundles import draw_product, publish_products
 from tests.test_batch_partitions import DAY
+from training.encoding import choose_encoder, encode
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
@@ -48,6 +59,58 @@ def test_two_nodes_give_the_rows_of_one_process(address: str, tmp_path: Path) ->
     assert len(answers[0]) > 2
     for one, other in zip(*answers, strict=True):
         pd.testing.assert_frame_equal(one, other)
+
+
+def test_two_nodes_read_photos_and_texts_as_one_process_does(address: str, tmp_path: Path) -> None:
+    config = photographed(tmp_path / "shop", 70)
+    catalog = Catalog.load(config)
+    chosen = choose_encoder(config, catalog, tmp_path / "there")
+    started = replace(catalog, frame=catalog.frame.iloc[:20].reset_index(drop=True))
+    encode_catalog(started, chosen.encoder, tmp_path / "there")
+    counts = encode(config, cache_dir=tmp_path / "there", cluster=Cluster(address, size=32))
+    assert (counts["encoded"], counts["cached"]) == (100, 40)
+    one, other = (encode_catalog(catalog, chosen.encoder, tmp_path / name) for name in ("here", "there"))
+    assert (one.counts["encoded"], other.counts["encoded"]) == (140, 0)
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.text, other.text)
+    assert one.has_image.all()
+
+
+def test_two_nodes_measure_what_one_process_does(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    ids = [f"{number:04}" for number in range(40)]
+    publish_products(tmp_path / "bundles", [draw_product(generator, item_id, ids) for item_id in ids])
+    product = recommender.load(tmp_path / "bundles")
+    drawn = [
+        (f"u{user:02}", row, day) for user in range(60) for day, row in enumerate(generator.integers(0, 40, 6))
+    ]
+    train, test = (events([event for event in drawn if (event[2] < 4) == early]) for early in (True, False))
+    monkeypatch.setattr(exam, "PART", 13)
+    here, there = (evaluate(product, train, test, 5, run=run).to_dict() for run in (map, map_on_ray(address)))
+    for contender in (*here["contenders"].values(), *there["contenders"].values()):
+        assert contender.pop("seconds") > 0
+    assert here["queries"] > 50
+    assert here == there
+
+
+def photographed(folder: Path, n: int) -> Config:
+    """Write a shop of drawn photos, the texts of which are read by a model that is trained on them."""
+    folder.mkdir()
+    generator, names = np.random.default_rng(0), [f"{row:03}" for row in range(n)]
+    with ZipFile(folder / "photos.zip", "w") as photos:
+        for name in names:
+            Image.fromarray(generator.integers(0, 256, (12, 9, 3), np.uint8)).save(folder / "photo.png")
+            photos.write(folder / "photo.png", f"{name}.png")
+    titles = [f"{colour} shirt {name}" for name, colour in zip(names, cycle(["red", "green", "blue"]))]
+    links = [f"{name}.png" for name in names]
+    pd.DataFrame({"id": names, "title": titles, "image_link": links}).to_csv(folder / "products.csv", index=False)
+    (folder / "shop.toml").write_text(
+        '[catalog]\npath = "products.csv"\nimages = "photos.zip"\n'
+        '[encoder]\nname = "offline"\n[encoder.text]\nname = "tfidf"\n'
+    )
+    return Config.load(folder / "shop.toml")
 
 
 def test_the_partition_of_a_killed_worker_is_done_again(address: str, tmp_path: Path) -> None:

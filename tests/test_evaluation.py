@@ -8,7 +8,7 @@ import pytest
 from evaluation_events import events
 
 from recommender.blocks import Layout
-from recommender.evaluation import EvaluationReport, evaluate, table
+from recommender.evaluation import EvaluationReport, evaluate, exam, table
 from recommender.evaluation.beyond import diversity, popular_share
 from recommender.evaluation.words import in_words
 
@@ -62,6 +62,15 @@ def report():
 def test_a_product_that_knows_is_perfect(report):
     for candidates in ("all", "cold", "warm"):
         assert np.nanmean(report["hybrid"].values[candidates][:, 1]) == 1.0
+
+
+def test_customers_may_be_asked_in_parts_of_any_size(report, monkeypatch):
+    monkeypatch.setattr(exam, "PART", 7)
+    parts = evaluate(Product(), *shop(), k=18)
+    for whole, part in zip(report.contenders, parts.contenders, strict=True):
+        for kind, values in whole.values.items():
+            np.testing.assert_array_equal(part.values[kind], values)
+        assert part.coverage == whole.coverage
 
 
 def test_each_part_and_baseline_stands_beside_it(report):

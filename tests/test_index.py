@@ -90,7 +90,7 @@ def test_threads_do_not_disturb_each_other(search: Search) -> None:
 @pytest.mark.parametrize("numba", [True, False])
 def test_both_paths_find_what_the_scan_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool) -> None:
     if not numba:
-        for module in ("recommender.index.candidates", "training.index", "training.neighbours"):
+        for module in ("recommender.index.candidates", "recommender.index.select", "training.index"):
             monkeypatch.setattr(f"{module}.kernels", lambda: None)
     segment = make_segment(5, 3_000)
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))

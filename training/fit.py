@@ -17,9 +17,11 @@ from recommender import load
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
+from recommender.encoders.cache import cache_location
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
+from recommender.evaluation.exam import Map
 from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.progress import notice
 from recommender.segment import Segment
@@ -30,14 +32,12 @@ from training.behaviour import Behaviour
 from training.choices import Case, user_cases
 from training.complements import complements
 from training.cooccurrence import Table, count_pairs, counts_of, liken, mix
-from training.finetune import finetune
+from training.encoding import choose_encoder
 from training.model import Described, Model, Products, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
-from training.precision import sped_up
 from training.prior import no_prior
 from training.publish import publish
 from training.settings import Early, Settings, find, untrained
-from training.texts import encoder_for
 from training.weights import soft_recall
 
 # The last part of the events in time: weights and figures come from it.
@@ -70,6 +70,7 @@ def fit(
     until: datetime | None = None,
     cache_dir: Path | None = None,
     strict: bool = False,
+    run: Map = map,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
 
@@ -87,6 +88,9 @@ def fit(
         Where encoder vectors are kept between fits.
     strict
         Whether problems in the data are errors.
+    run
+        Asks the customers of the evaluation, see `recommender.evaluation.evaluate`; what runs elsewhere finds the
+        bundle that is measured in the cache folder.
 
     Returns
     -------
@@ -100,29 +104,23 @@ def fit(
         catalog = Catalog.load(config, strict=strict)
         interactions = _interactions(config, catalog, store_url, strict, until)
     with clock.stage("encoding"):
-        encoder, files = encoder_for(config.encoder, catalog, config.train.seed, cache_dir)
-        tuned = None
-        if config.train.clip is not None:
-            tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
-            encoder, files = tuned.encoder, tuned.folder
-        encoder, precision = sped_up(encoder, catalog, config.train.seed, cache_dir)
-        encoded = encode_catalog(catalog, encoder, cache_dir)
+        chosen = choose_encoder(config, catalog, cache_dir)
+        encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
     draft, final = _train(products, interactions, config.train.seed, clock)
-    figures = _figures(draft, products, encoded, config, clock) if draft is not None and until is None else {}
-    metrics = {"evaluation": figures, "seconds": clock.seconds}
-    if precision:
-        metrics["eight_bits"] = precision
-    if tuned is not None:
-        metrics["fine_tuning"] = tuned.figures
-    return publish(Path(out), final, products, encoded, config, metrics, encoder_files=files)
+    figures = {}
+    if draft is not None and until is None:
+        folder = None if run is map else cache_location(cache_dir)
+        figures = _figures(draft, products, encoded, config, clock, run, folder)
+    metrics = {"evaluation": figures, "seconds": clock.seconds, **chosen.figures}
+    return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
 
 
-def evaluate_config(config: Config, *, cache_dir: Path | None = None) -> dict[str, Any]:
+def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: Map = map) -> dict[str, Any]:
     """Fit on the earlier part of the events and return the figures on the later; publishes nothing."""
     with TemporaryDirectory() as folder:
-        fit(config, folder, cache_dir=cache_dir)
+        fit(config, folder, cache_dir=cache_dir, run=run)
         return load(folder).manifest.metrics
 
 
@@ -285,10 +283,16 @@ def _halves(later: Interactions) -> tuple[Interactions, Interactions]:
 
 
 def _figures(
-    draft: Draft, products: Products, encoded: EncodedCatalog, config: Config, clock: Clock
+    draft: Draft,
+    products: Products,
+    encoded: EncodedCatalog,
+    config: Config,
+    clock: Clock,
+    run: Map,
+    folder: Path | None,
 ) -> dict[str, Any]:
     """Measure the draft through the product itself: published to a temporary folder and asked."""
-    with clock.stage("evaluation"), TemporaryDirectory() as folder:
-        publish(Path(folder), draft.model, products, encoded, config, {}, pictures=False)
-        report = evaluate(load(folder), draft.earlier, draft.later)
+    with clock.stage("evaluation"), TemporaryDirectory(dir=folder) as published:
+        publish(Path(published), draft.model, products, encoded, config, {}, pictures=False)
+        report = evaluate(load(published), draft.earlier, draft.later, run=run)
         return report.to_dict()

@@ -9,17 +9,15 @@ import numpy as np
 
 from recommender.blocks import NO_ROWS, Rows
 from recommender.index.candidates import Index
-from recommender.index.kernels import kernels
 from recommender.index.rules import Rules
 from recommender.index.search import Budget, Question, Search
-from recommender.index.select import OUT, Selection, ranked
+from recommender.index.select import OUT, Selection, nearest, ranked
 from recommender.progress import progress
 from recommender.scoring import Scorer
 from recommender.segment import Segment
 from recommender.towers.user import item_query
 
 NEIGHBOURS = 64
-SPARE = 16  # taken beyond the table's width, so that the last place is certain
 BLOCK = 256
 # Up to so many products all pairs are compared (100,000 x 512 take two CPU minutes; it grows with the square).
 EXACT_ROWS = 200_000
@@ -68,19 +66,8 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: 
         for row, query, line in zip(block, queries, scorer.estimate(queries), strict=True):
             line[segment.variants(row)] = OUT
             line[out] = OUT
-            yield ranked(scorer, query, _near(line, width, scorer.slack(query)), width)
-
-
-def _near(line: np.ndarray, width: int, slack: float) -> Rows:
-    """Return all rows that could be among the best `width` of a line of estimates."""
-    loops = kernels()
-    if loops is not None:
-        best, scores = np.empty(width + SPARE, np.int32), np.empty(width + SPARE, np.float32)
-        size = loops.top(line, best, scores)
-        if size < len(best) or scores[size - 1] < scores[width - 1] - slack:
-            return best[:size]
-    cut = np.partition(line, -width)[-width]
-    return np.flatnonzero((line >= cut - slack) & (line > OUT)).astype(np.int32)
+            near = nearest(line, width, scorer.slack(query)).astype(np.int32, copy=False)
+            yield ranked(scorer, query, near, width)
 
 
 def _by_walks(segment: Segment, scorer: Scorer, width: int, index: Index | None) -> Iterator[Selection]:

@@ -9,8 +9,9 @@ import torch
 from recommender.blocks import unit
 from recommender.catalog import Catalog
 from recommender.encoders.base import Encoder, Shrinks
-from recommender.encoders.cache import VectorCache, cache_location, digests
+from recommender.encoders.cache import digests
 from recommender.encoders.pair import encoder_of, with_small_texts
+from recommender.encoders.pipeline import cache_of
 from recommender.progress import notice
 
 FLOOR = 0.99  # mean cosine between a text's vectors in 32 and in 8 bits
@@ -33,7 +34,7 @@ def sped_up(
     if not isinstance(text, Shrinks) or torch.cuda.is_available():
         return encoder, {}
     texts = sorted(set(catalog.texts()) - {""})
-    known = VectorCache(cache_location(cache_dir) / "vectors" / text.fingerprint / "text", text.text_dim)
+    known = cache_of(text, "text", cache_dir)
     if int((known.find(digests(texts)) < 0).sum()) < LEAST_TEXTS:
         return encoder, {}
     small = with_small_texts(encoder)

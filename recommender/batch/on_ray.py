@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pickle import dumps, loads
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -40,6 +41,26 @@ def on_ray(address: str | None = None) -> Map:
     return run
 
 
+def map_on_ray(address: str | None = None) -> Callable[[Callable[[Any], T], Sequence[Any]], Iterator[T]]:
+    """Return what maps a function over items on a cluster and gives the results in their order, as `map` does.
+
+    Parameters
+    ----------
+    address
+        See `on_ray`.
+    """
+    connect(address)
+
+    def run(work: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
+        def numbered(item: tuple[int, Any]) -> tuple[int, T]:
+            return item[0], work(item[1])
+
+        found = dict(spread([*enumerate(items)], lambda: numbered))
+        return (found[number] for number in range(len(items)))
+
+    return run
+
+
 def connect(address: str | None) -> ModuleType:
     """Join a cluster, or start one; a second call changes nothing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a shop's jobs are nobody else's business
@@ -65,8 +86,8 @@ class _Worker:
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._work = make()
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"done": self._work(row["item"])}
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        return {"done": dumps(self._work(loads(row["item"])))}  # as bytes: Ray would make arrays of lists
 
 
 def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: float = 0) -> Iterator[T]:
@@ -84,8 +105,8 @@ def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: f
     if not items:
         return
     workers = max(1, min(len(items), int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1) / (gpus or 1))))
-    rows = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items))
+    rows = ray.data.from_items([{"item": dumps(item)} for item in items], override_num_blocks=len(items))
     worker: Any = _Worker  # ray's own annotation leaves classes out
     done = rows.map(worker, fn_constructor_args=(make,), concurrency=workers, num_cpus=1, num_gpus=gpus or None)
     for row in done.iter_rows():
-        yield row["done"]
+        yield loads(row["done"])

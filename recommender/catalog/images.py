@@ -77,6 +77,10 @@ class ZipImages:
         self._members = {name.removeprefix(shared): member for name, member in members.items()} | members
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type["ZipImages"], tuple[Path]]:
+        """Open the same file where it is wanted: another process has no use for this one's handle."""
+        return ZipImages, (Path(str(self._zip.filename)).absolute(),)
+
     def key(self, ref: str) -> str:
         """Return the checksum and the size that the zip states."""
         member = self._members.get(inside(ref))

@@ -56,6 +56,10 @@ class UrlImages:
             timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, headers={"User-Agent": _AGENT}
         )
 
+    def __reduce__(self) -> tuple[type["UrlImages"], tuple[Path, float, float]]:
+        """Connect anew in another process."""
+        return UrlImages, (self._folder, self._between, self._wait)
+
     def key(self, ref: str) -> str:
         """Return the URL."""
         return ref if is_url(ref) else ""

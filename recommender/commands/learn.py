@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recommender.commands import options
-from recommender.commands.shared import config_of, emit
+from recommender.commands.shared import config_of, emit, is_ray
 
 
 def validate(
@@ -25,6 +25,29 @@ def validate(
 
     report = validate(config_of(config, data, catalog, images, events), strict=strict)
     emit(report.to_dict(), "\n".join(report.lines()), as_json)
+
+
+def encode(
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    catalog: options.CatalogFile = None,
+    images: options.Images = None,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus", min=0, help="Of a Ray worker: such as 1, or 0.25 where four share one.")
+    ] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read the photos and texts into the cache, so that fit finds their vectors there; what stopped goes on."""
+    cluster = is_ray(engine, address, gpus)
+    asked = config_of(config, data, catalog, images, None)
+    from recommender.batch.encoding import Cluster
+    from training.encoding import encode
+
+    counts = encode(asked, cluster=Cluster(address, gpus) if cluster else None)
+    told = "encoded {encoded:,} photos and texts, {cached:,} were there already, in {seconds:,} s"
+    emit(counts, told.format(**counts), as_json)
 
 
 def fit(
@@ -81,20 +104,26 @@ def evaluate(
     catalog: options.CatalogFile = None,
     images: options.Images = None,
     events: options.Events = None,
+    engine: options.Engine = "local",
+    address: options.Address = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the figures of a bundle; or refit on the earlier part of the events and measure on the later."""
     if (bundles is None) == (config is None and catalog is None):
         raise typer.BadParameter("give BUNDLES, or --config (or --catalog) to refit and measure")
+    cluster = is_ray(engine, address)
     if bundles is not None:
+        if cluster:
+            raise typer.BadParameter("--engine ray measures anew: give --config (or --catalog), not BUNDLES")
         from recommender.bundle import open_bundle
 
         figures = open_bundle(bundles).manifest.metrics
     else:
         asked = config_of(config, data, catalog, images, events)
+        from recommender.batch.on_ray import map_on_ray
         from training.fit import evaluate_config
 
-        figures = evaluate_config(asked)
+        figures = evaluate_config(asked, run=map_on_ray(address)) if cluster else evaluate_config(asked)
     from recommender.terminal import show_figures
 
     emit(figures, show_figures(figures), as_json)

@@ -93,13 +93,18 @@ def event_tables_of(
     return tables_of_file(file, _events_config(rec, file)), source
 
 
+def is_ray(engine: str, address: str | None, gpus: float = 0) -> bool:
+    """Tell whether Ray is to do it; its options mean nothing otherwise."""
+    if engine == "local" and (address is not None or gpus):
+        raise typer.BadParameter("--address and --gpus are of --engine ray")
+    return engine == "ray"
+
+
 def engine_of(engine: str, address: str | None) -> "Map":
     """Return what runs the partitions of a batch."""
     from recommender.batch.jobs import here
 
-    if engine == "local":
-        if address is not None:
-            raise typer.BadParameter("--address is of --engine ray")
+    if not is_ray(engine, address):
         return here
     from recommender.batch.on_ray import on_ray
 

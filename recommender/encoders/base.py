@@ -1,10 +1,10 @@
 """What every encoder offers, and how the name in a config becomes one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,34 +143,56 @@ def create_for(bundle: "Bundle") -> Encoder:
     EncoderError
         If it cannot be had here, or its weights or recipe have changed since.
     """
-    from recommender.config import EncoderConfig
-
-    settings = dict(bundle.manifest.config["encoder"])
-    if settings["name"] == "auto" and not (settings.get("text") or settings.get("image")):
-        found = {"name": bundle.manifest.encoders["name"].split()[0]}
-        settings = found if found["name"] == "offline" else settings | found
-    if "encoder" in bundle.manifest.parts:  # of two encoders only that of the texts is ever trained
-        trained = {"model": f"local-dir:{bundle.folder('encoder')}", "pretrained": None, "checkpoint": None}
-        if settings.get("text"):
-            settings["text"] = settings["text"] | trained
-        else:
-            settings |= trained
-    encoder = create(EncoderConfig(**settings))
-    if EIGHT_BITS in bundle.manifest.encoders["fingerprint"]:
-        from recommender.encoders.pair import with_small_texts
-
-        encoder = with_small_texts(encoder)
-    check_same(bundle, encoder)
+    trained = bundle.folder("encoder") if "encoder" in bundle.manifest.parts else None
+    made = bundle.manifest.encoders
+    encoder = create_again(bundle.manifest.config["encoder"], made["name"], made["fingerprint"], trained)
     return encoder.for_queries() if isinstance(encoder, AsksDifferently) else encoder
 
 
-def check_same(bundle: "Bundle", encoder: Encoder) -> None:
-    """Raise `EncoderError` unless a bundle's vectors are by this encoder: two kinds never mix."""
-    built = bundle.manifest.encoders["fingerprint"]
-    if encoder.fingerprint != built:
+def create_again(config: Mapping[str, Any], name: str, fingerprint: str, trained: Path | None = None) -> Encoder:
+    """Load an encoder as it was elsewhere, or at another time.
+
+    Parameters
+    ----------
+    config
+        As `EncoderConfig` writes itself.
+    name, fingerprint
+        What the encoder called itself.
+    trained
+        Where its model lies, if that was trained on the catalogue.
+
+    Raises
+    ------
+    EncoderError
+        If it cannot be had here, or is not the same.
+    """
+    from recommender.config import EncoderConfig
+
+    settings = dict(config)
+    if settings["name"] == "auto" and not (settings.get("text") or settings.get("image")):
+        found = {"name": name.split()[0]}
+        settings = found if found["name"] == "offline" else settings | found
+    if trained is not None:  # of two encoders only that of the texts is ever trained
+        model = {"model": f"local-dir:{trained}", "pretrained": None, "checkpoint": None}
+        if settings.get("text"):
+            settings["text"] = settings["text"] | model
+        else:
+            settings |= model
+    encoder = create(EncoderConfig(**settings))
+    if EIGHT_BITS in fingerprint:
+        from recommender.encoders.pair import with_small_texts
+
+        encoder = with_small_texts(encoder)
+    check_same(fingerprint, encoder)
+    return encoder
+
+
+def check_same(fingerprint: str, encoder: Encoder) -> None:
+    """Raise `EncoderError` unless an encoder has the fingerprint of some vectors: two kinds never mix."""
+    if encoder.fingerprint != fingerprint:
         raise EncoderError(
-            f"the bundle's vectors are by {built}, the encoder here is {encoder.fingerprint}; "
-            "install what it was built with, or fit again"
+            f"the vectors are by {fingerprint}, the encoder here is {encoder.fingerprint}; "
+            "install what they were made with, or fit again"
         )
 
 

@@ -7,9 +7,10 @@ repeats work.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -39,6 +40,14 @@ def digest(content: str | bytes) -> bytes:
 def digests(contents: Sequence[str]) -> Digests:
     """Return the digests (n,) of many contents."""
     return np.array([digest(content) for content in contents], dtype="S32")
+
+
+class Record(NamedTuple):
+    """What an encoder made of one input; None of one whose content the cache knows under another key."""
+
+    key: bytes
+    content: bytes
+    vector: NDArray[np.float32] | None
 
 
 class VectorCache:
@@ -101,6 +110,20 @@ class VectorCache:
         self._pending.append((key, content, vector))
         if len(self._pending) >= _SHARD_ROWS or time.monotonic() - self._flushed > _SHARD_SECONDS:
             self.flush()
+
+    def fill(self, batches: Iterable[Sequence[Record]]) -> int:
+        """Remember records as they come; what an interrupted run has done is kept. Returns how many are new."""
+        new = 0
+        try:
+            for batch in batches:
+                known = [record.content for record in batch if record.vector is None]
+                vectors = iter(self.vectors(self.find(np.array(known, "S32"), "content")))
+                for key, content, vector in batch:
+                    self.put(key, content, next(vectors) if vector is None else vector)
+                new += len(batch) - len(known)
+        finally:
+            self.flush()
+        return new
 
     def flush(self) -> None:
         """Write what is pending as a shard, so that it outlives the process."""

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from PIL import Image
 
 from recommender.encoders.base import Encoder, Paid, Vectors, checked
 from recommender.encoders.billing import billing
-from recommender.encoders.cache import VectorCache, digest, digests
+from recommender.encoders.cache import Digests, Record, VectorCache, digest, digests
 from recommender.encoders.images import decode, quiet
 from recommender.errors import RecommenderError
 from recommender.progress import notice, progress
@@ -50,12 +50,10 @@ def encode_photos(
     One picture ("photo follows") on products of at least 10 item groups, and as many as 0.5 % of the
     catalogue, shows none of them: it is a placeholder.
     """
-    refs = catalog.image_refs() if encoder.image_dim else [""] * len(catalog)
-    keys = digests([catalog.images.key(ref) if ref else "" for ref in refs])
-    given = keys != digest("")
-    todo = {bytes(keys[row]): refs[row] for row in np.flatnonzero(given & (cache.find(keys) < 0))}
+    keys, todo = missing_photos(catalog, encoder, cache)
     with billing(encoder, images=len(todo)) as bill:
-        encoded = _encode(todo, catalog.images, encoder, cache)
+        encoded = cache.fill(read_photos(todo, catalog.images, encoder, set(cache.contents().tolist())))
+    given = keys != digest("")
     records = np.where(given, cache.find(keys), -1)
     broken, placeholder = given & (records < 0), _placeholders(cache, records, _groups(catalog))
     _report(catalog, broken, "cannot be read")
@@ -73,9 +71,26 @@ class _Photo:
     image: Image.Image | None  # None: its content is known, or it is broken
 
 
-def _encode(todo: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, cache: VectorCache) -> int:
-    """Put the photos of `todo` (key -> reference) into the cache; return how many the encoder had to see."""
-    known = set(cache.contents().tolist())
+def missing_photos(catalog: "Catalog", encoder: Encoder, cache: VectorCache) -> tuple[Digests, dict[bytes, str]]:
+    """Return the key of each product's photo (n,), and those that are not in the cache with their references."""
+    refs = catalog.image_refs() if encoder.image_dim else [""] * len(catalog)
+    keys = digests([catalog.images.key(ref) if ref else "" for ref in refs])
+    lacking = (keys != digest("")) & (cache.find(keys) < 0)
+    return keys, {bytes(keys[row]): refs[row] for row in np.flatnonzero(lacking)}
+
+
+def read_photos(
+    todo: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, known: Collection[bytes]
+) -> Iterator[list[Record]]:
+    """Yield what an encoder makes of photos, in batches; those that cannot be read are left out.
+
+    Parameters
+    ----------
+    todo
+        Keys and references.
+    known
+        Contents that the cache has: they are not encoded again.
+    """
 
     def load(item: tuple[bytes, str]) -> _Photo | None:
         key, ref = item
@@ -86,33 +101,19 @@ def _encode(todo: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, 
         content = digest(data)
         return _Photo(key, content, None if content in known else decode(data))
 
-    encoded = 0
     with quiet(), ThreadPoolExecutor(2 + len(os.sched_getaffinity(0))) as pool:
         loaded = progress(ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")
-        try:
-            for batch in batched(loaded, encoder.images_at_once if isinstance(encoder, Paid) else _AT_ONCE):
-                photos = [photo for photo in batch if photo is not None]
-                encoded += _encode_batch([photo for photo in photos if photo.image], encoder, cache)
-                _rename([photo for photo in photos if photo.content in known], cache)
-        finally:
-            cache.flush()  # what an interrupted run has done is kept
-    return encoded
+        for batch in batched(loaded, encoder.images_at_once if isinstance(encoder, Paid) else _AT_ONCE):
+            found = [photo for photo in batch if photo and (photo.image or photo.content in known)]
+            yield _records(found, encoder)
 
 
-def _encode_batch(photos: Sequence[_Photo], encoder: Encoder, cache: VectorCache) -> int:
+def _records(photos: Sequence[_Photo], encoder: Encoder) -> list[Record]:
     images = [photo.image for photo in photos if photo.image]
+    vectors: Iterator[Vectors] = iter(())
     if images:
-        vectors = checked(encoder.encode_images(images), (len(images), encoder.image_dim), encoder)
-        for photo, vector in zip(photos, vectors, strict=True):
-            cache.put(photo.key, photo.content, vector)
-    return len(images)
-
-
-def _rename(photos: Sequence[_Photo], cache: VectorCache) -> None:
-    """Give photos that were copied or touched the vectors that are known under their content."""
-    records = cache.find(np.array([photo.content for photo in photos], "S32"), "content")
-    for photo, vector in zip(photos, cache.vectors(records), strict=True):
-        cache.put(photo.key, photo.content, vector)
+        vectors = iter(checked(encoder.encode_images(images), (len(images), encoder.image_dim), encoder))
+    return [Record(photo.key, photo.content, next(vectors) if photo.image else None) for photo in photos]
 
 
 def _placeholders(

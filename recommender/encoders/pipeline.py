@@ -1,7 +1,7 @@
 """A catalogue's photos and texts to vectors; nothing is encoded twice."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recommender.encoders.base import Encoder, Paid, Vectors, checked
 from recommender.encoders.billing import billing
-from recommender.encoders.cache import VectorCache, cache_location, digest, digests
+from recommender.encoders.cache import Digests, Record, VectorCache, cache_location, digest, digests
 from recommender.encoders.pair import encoder_of
 from recommender.encoders.photos import batched, encode_photos
 from recommender.encoders.vectors import BroughtVectors
@@ -72,9 +72,8 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
     """
     started = time.monotonic()
     _tell_what_is_not_read(catalog, encoder)
-    folder = cache_location(cache_dir) / "vectors"
-    image, has_image, counts = _photos(catalog, encoder_of(encoder, "image"), folder)
-    text, has_text, text_counts = _texts(catalog, encoder_of(encoder, "text"), folder)
+    image, has_image, counts = _encoded(catalog, encoder, "image", cache_dir)
+    text, has_text, text_counts = _encoded(catalog, encoder, "text", cache_dir)
     counts |= {name: counts.get(name, 0) + count for name, count in text_counts.items()}
     counts |= {"images": int(has_image.sum()), "texts": int(has_text.sum())}
     return EncodedCatalog(
@@ -89,17 +88,20 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
     )
 
 
-def _photos(catalog: "Catalog", encoder: Encoder, folder: Path) -> Encoded:
+def _encoded(catalog: "Catalog", both: Encoder, modality: str, cache_dir: str | Path | None) -> Encoded:
+    encoder = encoder_of(both, modality)
     if isinstance(encoder, BroughtVectors):
         return *encoder.look_up(catalog.ids), {}
-    return encode_photos(catalog, encoder, VectorCache(folder / encoder.fingerprint / "image", encoder.image_dim))
-
-
-def _texts(catalog: "Catalog", encoder: Encoder, folder: Path) -> Encoded:
-    if isinstance(encoder, BroughtVectors):
-        return *encoder.look_up(catalog.ids), {}
-    cache = VectorCache(folder / encoder.fingerprint / "text", encoder.text_dim)
+    cache = cache_of(encoder, modality, cache_dir)
+    if modality == "image":
+        return encode_photos(catalog, encoder, cache)
     return encode_texts(catalog.texts(), encoder, cache)
+
+
+def cache_of(encoder: Encoder, modality: str, cache_dir: str | Path | None = None) -> VectorCache:
+    """Return where an encoder's vectors of the modality 'image' or 'text' are kept."""
+    folder = cache_location(cache_dir) / "vectors" / encoder.fingerprint / modality
+    return VectorCache(folder, getattr(encoder, f"{modality}_dim"))
 
 
 def _tell_what_is_not_read(catalog: "Catalog", encoder: Encoder) -> None:
@@ -115,18 +117,26 @@ def _tell_what_is_not_read(catalog: "Catalog", encoder: Encoder) -> None:
 
 def encode_texts(texts: Sequence[str], encoder: Encoder, cache: VectorCache) -> Encoded:
     """Encode the texts that are not in the cache yet; returns as `encode_photos` does."""
-    keys = digests(texts if encoder.text_dim else [""] * len(texts))
+    keys, todo = missing_texts(texts, encoder, cache)
+    with billing(encoder, texts=todo) as bill:
+        cache.fill(read_texts(todo, encoder))
     given = keys != digest("")
-    todo = {texts[row]: bytes(keys[row]) for row in np.flatnonzero(given & (cache.find(keys) < 0)).tolist()}
-    by_length = progress(sorted(todo, key=len), "texts", len(todo), "text")
-    batches = encoder.requests(by_length) if isinstance(encoder, Paid) else batched(by_length, _TEXTS_AT_ONCE)
-    with billing(encoder, texts=list(todo)) as bill:
-        try:
-            for batch in batches:
-                vectors = checked(encoder.encode_texts(batch), (len(batch), encoder.text_dim), encoder)
-                for text, vector in zip(batch, vectors, strict=True):
-                    cache.put(todo[text], todo[text], vector)
-        finally:
-            cache.flush()
     counts = {"encoded": len(todo), "cached": len(np.unique(keys[given])) - len(todo), **bill}
     return cache.vectors(np.where(given, cache.find(keys), -1)), given, counts
+
+
+def missing_texts(texts: Sequence[str], encoder: Encoder, cache: VectorCache) -> tuple[Digests, list[str]]:
+    """Return the key of each product's text (n,), and the texts that are not in the cache, the shortest first."""
+    keys = digests(texts if encoder.text_dim else [""] * len(texts))
+    lacking = (keys != digest("")) & (cache.find(keys) < 0)
+    return keys, sorted({texts[row]: None for row in np.flatnonzero(lacking)}, key=len)
+
+
+def read_texts(todo: Sequence[str], encoder: Encoder) -> Iterator[list[Record]]:
+    """Yield what an encoder makes of texts, in batches."""
+    told = progress(todo, "texts", len(todo), "text")
+    batches = encoder.requests(told) if isinstance(encoder, Paid) else batched(told, _TEXTS_AT_ONCE)
+    for batch in batches:
+        vectors = checked(encoder.encode_texts(batch), (len(batch), encoder.text_dim), encoder)
+        keys = map(digest, batch)
+        yield [Record(key, key, vector) for key, vector in zip(keys, vectors, strict=True)]

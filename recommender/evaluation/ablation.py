@@ -9,8 +9,8 @@ from recommender.blocks import Mask, Rows
 from recommender.evaluation import metrics
 from recommender.evaluation.bootstrap import Interval, bootstrap
 from recommender.evaluation.contenders import without
+from recommender.evaluation.exam import Exam, Map
 from recommender.evaluation.queries import Queries
-from recommender.progress import progress
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 LEAST_QUERIES = 20  # of a slice; fewer say nothing
 
 
-def ablation(recommender: "Recommender", queries: Queries, slices: Mapping[str, Mask], k: int) -> dict[str, Any]:
+def ablation(
+    recommender: "Recommender", queries: Queries, slices: Mapping[str, Mask], k: int, run: Map = map
+) -> dict[str, Any]:
     """Ask once with the whole score and once without each of its parts.
 
     Every list ranks all products; in a slice, only choices of its products count.
@@ -33,6 +35,8 @@ def ablation(recommender: "Recommender", queries: Queries, slices: Mapping[str, 
         Name to mask (n,), such as `recommender.evaluation.slices.slices`; "all products" first.
     k
         Length of the lists.
+    run
+        See `recommender.evaluation.evaluate`.
 
     Returns
     -------
@@ -41,9 +45,10 @@ def ablation(recommender: "Recommender", queries: Queries, slices: Mapping[str, 
         each part, as an interval of the paired difference. Slices of few queries are left out.
     """
     ways = without(recommender)
-    lists = {one.name: one.rank(queries, k, None) for one in progress(ways, "ablation", len(ways), "ranker")}
-    found = {name: _slice(lists, queries, mask) for name, mask in slices.items()}
-    return {name: figures for name, figures in found.items() if figures["queries"] >= LEAST_QUERIES}
+    found = Exam(ways, {"all": None}, k).of(queries, run, "ablation")
+    lists = {one.name: ranked.lists["all"] for one, ranked in zip(ways, found, strict=True)}
+    told = {name: _slice(lists, queries, mask) for name, mask in slices.items()}
+    return {name: figures for name, figures in told.items() if figures["queries"] >= LEAST_QUERIES}
 
 
 def _slice(lists: Mapping[str, Rows], queries: Queries, mask: Mask) -> dict[str, Any]:

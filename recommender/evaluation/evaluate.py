@@ -1,8 +1,7 @@
 """Measure a recommender on what customers chose after it was trained, beside its parts and the baselines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from time import perf_counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from recommender.evaluation import beyond, metrics
 from recommender.evaluation.ablation import ablation
 from recommender.evaluation.baselines import Baseline, Popularity, standard
 from recommender.evaluation.contenders import CONTENT, Contender, of_baselines, of_product
+from recommender.evaluation.exam import Exam, Map, Ranked
 from recommender.evaluation.queries import Mask, Queries, chosen
 from recommender.evaluation.report import EvaluationReport, Measured
 from recommender.evaluation.slices import slices
-from recommender.progress import progress
 
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
@@ -33,6 +32,7 @@ def evaluate(
     k: int = 12,
     *,
     baselines: Sequence[Baseline] | None = None,
+    run: Map = map,
 ) -> EvaluationReport:
     """Ask for every customer of both parts and compare the lists with what they then chose that was new to them.
 
@@ -49,6 +49,9 @@ def evaluate(
         Length of the lists.
     baselines
         What to compare with beside the product's own parts; None: `standard`, fitted on `train`.
+    run
+        Maps a function over parts of the customers, in their order, as `map` does; on a cluster:
+        `recommender.batch.on_ray.map_on_ray`.
 
     Returns
     -------
@@ -59,11 +62,11 @@ def evaluate(
     queries = Queries.of(train, test, recommender.n, limit=MOST_CUSTOMERS)
     if baselines is None:
         baselines = standard(train, recommender.n) if len(queries) else []
-    report = compare(recommender, queries, train, baselines, [k])[0]
+    report = compare(recommender, queries, train, baselines, [k], run)[0]
     first = test.frame["timestamp"].min() if len(test.frame) else None
     told: dict[str, Any] = {"cuts": [] if first is None else [first.isoformat()]}
     if len(queries):
-        told["ablation"] = ablation(recommender, queries, slices(recommender, train), k)
+        told["ablation"] = ablation(recommender, queries, slices(recommender, train), k, run)
     return replace(report, facts={**report.facts, **told})
 
 
@@ -73,6 +76,7 @@ def compare(
     train: "Interactions",
     baselines: Sequence[Baseline],
     cutoffs: Sequence[int],
+    run: Map = map,
 ) -> list[EvaluationReport]:
     """Rank once for every query, and report on the lists at each cutoff.
 
@@ -84,6 +88,8 @@ def compare(
         What the recommender and the baselines learned from: an item that nobody chose in it is cold.
     cutoffs
         Lengths of the lists.
+    run
+        See `evaluate`.
 
     Returns
     -------
@@ -94,10 +100,7 @@ def compare(
     kinds: dict[str, Mask | None] = {"all": None, "cold": ~warm, "warm": warm}
     relevant = {kind: queries.relevant_among(candidates) for kind, candidates in kinds.items()}
     contenders = [*of_product(recommender), *of_baselines(baselines)]
-    ranked = [
-        _ranked(contender, queries, relevant, kinds, max(cutoffs))
-        for contender in progress(contenders, "evaluation", len(contenders), "ranker")
-    ]
+    ranked = [*zip(contenders, Exam(contenders, kinds, max(cutoffs)).of(queries, run), strict=True)]
     popularity = Popularity(train, recommender.n).counts
     content = _content(recommender)
     choices, cold = relevant["all"].nnz, relevant["cold"].nnz
@@ -105,37 +108,10 @@ def compare(
     facts = {"n": recommender.n, "cuts": [], "choices": int(choices), "cold_share": share}
     return [
         EvaluationReport(
-            k, queries.customers, tuple(_measured(one, relevant, popularity, content, k) for one in ranked), facts
+            k, queries.customers, tuple(_measured(*one, relevant, popularity, content, k) for one in ranked), facts
         )
         for k in cutoffs
     ]
-
-
-@dataclass(frozen=True)
-class _Ranked:
-    """A contender's lists among all, cold and warm candidates, (b, k) each, and the seconds they took."""
-
-    contender: Contender
-    lists: Mapping[str, metrics.Rows]
-    seconds: float
-
-
-def _ranked(
-    contender: Contender,
-    queries: Queries,
-    relevant: Mapping[str, csr_array],
-    kinds: Mapping[str, Mask | None],
-    k: int,
-) -> _Ranked:
-    """Ask only the queries that have something right among the candidates."""
-    started = perf_counter()
-    lists = {}
-    for kind, candidates in kinds.items():
-        asked = np.flatnonzero(np.diff(relevant[kind].indptr))
-        lists[kind] = np.full((len(queries), k), -1, np.int32)
-        if len(asked):
-            lists[kind][asked] = contender.rank(queries[asked], k, candidates)
-    return _Ranked(contender, lists, perf_counter() - started)
 
 
 def _content(recommender: "Recommender") -> Float:
@@ -146,12 +122,17 @@ def _content(recommender: "Recommender") -> Float:
 
 
 def _measured(
-    ranked: _Ranked, relevant: Mapping[str, csr_array], popularity: metrics.Floats, content: Float, k: int
+    contender: Contender,
+    ranked: Ranked,
+    relevant: Mapping[str, csr_array],
+    popularity: metrics.Floats,
+    content: Float,
+    k: int,
 ) -> Measured:
     lists = {kind: rows[:, :k] for kind, rows in ranked.lists.items()}
     return Measured(
-        ranked.contender.name,
-        ranked.contender.group,
+        contender.name,
+        contender.group,
         {kind: metrics.measure(rows, relevant[kind]) for kind, rows in lists.items()},
         metrics.coverage(lists["all"], len(popularity)),
         metrics.novelty(lists["all"], popularity),

@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 
 Array = np.ndarray
 LINE = 64  # bytes that one prefetch brings
+GROUP = 64  # scores of which only the highest is compared at first
+SPARE = 16
 
 
 @intrinsic
@@ -146,19 +148,48 @@ def scan(codes: Array, query: Array, rows: Array | None, out: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def top(line: Array, rows: Array, scores: Array) -> int:
-    """Fill rows and scores with the best of a line of scores, best first; returns how many are above -inf."""
-    done = np.zeros(len(rows), np.bool_)
-    size = 0
-    cut = -np.inf
-    for start in range(0, len(line), LINE):
-        part = line[start : start + LINE]
-        if part.max() > cut:
-            for place in range(len(part)):
-                if part[place] > cut:
-                    size, _ = _insert(rows, scores, done, size, start + place, part[place])
-                    cut = scores[size - 1] if size == len(rows) else -np.inf
-    return size
+def near(line: Array, wanted: int, slack: float) -> Array:
+    """Return the places of all that lies no more than `slack` below the best `wanted` of a line, but for -inf.
+
+    Place i belongs to the group i modulo their number. At least `wanted` scores are as high as the lowest of the
+    `wanted` highest groups', so only groups that reach it are looked into.
+    """
+    groups = -(-len(line) // GROUP)
+    highest = np.full(groups, -np.inf, line.dtype)
+    for start in range(0, len(line), groups):
+        part = line[start : start + groups]
+        for group in range(len(part)):
+            highest[group] = part[group] if part[group] > highest[group] else highest[group]
+    cut = _last(highest, -np.inf, highest, wanted)
+    cut = _last(line, cut, highest, wanted) - slack
+    found = np.empty(wanted + SPARE, np.int32)
+    count = 0
+    for group in range(groups):
+        if highest[group] >= cut:
+            for place in range(group, len(line), groups):
+                if line[place] >= cut and line[place] > -np.inf:
+                    if count == len(found):
+                        found = np.append(found, np.empty(count, np.int32))
+                    found[count] = place
+                    count += 1
+    return np.sort(found[:count])
+
+
+@njit(cache=True, nogil=True)
+def _last(line: Array, least: float, highest: Array, wanted: int) -> float:
+    """Return the `wanted`-th largest of a line; groups whose highest score is below `least` are passed over."""
+    scores = np.full(wanted, -np.inf, line.dtype)
+    for group in range(len(highest)):
+        if highest[group] >= least:
+            for place in range(group, len(line), len(highest)):
+                score = line[place]
+                if score > scores[-1]:
+                    at = wanted - 1
+                    while at > 0 and scores[at - 1] < score:
+                        scores[at] = scores[at - 1]
+                        at -= 1
+                    scores[at] = score
+    return scores[-1]
 
 
 @njit(cache=True, nogil=True, fastmath=True)

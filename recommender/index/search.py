@@ -30,7 +30,8 @@ HOP_SHARE = 0.5
 VIEW = 64
 # Rows of the prior's and the co-occurrence's own best that join the candidates.
 EXTRA = 200
-SCAN_CHUNK = 64
+# Questions of one matrix product: the more, the faster each, as long as their scores are no more than so many.
+SCAN_CHUNK, MOST_CHUNK, SCAN_CELLS = 64, 512, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,12 @@ class Search:
             yield from (self.one(scorer, question, rules, plan) for question in questions)
             return
         rows = rules.to_scan()
-        for start in range(0, len(questions), SCAN_CHUNK):
-            chunk = questions[start : start + SCAN_CHUNK]
-            lines = scorer.estimate([question.query for question in chunk], rows)
+        scanned = self.segment.n if rows is None else len(rows)
+        size = min(max(SCAN_CHUNK, SCAN_CELLS // max(scanned, 1)), MOST_CHUNK)
+        room = np.empty((min(size, len(questions)), scanned), dtype=np.float32)  # new memory is slow to write to
+        for start in range(0, len(questions), size):
+            chunk = questions[start : start + size]
+            lines = scorer.estimate([question.query for question in chunk], rows, room[: len(chunk)])
             for question, line in zip(chunk, lines, strict=True):
                 best = self._choose(scorer, question, rules, line, scorer.slack(question.query), rows)
                 yield Found(best, "exact", rules.eligible(question.excluded), len(line))

@@ -67,15 +67,14 @@ def select(
     groups
         Variant groups, shape (n,): only the best of a group is kept. None keeps all.
     """
-    possible = int(np.count_nonzero(estimates > OUT))
-    wanted = min(possible, k if groups is None else 2 * k + 8)
+    wanted = min(len(estimates), k if groups is None else 2 * k + 8)
     while True:
         near = nearest(estimates, wanted, slack)
-        best = ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32), wanted)
+        best = ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32, copy=False), wanted)
         kept = best.first(k, groups)
-        if len(kept.rows) >= k or wanted == possible:
+        if len(kept.rows) >= k or len(near) < wanted or wanted == len(estimates):
             return kept
-        wanted = min(possible, 4 * wanted)
+        wanted = min(len(estimates), 4 * wanted)
 
 
 def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
@@ -91,17 +90,12 @@ def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
 
 
 def nearest(estimates: Float, wanted: int, slack: float) -> np.ndarray:
-    """Return positions that could be among the best `wanted`, shape (at least wanted,)."""
+    """Return positions that could be among the best `wanted`: at least so many, or all that may be answered."""
     if wanted == 0:
         return np.empty(0, dtype=np.int64)
-    return np.flatnonzero((estimates >= _cut(estimates, wanted) - slack) & (estimates > OUT))
-
-
-def _cut(estimates: Float, wanted: int) -> np.floating:
-    """Return the `wanted`-th largest estimate; of a long line, by one pass that seldom stops."""
     loops = kernels() if len(estimates) > LONG and wanted <= SHORT else None
-    if loops is None:
-        return np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
-    scores = np.full(wanted, OUT, dtype=estimates.dtype)
-    loops.top(estimates, np.empty(wanted, dtype=np.int32), scores)
-    return scores[-1]
+    if loops is not None:
+        found: np.ndarray = loops.near(estimates, wanted, slack)
+        return found
+    cut = np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
+    return np.flatnonzero((estimates >= cut - slack) & (estimates > OUT))
