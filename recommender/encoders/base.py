@@ -24,9 +24,12 @@ _HELPERS = {
         "base",
         "billing",
         "cache",
+        "clip_texts",
         "extras",
+        "gpu",
         "hosted",
         "hub",
+        "image_tower",
         "images",
         "onnx_tower",
         "pair",
@@ -75,6 +78,15 @@ class AsksDifferently(Encoder, Protocol):
 
     def for_queries(self) -> Encoder:
         """Return the same encoder for questions; it shares the weights and the space."""
+        ...
+
+
+@runtime_checkable
+class Fits(Encoder, Protocol):
+    """An encoder that fits a photo to its model apart, for the threads that read ahead of it."""
+
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """Return the part of the photo that is seen, as small as it is seen; of that, `encode_images` sees all."""
         ...
 
 

@@ -61,6 +61,10 @@ class OfflineEncoder:
         """Return unit sentence vectors (b, 384); what goes beyond 256 tokens is not read."""
         return self._text_tower(texts)
 
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """See `Fits`."""
+        return _fitted(image)
+
     def in_eight_bits(self) -> "OfflineEncoder":
         """See `Shrinks`; photos would lose too much."""
         small = copy(self)
@@ -100,9 +104,12 @@ class _EfficientNet:
         return np.concatenate([np.empty((0, 1280), np.float32), *features])
 
     def _features(self, images: Sequence[Image.Image]) -> Vectors:
-        squashed = [image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC) for image in images]
-        pixels = (np.stack([np.asarray(image, np.float32) for image in squashed]) - 127.0) / 128.0
+        pixels = (np.stack([np.asarray(_fitted(image), np.float32) for image in images]) - 127.0) / 128.0
         return self._tower(x=np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    return image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
 class _MiniLM:
