@@ -26,6 +26,7 @@ _HELPERS = {
         "cache",
         "clip_texts",
         "extras",
+        "forward",
         "gpu",
         "hosted",
         "hub",
@@ -92,10 +93,24 @@ class Fits(Encoder, Protocol):
 
 @runtime_checkable
 class Shrinks(Encoder, Protocol):
-    """An encoder that can read texts faster, and almost alike, with weights of 8 bits."""
+    """An encoder that can read faster, and almost alike, with weights of 8 bits.
+
+    Attributes
+    ----------
+    shrinks
+        What it reads so: 'image', 'text', or both.
+    """
+
+    shrinks: tuple[str, ...]
 
     def in_eight_bits(self) -> Encoder:
-        """Return the encoder with those weights and a fingerprint of its own."""
+        """Return the encoder with those weights and a fingerprint of its own.
+
+        Raises
+        ------
+        EncoderError
+            If its model cannot be had in that form; some raise when they are first used.
+        """
         ...
 
 
@@ -168,12 +183,17 @@ def create_for(bundle: "Bundle") -> Encoder:
         else:
             settings |= trained
     encoder = create(EncoderConfig(**settings))
-    if EIGHT_BITS in bundle.manifest.encoders["fingerprint"]:
-        from recommender.encoders.pair import with_small_texts
+    from recommender.encoders.pair import in_eight_bits
 
-        encoder = with_small_texts(encoder)
+    encoder = in_eight_bits(encoder, _small(bundle.manifest.encoders["fingerprint"]))
     check_same(bundle, encoder)
     return encoder.for_queries() if isinstance(encoder, AsksDifferently) else encoder
+
+
+def _small(fingerprint: str) -> list[str]:
+    """Return what a `Pair` of this fingerprint reads in 8 bits."""
+    text, _, image = fingerprint.partition("+")
+    return [name for name, part in (("text", text), ("image", image)) if part.endswith(EIGHT_BITS)]
 
 
 def check_same(bundle: "Bundle", encoder: Encoder) -> None:

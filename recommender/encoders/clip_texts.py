@@ -1,16 +1,17 @@
 """An open_clip model's text tower: texts of like length together, each read up to its end where that is exact."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recommender.blocks import unit
 from recommender.encoders.base import Vectors
-from recommender.encoders.gpu import OnGpu
+from recommender.encoders.forward import EightBitForward, Forward
 
 
 class ClipTexts:
@@ -29,12 +30,17 @@ class ClipTexts:
     """
 
     def __init__(self, model: Any, tokenizer: Any, dim: int, batch_size: int) -> None:
-        self._tokenizer, self._dim, self._batch_size = tokenizer, dim, batch_size
+        self._tokenizer, self._dim = tokenizer, dim
         causal = _Causal.of(model)
         self._ends = causal.ends if causal else _all_of_it
-        self._model: Any = (causal or _Whole(model)).eval()
-        if torch.cuda.is_available():
-            self._model = OnGpu(self._model)
+        self._module = causal or _Whole(model)
+        self._forward: Forward | EightBitForward = Forward(self._module, batch_size)
+
+    def in_eight_bits(self) -> "ClipTexts":
+        """Return the tower with 8-bit weights, to run on a CPU."""
+        tower = copy(self)
+        tower._forward = EightBitForward(self._module, self._tokenizer(["a", "b"]), {0: "b", 1: "length"})
+        return tower
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors of texts, none of them empty."""
@@ -44,17 +50,11 @@ class ClipTexts:
         tokens: Tensor = self._tokenizer(list(texts))
         ends = self._ends(tokens).numpy()
         order = np.argsort(ends, kind="stable")
-        batches = np.split(order, range(self._batch_size, len(order), self._batch_size))
-        found = [self._vectors(tokens.numpy()[rows, : ends[rows].max() + 1]) for rows in batches]
-        out[order] = np.concatenate([vectors.cpu().numpy() for vectors in found])
+        batches = np.split(order, range(self._forward.at_once, len(order), self._forward.at_once))
+        out[order] = np.concatenate(
+            self._forward(tokens.numpy()[rows, : ends[rows].max() + 1] for rows in batches)
+        )
         return unit(out)
-
-    def _vectors(self, tokens: NDArray[np.int64]) -> Tensor:
-        if isinstance(self._model, OnGpu):
-            return self._model(tokens)
-        with torch.inference_mode():
-            vectors: Tensor = self._model(torch.from_numpy(tokens))
-        return vectors
 
 
 class _Causal(nn.Module):
@@ -76,16 +76,15 @@ class _Causal(nn.Module):
     def of(cls, model: Any) -> "_Causal | None":
         """Return a model's tower, None if it is another kind."""
         from open_clip.model import CLIP
-        from open_clip.transformer import TextTransformer
+        from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 
         tower = model if isinstance(model, CLIP) else getattr(model, "text", None)
         if not isinstance(tower, CLIP | TextTransformer) or tower.attn_mask is None:
             return None
-        if getattr(tower, "cls_emb", None) is not None:
-            return None
         prefix = "text_" if isinstance(tower, CLIP) else ""
         pooling = getattr(tower, f"{prefix}pool_type")
-        if pooling not in ("argmax", "eos"):
+        usual = all(isinstance(block, ResidualAttentionBlock) for block in tower.transformer.resblocks)
+        if pooling not in ("argmax", "eos") or getattr(tower, "cls_emb", None) is not None or not usual:
             return None
         return cls(tower, getattr(tower, f"{prefix}eos_id") if pooling == "eos" else None)
 
@@ -95,15 +94,27 @@ class _Causal(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the vectors of texts that are cut after the longest one's end."""
-        tower, length = self.tower, tokens.shape[1]
-        hidden = tower.token_embedding(tokens) + tower.positional_embedding[:length]
-        hidden = tower.transformer(hidden, attn_mask=tower.attn_mask[:length, :length])
-        found = tower.ln_final(hidden[torch.arange(len(tokens), device=tokens.device), self.ends(tokens)])
+        tower = self.tower
+        hidden = tower.token_embedding(tokens) + tower.positional_embedding[: tokens.shape[1]]
+        for block in tower.transformer.resblocks:
+            hidden = hidden + block.ls_1(_read_before(block.attn, block.ln_1(hidden)))
+            hidden = hidden + block.ls_2(block.mlp(block.ln_2(hidden)))
+        found = tower.ln_final(hidden[torch.arange(tokens.shape[0], device=tokens.device), self.ends(tokens)])
         if isinstance(tower.text_projection, nn.Linear):
             found = tower.text_projection(found)
         elif tower.text_projection is not None:
             found = found @ tower.text_projection
         return found
+
+
+def _read_before(attention: nn.MultiheadAttention, hidden: Tensor) -> Tensor:
+    """Return what each token finds in itself and those before; torch's own is exported for one length alone."""
+    b, length, width = hidden.shape
+    joined = F.linear(hidden, attention.in_proj_weight, attention.in_proj_bias)
+    query, key, value = joined.view(b, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    found = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    output: Tensor = attention.out_proj(found.transpose(1, 2).reshape(b, length, width))
+    return output
 
 
 class _Whole(nn.Module):

@@ -1,6 +1,7 @@
-"""A torch model of images to vectors, with photos fitted to it ahead; on the GPU if there is one."""
+"""A torch model of images to vectors, with photos fitted to it ahead."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.gpu import OnGpu
+from recommender.encoders.forward import EightBitForward, Forward
 
 
 class ImageTower:
@@ -29,10 +30,14 @@ class ImageTower:
 
     def __init__(self, model: nn.Module, transform: Any, dim: int, batch_size: int) -> None:
         *self._steps, _, normalize = transform.transforms
-        self._dim, self._batch_size = dim, batch_size
-        self._model: Any = _OfPixels(model, normalize.mean, normalize.std).eval()
-        if torch.cuda.is_available():
-            self._model = OnGpu(self._model)
+        self._dim, self._module = dim, _OfPixels(model, normalize.mean, normalize.std)
+        self._forward: Forward | EightBitForward = Forward(self._module, batch_size)
+
+    def in_eight_bits(self) -> "ImageTower":
+        """Return the tower with 8-bit weights, to run on a CPU."""
+        tower, photo = copy(self), np.array(self.fitted(Image.new("RGB", (64, 64))))
+        tower._forward = EightBitForward(self._module, torch.from_numpy(np.stack([photo, photo])), {0: "b"})
+        return tower
 
     def fitted(self, image: Image.Image) -> Image.Image:
         """See `recommender.encoders.base.Fits`."""
@@ -42,18 +47,10 @@ class ImageTower:
 
     def __call__(self, images: Sequence[Image.Image]) -> Vectors:
         """Return the vectors of RGB images of any size."""
-        starts = range(0, len(images), self._batch_size)
-        batches = [self._vectors(images[start : start + self._batch_size]) for start in starts]
-        vectors = [batch.cpu().numpy() for batch in batches]  # only now is a GPU waited for
-        return np.concatenate([np.empty((0, self._dim), np.float32), *vectors])
-
-    def _vectors(self, images: Sequence[Image.Image]) -> Tensor:
-        pixels = np.stack([np.asarray(self.fitted(image)) for image in images])
-        if isinstance(self._model, OnGpu):
-            return self._model(pixels)
-        with torch.inference_mode():
-            vectors: Tensor = self._model(torch.from_numpy(pixels))
-        return vectors
+        size = self._forward.at_once
+        parts = (images[start : start + size] for start in range(0, len(images), size))
+        batches = (np.stack([np.asarray(self.fitted(image)) for image in part]) for part in parts)
+        return np.concatenate([np.empty((0, self._dim), np.float32), *self._forward(batches)])
 
 
 class _OfPixels(nn.Module):

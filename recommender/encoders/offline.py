@@ -41,6 +41,7 @@ class OfflineEncoder:
     """EfficientNet-Lite0 and MiniLM, not aligned; see `recommender.encoders.base.Encoder`."""
 
     aligned = False
+    shrinks = ("text",)  # photos would lose too much
     image_dim = 1280
     text_dim = 384
 
@@ -66,7 +67,7 @@ class OfflineEncoder:
         return _fitted(image)
 
     def in_eight_bits(self) -> "OfflineEncoder":
-        """See `Shrinks`; photos would lose too much."""
+        """See `Shrinks`."""
         small = copy(self)
         small.__dict__["_text_tower"] = self._text_tower.in_eight_bits()
         small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS

@@ -5,6 +5,7 @@ Real weights or an error: where open_clip would warn and hand back a random mode
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recommender.blocks import unit
-from recommender.encoders.base import Vectors
+from recommender.encoders.base import EIGHT_BITS, Vectors
 from recommender.encoders.clip_texts import ClipTexts
 from recommender.encoders.hub import hub_answers, something_cached
 from recommender.encoders.image_tower import ImageTower
@@ -54,6 +55,7 @@ class OpenClipEncoder:
     """
 
     aligned = True
+    shrinks = ("text", "image")
 
     def __init__(self, name: str, model: Any, tokenizer: Any, batch_size: int = 32) -> None:
         from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -77,6 +79,13 @@ class OpenClipEncoder:
     def fitted(self, image: Image.Image) -> Image.Image:
         """See `recommender.encoders.base.Fits`."""
         return self._images.fitted(image)
+
+    def in_eight_bits(self) -> "OpenClipEncoder":
+        """See `recommender.encoders.base.Shrinks`; `model` stays as it is."""
+        small = copy(self)
+        small._images, small._texts = self._images.in_eight_bits(), self._texts.in_eight_bits()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        return small
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return the text tower's vectors (b, text_dim), norm 1; most models read 77 tokens at most."""

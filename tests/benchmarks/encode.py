@@ -119,15 +119,17 @@ def speeds(catalog: Catalog, folder: Path) -> dict[str, dict[str, float]]:
 
 def ours(folder: Path) -> Iterator[tuple[str, Encoder]]:
     """Load one encoder after the other; those whose weights are not installed are left out."""
-    yield f"open_clip, {ARCHITECTURE}", create(checkpoint(folder))
-    try:
-        offline = create(EncoderConfig(name="offline"))
-        assert isinstance(offline, Shrinks)
-        yield "offline", offline
-        yield "offline, 8 bits", offline.in_eight_bits()
-        yield "timm", create(EncoderConfig(name="timm"))
-    except EncoderError as error:
-        print(f"left out: {error}", file=sys.stderr)
+    configs = {f"open_clip, {ARCHITECTURE}": checkpoint(folder)}
+    configs |= {name: EncoderConfig(name=name) for name in ("offline", "timm")}
+    for name, config in configs.items():
+        try:
+            encoder = create(config)
+        except EncoderError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
+        yield name, encoder
+        if isinstance(encoder, Shrinks):
+            yield f"{name}, 8 bits", encoder.in_eight_bits()
 
 
 def checkpoint(folder: Path) -> EncoderConfig:
@@ -200,7 +202,7 @@ def table(figures: dict[str, Any]) -> str:
         first = next(iter(rows.values()))
         for name, cells in rows.items():
             said = [f"{unit} {value:.1f}" + _times(value, first[unit], rows) for unit, value in cells.items()]
-            lines.append(f"  {name:24}{'   '.join(said)}")
+            lines.append(f"  {name:30}{'   '.join(said)}")
     return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ def on_gpu(catalog: Catalog, create: Callable[[], OpenClipEncoder], folder: Path
     """Encode the photos of a catalogue in each way, twice in turn; the better of the two counts."""
     photos = Catalog.from_frame(catalog.frame.assign(title=""), catalog.images)
     encoder = create()
-    tower, model = encoder._images, encoder._images._model._model
+    tower, model = encoder._images._forward, encoder._images._module
     inner = model.model
     ways: dict[str, tuple[nn.Module, type[Timed]]] = {
         "as it is": (inner, Timed),
@@ -83,8 +83,8 @@ def on_gpu(catalog: Catalog, create: Callable[[], OpenClipEncoder], folder: Path
     for turn in range(2):
         for name, (inside, kind) in ways.items():
             model.model = inside
-            tower._model = kind(model)
-            figures = _encoded(photos, encoder, tower._model, folder / f"{name} {turn}")
+            tower.module = kind(model)
+            figures = _encoded(photos, encoder, tower.module, folder / f"{name} {turn}")
             found[name] = max(found.get(name, figures), figures, key=lambda figures: figures["images/s"])
     return found
 
