@@ -26,7 +26,7 @@ class Forward:
 
     def __init__(self, module: nn.Module, at_once: int) -> None:
         self.at_once = at_once
-        self.module: Any = OnGpu(module) if torch.cuda.is_available() else module.eval()
+        self.module: Any = OnGpu(module.eval()) if torch.cuda.is_available() else module.eval()
 
     def __call__(self, batches: Iterable[NDArray[Any]]) -> list[Vectors]:
         """Return the output for every batch; a GPU is waited for only when all of them are on their way."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class OnGpu:
@@ -13,10 +13,10 @@ class OnGpu:
     Parameters
     ----------
     model
-        In evaluation mode, with one output. It is moved to the GPU.
+        A torch module in evaluation mode, with one output. It is moved to the GPU.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model.to("cuda", memory_format=torch.channels_last)
 
     def __call__(self, *inputs: NDArray[Any]) -> Tensor:

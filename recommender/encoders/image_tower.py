@@ -59,8 +59,8 @@ class _OfPixels(nn.Module):
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", 255 * torch.as_tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.as_tensor(std)[:, None, None], persistent=False)
+        self.mean = nn.Buffer(255 * torch.as_tensor(mean)[:, None, None], persistent=False)
+        self.std = nn.Buffer(255 * torch.as_tensor(std)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         vectors: Tensor = self.model((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)
