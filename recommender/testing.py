@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from recommender.encoders.base import Encoder, Vectors
+from recommender.encoders.base import Encoder, Fits, Vectors
 from recommender.encoders.vectors import BroughtVectors
 from recommender.rerankers import Pool, Reranker
 
@@ -51,6 +51,9 @@ def check_encoder(encoder: Encoder) -> None:
     texts = ["a red dress", "a green jumper. Soft wool.", "jeans", "a red dress", "ключ 鍵 🗝", "word " * 600]
     if encoder.image_dim:
         _check_modality(encoder.encode_images, photos, encoder.image_dim)
+        if isinstance(encoder, Fits):
+            fitted = [encoder.fitted(photo) for photo in photos]
+            np.testing.assert_array_equal(encoder.encode_images(fitted), encoder.encode_images(photos))
     if encoder.text_dim:
         _check_modality(encoder.encode_texts, texts, encoder.text_dim)
     assert not encoder.aligned or encoder.image_dim == encoder.text_dim

@@ -105,10 +105,12 @@ def test_what_a_line_asks_for_is_no_training():
 
 def test_a_stripped_tenth_is_told_by_what_is_left(demo_shop):
     figures = run("p4", "--config", demo_shop.config, "--split", "2026-06-01")
-    overlaps = figures["neighbours"]["overlap@10 of the stripped products' lists"]
-    assert set(overlaps) == {"image", "text", "category"}
     chance = 10 / 80
-    assert all(chance < each["overlap@10"]["mean"] <= 1 for each in overlaps.values())
+    for block in ("image", "text", "category"):
+        lists = figures["neighbours"][f"lists of what lost its {block}"]
+        assert set(lists) == {"predicted", "left at 0"}
+        assert chance < lists["predicted"]["overlap@10"]["mean"] <= 1
+        assert all(0 <= each["share that lost it too"]["mean"] < 1 for each in lists.values())
     users = figures["neighbours"]["recall@12 of what customers chose next"]
     assert {"complete", "without image", "without text", "without category"} <= set(users)
     assert "label color" in figures["neighbours"]
@@ -129,6 +131,11 @@ def test_a_stripped_block_is_predicted_and_the_others_stay(demo_bundles):
     alone = {name: float(name == "text") for name in rec.weights["item"]}
     lists = [each.similar_many(ids, 10, weights=alone, plan="exact").item_ids for each in (rec, without)]
     assert (lists[0] == lists[1]).all()
+
+
+def test_centring_closes_the_gap_between_texts_and_photos(demo_bundles):
+    found = missing.gap(recommender.load(demo_bundles))
+    assert 0 <= found["after"] < found["before"] <= 2
 
 
 @pytest.fixture

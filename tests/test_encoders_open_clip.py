@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_clip import NAME, tiny_clip
+from tiny_clip import ARCHITECTURE, NAME, tiny_clip
 
 from recommender.config import EncoderConfig
 from recommender.encoders import create, open_clip
@@ -41,6 +41,27 @@ def test_vectors_are_what_open_clip_itself_gives(tmp_path):
     np.testing.assert_allclose(encoder.encode_images(photos), images, atol=1e-5)
     np.testing.assert_allclose(encoder.encode_texts(texts), words, atol=1e-5)
     assert (encoder.image_dim, encoder.text_dim, encoder.aligned) == (16, 16, True)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"pool_type": "eos", "eos_id": 49407},
+        {"proj_bias": True},
+        {"no_causal_mask": True, "pool_type": "last"},
+        {"hf_model_name": None, "qk_norm": True},
+    ],
+)
+@pytest.mark.parametrize("custom", [False, True])
+def test_texts_of_any_length_are_what_open_clip_itself_gives(tmp_path, custom, kind):
+    """Where a text is read from left to right, what fills it up is left out; where it is not, it is not."""
+    text = ARCHITECTURE["text_cfg"] | kind
+    encoder = create(tiny_clip(tmp_path, custom_text=custom, text_cfg=text))
+    texts = ["a shirt", "word " * 200, "jeans", "a red and green dress with pockets", "a shirt"]
+    with torch.inference_mode():
+        words = encoder.model.encode_text(encoder.tokenizer(texts), normalize=True)
+    np.testing.assert_allclose(encoder.encode_texts(texts), words, atol=1e-5)
 
 
 def test_fingerprint_follows_weights_and_preprocessing(tmp_path):

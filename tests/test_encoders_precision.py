@@ -1,24 +1,33 @@
-"""Texts in 8 bits: only where many are to be read and the shop's own come out alike; the bundle knows which."""
+"""Reading in 8 bits: only where much is to be read and the shop's own comes out alike; the bundle knows what."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from encoder_configs import TEXTS, texts_catalog
+from PIL import Image
+from tiny_clip import tiny_clip
 from tiny_transformers import tiny_model
 
 import recommender
+from recommender.bundle import open_bundle
+from recommender.catalog import Catalog
 from recommender.config import Config, EncoderConfig
 from recommender.encoders import create, encode_catalog
-from recommender.encoders.base import EIGHT_BITS
+from recommender.encoders.base import EIGHT_BITS, create_for
+from recommender.errors import EncoderError
 from recommender.testing import TinyEncoder, check_encoder
 from training import precision
 from training.fit import fit
 
 
+def few(monkeypatch):
+    monkeypatch.setattr(precision, "LEAST", 20)
+    monkeypatch.setattr(precision, "SAMPLE", 20)
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "LEAST_TEXTS", 20)
-    monkeypatch.setattr(precision, "SAMPLE", 20)
+    few(monkeypatch)
     tiny_model(tmp_path / "bert", "bert")
     return EncoderConfig(name="transformers", model=str(tmp_path / "bert"))
 
@@ -37,8 +46,9 @@ def test_the_vectors_are_almost_the_same_and_never_taken_for_the_others(tiny):
 def test_they_are_used_where_they_say_the_same(tiny, tmp_path, monkeypatch, floor, used):
     monkeypatch.setattr(precision, "FLOOR", floor)
     encoder, figures = precision.sped_up(create(tiny), texts_catalog(), 0, tmp_path)
-    assert figures["used"] == used == (EIGHT_BITS in encoder.fingerprint)
-    assert 0.9 < figures["lowest"] <= figures["cosine"] <= 1
+    assert figures.keys() == {"text"}
+    assert figures["text"]["used"] == used == (EIGHT_BITS in encoder.fingerprint)
+    assert 0.9 < figures["text"]["lowest"] <= figures["text"]["cosine"] <= 1
 
 
 def test_what_is_encoded_already_or_gains_nothing_stays_as_it_is(tiny, tmp_path):
@@ -56,6 +66,80 @@ def test_a_bundle_in_eight_bits_answers_words_in_eight_bits(tiny, tmp_path, monk
     config = Config.from_files(tmp_path / "p.csv").model_copy(update={"encoder": tiny})
     fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
     rec = recommender.load(tmp_path / "bundles")
-    assert rec.manifest.metrics["eight_bits"]["used"]
+    assert rec.manifest.metrics["eight_bits"]["text"]["used"]
     assert EIGHT_BITS in rec.manifest.encoders["fingerprint"]
     assert rec.search(TEXTS[7], k=1, variants="all").item_ids == ["p7"]
+
+
+@pytest.fixture
+def clip(tmp_path, monkeypatch):
+    few(monkeypatch)
+    return tiny_clip(tmp_path)
+
+
+def pictures(folder, n=40):
+    """Write a shop of n products with a photo and a text each; return its config."""
+    generator = np.random.default_rng(0)
+    for i in range(n):
+        blocks = generator.integers(0, 256, (5, 4, 3), np.uint8)
+        Image.fromarray(blocks).resize((40, 50)).save(folder / f"{i}.png")
+    frame = pd.DataFrame({"id": [f"p{i}" for i in range(n)], "title": TEXTS[:n]})
+    frame["image_link"] = [f"{i}.png" for i in range(n)]
+    frame.to_csv(folder / "products.csv", index=False)
+    return Config.from_files(folder / "products.csv", images=folder)
+
+
+def test_both_towers_of_a_clip_are_almost_the_same(clip):
+    encoder = create(clip)
+    small = encoder.in_eight_bits()
+    check_encoder(small)
+    photos = [Image.effect_noise((40, 50), 60).convert("RGB") for _ in range(6)]
+    for wide, narrow in (
+        (encoder.encode_images(photos), small.encode_images(photos)),
+        (encoder.encode_texts(TEXTS), small.encode_texts(TEXTS)),
+    ):
+        assert (wide * narrow).sum(axis=1).min() > 0.98
+        assert not np.array_equal(wide, narrow)
+
+
+@pytest.mark.parametrize("bad", ["text", "image"])
+def test_each_is_judged_by_itself_and_both_stay_in_one_space(clip, tmp_path, monkeypatch, bad):
+    def spoilt(self):
+        small = whole(self)
+        right = getattr(small, f"encode_{bad}s")
+        setattr(small, f"encode_{bad}s", lambda inputs: -right(inputs))
+        return small
+
+    encoder = create(clip)
+    whole = type(encoder).in_eight_bits
+    monkeypatch.setattr(type(encoder), "in_eight_bits", spoilt)
+    small, figures = precision.sped_up(encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache")
+    good = {"text": bad != "text", "image": bad != "image"}
+    assert {name: found["used"] for name, found in figures.items()} == good
+    assert [part.endswith(EIGHT_BITS) for part in small.fingerprint.split("+")] == list(good.values())
+    assert small.aligned
+
+
+def test_a_model_without_that_form_is_read_as_before(clip, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise EncoderError("no such form")
+
+    monkeypatch.setattr("recommender.encoders.forward.exported", refuse)
+    encoder = create(clip)
+    same, figures = precision.sped_up(encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache")
+    assert same is encoder
+    assert figures.keys() == {"text", "image"}
+    assert not any(found["used"] for found in figures.values())
+
+
+def test_a_bundle_of_photos_in_eight_bits_is_asked_in_eight_bits(clip, tmp_path):
+    config = pictures(tmp_path).model_copy(update={"encoder": clip})
+    fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
+    rec = recommender.load(tmp_path / "bundles")
+    assert [rec.manifest.metrics["eight_bits"][name]["used"] for name in ("text", "image")] == [True, True]
+    again = create_for(open_bundle(tmp_path / "bundles"))
+    photo = Image.open(tmp_path / "3.png").convert("RGB")
+    np.testing.assert_array_equal(
+        again.encode_images([photo]), create(clip).in_eight_bits().encode_images([photo])
+    )
+    assert "p3" in rec.search(image=photo, k=3, weights={"image": 1}).item_ids

@@ -24,9 +24,13 @@ _HELPERS = {
         "base",
         "billing",
         "cache",
+        "clip_texts",
         "extras",
+        "forward",
+        "gpu",
         "hosted",
         "hub",
+        "image_tower",
         "images",
         "onnx_tower",
         "pair",
@@ -79,11 +83,34 @@ class AsksDifferently(Encoder, Protocol):
 
 
 @runtime_checkable
+class Fits(Encoder, Protocol):
+    """An encoder that fits a photo to its model apart, for the threads that read ahead of it."""
+
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """Return the part of the photo that is seen, as small as it is seen; of that, `encode_images` sees all."""
+        ...
+
+
+@runtime_checkable
 class Shrinks(Encoder, Protocol):
-    """An encoder that can read texts faster, and almost alike, with weights of 8 bits."""
+    """An encoder that can read faster, and almost alike, with weights of 8 bits.
+
+    Attributes
+    ----------
+    shrinks
+        What it reads so: 'image', 'text', or both.
+    """
+
+    shrinks: tuple[str, ...]
 
     def in_eight_bits(self) -> Encoder:
-        """Return the encoder with those weights and a fingerprint of its own."""
+        """Return the encoder with those weights and a fingerprint of its own.
+
+        Raises
+        ------
+        EncoderError
+            If its model cannot be had in that form; some raise when they are first used.
+        """
         ...
 
 
@@ -179,12 +206,17 @@ def create_again(config: Mapping[str, Any], name: str, fingerprint: str, trained
         else:
             settings |= model
     encoder = create(EncoderConfig(**settings))
-    if EIGHT_BITS in fingerprint:
-        from recommender.encoders.pair import with_small_texts
+    from recommender.encoders.pair import in_eight_bits
 
-        encoder = with_small_texts(encoder)
+    encoder = in_eight_bits(encoder, _small(fingerprint))
     check_same(fingerprint, encoder)
     return encoder
+
+
+def _small(fingerprint: str) -> list[str]:
+    """Return what a `Pair` of this fingerprint reads in 8 bits."""
+    text, _, image = fingerprint.partition("+")
+    return [name for name, part in (("text", text), ("image", image)) if part.endswith(EIGHT_BITS)]
 
 
 def check_same(fingerprint: str, encoder: Encoder) -> None:

@@ -58,11 +58,14 @@ class KerasEncoder:
         out = [np.empty((0, self.image_dim), np.float32)]
         for start in range(0, len(images), self._batch_size):
             batch = images[start : start + self._batch_size]
-            squashed = [image.resize((self._side, self._side), Image.Resampling.BICUBIC) for image in batch]
-            pixels = np.stack([np.asarray(image, np.float32) for image in squashed])
+            pixels = np.stack([np.asarray(self.fitted(image), np.float32) for image in batch])
             with torch.inference_mode():
                 out.append(self._model(self._preprocess(pixels), training=False).cpu().numpy())
         return np.concatenate(out)
+
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Fits`."""
+        return image.resize((self._side, self._side), Image.Resampling.BICUBIC)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return nothing: texts are not read."""

@@ -41,6 +41,7 @@ class OfflineEncoder:
     """EfficientNet-Lite0 and MiniLM, not aligned; see `recommender.encoders.base.Encoder`."""
 
     aligned = False
+    shrinks = ("text",)  # photos would lose too much
     image_dim = 1280
     text_dim = 384
 
@@ -61,8 +62,12 @@ class OfflineEncoder:
         """Return unit sentence vectors (b, 384); what goes beyond 256 tokens is not read."""
         return self._text_tower(texts)
 
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """See `Fits`."""
+        return _fitted(image)
+
     def in_eight_bits(self) -> "OfflineEncoder":
-        """See `Shrinks`; photos would lose too much."""
+        """See `Shrinks`."""
         small = copy(self)
         small.__dict__["_text_tower"] = self._text_tower.in_eight_bits()
         small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
@@ -100,9 +105,12 @@ class _EfficientNet:
         return np.concatenate([np.empty((0, 1280), np.float32), *features])
 
     def _features(self, images: Sequence[Image.Image]) -> Vectors:
-        squashed = [image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC) for image in images]
-        pixels = (np.stack([np.asarray(image, np.float32) for image in squashed]) - 127.0) / 128.0
+        pixels = (np.stack([np.asarray(_fitted(image), np.float32) for image in images]) - 127.0) / 128.0
         return self._tower(x=np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    return image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
 class _MiniLM:

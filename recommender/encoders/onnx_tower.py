@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.errors import EncoderError
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -91,19 +93,41 @@ def exported(model: Any, example: Mapping[str, Any], axes: Mapping[int, str]) ->
         Its inputs in order, by the names that the tower is to be called with.
     axes
         Names of the axes whose length may change, by their position; the same for all inputs.
+
+    Raises
+    ------
+    EncoderError
+        If it does something that ONNX has no operator for, or has more than 2 GB of weights.
     """
     import torch
 
-    file = io.BytesIO()
-    with torch.inference_mode(), warnings.catch_warnings():
+    device, file = next(model.parameters()).device, io.BytesIO()
+    with torch.inference_mode(), warnings.catch_warnings(), _plain_attention():
         warnings.simplefilter("ignore")  # this exporter says that it is old; the new one needs a further package
-        torch.onnx.export(
-            model,
-            tuple(example.values()),
-            file,  # type: ignore[arg-type]
-            dynamo=False,
-            input_names=list(example),
-            output_names=["output"],
-            dynamic_axes=dict.fromkeys((*example, "output"), axes),
-        )
+        try:
+            torch.onnx.export(
+                model,
+                tuple(tensor.to(device) for tensor in example.values()),
+                file,  # type: ignore[arg-type]
+                dynamo=False,
+                input_names=list(example),
+                output_names=["output"],
+                dynamic_axes=dict.fromkeys((*example, "output"), axes),
+            )
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise EncoderError(f"{type(model).__name__} has no ONNX form: {reason}") from error
     return file.getvalue()
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Keep torch from its one operator for attention, which ONNX has not."""
+    import torch
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

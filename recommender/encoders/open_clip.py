@@ -5,16 +5,21 @@ Real weights or an error: where open_clip would warn and hand back a random mode
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
-from recommender.encoders.base import Vectors
+from recommender.blocks import unit
+from recommender.encoders.base import EIGHT_BITS, Vectors
+from recommender.encoders.clip_texts import ClipTexts
 from recommender.encoders.hub import hub_answers, something_cached
+from recommender.encoders.image_tower import ImageTower
 from recommender.encoders.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError, nearest
 
@@ -50,9 +55,9 @@ class OpenClipEncoder:
     """
 
     aligned = True
+    shrinks = ("text", "image")
 
     def __init__(self, name: str, model: Any, tokenizer: Any, batch_size: int = 32) -> None:
-        import torch
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         self.name = name
@@ -61,19 +66,30 @@ class OpenClipEncoder:
         self.model = model.eval().to(self.device)
         self.preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
         self.tokenizer, self.batch_size = tokenizer, batch_size
-        self.image_dim = self.text_dim = len(self._encode("encode_text", tokenizer(["a"]))[0])
+        with torch.inference_mode():
+            dim = model.encode_text(tokenizer(["a"]).to(self.device)).shape[1]
+        self.image_dim = self.text_dim = dim
+        self._images = ImageTower(_Images(model), self.preprocess, dim, batch_size)
+        self._texts = ClipTexts(model, tokenizer, dim, batch_size)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return the image tower's vectors (b, image_dim) of RGB images, norm 1."""
-        import torch
+        return unit(self._images(images))
 
-        batches = _batches(images, self.batch_size)
-        stacks = (torch.stack([self.preprocess(image) for image in batch]) for batch in batches)
-        return self._joined("encode_image", stacks)
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Fits`."""
+        return self._images.fitted(image)
+
+    def in_eight_bits(self) -> "OpenClipEncoder":
+        """See `recommender.encoders.base.Shrinks`; `model` stays as it is."""
+        small = copy(self)
+        small._images, small._texts = self._images.in_eight_bits(), self._texts.in_eight_bits()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        return small
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return the text tower's vectors (b, text_dim), norm 1; most models read 77 tokens at most."""
-        return self._joined("encode_text", map(self.tokenizer, _batches(texts, self.batch_size)))
+        return self._texts(texts)
 
     def save(self, folder: Path) -> None:
         """Write weights, architecture, preprocessing and tokenizer as open_clip's ``local-dir:`` reads them."""
@@ -86,16 +102,16 @@ class OpenClipEncoder:
         if hasattr(self.tokenizer, "save_pretrained"):  # open_clip's own comes with the package
             self.tokenizer.save_pretrained(folder)
 
-    def _joined(self, tower: str, batches: Any) -> Vectors:
-        return np.concatenate(
-            [np.empty((0, self.image_dim), np.float32), *(self._encode(tower, batch) for batch in batches)]
-        )
 
-    def _encode(self, tower: str, batch: Any) -> Vectors:
-        import torch
+class _Images(nn.Module):
+    """The image tower as a function, which is all that can be exported."""
 
-        with torch.inference_mode():
-            vectors: Vectors = getattr(self.model, tower)(batch.to(self.device), normalize=True).cpu().numpy()
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        vectors: Tensor = self.model.encode_image(pixels)
         return vectors
 
 
@@ -163,7 +179,3 @@ def _fingerprint(model: Any, tokenizer: Any) -> str:
         found.update(name.encode())
         found.update(tensor.detach().cpu().float().numpy().tobytes())
     return found.hexdigest()[:16]
-
-
-def _batches(items: Sequence[Any], size: int) -> list[list[Any]]:
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]

@@ -1,10 +1,10 @@
 """One encoder for the texts and another for the images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from PIL import Image
 
-from recommender.encoders.base import AsksDifferently, Encoder, Shrinks, Vectors
+from recommender.encoders.base import EIGHT_BITS, AsksDifferently, Encoder, Shrinks, Vectors
 from recommender.progress import notice
 
 
@@ -21,7 +21,7 @@ class Pair:
         self.text, self.image = text, image
         self.name = f"{text.name} (texts) and {image.name} (images)" if image.image_dim else text.name
         self.fingerprint = f"{text.fingerprint}+{image.fingerprint}"
-        self.aligned = text.aligned and text.fingerprint == image.fingerprint
+        self.aligned = text.aligned and _space(text) == _space(image)
         self.image_dim, self.text_dim = image.image_dim, text.text_dim
         if not self.aligned and self.text_dim and self.image_dim:
             notice(f"{self.name} know nothing of each other; what aligns them is learned from the products")
@@ -39,10 +39,21 @@ class Pair:
         return Pair(self.text.for_queries(), self.image) if isinstance(self.text, AsksDifferently) else self
 
 
-def with_small_texts(encoder: Encoder) -> Encoder:
-    """Return the encoder with its texts read in 8 bits; its images keep their fingerprint, and so their cache."""
-    text, image = encoder_of(encoder, "text"), encoder_of(encoder, "image")
-    return Pair(text.in_eight_bits(), image) if isinstance(text, Shrinks) else encoder
+def in_eight_bits(encoder: Encoder, modalities: Collection[str]) -> Encoder:
+    """Return the encoder with its texts, images or both read in 8 bits, as far as they can be."""
+    parts = [(name, encoder_of(encoder, name)) for name in modalities]
+    return replaced(encoder, {name: part.in_eight_bits() for name, part in parts if isinstance(part, Shrinks)})
+
+
+def replaced(encoder: Encoder, small: Mapping[str, Encoder]) -> Encoder:
+    """Return the encoder with others for some modalities; what stays keeps its fingerprint, and so its cache."""
+    if not small:
+        return encoder
+    return Pair(*(small.get(name) or encoder_of(encoder, name) for name in ("text", "image")))
+
+
+def _space(encoder: Encoder) -> str:
+    return encoder.fingerprint.removesuffix(EIGHT_BITS)
 
 
 def encoder_of(encoder: Encoder, modality: str) -> Encoder:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recommender.encoders.base import Encoder, Paid, Vectors, checked
+from recommender.encoders.base import Encoder, Fits, Paid, Vectors, checked
 from recommender.encoders.billing import billing
 from recommender.encoders.cache import Digests, Record, VectorCache, digest, digests
 from recommender.encoders.images import decode, quiet
@@ -99,7 +99,8 @@ def read_photos(
         except (OSError, RecommenderError):
             return None
         content = digest(data)
-        return _Photo(key, content, None if content in known else decode(data))
+        image = None if content in known else decode(data)
+        return _Photo(key, content, encoder.fitted(image) if image and isinstance(encoder, Fits) else image)
 
     with quiet(), ThreadPoolExecutor(2 + len(os.sched_getaffinity(0))) as pool:
         loaded = progress(ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recommender.blocks import unit
 from recommender.encoders.base import Vectors
+from recommender.encoders.gpu import OnGpu
 from recommender.encoders.onnx_tower import OnnxTower, exported, in_eight_bits
 
 Pooling = Literal["mean", "last", "first"]
@@ -37,7 +38,7 @@ class SentenceTower:
         self._on_gpu = torch.cuda.is_available()
         self._batch_size = batch_size if self._on_gpu else _TEXTS_AT_ONCE
         self._model = _LastLayer(model.eval())
-        self._layer = self._model.cuda() if self._on_gpu else OnnxTower(_exported(self._model))
+        self._layer = OnGpu(self._model) if self._on_gpu else OnnxTower(_exported(self._model))
 
     def in_eight_bits(self) -> "SentenceTower":
         """Return the tower with 8-bit weights, to run on a CPU; it takes some seconds."""
@@ -69,9 +70,7 @@ class SentenceTower:
     def _hidden(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         if isinstance(self._layer, OnnxTower):
             return self._layer(ids=ids, mask=mask)
-        with torch.inference_mode(), torch.autocast("cuda"):
-            hidden: Tensor = self._layer(torch.from_numpy(ids).cuda(), torch.from_numpy(mask).cuda())
-        return hidden.float().cpu().numpy()
+        return self._layer(ids, mask).cpu().numpy()
 
     def _pooled(self, hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
         if self._pooling == "mean":

@@ -11,6 +11,7 @@ from PIL import Image
 
 from recommender.encoders.base import Vectors
 from recommender.encoders.hub import hub_answers, something_cached
+from recommender.encoders.image_tower import ImageTower
 from recommender.encoders.offline import PHOTO_WEIGHTS, packaged
 from recommender.encoders.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError, nearest
@@ -41,27 +42,22 @@ class TimmEncoder:
     text_dim = 0
 
     def __init__(self, name: str, model: Any, batch_size: int = 32) -> None:
-        import torch
         from timm.data import create_transform, resolve_data_config
 
         self.name = f"timm {name}"
         recipe = resolve_data_config({}, model=model) | _ALL_OF_IT
         self.fingerprint = f"timm-{_fingerprint(model, recipe)}"
         self.image_dim = int(getattr(model, "head_hidden_size", model.num_features))
-        self._preprocess: Any = create_transform(**recipe, is_training=False)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model, self._batch_size = model.eval().to(self._device), batch_size
+        transform: Any = create_transform(**recipe, is_training=False)
+        self._tower = ImageTower(model, transform, self.image_dim, batch_size)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return pooled features (b, image_dim) of RGB images."""
-        import torch
+        return self._tower(images)
 
-        out = [np.empty((0, self.image_dim), np.float32)]
-        for start in range(0, len(images), self._batch_size):
-            pixels = torch.stack([self._preprocess(image) for image in images[start : start + self._batch_size]])
-            with torch.inference_mode():
-                out.append(self._model(pixels.to(self._device)).cpu().numpy())
-        return np.concatenate(out)
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Fits`."""
+        return self._tower.fitted(image)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return nothing: texts are not read."""

@@ -67,6 +67,7 @@ class TransformersEncoder:
     """
 
     aligned = False
+    shrinks = ("text",)
     image_dim = 0
 
     def __init__(self, name: str, model: Any, tokenizer: Any, recipe: Recipe, batch_size: int = 32) -> None:

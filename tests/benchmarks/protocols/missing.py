@@ -3,7 +3,9 @@
 One bundle and its learned weights throughout. A stripped product's block is predicted by the bundle's own item
 tower from the blocks left; what its events taught of it stays. The tower has learned from the complete products,
 so a small shop's predictions may be memories. The lists are those of the exact plan: the index only proposes
-candidates, and the bundle's is over the complete products.
+candidates, and the bundle's is over the complete products. Beside it what would be without the prediction, the
+block left at 0; and how far apart the centres of texts and photos lie in their shared space (the modality gap:
+Liang et al., Mind the Gap, NeurIPS 2022) before each is centred and after.
 """
 
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from protocols.edges import groups_of
 from protocols.shops import fitted, provenance
 from protocols.similar import LABELS, QUERIES, labels_of
 from recommender import Recommender
+from recommender.blocks import unit
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.evaluation import metrics, split
@@ -43,14 +46,15 @@ def measure(shop: Config, at: datetime | None) -> dict[str, Any]:
         blocks = [name for name in STRIPPED if name in rec.layout.names]
         rows = {name: drawn(rec, name, draw) for name in blocks}
         shops = {COMPLETE: rec} | {f"without {name}": stripped(rec, name, rows[name]) for name in blocks}
-        overlaps = {name: _overlap(rec, shops[f"without {name}"], rows[name]) for name in blocks}
-        lists = {"overlap@10 of the stripped products' lists": overlaps} | _by_labels(shops, catalog, draw)
+        lists = {f"lists of what lost its {name}": _handled(rec, name, rows[name]) for name in blocks}
+        lists |= _by_labels(shops, catalog, draw)
         if queries is not None:
             lists[f"recall@{K_USERS} of what customers chose next"] = _by_users(shops, queries)
         return {
             "protocol": "p4",
             "seed": shop.train.seed,
             "bundles": {"one for all": provenance(rec)},
+            "modality gap": gap(rec),
             "neighbours": lists,
         }
 
@@ -61,21 +65,40 @@ def drawn(rec: Recommender, block: str, draw: np.random.Generator) -> np.ndarray
     return np.sort(draw.permutation(having)[: max(1, round(SHARE * len(having)))])
 
 
-def stripped(rec: Recommender, block: str, rows: np.ndarray) -> Recommender:
-    """Return the same recommender, some of its products without a block."""
+def stripped(rec: Recommender, block: str, rows: np.ndarray, predicted: bool = True) -> Recommender:
+    """Return the same recommender, some of its products without a block: predicted, or left at 0."""
     vectors, present = np.array(rec.segment.vectors), np.array(rec.segment.present)
     vectors[rows, rec.layout.slices[block]] = 0.0
     present[rows, rec.layout.index(block)] = False
-    vectors[rows] = rec.item_tower.predictor.fill(vectors[rows], present[rows])
+    if predicted:
+        vectors[rows] = rec.item_tower.predictor.fill(vectors[rows], present[rows])
     segment = replace(rec.segment, vectors=vectors, present=present, neighbours=None)
     return Recommender(rec.bundle, search=replace(rec.search_space, segment=segment, index=None))
 
 
-def _overlap(complete: Recommender, without: Recommender, rows: np.ndarray) -> dict[str, Any]:
-    """Share of each stripped product's list that stood in its complete one."""
-    before, after = _similar(complete, rows), _similar(without, rows)
-    shared = [len(set(a) & set(b) - {-1}) / K for a, b in zip(before.tolist(), after.tolist(), strict=True)]
-    return compared({"": {"overlap@10": np.array(shared)}})[""]
+def gap(rec: Recommender) -> dict[str, float]:
+    """Return the distance between the centres of texts and of photos, vectors of norm 1, before and after."""
+    blocks = rec.item_tower.content
+    if rec.item_tower.projection is None or not {"image", "text"} <= blocks.keys():
+        return {}
+    before = blocks["image"].aligned_mean - blocks["text"].aligned_mean
+    centres = []
+    for name, block in blocks.items():
+        own = rec.segment.vectors[rec.segment.present[:, rec.layout.index(name)], rec.layout.slices[name]]
+        centres.append(unit(own[:, block.axes.shape[1] :]).mean(axis=0))
+    after = centres[0] - centres[1]
+    return {"before": round(float(np.linalg.norm(before)), 4), "after": round(float(np.linalg.norm(after)), 4)}
+
+
+def _handled(complete: Recommender, block: str, rows: np.ndarray) -> dict[str, Any]:
+    """Compare stripped products' lists with their complete ones, and count who else in them was stripped."""
+    before, columns = _similar(complete, rows), {}
+    for way, predicted in (("predicted", True), ("left at 0", False)):
+        after = _similar(stripped(complete, block, rows, predicted), rows)
+        shared = [len(set(a) & set(b) - {-1}) / K for a, b in zip(before.tolist(), after.tolist(), strict=True)]
+        flock = np.isin(after, rows).sum(axis=1) / np.maximum((after >= 0).sum(axis=1), 1)
+        columns[way] = {f"overlap@{K}": np.array(shared), "share that lost it too": flock}
+    return compared(columns)
 
 
 def _by_labels(shops: Mapping[str, Recommender], catalog: Catalog, draw: np.random.Generator) -> dict[str, Any]:

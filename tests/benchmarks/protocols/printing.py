@@ -16,6 +16,8 @@ def _parts(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"{figures['protocol']}, seed {figures['seed']}, {figures['seconds']:.0f} s in all"
     for name, bundle in figures.get("bundles", {}).items():
         yield f"bundle: {name}\n{_bundle(bundle)}"
+    if found := figures.get("modality gap"):
+        yield "modality gap: " + ", ".join(f"{when} {distance}" for when, distance in found.items())
     for name, report in figures.get("reports", {}).items():
         for measure in figures["measures"]:
             yield f"{name}\n{table(report, measure)}"
