@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,19 +189,20 @@ def learn_behaviour(
     seed: int,
     share: float = 1.0,
     validate: Validate | None = None,
+    folder: Path | None = None,
 ) -> Behaviour | None:
     """Train the behaviour block and the sequence tower over what each product's own data say.
 
     Parameters
     ----------
-    share, validate
+    share, validate, folder
         See `train_behaviour`.
     """
     tower = described.tower
     words = () if tower.category is None else tower.category.vocabularies
     bags = bag(words, products.inputs.columns) if words else None
     content = Content.of(content_of(described.vectors, tower.layout), bags, sum(word.size for word in words))
-    return train_behaviour(Sequences.of(interactions), content, seed, share, validate)
+    return train_behaviour(Sequences.of(interactions), content, seed, share, validate, folder)
 
 
 def place_products(
