@@ -33,7 +33,7 @@ from training.choices import Case, user_cases
 from training.complements import complements
 from training.cooccurrence import Table, count_pairs, liken, mix
 from training.finetune import finetune
-from training.model import Described, Model, Products, describe, learn_behaviour, place_products
+from training.model import Described, Model, Products, category_kinds, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
 from training.precision import sped_up
 from training.prior import no_prior
@@ -199,7 +199,7 @@ def _train(
     with clock.stage("weights"):
         like = liken(segment.vectors, segment.layout)
         early = Early(segment, _users(earlier, behaviour), earlier, count_pairs(earlier, segment.n), like)
-        settings = find(early, cases, learning, seed)
+        settings = find(early, cases, learning, category_kinds(products.catalog), seed)
         segment = early.placed(settings.prior, settings.smoothing)
     draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
     with clock.stage("everything once more"):

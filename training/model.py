@@ -19,6 +19,7 @@ from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.projection import AlignedProjection
 from recommender.towers.user import UserTower
+from recommender.weights import SPLIT, category_kind
 from training.behaviour import Behaviour, Validate, train_behaviour
 from training.category import learned_columns, train_category
 from training.clip import train_projection
@@ -45,7 +46,7 @@ class Model:
     segment
         The products' arrays, without the neighbour table.
     weights
-        'item' and 'user' to term weights.
+        Kinds of question to term weights, see `Manifest`.
     stated
         What the manifest says of the training: prior, losses, figures.
     """
@@ -120,6 +121,12 @@ def groups_of(catalog: Catalog) -> Rows:
     none = [""] * len(catalog)
     given = catalog.frame["item_group_id"].tolist() if "item_group_id" in catalog.frame else none
     return group_numbers(catalog.ids, given)
+
+
+def category_kinds(catalog: Catalog) -> list[str]:
+    """Return the kind of question that would be a category's own, see `category_kind`, of each product."""
+    cells = catalog.frame[SPLIT].tolist() if SPLIT in catalog.frame else [""] * len(catalog)
+    return [*map(category_kind, cells)]
 
 
 def group_numbers(ids: Sequence[str], given: Sequence[str | None]) -> Rows:
