@@ -1,6 +1,6 @@
 """Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -129,11 +129,11 @@ class Recommender:
         """Return a product's small JPEG picture, if it has a photo."""
         return self.products.thumbnail(item_id)
 
-    def item_kinds(self, rows: Iterable[int]) -> list[str]:
-        """Return which of the `weights` count for what is like each of some rows."""
-        if self.weights.keys() == {"item", "user"}:
-            return ["item" for _ in rows]
-        return [item_kind(self.weights, self.attributes.value(SPLIT, row)) for row in rows]
+    def kind_of(self, row: int) -> str:
+        """Return which of the `weights` count for what is like a row."""
+        if len(self.weights) == 2:  # of items and users alone
+            return "item"
+        return item_kind(self.weights, self.attributes.value(SPLIT, row))
 
     def similar(self, item_id: str, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Return the products most like one; itself and its variants never among them.
@@ -151,7 +151,7 @@ class Recommender:
         if row < 0:
             return self._similar_to_new(item_id, k, options)
         question = self._questions.of_item(row, k, options)
-        return self._answer(question, *self.item_kinds([row]), "similar", options, seed_row=row)
+        return self._answer(question, self.kind_of(row), "similar", options, seed_row=row)
 
     def recommend(
         self,
@@ -257,7 +257,7 @@ class Recommender:
         """
         question, _ = self._questions.of_history(history, 1, exclude_history, options)
         seeds = question.query.rows
-        (kind,) = self.item_kinds(seeds) if len(seeds) == 1 else ["user"]
+        kind = self.kind_of(int(seeds[0])) if len(seeds) == 1 else "user"
         scorer = self._scorer(kind, options)
         placing = Placing(self._answering, question, scorer, options)
         return [placing.of(item_id) for item_id in item_ids]
@@ -269,7 +269,7 @@ class Recommender:
         known = self._questions.known_row
         rows = self.attributes.ids.in_order if item_ids is None else [known(item_id) for item_id in item_ids]
         questions = [self._questions.of_item(int(row), k, options) for row in rows]
-        kinds = self.item_kinds(rows)
+        kinds = [self.kind_of(int(row)) for row in rows]
         scorers = {kind: self._scorer(kind, options) for kind in set(kinds)}
         asked = [scorers[kind] for kind in kinds]
         return self._answering.table(questions, asked, "similar", count(k), options)

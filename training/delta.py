@@ -206,7 +206,7 @@ class _Draft:
 
     def _kinds(self) -> list[str]:
         """Return whose weights count for each product as it is now."""
-        kinds = self._recommender.item_kinds(range(self._segment.n)) + ["item"] * (self._n - self._segment.n)
+        kinds = [*map(self._recommender.kind_of, range(self._segment.n)), *["item"] * (self._n - self._segment.n)]
         for row, cell in zip(self._now.tolist(), self._embedded.cells.get(SPLIT, ()), strict=False):
             kinds[row] = item_kind(self._bundle.manifest.weights, cell)
         return kinds

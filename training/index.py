@@ -58,6 +58,8 @@ HOPS = (
 )
 QUERIES = 200
 RANDOM_WEIGHTS = 20
+# Questions and the weights that they are asked with.
+Asking = tuple[Mapping[str, float], Sequence[Question]]
 # A filter asks for more: what it keeps near a query are the products that a walk least expects to be wanted.
 FILTERED_TARGET = 0.98
 
@@ -235,11 +237,11 @@ def questions_of(
     items = [Question(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
     users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
     parts = rows_by_kind(["item"] * len(items) if kinds is None else [kinds[row] for row in rows])
-    own = [(weights[kind], [items[place] for place in places]) for kind, places in parts.items()]
-    learned = [own, *([[(weights["user"], users)]] if users else [])]
+    own: list[Asking] = [(weights[kind], [items[place] for place in places]) for kind, places in parts.items()]
+    learned: list[list[Asking]] = [own, *([[(weights["user"], users)]] if users else [])]
     random, single = _random_weights(weights["item"], generator), _single_weights(weights["item"])
-    mixed_up = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
-    some = [(tried, questions[::4]) for part in (*learned, mixed_up) for tried, questions in part]
+    mixed_up: list[Asking] = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
+    some = [(tried, questions[::4]) for part in [*learned, mixed_up] for tried, questions in part]
     filters = half, _ = _half_filters(segment, generator)
     return {
         "learned": [_with_oracle(segment, part) for part in learned],
@@ -274,7 +276,7 @@ def _random_weights(learned: Mapping[str, float], generator: np.random.Generator
 
 def _with_oracle(
     segment: Segment,
-    asked: Sequence[tuple[Mapping[str, float], Sequence[Question]]],
+    asked: Sequence[Asking],
     subset: Subset | None = None,
 ) -> list[Asked]:
     """Return questions by the weights that they are asked with, and their exact answers."""

@@ -207,8 +207,7 @@ def _filter(rec: Recommender) -> dict[str, Any] | None:
 def _learned(rec: Recommender, item_id: str) -> dict[str, float]:
     """Return the weights by which the service finds what is like a product."""
     row = rec.attributes.row_of(item_id)
-    (kind,) = rec.item_kinds([row]) if row >= 0 else ["item"]
-    return rec.weights[kind]
+    return rec.weights[rec.kind_of(row) if row >= 0 else "item"]
 
 
 def _weights(learned: dict[str, float]) -> dict[str, float] | None:
