@@ -32,7 +32,7 @@ from training.sequences import Sequences
 logging.basicConfig(level=logging.INFO)
 torch.set_num_threads(1)
 training.checkpoint.SECONDS = training.checkpoint.LEAST_TIMES = 0
-training.behaviour.LEAST_STEPS = 160
+training.behaviour.LEAST_STEPS = 80
 shop = Catalog.from_frame(pd.DataFrame({{"id": [f"p{{i:02}}" for i in range(40)], "title": "t"}}))
 generator = np.random.default_rng(0)
 days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(1_500), "D")
@@ -90,6 +90,7 @@ def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
 ) -> None:
     monkeypatch.setattr("training.behaviour.EPOCHS", 2)
     monkeypatch.setattr("training.behaviour.LEAST_STEPS", 20)
+    monkeypatch.setattr("training.behaviour.PATIENCE", 100)
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     monkeypatch.setattr(checkpoint, "LEAST_TIMES", 0)
     pd.DataFrame({"id": [f"p{i:02}" for i in range(50)], "title": "t"}).to_csv(tmp_path / "products.csv")
@@ -110,18 +111,17 @@ def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
 
     monkeypatch.setattr(Member, "step", counted)
 
-    def steps(cache: Path, most: int = 1_000_000) -> int:
+    def steps(most: int = 1_000_000) -> int:
         taken[0], last[0] = 0, most
-        fit(config, tmp_path / "bundles", cache_dir=cache)
+        fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
         return taken[0]
 
-    whole = steps(tmp_path / "whole")
-    for most in (whole // 4, whole // 2):
+    for most in (12, 34):  # the first training has 40: it is stopped there, then in the one from everything
         with pytest.raises(KeyboardInterrupt):
-            steps(tmp_path / "cache", most)
-    assert steps(tmp_path / "cache") == whole - whole // 4 - whole // 2
+            steps(most)
+    rest = steps()
     assert not [*(tmp_path / "cache" / "behaviour").iterdir()], "what is finished is not kept"
-    assert steps(tmp_path / "cache") == whole
+    assert 12 + 34 + rest == steps(), "and begins anew"
 
 
 def test_a_checkpoint_holds_what_was_saved(tmp_path: Path) -> None:

@@ -238,7 +238,9 @@ def questions_of(
     users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
     parts = rows_by_kind(["item"] * len(items) if kinds is None else [kinds[row] for row in rows])
     own: list[Asking] = [(weights[kind], [items[place] for place in places]) for kind, places in parts.items()]
-    learned: list[list[Asking]] = [own, *([[(weights["user"], users)]] if users else [])]
+    learned: list[list[Asking]] = [own]
+    if users:
+        learned.append([(weights["user"], users)])
     random, single = _random_weights(weights["item"], generator), _single_weights(weights["item"])
     mixed_up: list[Asking] = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
     some = [(tried, questions[::4]) for part in [*learned, mixed_up] for tried, questions in part]
