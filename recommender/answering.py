@@ -78,15 +78,18 @@ class Answering:
         )
 
     def table(
-        self, questions: Sequence[Question], scorer: Scorer, strategy: str, k: int, options: Options
+        self, questions: Sequence[Question], scorers: Sequence[Scorer], strategy: str, k: int, options: Options
     ) -> RecommendationTable:
-        """Answer many questions by matrix products; diversity and pins are for single ones."""
+        """Answer many questions, each by its scorer; diversity and pins are for single ones."""
         rows = np.full((len(questions), k), -1, dtype=np.int32)
         scores = np.full(rows.shape, np.nan)
-        answers = self.search.many(scorer, questions, self.rules(options), options.get("plan", "auto"))
-        for line, found in enumerate(answers):
-            size = len(found.selection.rows)
-            rows[line, :size], scores[line, :size] = found.selection.rows, found.selection.scores
+        rules, plan = self.rules(options), options.get("plan", "auto")
+        for scorer in {id(scorer): scorer for scorer in scorers}.values():
+            lines = [line for line, own in enumerate(scorers) if own is scorer]
+            answers = self.search.many(scorer, [questions[line] for line in lines], rules, plan)
+            for line, found in zip(lines, answers, strict=True):
+                size = len(found.selection.rows)
+                rows[line, :size], scores[line, :size] = found.selection.rows, found.selection.scores
         known = {row: self.attributes.id_of(row) for row in np.unique(rows).tolist() if row >= 0}
         ids = np.array([known.get(row) for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
         return RecommendationTable(rows, scores, ids, [strategy] * len(questions))

@@ -51,7 +51,7 @@ class Ordered:
     def popular_table(self, questions: Sequence[Question], k: int, options: Options) -> RecommendationTable:
         """Answer many questions by what is popular."""
         asked = [replace(question, query=self._query) for question in questions]
-        return self._answering.table(asked, self._scorer(options), "popular", k, _exact(options))
+        return self._answering.table(asked, [self._scorer(options)] * len(asked), "popular", k, _exact(options))
 
     def newest(self, k: int, excluded: Rows, options: Options) -> Recommendations:
         """Return the products published last; where no dates are known, the popular."""

@@ -28,7 +28,7 @@ from recommender.questions import Options, Questions, count
 from recommender.results import Recommendations, RecommendationTable
 from recommender.scoring import Query, Scorer
 from recommender.towers.item import ItemInputs
-from recommender.weights import resolve
+from recommender.weights import SPLIT, item_kind, resolve
 
 # Beside the strength of what goes together, the usual score counts so much: it fills up what C leaves empty.
 FILL = 1e-3
@@ -135,6 +135,12 @@ class Recommender:
         """Return a product's small JPEG picture, if it has a photo."""
         return self.products.thumbnail(item_id)
 
+    def kind_of(self, row: int) -> str:
+        """Return which of the `weights` count for what is like a row."""
+        if len(self.weights) == 2:  # of items and users alone
+            return "item"
+        return item_kind(self.weights, self.attributes.value(SPLIT, row))
+
     def similar(self, item_id: str, k: int = 10, **options: Unpack[Options]) -> Recommendations:
         """Return the products most like one; itself and its variants never among them.
 
@@ -151,7 +157,7 @@ class Recommender:
         if row < 0:
             return self._similar_to_new(item_id, k, options)
         question = self._questions.of_item(row, k, options)
-        return self._answer(question, "item", "similar", options, seed_row=row)
+        return self._answer(question, self.kind_of(row), "similar", options, seed_row=row)
 
     def recommend(
         self,
@@ -256,7 +262,8 @@ class Recommender:
         A history of one id asks as `similar` does, any other as `recommend`.
         """
         question, _ = self._questions.of_history(history, 1, exclude_history, options)
-        kind = "item" if len(question.query.rows) == 1 else "user"
+        seeds = question.query.rows
+        kind = self.kind_of(int(seeds[0])) if len(seeds) == 1 else "user"
         scorer = self._scorer(kind, options)
         placing = Placing(self._answering, question, scorer, options)
         return [placing.of(item_id) for item_id in item_ids]
@@ -268,8 +275,10 @@ class Recommender:
         known = self._questions.known_row
         rows = self.attributes.ids.in_order if item_ids is None else [known(item_id) for item_id in item_ids]
         questions = [self._questions.of_item(int(row), k, options) for row in rows]
-        scorer = self._scorer("item", options)
-        return self._answering.table(questions, scorer, "similar", count(k), options)
+        kinds = [self.kind_of(int(row)) for row in rows]
+        scorers = {kind: self._scorer(kind, options) for kind in set(kinds)}
+        asked = [scorers[kind] for kind in kinds]
+        return self._answering.table(questions, asked, "similar", count(k), options)
 
     def recommend_many(
         self,
@@ -281,7 +290,8 @@ class Recommender:
     ) -> RecommendationTable:
         """Answer `recommend` for many histories by matrix products; histories that say nothing get the popular."""
         questions = [self._questions.of_history(history, k, exclude_history, options)[0] for history in histories]
-        table = self._answering.table(questions, self._scorer("user", options), "for_you", count(k), options)
+        asked = [self._scorer("user", options)] * len(questions)
+        table = self._answering.table(questions, asked, "for_you", count(k), options)
         quiet = [line for line, question in enumerate(questions) if not question.query.attention.any()]
         popular = self._ordered.popular_table([questions[line] for line in quiet], count(k), options)
         return table.put(quiet, popular)

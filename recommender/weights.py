@@ -1,9 +1,30 @@
 """The weights of the score: learned ones, and how a request overrides them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from recommender.blocks import BLOCKS, TERMS
 from recommender.errors import RequestError, nearest
+from recommender.towers.category import LEVEL
+
+# The column whose first level may have weights of its own.
+SPLIT = "product_type"
+
+
+def category_kind(product_type: Any) -> str:
+    """Return the kind of question that asks for what is like a product of this type; "item" if it has none.
+
+    >>> category_kind("Apparel > Tops")
+    'item: Apparel'
+    """
+    first = product_type[0] if isinstance(product_type, list | tuple) and product_type else product_type
+    return f"item: {first.split(LEVEL)[0]}" if isinstance(first, str) and first else "item"
+
+
+def item_kind(weights: Mapping[str, Any], product_type: Any) -> str:
+    """Return the kind whose weights count for what is like a product: its category's own if it has some."""
+    own = category_kind(product_type)
+    return own if own in weights else "item"
 
 
 def resolve(learned: Mapping[str, float], override: Mapping[str, float] | None = None) -> dict[str, float]:

@@ -14,7 +14,7 @@ from recommender.segment import Segment
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower
-from recommender.weights import resolve
+from recommender.weights import item_kind, resolve
 from tests.segments import LAYOUT, TERMS
 from training.index import make_index
 from training.model import group_numbers
@@ -27,8 +27,10 @@ KINDS = {
     "published_at": "date",
     "availability": "category",
     "item_group_id": "category",
+    "product_type": "category",
 }
 WEIGHTS = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
+OWN = resolve(WEIGHTS, {"text": 0.9, "image": 0.1, "cooccurrence": 0.2})  # of what is like a product of type A
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,17 @@ def draw_product(generator: np.random.Generator, item_id: str, others: list[str]
             "published_at": generator.choice(["2026-01-01", "2026-02-01", "2026-03-01", ""]),
             "availability": generator.choice(["in_stock", "in_stock", "out_of_stock", ""]),
             "item_group_id": generator.choice(["g1", "g2", "", ""]),
+            "product_type": generator.choice(["A", "A > One", "B > Two", ""]),
         },
         float(generator.choice([0.0, 0.25, 1.0])),
         {other: float(generator.choice([0.25, 0.5, 1.0])) for other in partners if other != item_id},
     )
 
 
-def publish_products(root: Path, products: list[Product], budget: Budget | None = None) -> str:
-    """Publish products, given in order of id, as a base."""
+def publish_products(root: Path, products: list[Product], budget: Budget | None = None, own: bool = True) -> str:
+    """Publish products, given in order of id, as a base; with `own`, those of type A have weights of their own."""
+    weights = {"item": WEIGHTS, "user": WEIGHTS} | ({"item: A": OWN} if own else {})
+    kinds = [item_kind(weights, str(product.cells["product_type"])) for product in products]
     ids = [product.item_id for product in products]
     segment = Segment(
         vectors=np.stack([product.vector for product in products]),
@@ -83,7 +88,7 @@ def publish_products(root: Path, products: list[Product], budget: Budget | None 
     with Staging(root) as staging:
         base = staging.part("base")
         make_index(base, segment, WEIGHTS, trees=3, seed=0)
-        with_neighbours(segment, WEIGHTS).save(base)
+        with_neighbours(segment, weights, kinds=kinds).save(base)
         (base / "attributes").mkdir()
         cells = {name: [product.cells[name] for product in products] for name in KINDS}
         write_columns(base / "attributes", ids, KINDS, cells)
@@ -93,7 +98,7 @@ def publish_products(root: Path, products: list[Product], budget: Budget | None 
             {
                 "n": len(products),
                 "blocks": dict(LAYOUT.dims),
-                "weights": {"item": WEIGHTS, "user": WEIGHTS},
+                "weights": weights,
                 "user_tower": UserTower({"view_item": 1.0}).to_dict(),
                 "index": {"budgets": {kind: budget and vars(budget) for kind in vars(Budgets())}},
             }

@@ -49,5 +49,5 @@ def make_cooccurrence(generator: np.random.Generator, n: int) -> Cooccurrence:
 def indexed(folder: Path, segment: Segment, weights: dict[str, float], budget: Budget | None) -> Search:
     """Build the neighbour table, the trees and the graph for a segment, and return the search over them."""
     index = make_index(folder, segment, weights, trees=5, seed=0)
-    segment = with_neighbours(segment, weights)
+    segment = with_neighbours(segment, {"item": weights})
     return Search(segment, index, Budgets(budget, budget, budget, budget), (weights,))

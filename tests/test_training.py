@@ -228,7 +228,7 @@ def test_item_cases_leave_out_variants() -> None:
     segment = make_segment(0, 6)
     shop = catalog(6)
     events = interactions(shop, *[("a", row, float(row)) for row in range(6)])
-    for case in item_cases(segment, pairs_of(events), seed=0):
+    for case in item_cases(segment, pairs_of(events)):
         own = segment.groups[case.steps.rows[0]]
         assert own not in segment.groups[case.chosen]
         assert set(case.struck.tolist()) == set(np.flatnonzero(segment.groups == own).tolist())

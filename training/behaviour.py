@@ -2,27 +2,28 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recommender import __version__
 from recommender.blocks import Float, Mask
-from recommender.progress import progress
+from recommender.encoders.cache import digest
+from recommender.progress import notice, progress
 from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.sequence import WINDOW, SequenceTower
-from training.curve import Curve
+from training.checkpoint import Checkpoint
+from training.member import BATCH, Member
 from training.sequence_model import Content, SequenceModel
-from training.sequences import Batch, Sequences
+from training.sequences import Sequences
 
 MEMBERS = 2  # trainings from different seeds, side by side in one block: a query sums what they say
-BATCH = 128
-NEGATIVES = 1_024
-RATE = 2e-3
 EPOCHS = 20
 LEAST_STEPS, MOST_STEPS = 300, 8_000
 MOST_EPOCHS = 100  # of a small shop: read more often, a window is only remembered
@@ -30,6 +31,7 @@ LOOKS = 8  # times that the second half of a training is validated
 PATIENCE = 3  # looks without a better figure that end it
 
 Validate = Callable[["Behaviour"], float]
+Look = dict[str, float]  # how far in the schedule it was, and the figure
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,12 @@ class Behaviour:
 
 
 def train_behaviour(
-    sequences: Sequences, content: Content, seed: int, share: float = 1.0, validate: Validate | None = None
+    sequences: Sequences,
+    content: Content,
+    seed: int,
+    share: float = 1.0,
+    validate: Validate | None = None,
+    folder: Path | None = None,
 ) -> Behaviour | None:
     """Train the members, each its own way from its own seed.
 
@@ -75,6 +82,9 @@ def train_behaviour(
         Where to stop in the schedule, in (0, 1]; found by an earlier training with `validate`.
     validate
         Tells how good a behaviour is; the best of the training is returned.
+    folder
+        Of checkpoints: a training that was killed goes on from its last, and one that had ended is not repeated.
+        What `validate` asks must be the same whenever the folder is.
 
     Returns
     -------
@@ -84,25 +94,30 @@ def train_behaviour(
     steps = schedule(sequences)
     if not steps:
         return None
-    runs = [_Run(sequences, content, seed + member, steps) for member in range(MEMBERS)]
+    members = [Member(sequences, content, seed + member, steps) for member in range(MEMBERS)]
     stop = max(1, round(share * steps))
-    best: tuple[float, Behaviour] | None = None
-    worse = 0
-    validation: list[dict[str, float]] = []
-    for step in progress(range(stop), "behaviour", stop, "step"):
-        for run in runs:
-            run.step()
-        if validate is not None and _looks(step, steps):
-            found = _export(runs, sequences, (step + 1) / steps)
-            figure = validate(found)
-            validation.append({"share": round(found.share, 3), "soft_recall": round(figure, 4)})
-            worse += 1
-            if best is None or figure > best[0]:
-                best, worse = (figure, found), 0
-            if worse == PATIENCE:
-                break
-    chosen = best[1] if best is not None else _export(runs, sequences, share)
-    return replace(chosen, figures={"loss": runs[0].curve.stated(), "validation": validation})
+    checkpoint = Checkpoint(folder and folder / _file(sequences, content, seed, stop))
+    looks = _restore(checkpoint, members, stop)
+    bar = progress(range(members[0].done, stop), "behaviour", stop, "step")
+    bar.update(members[0].done)
+    for step in bar:
+        if _worse(looks) == PATIENCE:
+            break
+        for member in members:
+            member.step()
+        if validate is not None and _is_look(step, steps):
+            found = _export(members, sequences, (step + 1) / steps)
+            looks.append({"share": found.share, "soft_recall": validate(found)})
+            _remember(members, looks)
+        if checkpoint.due:
+            _save(checkpoint, members, looks)
+    if checkpoint.there:
+        _save(checkpoint, members, looks)
+    for member in members:
+        member.return_to_best()
+    found = _export(members, sequences, looks[_best(looks)]["share"] if looks else share)
+    rounded = [{"share": round(look["share"], 3), "soft_recall": round(look["soft_recall"], 4)} for look in looks]
+    return replace(found, figures={"loss": members[0].curve.stated(), "validation": rounded})
 
 
 def schedule(sequences: Sequences) -> int:
@@ -111,51 +126,64 @@ def schedule(sequences: Sequences) -> int:
     return min(max(EPOCHS * batches, LEAST_STEPS), MOST_EPOCHS * batches, MOST_STEPS)
 
 
-def _looks(step: int, steps: int) -> bool:
+def _is_look(step: int, steps: int) -> bool:
     """Validate at even distances in the second half of the schedule, at its end too."""
     every = max(steps // (2 * LOOKS), 1)
     return (steps - 1 - step) % every == 0 and step >= steps // 2
 
 
-class _Run:
-    """One member's training, a step at a time."""
-
-    def __init__(self, sequences: Sequences, content: Content, seed: int, steps: int) -> None:
-        torch.manual_seed(seed)
-        self.sequences = sequences
-        self.generator = np.random.default_rng(seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = SequenceModel(len(content.dense), len(sequences.names), content).to(self.device)
-        # products without events are no negatives: nobody has refused them
-        self.known = np.unique(sequences.rows)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
-        one_cycle = torch.optim.lr_scheduler.OneCycleLR
-        self.schedule = one_cycle(self.optimizer, RATE, total_steps=steps + 1, pct_start=0.1)
-        self.batches: Iterator[Batch] = iter(())
-        self.curve = Curve(steps)
-
-    def step(self) -> None:
-        self.model.train()
-        loss = self.model.loss(self._batch(), self._negatives())
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
-        self.curve.add(loss)
-
-    def _batch(self) -> Batch:
-        found = next(self.batches, None)
-        if found is None:
-            self.batches = self.sequences.batches(BATCH, self.generator)
-            found = next(self.batches)
-        return found.to(self.device)
-
-    def _negatives(self) -> Tensor:
-        drawn = self.known[self.generator.integers(0, len(self.known), NEGATIVES)]
-        return torch.from_numpy(drawn.astype(np.int64)).to(self.device)
+def _remember(members: Sequence[Member], looks: Sequence[Look]) -> None:
+    """Keep the weights if the last look found them the best."""
+    if not _worse(looks):
+        for member in members:
+            member.remember()
 
 
-class _Members(nn.Module):
+def _best(looks: Sequence[Look]) -> int:
+    """Return the earliest look with the highest figure."""
+    figures = [look["soft_recall"] for look in looks]
+    return figures.index(max(figures))
+
+
+def _worse(looks: Sequence[Look]) -> int:
+    """Count the looks since the best."""
+    return len(looks) - 1 - _best(looks) if looks else 0
+
+
+def _file(sequences: Sequences, content: Content, seed: int, stop: int) -> str:
+    """Name a training by all that it depends on."""
+    arrays: list[np.ndarray] = [sequences.rows, sequences.kinds, sequences.gaps, sequences.starts]
+    arrays += [content.dense, content.values, content.weights]
+    told = [__version__, torch.__version__, torch.cuda.is_available(), sequences.names, content.size, seed, stop]
+    told += [(array.shape, digest(array.tobytes())) for array in arrays]
+    return f"{digest(repr(told)).decode()}.safetensors"
+
+
+def _save(checkpoint: Checkpoint, members: Sequence[Member], looks: Sequence[Look]) -> None:
+    groups = {f"{place}.{name}": g for place, member in enumerate(members) for name, g in member.groups().items()}
+    groups["drawn"] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        groups["drawn"]["cuda"] = torch.cuda.get_rng_state()
+    checkpoint.save(groups, {"looks": looks, "members": [member.stated() for member in members]})
+
+
+def _restore(checkpoint: Checkpoint, members: Sequence[Member], stop: int) -> list[Look]:
+    """Put members back to where they were saved, if they were; return the looks that they had."""
+    if not checkpoint.there:
+        return []
+    groups, stated = checkpoint.load()
+    for place, member in enumerate(members):
+        own = {name.split(".")[1]: g for name, g in groups.items() if name.startswith(f"{place}.")}
+        member.restore(own, stated["members"][place])
+    torch.set_rng_state(groups["drawn"]["cpu"])
+    if "cuda" in groups["drawn"]:
+        torch.cuda.set_rng_state(groups["drawn"]["cuda"])
+    notice(f"behaviour: goes on from step {members[0].done} of {stop}")
+    looks: list[Look] = stated["looks"]
+    return looks
+
+
+class _Joined(nn.Module):
     """The members as one graph: blocks apart, queries scaled alike, the last event's alone."""
 
     def __init__(self, models: list[SequenceModel], longest: float, size: float) -> None:
@@ -169,25 +197,25 @@ class _Members(nn.Module):
         return torch.cat(asked, dim=1) / self.size
 
 
-def _export(runs: list[_Run], sequences: Sequences, share: float) -> Behaviour:
-    models = [run.model.eval().cpu() for run in runs]
+def _export(members: Sequence[Member], sequences: Sequences, share: float) -> Behaviour:
+    models, own = [member.model.eval().cpu() for member in members], members[0].known
     with torch.inference_mode():
-        vectors = torch.cat([_of_all(model, runs[0].known) for model in models], dim=1)
+        vectors = torch.cat([_of_all(model, own) for model in models], dim=1)
         longest = float(vectors.norm(dim=1).max())
         batch = sequences.pad(np.argsort(-sequences.lengths, kind="stable")[:1])
-        members = _Members(models, longest, 1.0).eval()
+        joined = _Joined(models, longest, 1.0).eval()
         scaled = vectors / longest
         read = (scaled[batch.rows.clamp(min=0)], batch.kinds, batch.gaps)
         example = tuple(part[:, :WINDOW] for part in read)
-        members.size = float(members(*example).norm(dim=1).mean())
+        joined.size = float(joined(*example).norm(dim=1).mean())
         tables = torch.cat([model.values.weight for model in models], dim=1)
         matrices = torch.cat([_matrix(model) for model in models], dim=1)
         predictor = BehaviourPredictor((matrices / longest).numpy(), (tables / longest).numpy())
-        tower = SequenceTower.of(_onnx(members, example), sequences.names)
-        known = np.isin(np.arange(len(scaled)), runs[0].known)
+        tower = SequenceTower.of(_onnx(joined, example), sequences.names)
+        known = np.isin(np.arange(len(scaled)), own)
         found = Behaviour(scaled.numpy(), known, predictor, tower, share)
-    for run in runs:
-        run.model.to(run.device)
+    for member in members:
+        member.model.to(member.device)
     return found
 
 
@@ -205,13 +233,13 @@ def _matrix(model: SequenceModel) -> Tensor:
     return model.dense.weight.T
 
 
-def _onnx(members: nn.Module, example: tuple[Tensor, ...]) -> bytes:
+def _onnx(joined: nn.Module, example: tuple[Tensor, ...]) -> bytes:
     file = io.BytesIO()
     names = ["vectors", "kinds", "gaps"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # this exporter says that it is old; the new one needs a further package
         torch.onnx.export(
-            members,
+            joined,
             example,
             file,  # type: ignore[arg-type]
             dynamo=False,

@@ -94,7 +94,7 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Ca
     for start, end in zip(moments, [*moments[1:], None], strict=True):
         span = later.since(start)
         cases += _foretold(earlier.joined(later.before(start)), span if end is None else span.before(end))
-    return _sample(cases, seed)
+    return sample(cases, seed)
 
 
 def _foretold(earlier: Interactions, later: Interactions) -> list[Case]:
@@ -111,8 +111,8 @@ def _foretold(earlier: Interactions, later: Interactions) -> list[Case]:
     return cases
 
 
-def item_cases(segment: Segment, later: Pairs, seed: int) -> list[Case]:
-    """Return a sample of products and what was chosen close to them by the same users."""
+def item_cases(segment: Segment, later: Pairs) -> list[Case]:
+    """Return products and what was chosen close to them by the same users."""
     if not len(later):
         return []
     first = np.concatenate([later.first, later.second])
@@ -127,7 +127,7 @@ def item_cases(segment: Segment, later: Pairs, seed: int) -> list[Case]:
         if len(others):
             steps = Steps(np.array([row], np.int32), ["view_item"], np.zeros(1), np.full(1, np.nan))
             cases.append(Case(steps, others, own))
-    return _sample(cases, seed)
+    return cases
 
 
 def choices(segment: Segment, queries: Sequence[Query], cases: Sequence[Case], seed: int) -> Choices:
@@ -193,7 +193,8 @@ def _positive(interactions: Interactions) -> dict[str, Rows]:
     return {str(user): np.unique(rows) for user, rows in frame.groupby("user_id")["row"]}
 
 
-def _sample(cases: list[Case], seed: int) -> list[Case]:
+def sample(cases: list[Case], seed: int) -> list[Case]:
+    """Return at most `QUERIES` of the cases, in their order."""
     if len(cases) <= QUERIES:
         return cases
     drawn = np.random.default_rng(seed).choice(len(cases), QUERIES, replace=False)

@@ -43,7 +43,8 @@ def compact(root: Path) -> str:
         segment = live_segment(recommender)
         config = IndexConfig(**manifest.config["index"])
         queries = user_queries(segment, manifest.seed)
-        built = build_index(base, segment, manifest.weights, queries, config, manifest.seed)
+        kinds = [recommender.kind_of(int(row)) for row in recommender.attributes.ids.in_order]
+        built = build_index(base, segment, manifest.weights, queries, config, manifest.seed, kinds)
         built.segment.save(base)
         _write_attributes(base / "attributes", recommender)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))

@@ -18,6 +18,7 @@ from recommender.delta import PART, Delta, arrays_of
 from recommender.index.codes import Codes
 from recommender.recommender import Recommender
 from recommender.segment import Segment
+from recommender.weights import SPLIT, item_kind
 from training.patches import NeighbourPatch
 
 KEPT = ("base", "towers", "thumbnails", "encoder")
@@ -183,8 +184,9 @@ class _Draft:
         before = self._segment
         assert before.neighbours is not None
         assert before.neighbour_scores is not None
-        weights, removed = self._bundle.manifest.weights["item"], self._recommender.attributes.ids.removed
-        patch = NeighbourPatch(before, after, weights, np.unique(self._now), (self._removed, removed))
+        weights, removed = self._bundle.manifest.weights, self._recommender.attributes.ids.removed
+        changed, gone = np.unique(self._now), (self._removed, removed)
+        patch = NeighbourPatch(before, after, weights, self._kinds(), changed, gone)
         lists = dict(patch.lists())
         old = NO_ROWS if self._delta is None else self._bundle.array(PART, "neighbour_rows.npy")
         added = np.arange(self._bundle.manifest.base_n, self._n)
@@ -201,6 +203,13 @@ class _Draft:
         np.save(folder / "neighbours.npy", table)
         np.save(folder / "neighbour_scores.npy", scores)
         return len(rows)
+
+    def _kinds(self) -> list[str]:
+        """Return whose weights count for each product as it is now."""
+        kinds = [*map(self._recommender.kind_of, range(self._segment.n)), *["item"] * (self._n - self._segment.n)]
+        for row, cell in zip(self._now.tolist(), self._embedded.cells.get(SPLIT, ()), strict=False):
+            kinds[row] = item_kind(self._bundle.manifest.weights, cell)
+        return kinds
 
     def _gathered(self, old: np.ndarray, now: np.ndarray) -> np.ndarray:
         """Return the rows of the delta: as they are now where they change, as they were elsewhere."""

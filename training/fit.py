@@ -17,7 +17,7 @@ from recommender import load
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
-from recommender.encoders.cache import cache_location
+from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
@@ -29,11 +29,12 @@ from recommender.stores import open_store
 from recommender.towers.item import ItemTower
 from recommender.towers.user import UserTower
 from training.behaviour import Behaviour
+from training.checkpoint import unfinished
 from training.choices import Case, user_cases
 from training.complements import complements
 from training.cooccurrence import Table, count_pairs, counts_of, liken, mix
 from training.encoding import choose_encoder
-from training.model import Described, Model, Products, describe, learn_behaviour, place_products
+from training.model import Described, Model, Products, category_kinds, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
 from training.prior import no_prior
 from training.publish import publish
@@ -85,7 +86,7 @@ def fit(
     until
         Only events before this moment are known; figures are then the caller's to measure.
     cache_dir
-        Where encoder vectors are kept between fits.
+        Where encoder vectors are kept between fits, and checkpoints, so that a fit that was killed goes on.
     strict
         Whether problems in the data are errors.
     run
@@ -108,13 +109,14 @@ def fit(
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
-    draft, final = _train(products, interactions, config.train.seed, clock)
-    figures = {}
-    if draft is not None and until is None:
-        folder = None if run is map else cache_location(cache_dir)
-        figures = _figures(draft, products, encoded, config, clock, run, folder)
-    metrics = {"evaluation": figures, "seconds": clock.seconds, **chosen.figures}
-    return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
+    with unfinished(_checkpoints(interactions, cache_dir)) as folder:
+        draft, final = _train(products, interactions, config.train.seed, clock, folder)
+        figures = {}
+        if draft is not None and until is None:
+            shared = None if run is map else cache_location(cache_dir)
+            figures = _figures(draft, products, encoded, config, clock, run, shared)
+        metrics = {"evaluation": figures, "seconds": clock.seconds, **chosen.figures}
+        return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
 
 
 def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: Map = map) -> dict[str, Any]:
@@ -153,6 +155,15 @@ def _interactions(
     return found if len(found) else None
 
 
+def _checkpoints(interactions: Interactions | None, cache_dir: Path | None) -> Path:
+    """Return the folder of checkpoints of trainings that learn from, and are validated by, these events."""
+    told = "none"
+    if interactions is not None:
+        lines = pd.util.hash_pandas_object(interactions.frame, index=False).to_numpy()
+        told = repr((digest(lines.tobytes()), sorted(interactions.weights.items())))
+    return cache_location(cache_dir) / "behaviour" / digest(told).decode()
+
+
 @dataclass(frozen=True)
 class Draft:
     """A model of the earlier events, and the later events that it has not seen."""
@@ -163,35 +174,35 @@ class Draft:
 
 
 def _train(
-    products: Products, interactions: Interactions | None, seed: int, clock: Clock
+    products: Products, interactions: Interactions | None, seed: int, clock: Clock, folder: Path
 ) -> tuple[Draft | None, Model]:
     """Train on the earlier part, choose on the later, then learn the behaviour once more from everything."""
     if interactions is None or len(interactions.frame) < LEAST_EVENTS:
-        return None, _without_choice(products, interactions, seed, clock)
+        return None, _without_choice(products, interactions, seed, clock, folder)
     moment = _moment(interactions)
     earlier, later = interactions.before(moment), interactions.since(moment)
     if not len(earlier.frame) or not len(later.frame):
         notice("all events lie on one moment: nothing later to choose weights by")
-        return None, _without_choice(products, interactions, seed, clock)
+        return None, _without_choice(products, interactions, seed, clock, folder)
     learning, measuring = _halves(later)
     cases = user_cases(earlier, learning, seed)
     with clock.stage("towers"):
         described, figures = describe(products, pairs_of(earlier), seed)
     with clock.stage("behaviour"):
         validate = partial(_foresight, cases) if cases else None
-        behaviour = learn_behaviour(described, products, earlier, seed, validate=validate)
+        behaviour = learn_behaviour(described, products, earlier, seed, validate=validate, folder=folder)
         figures |= {"behaviour": behaviour.figures} if behaviour is not None else {}
         early_tower, segment = place_products(described, products, behaviour)
     with clock.stage("weights"):
         like = liken(segment.vectors, segment.layout)
         counted = count_pairs(counts_of(earlier, segment.n), earlier)
         early = Early(segment, _users(earlier, behaviour), earlier, counted, like)
-        settings = find(early, cases, learning, seed)
+        settings = find(early, cases, learning, category_kinds(products.catalog), seed)
         segment = early.placed(settings.prior, settings.smoothing)
     draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
     with clock.stage("everything once more"):
         share = behaviour.share if behaviour is not None else 1.0
-        final = _with_events(described, products, interactions, settings, figures, seed, share, like)
+        final = _with_events(described, products, interactions, settings, figures, seed, folder, share, like)
     return draft, final
 
 
@@ -230,11 +241,12 @@ def _with_events(
     settings: Settings | None,
     figures: dict[str, Any],
     seed: int,
+    folder: Path,
     share: float = 1.0,
     like: Table | None = None,
 ) -> Model:
     """Learn from all events, under settings found before, or the usual ones; likeness tells of no event."""
-    behaviour = learn_behaviour(described, products, interactions, seed, share)
+    behaviour = learn_behaviour(described, products, interactions, seed, share, folder=folder)
     tower, segment = place_products(described, products, behaviour)
     users = _users(interactions, behaviour)
     settings = settings or untrained(segment, users, events=True)
@@ -257,12 +269,14 @@ def _moment(interactions: Interactions) -> datetime:
     return pd.Timestamp(moments[nearest]).to_pydatetime()
 
 
-def _without_choice(products: Products, interactions: Interactions | None, seed: int, clock: Clock) -> Model:
+def _without_choice(
+    products: Products, interactions: Interactions | None, seed: int, clock: Clock, folder: Path
+) -> Model:
     with clock.stage("towers"):
         pairs = None if interactions is None else pairs_of(interactions)
         described, figures = describe(products, pairs, seed)
         if interactions is not None:
-            return _with_events(described, products, interactions, None, figures, seed)
+            return _with_events(described, products, interactions, None, figures, seed, folder)
         tower, segment = place_products(described, products, None)
     settings = untrained(segment, UserTower(EVENT_WEIGHTS), events=False)
     return _model(tower, segment, settings, figures | {"prior": no_prior(products.catalog)[1]})

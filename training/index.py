@@ -21,7 +21,7 @@ from recommender.segment import Segment
 from recommender.towers.user import item_query
 from recommender.weights import resolve
 from training.graph import build_graph
-from training.neighbours import with_neighbours
+from training.neighbours import rows_by_kind, with_neighbours
 from training.weights import mixed
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ HOPS = (
 )
 QUERIES = 200
 RANDOM_WEIGHTS = 20
+# Questions and the weights that they are asked with.
+Asking = tuple[Mapping[str, float], Sequence[Question]]
 # A filter asks for more: what it keeps near a query are the products that a walk least expects to be wanted.
 FILTERED_TARGET = 0.98
 
@@ -95,15 +97,18 @@ def build_index(
     queries: Sequence[Query],
     config: "IndexConfig",
     seed: int,
+    kinds: Sequence[str] | None = None,
 ) -> Built:
     """Write Annoy's forest, the graph and the neighbour table into a part's folder, and measure recall@10.
 
     Parameters
     ----------
     weights
-        'item' and 'user' to learned weights.
+        Kinds of question to learned weights, see `Manifest`.
     queries
         Held-out queries of users; empty without events.
+    kinds
+        See `with_neighbours`.
 
     Raises
     ------
@@ -111,9 +116,9 @@ def build_index(
         If the recall stays under the floor and the shop is too large to be scanned instead.
     """
     index = make_index(folder, segment, mixed(weights["item"], weights["user"]), config.trees, seed)
-    segment = with_neighbours(segment, weights["item"], index)
+    segment = with_neighbours(segment, weights, index, kinds)
     search = Search(segment, index, learned=tuple(weights.values()))
-    asked = questions_of(segment, weights, queries, seed)
+    asked = questions_of(segment, weights, queries, seed, kinds)
     targets = dict.fromkeys(asked, config.recall_target)
     targets["filtered"] = max(config.recall_target, FILTERED_TARGET)
     scanned = segment.n <= SCAN_ROWS
@@ -208,7 +213,11 @@ def _recall(search: Search, asked: Sequence[Asked], budget: Budget) -> float:
 
 
 def questions_of(
-    segment: Segment, weights: Mapping[str, Mapping[str, float]], queries: Sequence[Query], seed: int
+    segment: Segment,
+    weights: Mapping[str, Mapping[str, float]],
+    queries: Sequence[Query],
+    seed: int,
+    kinds: Sequence[str] | None = None,
 ) -> dict[str, list[list[Asked]]]:
     """Return what recall is measured by, with exact answers, by the name of the operating point that it chooses.
 
@@ -217,21 +226,27 @@ def questions_of(
     Parameters
     ----------
     weights
-        'item' and 'user' to learned weights.
+        Kinds of question to learned weights.
     queries
         Held-out queries of users.
+    kinds
+        See `with_neighbours`.
     """
     generator = np.random.default_rng(seed)
     rows = generator.choice(segment.n, min(QUERIES, segment.n), replace=False)
     items = [Question(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
     users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
-    learned = [(weights["item"], items), *([(weights["user"], users)] if users else [])]
+    parts = rows_by_kind(["item"] * len(items) if kinds is None else [kinds[row] for row in rows])
+    own: list[Asking] = [(weights[kind], [items[place] for place in places]) for kind, places in parts.items()]
+    learned: list[list[Asking]] = [own]
+    if users:
+        learned.append([(weights["user"], users)])
     random, single = _random_weights(weights["item"], generator), _single_weights(weights["item"])
-    mixed_up = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
-    some = [(tried, questions[::4]) for tried, questions in learned + mixed_up]
+    mixed_up: list[Asking] = [(tried, items[place :: len(random)]) for place, tried in enumerate(random)]
+    some = [(tried, questions[::4]) for part in [*learned, mixed_up] for tried, questions in part]
     filters = half, _ = _half_filters(segment, generator)
     return {
-        "learned": [_with_oracle(segment, [part]) for part in learned],
+        "learned": [_with_oracle(segment, part) for part in learned],
         "other": [_with_oracle(segment, mixed_up)],
         "single": [
             [*_with_oracle(segment, [(tried, items[::4])]), *_with_oracle(segment, [(tried, items[1::4])], half)]
@@ -263,7 +278,7 @@ def _random_weights(learned: Mapping[str, float], generator: np.random.Generator
 
 def _with_oracle(
     segment: Segment,
-    asked: Sequence[tuple[Mapping[str, float], Sequence[Question]]],
+    asked: Sequence[Asking],
     subset: Subset | None = None,
 ) -> list[Asked]:
     """Return questions by the weights that they are asked with, and their exact answers."""

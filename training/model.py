@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.projection import AlignedProjection
 from recommender.towers.user import UserTower
+from recommender.weights import SPLIT, category_kind
 from training.behaviour import Behaviour, Validate, train_behaviour
 from training.category import learned_columns, train_category
 from training.clip import train_projection
@@ -44,7 +46,7 @@ class Model:
     segment
         The products' arrays, without the neighbour table.
     weights
-        'item' and 'user' to term weights.
+        Kinds of question to term weights, see `Manifest`.
     stated
         What the manifest says of the training: prior, losses, figures.
     """
@@ -121,6 +123,12 @@ def groups_of(catalog: Catalog) -> Rows:
     return group_numbers(catalog.ids, given)
 
 
+def category_kinds(catalog: Catalog) -> list[str]:
+    """Return the kind of question that would be a category's own, see `category_kind`, of each product."""
+    cells = catalog.frame[SPLIT].tolist() if SPLIT in catalog.frame else [""] * len(catalog)
+    return [*map(category_kind, cells)]
+
+
 def group_numbers(ids: Sequence[str], given: Sequence[str | None]) -> Rows:
     """Return a number for each product, the same for those that were given the same group, shape (n,)."""
     # the prefix keeps a product's id from meeting another's group
@@ -188,19 +196,20 @@ def learn_behaviour(
     seed: int,
     share: float = 1.0,
     validate: Validate | None = None,
+    folder: Path | None = None,
 ) -> Behaviour | None:
     """Train the behaviour block and the sequence tower over what each product's own data say.
 
     Parameters
     ----------
-    share, validate
+    share, validate, folder
         See `train_behaviour`.
     """
     tower = described.tower
     words = () if tower.category is None else tower.category.vocabularies
     bags = bag(words, products.inputs.columns) if words else None
     content = Content.of(content_of(described.vectors, tower.layout), bags, sum(word.size for word in words))
-    return train_behaviour(Sequences.of(interactions), content, seed, share, validate)
+    return train_behaviour(Sequences.of(interactions), content, seed, share, validate, folder)
 
 
 def place_products(

@@ -1,6 +1,6 @@
 """The item→neighbours table: each product's best others under the learned weights, and their scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from os import cpu_count
@@ -24,7 +24,12 @@ EXACT_ROWS = 200_000
 WIDTH = 256  # of the walk that finds the neighbours in a larger shop
 
 
-def with_neighbours(segment: Segment, weights: Mapping[str, float], index: Index | None = None) -> Segment:
+def with_neighbours(
+    segment: Segment,
+    weights: Mapping[str, Mapping[str, float]],
+    index: Index | None = None,
+    kinds: Sequence[str] | None = None,
+) -> Segment:
     """Return the segment with its neighbour table, own variants left out.
 
     Exact up to `EXACT_ROWS` products; beyond, what a wide walk over the graph finds.
@@ -32,22 +37,35 @@ def with_neighbours(segment: Segment, weights: Mapping[str, float], index: Index
     Parameters
     ----------
     weights
-        The learned item weights.
+        Kinds of question to learned weights.
     index
         Needed beyond `EXACT_ROWS`.
+    kinds
+        Whose weights count for each product, length n; by default "item" for all.
     """
     width = min(NEIGHBOURS, segment.n)
-    scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
     table = np.full((segment.n, width), -1, dtype=np.int32)
     scores = np.zeros((segment.n, width))
     exact = segment.n <= EXACT_ROWS or index is None or index.graph is None
-    if exact:
-        found = by_all_pairs(segment, scorer, width, np.arange(segment.n, dtype=np.int32), NO_ROWS)
-    else:
-        found = _by_walks(segment, scorer, width, index)
-    for row, best in enumerate(progress(found, "neighbour table", segment.n, "product")):
+
+    def found() -> Iterator[tuple[int, Selection]]:
+        for kind, rows in rows_by_kind(kinds or ["item"] * segment.n).items():
+            scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights[kind])
+            if exact:
+                lists = by_all_pairs(segment, scorer, width, rows, NO_ROWS)
+            else:
+                lists = _by_walks(segment, scorer, width, rows, index)
+            yield from zip(rows.tolist(), lists, strict=True)
+
+    for row, best in progress(found(), "neighbour table", segment.n, "product"):
         table[row, : len(best.rows)], scores[row, : len(best.rows)] = best.rows, best.scores
     return replace(segment, neighbours=table, neighbour_scores=scores)
+
+
+def rows_by_kind(kinds: Sequence[str]) -> dict[str, Rows]:
+    """Return the places of each kind, ascending."""
+    found, place = np.unique(np.array(kinds, dtype=str), return_inverse=True)
+    return {kind: np.flatnonzero(place == i).astype(np.int32) for i, kind in enumerate(found.tolist())}
 
 
 def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: Rows) -> Iterator[Selection]:
@@ -70,16 +88,18 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: 
             yield ranked(scorer, query, near, width)
 
 
-def _by_walks(segment: Segment, scorer: Scorer, width: int, index: Index | None) -> Iterator[Selection]:
+def _by_walks(
+    segment: Segment, scorer: Scorer, width: int, rows: Rows, index: Index | None
+) -> Iterator[Selection]:
     search = Search(segment, index)
     rules = Rules(segment, collapse=False)
     budget = Budget(WIDTH, 0, 0)
 
     def answer(row: int) -> Selection:
         question = Question(item_query(segment, row), width, np.sort(segment.variants(row)))
-        rows = rules.keep(search.candidates(scorer, question, rules, budget), question.excluded)
-        return ranked(scorer, question.query, rows, width)
+        near = rules.keep(search.candidates(scorer, question, rules, budget), question.excluded)
+        return ranked(scorer, question.query, near, width)
 
     with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL
-        for start in range(0, segment.n, BLOCK):
-            yield from pool.map(answer, range(start, min(start + BLOCK, segment.n)))
+        for start in range(0, len(rows), BLOCK):
+            yield from pool.map(answer, rows[start : start + BLOCK].tolist())

@@ -1,6 +1,6 @@
 """The neighbour table after some products were changed, added or removed, without comparing all pairs again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from recommender.progress import progress
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
 from recommender.towers.user import item_query
-from training.neighbours import by_all_pairs
+from training.neighbours import by_all_pairs, rows_by_kind
 
 CHUNK = 4096
 
@@ -30,8 +30,8 @@ class NeighbourPatch:
         The products with their table, shape (n, T).
     after
         The products as they are now, without a table.
-    weights
-        The learned item weights.
+    weights, kinds
+        Kinds of question to learned weights; whose weights count for each product of `after`.
     changed
         Rows changed or added, ascending.
     removed
@@ -42,7 +42,8 @@ class NeighbourPatch:
         self,
         before: Segment,
         after: Segment,
-        weights: Mapping[str, float],
+        weights: Mapping[str, Mapping[str, float]],
+        kinds: Sequence[str],
         changed: Rows,
         removed: tuple[Rows, Rows],
     ) -> None:
@@ -51,7 +52,13 @@ class NeighbourPatch:
         self._lists, self._scores = before.neighbours, before.neighbour_scores
         self._before, self._after, self._changed = before, after, changed
         self._removed, self._removed_before = removed
-        self._scorer = Scorer(after.vectors, after.prior, after.layout, weights, places=after.places)
+        rows = rows_by_kind(kinds)
+        self._scorers = [
+            Scorer(after.vectors, after.prior, after.layout, weights[kind], places=after.places) for kind in rows
+        ]
+        self._scorer_of = np.zeros(after.n, dtype=np.int32)
+        for number, own in enumerate(rows.values()):
+            self._scorer_of[own] = number
         self._touched = np.zeros(after.n, dtype=bool)
         self._touched[changed], self._touched[self._removed] = True, True
         self._places = np.arange(after.n) if after.places is None else after.places
@@ -60,8 +67,10 @@ class NeighbourPatch:
         """Yield each row whose list is another now, and the list."""
         width = self._lists.shape[1]
         live = np.setdiff1d(self._changed, self._removed)
-        anew = by_all_pairs(self._after, self._scorer, width, live, self._removed)
-        yield from zip(live.tolist(), anew, strict=True)
+        for number, scorer in enumerate(self._scorers):
+            own = live[self._scorer_of[live] == number]
+            anew = by_all_pairs(self._after, scorer, width, own, self._removed)
+            yield from zip(own.tolist(), anew, strict=True)
         starts = range(0, self._before.n, CHUNK)
         for start in progress(starts, "neighbours", len(starts), "chunk"):
             rows = np.arange(start, min(start + CHUNK, self._before.n))
@@ -81,7 +90,7 @@ class NeighbourPatch:
         keep = ~self._touched[entries]
         query = item_query(self._after, row)
         near = near[self._after.groups[near] != self._after.groups[row]]
-        new = ranked(self._scorer, query, near, len(near))
+        new = ranked(self._scorers[self._scorer_of[row]], query, near, len(near))
         certain = new.scores > bound
         if len(entries):  # of equal scores the one comes first whose id does
             certain |= (new.scores == bound) & (self._places[new.rows] < self._places[entries[-1]])
@@ -106,17 +115,22 @@ class NeighbourPatch:
 
     def _estimates(self, rows: np.ndarray, live: Rows) -> Float:
         """Return estimated scores of the changed for a run of rows, shape (b, c)."""
-        after, weights = self._after, self._scorer.weights
-        matrix = (after.vectors[rows] * after.layout.spread(weights)).astype(np.float32)
-        scores: Float = matrix @ after.vectors[live].T + np.float32(weights.get("prior", 0.0)) * after.prior[live]
-        if (weight := weights.get("cooccurrence", 0.0)) and len(live):
+        after, own = self._after, self._scorer_of[rows]
+        weights = [scorer.weights for scorer in self._scorers]
+        matrix = (after.vectors[rows] * np.stack([*map(after.layout.spread, weights)])[own]).astype(np.float32)
+        prior, together = (
+            np.array([each.get(term, 0.0) for each in weights], dtype=np.float32)[own, None]
+            for term in ("prior", "cooccurrence")
+        )
+        scores: Float = matrix @ after.vectors[live].T + prior * after.prior[live]
+        if together.any() and len(live):
             table = after.cooccurrence
             first, last = table.indptr[rows[0]], table.indptr[rows[-1] + 1]
             columns = table.indices[first:last]
             place = np.minimum(np.searchsorted(live, columns), len(live) - 1)
             hit = live[place] == columns
             line = np.repeat(np.arange(len(rows)), np.diff(table.indptr[rows[0] : rows[-1] + 2]))
-            scores[line[hit], place[hit]] += np.float32(weight) * table.values[first:last][hit]
+            scores[line[hit], place[hit]] += together[line[hit], 0] * table.values[first:last][hit]
         return scores
 
     def _slack(self) -> float:
@@ -125,4 +139,4 @@ class NeighbourPatch:
         longest[[place.start for place in self._after.layout.slices.values()]] = 1.0
         strongest = self._after.cooccurrence.values.max(initial=0.0)
         query = replace(Query.free(longest), together=np.array([strongest], dtype=np.float64))
-        return self._scorer.slack(query)
+        return max(scorer.slack(query) for scorer in self._scorers)

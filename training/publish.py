@@ -20,7 +20,7 @@ from recommender.scoring import Query
 from recommender.segment import Segment
 from recommender.towers.user import weighted_query
 from training.index import build_index
-from training.model import Model, Products
+from training.model import Model, Products, category_kinds
 
 THUMBNAIL = (120, 160)
 # Stands in for held-out histories when recall is measured: so many products mixed at random.
@@ -65,7 +65,8 @@ def publish(
         attributes.mkdir()
         write_attributes(attributes, products.catalog)
         queries = user_queries(model.segment, config.train.seed)
-        built = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed)
+        kinds = [kind if kind in model.weights else "item" for kind in category_kinds(products.catalog)]
+        built = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed, kinds)
         built.segment.save(base)
         usable = encoded.has_image if pictures else np.zeros(model.segment.n, dtype=bool)
         if encoder_files is not None:

@@ -1,6 +1,5 @@
 """Events as the sequence model reads them: windows of a user's history, padded in batches of like length."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,14 +76,13 @@ class Sequences:
         """Events of each window."""
         return np.diff(self.starts)
 
-    def batches(self, size: int, generator: np.random.Generator) -> Iterator[Batch]:
-        """Yield the windows with something to predict, once, in batches of like length."""
+    def batches(self, size: int, generator: np.random.Generator) -> list[np.ndarray]:
+        """Return the windows with something to predict, each once, in batches of like length; see `pad`."""
         windows = np.flatnonzero(self.lengths >= 2)
         noise = generator.random(len(windows)) * 4
         order = windows[np.argsort(self.lengths[windows] + noise, kind="stable")]
         batches = [order[start : start + size] for start in range(0, len(order), size)]
-        for place in generator.permutation(len(batches)):
-            yield self.pad(batches[place])
+        return [batches[place] for place in generator.permutation(len(batches))]
 
     def pad(self, windows: np.ndarray) -> Batch:
         """Gather windows into one batch."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
 from recommender.towers.user import UserTower
-from training.choices import Case, Choices, choices, item_cases, item_queries, together_term, user_queries
+from training.choices import Case, Choices, choices, item_cases, item_queries, sample, together_term, user_queries
 from training.cooccurrence import Table, mix
 from training.pairs import pairs_of
 from training.prior import PriorShape
@@ -34,6 +35,9 @@ PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
 SMOOTHINGS = (0.3, 0.0, 0.1, 1.0, 3.0)
 DEFAULT_PRIOR = PRIORS[0]
 ALIKE = {"prior": 0.0}  # of two products, being popular makes neither like the other
+# A category is searched for weights of its own from so many cases, and the largest of them only.
+LEAST_OWN, MOST_CATEGORIES = 100, 10
+CHANCE = 0.05  # that any category gets weights of its own by chance
 # Products chosen within so many events of each other count as what goes with one another.
 TOGETHER = 5
 
@@ -51,17 +55,21 @@ class Settings:
     smoothing
         How much likeness counts in C.
     weights
-        'item' and 'user' to learned weights.
+        Kinds of question to learned weights, see `Manifest`.
+    tried
+        The categories that could have had weights of their own, by the name of their kind.
     """
 
     users: UserTower
     prior: PriorShape
     smoothing: float
     weights: dict[str, Learned]
+    tried: tuple[str, ...] = ()
 
     def stated(self) -> dict[str, Any]:
         """Return what the manifest says of the choice."""
-        return {kind: learned.stated() for kind, learned in self.weights.items()} | {"smoothing": self.smoothing}
+        told: dict[str, Any] = {kind: learned.stated() for kind, learned in self.weights.items()}
+        return told | {"smoothing": self.smoothing, "own_weights_tried": list(self.tried)}
 
 
 def untrained(segment: Segment, users: UserTower, events: bool) -> Settings:
@@ -104,7 +112,7 @@ class Early:
         return shape.fit(self.events, self.segment.n)[0]
 
 
-def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Settings:
+def find(early: Early, cases: list[Case], later: Interactions, kinds: Sequence[str], seed: int) -> Settings:
     """Search the settings under which what was chosen later ranks highest, one after the other.
 
     All but the weights are compared under the usual weights: searched for each, they would differ by chance.
@@ -115,12 +123,13 @@ def find(early: Early, cases: list[Case], later: Interactions, seed: int) -> Set
         Users who chose something before and something new after.
     later
         The later events, of which pairs for similar items are taken.
+    kinds
+        The kind of question that would be the category's own of each product, length n.
     """
     settings = untrained(early.segment, early.users, events=True)
     if len(cases) >= LEAST_CASES:
         settings = _for_users(early, cases, settings, seed)
-    for_items = _item_weights(early.placed(settings.prior, settings.smoothing), later, seed)
-    return settings if for_items is None else replace(settings, weights=settings.weights | {"item": for_items})
+    return _for_items(early.placed(settings.prior, settings.smoothing), later, settings, kinds, seed)
 
 
 def _for_users(early: Early, cases: list[Case], settings: Settings, seed: int) -> Settings:
@@ -158,10 +167,39 @@ def _best(tried: Sequence[T], gains_of: Callable[[T], Double]) -> T:
     return tried[clearly_best([gains_of(setting) for setting in shown])]
 
 
-def _item_weights(segment: Segment, later: Interactions, seed: int) -> Learned | None:
-    """Learn what makes products go together beyond both being popular: the prior explains, then steps aside."""
-    cases = item_cases(segment, pairs_of(later, TOGETHER), seed)
+def _for_items(
+    segment: Segment, later: Interactions, settings: Settings, kinds: Sequence[str], seed: int
+) -> Settings:
+    """Learn what makes products go together beyond both being popular: the prior explains, then steps aside.
+
+    Then once more for each category, from what all have: so that it leaves that only where its own choices clearly
+    agree. Some of many would by chance: by how many errors is Bonferroni's correction.
+    """
+    cases = item_cases(segment, pairs_of(later, TOGETHER))
     if len(cases) < LEAST_CASES:
-        return None
-    learned = learn(choices(segment, item_queries(segment, cases), cases, seed), seed)
-    return replace(learned, weights=learned.weights | ALIKE)
+        return settings
+
+    def asked(some: list[Case]) -> Choices:
+        drawn = sample(some, seed)
+        return choices(segment, item_queries(segment, drawn), drawn, seed)
+
+    found = {"item": learn(asked(cases), seed)}
+    parts = _largest(cases, kinds)
+    errors = NormalDist().inv_cdf(1 - CHANCE / max(len(parts), 1))
+    for kind, some in progress(parts.items(), "weights of categories", len(parts), "category"):
+        own = learn(asked(some), seed, found["item"].weights, errors)
+        if own.weights != found["item"].weights:
+            found[kind] = own
+    weights = {kind: replace(learned, weights=learned.weights | ALIKE) for kind, learned in found.items()}
+    return replace(settings, weights=settings.weights | weights, tried=tuple(parts))
+
+
+def _largest(cases: list[Case], kinds: Sequence[str]) -> dict[str, list[Case]]:
+    """Return the cases of each category that has enough of them, the largest first; none if all are of one."""
+    parts: dict[str, list[Case]] = {}
+    for case in cases:
+        parts.setdefault(kinds[case.steps.rows[0]], []).append(case)
+    if len(parts) == 1:
+        return {}
+    ordered = sorted(parts, key=lambda kind: -len(parts[kind]))[:MOST_CATEGORIES]
+    return {kind: parts[kind] for kind in ordered if kind != "item" and len(parts[kind]) >= LEAST_OWN}

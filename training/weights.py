@@ -48,25 +48,33 @@ def equal(terms: tuple[str, ...], events: bool) -> dict[str, float]:
     return {name: 1.0 / len(blocks) for name in blocks} | (USUAL if events else {})
 
 
-def learn(choices: Choices, seed: int) -> Learned:
+def learn(choices: Choices, seed: int, start: Mapping[str, float] | None = None, errors: float = 1.0) -> Learned:
     """Go from the usual weights toward those found, as far as choices that took no part in finding them agree.
 
     Few choices find weights that suit them and no others: each half of the queries is asked how far to go toward
     what the other half found, and the usual weights stay where nothing is clearly better.
+
+    Parameters
+    ----------
+    start
+        Stands in for the usual weights.
+    errors
+        See `clearly_best`.
     """
-    usual = np.array([*equal(choices.terms, events=True).values()])
+    start = start or equal(choices.terms, events=True)
+    usual = np.array([start[term] for term in choices.terms])
     first = np.arange(len(choices.chosen)) % 2 == 0
     gained = np.empty((len(first), len(STEPS)))
     for half in (first, ~first):
         way = search(choices.of(half), seed) - usual
         gained[~half] = gains(choices.of(~half), usual + STEPS[:, None] * way)
-    step = STEPS[clearly_best(gained.T)]
+    step = STEPS[clearly_best(gained.T, errors)]
     weights = usual + step * (search(choices, seed) - usual) if step else usual
     named = dict(zip(choices.terms, weights.tolist(), strict=True))
     return Learned(named, gains(choices, weights[None])[:, 0])
 
 
-def clearly_best(found: Sequence[Double] | Double) -> int:
+def clearly_best(found: Sequence[Double] | Double, errors: float = 1.0) -> int:
     """Return the place of the best gains, or of the first, the usual, if none are better by a standard error.
 
     The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984), paired by query.
@@ -75,11 +83,13 @@ def clearly_best(found: Sequence[Double] | Double) -> int:
     ----------
     found
         Gains of each query under each of several settings, shape (s, b).
+    errors
+        By how many standard errors; more where many such choices are made, as one of them is lucky.
     """
     above = []
     for tried in found:
         difference = tried - found[0]
-        above.append(difference.mean() - difference.std() / len(difference) ** 0.5)
+        above.append(difference.mean() - errors * difference.std() / len(difference) ** 0.5)
     return int(np.argmax(above)) if max(above) > 0 else 0
 
 

@@ -31,7 +31,8 @@ class Manifest:
     blocks
         Block name to d_m, in the order in which they are concatenated.
     weights
-        ``{"item": {name: w}, "user": {name: w}}``, the learned weights of the score.
+        ``{"item": {name: w}, "user": {name: w}}``, the learned weights of the score; beside them
+        ``"item: <first level of product_type>"`` where that of what is like a product of a category differs.
     metric, trees, seed
         How the index was built.
     encoders, config, metrics

@@ -65,7 +65,8 @@ def photo() -> Response:
 def product() -> Response:
     """Show a product, what is like it under the sliders' weights, and what goes with it."""
     rec, item_id = _recommender(), request.args.get("id", "")
-    weights = _weights(rec)
+    learned = _learned(rec, item_id)
+    weights = _weights(learned)
     facts = rec.product(item_id)
     similar = rec.similar(item_id, _BESIDE, weights=weights, explain=True, filter=_filter(rec))
     together = rec.complementary([item_id], _BESIDE // 2, explain=True) if item_id in rec else None
@@ -73,8 +74,8 @@ def product() -> Response:
         "product",
         item=facts,
         pictured=rec.thumbnail(item_id) is not None,
-        sliders=weights or rec.weights["item"],
-        learned=rec.weights["item"],
+        sliders=weights or learned,
+        learned=learned,
         answer=similar,
         cards=catalogue.cards(rec, similar),
         together=catalogue.cards(rec, together) if together is not None else [],
@@ -203,11 +204,17 @@ def _filter(rec: Recommender) -> dict[str, Any] | None:
     return catalogue.narrowed(rec.attributes, request.args)
 
 
-def _weights(rec: Recommender) -> dict[str, float] | None:
+def _learned(rec: Recommender, item_id: str) -> dict[str, float]:
+    """Return the weights by which the service finds what is like a product."""
+    row = rec.attributes.row_of(item_id)
+    return rec.weights[rec.kind_of(row) if row >= 0 else "item"]
+
+
+def _weights(learned: dict[str, float]) -> dict[str, float] | None:
     """Return the sliders' weights; None where they were not touched."""
-    said = {name: request.args.get(f"w_{name}", None, float) for name in rec.weights["item"]}
+    said = {name: request.args.get(f"w_{name}", None, float) for name in learned}
     known = {name: max(0.0, value) for name, value in said.items() if value is not None}
-    return {**rec.weights["item"], **known} if known else None
+    return {**learned, **known} if known else None
 
 
 def _recommender() -> Recommender:

@@ -62,7 +62,7 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
         with cpu(build, "ours"):
             index = make_index(Path(folder), segment, WEIGHTS, TREES, seed)
         with cpu(build, "ours, neighbour table"):
-            tabled = with_neighbours(segment, WEIGHTS, index)
+            tabled = with_neighbours(segment, {"item": WEIGHTS}, index)
         peak = peak_memory()
         search = Search(segment, index, learned=(WEIGHTS,))
         methods = {"ours, whole question": ours(search, scorer), "ours, index": walk(search)}

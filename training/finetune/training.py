@@ -1,10 +1,9 @@
 """The loop: batches, the learning rate, held-out retrieval after each epoch, the best weights kept."""
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from recommender.config import ClipConfig
 from recommender.encoders.open_clip import OpenClipEncoder
 from recommender.encoders.photos import ahead
 from recommender.progress import progress
+from training.checkpoint import Checkpoint, Weights, learned_weights, moments, put_moments
 from training.finetune.accumulation import backward
-from training.finetune.checkpoint import Progress, learned_weights, load, save
 from training.finetune.examples import Examples
 from training.finetune.towers import Tower
 from training.retrieval import mean_recall
@@ -27,7 +26,31 @@ _WARM_UP = 0.1  # share of the steps
 _DECAY = 0.2  # weight decay, momenta and epsilon as open_clip trains
 _BETAS, _EPSILON = (0.9, 0.98), 1e-6
 _SHARPEST = math.log(100)  # the most that similarities are multiplied by, as in CLIP
-_SAVE_SECONDS = 120.0
+
+
+@dataclass
+class Progress:
+    """How far the training is.
+
+    Parameters
+    ----------
+    step
+        Batches done.
+    history
+        Validation figures before the training and after each epoch.
+    best
+        The weights that had the best of them.
+    """
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: Weights = field(default_factory=dict)
+
+    @property
+    def best_epoch(self) -> int:
+        """The earliest epoch with the highest mean recall; 0 is before the training."""
+        recalls = [figures["mean_recall"] for figures in self.history]
+        return recalls.index(max(recalls))
 
 
 @dataclass
@@ -63,11 +86,11 @@ class Training:
         Progress
             With all figures.
         """
-        state = load(path, self.model, self.optimizer)
+        checkpoint = Checkpoint(path)
+        state = self._restored(checkpoint)
         if not state.history:
             self._validate(state)
         steps = self.settings.epochs * self.an_epoch
-        saved = time.monotonic()
         bar = progress(self._batches(state), "fine-tuning CLIP", steps, "batch")
         bar.update(state.step)
         for inputs in bar:
@@ -78,12 +101,24 @@ class Training:
                 self._validate(state)
                 now, best = (state.history[epoch]["recall@10"] for epoch in (-1, state.best_epoch))
                 bar.set_postfix_str(f"recall@10 {now:.3f}, best {best:.3f}", refresh=False)
-            if at_end or time.monotonic() - saved > _SAVE_SECONDS:
-                save(path, state, self.model, self.optimizer)
-                saved = time.monotonic()
+            if at_end or checkpoint.due:
+                self._save(checkpoint, state)
         self.model.load_state_dict(state.best, strict=False)
         self.model.eval()
         return state
+
+    def _save(self, checkpoint: Checkpoint, state: Progress) -> None:
+        groups = {"now": learned_weights(self.model), "best": state.best, "optimizer": moments(self.optimizer)}
+        checkpoint.save(groups, {"step": state.step, "history": state.history})
+
+    def _restored(self, checkpoint: Checkpoint) -> Progress:
+        """Put back what was saved; a fresh start if there is nothing."""
+        if not checkpoint.there:
+            return Progress()
+        groups, stated = checkpoint.load()
+        self.model.load_state_dict(groups["now"], strict=False)
+        put_moments(self.optimizer, groups["optimizer"])
+        return Progress(stated["step"], stated["history"], groups["best"])
 
     def _batches(self, state: Progress) -> Iterator[Sequence[Tensor]]:
         """Yield what the towers read, batch by batch, until nothing is gained any more; read one batch ahead."""

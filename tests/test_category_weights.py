@@ -1,0 +1,187 @@
+"""Weights of a category's own: learned where its choices differ, used wherever what is like a product is asked."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import recommender
+from recommender import Recommender
+from recommender.blocks import Layout, Mask, unit
+from recommender.catalog import Catalog, Interactions
+from recommender.cooccurrence import Cooccurrence
+from recommender.events import EVENT_WEIGHTS
+from recommender.scoring import Scorer
+from recommender.segment import Segment
+from recommender.towers.user import UserTower, item_query
+from recommender.weights import category_kind, item_kind, resolve
+from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
+from training.settings import Settings, _for_items, untrained
+
+CLUSTER = 6  # products that go together
+
+
+class Shop:
+    """Hats of which those go together that look alike, and books of which `books` decides."""
+
+    def __init__(self, books: str, seed: int, n: int = 240) -> None:
+        generator = np.random.default_rng(seed)
+        layout = Layout({"image": 8, "text": 8})
+        self.kinds = np.array(["item: Hats", "item: Books"]).repeat(n // 2)
+        self.cluster = np.arange(n) // CLUSTER
+        deciding = {"image": self.kinds == "item: Hats", "text": np.zeros(n, bool)}
+        deciding[books] = deciding[books] | (self.kinds == "item: Books")
+        vectors = [self._block(generator, decides) for decides in deciding.values()]
+        self.segment = Segment(
+            vectors=np.concatenate(vectors, axis=1),
+            present=np.ones((n, 2), bool),
+            prior=np.zeros(n, np.float32),
+            groups=np.arange(n, dtype=np.int32),
+            neighbours=None,
+            cooccurrence=Cooccurrence.empty(n),
+            complements=Cooccurrence.empty(n),
+            layout=layout,
+        )
+        self.events = self._events(generator)
+
+    def _block(self, generator: np.random.Generator, decides: Mask) -> np.ndarray:
+        """Vectors that lie by cluster where the block decides, and anyhow elsewhere."""
+        n = len(decides)
+        near = generator.normal(size=(n, 8))[self.cluster] + 0.6 * generator.normal(size=(n, 8))
+        return unit(np.where(decides[:, None], near, generator.normal(size=(n, 8))))
+
+    def _events(self, generator: np.random.Generator) -> Interactions:
+        """Users who choose three products of one cluster each."""
+        n = len(self.cluster)
+        catalog = Catalog.from_frame(pd.DataFrame({"id": [f"p{i:03}" for i in range(n)], "title": "t"}))
+        clusters = generator.integers(0, n // CLUSTER, 300)
+        rows = np.concatenate([generator.choice(CLUSTER, 3, replace=False) + CLUSTER * c for c in clusters])
+        days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(rows)), "h")
+        columns = {"item_id": [catalog.ids[row] for row in rows], "event_name": "purchase", "timestamp": days}
+        users = [f"u{place // 3}" for place in range(len(rows))]
+        return Interactions.from_frame(pd.DataFrame({"user_id": users, **columns}), catalog)
+
+    def learned(self) -> Settings:
+        usual = untrained(self.segment, UserTower(EVENT_WEIGHTS), events=True)
+        return _for_items(self.segment, self.events, usual, self.kinds.tolist(), seed=0)
+
+    def recall(self, weights: dict[str, float], kind: str) -> float:
+        """How many of a product's own cluster are among as many others that score highest."""
+        scorer = Scorer(self.segment.vectors, self.segment.prior, self.segment.layout, weights)
+        shares = []
+        for row in np.flatnonzero(self.kinds == kind).tolist():
+            line = scorer.estimate([item_query(self.segment, row)])[0]
+            line[row] = -np.inf
+            best = np.argsort(-line)[: CLUSTER - 1]
+            shares.append((self.cluster[best] == self.cluster[row]).mean())
+        return float(np.mean(shares))
+
+
+def test_each_category_learns_what_decides_in_it() -> None:
+    shop = Shop("text", seed=0)
+    settings = shop.learned()
+    weights = {kind: learned.weights for kind, learned in settings.weights.items()}
+    assert set(weights) == {"item", "user", "item: Hats", "item: Books"}
+    hats, books, usual = weights["item: Hats"], weights["item: Books"], weights["item"]
+    assert hats["image"] > usual["image"] + 0.1
+    assert books["text"] > usual["text"] + 0.1
+    for kind, own in (("item: Hats", hats), ("item: Books", books)):
+        assert own["image"] + own["text"] == pytest.approx(1.0)
+        assert own["prior"] == 0.0
+        assert shop.recall(own, kind) > shop.recall(usual, kind) + 0.1
+    assert set(settings.stated()["own_weights_tried"]) == {"item: Hats", "item: Books"}
+
+
+def test_categories_that_are_alike_keep_what_all_have() -> None:
+    for seed in range(2):
+        settings = Shop("image", seed).learned()
+        assert set(settings.weights) == {"item", "user"}
+        assert settings.weights["item"].weights["image"] > 0.6
+        assert len(settings.tried) == 2
+
+
+def test_one_category_is_the_whole_shop() -> None:
+    shop = Shop("text", seed=0)
+    shop.kinds[:] = "item: Everything"
+    assert shop.learned().tried == ()
+
+
+def test_the_first_level_names_the_category() -> None:
+    assert category_kind("Apparel > Tops > Shirts") == category_kind(["Apparel", "Sale"]) == "item: Apparel"
+    assert [*map(category_kind, ("", None, float("nan"), []))] == ["item"] * 4
+    assert item_kind({"item": 1, "item: Apparel": 2}, "Apparel > Hats") == "item: Apparel"
+    assert item_kind({"item": 1, "item: Apparel": 2}, "Shoes") == "item"
+
+
+@pytest.fixture(scope="module")
+def rec(tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Products of which those of type A, drawn with the others, have the weights `OWN`."""
+    generator = np.random.default_rng(0)
+    ids = [f"p{number:02}" for number in range(60)]
+    root = tmp_path_factory.mktemp("own") / "bundles"
+    publish_products(root, [draw_product(generator, item_id, ids) for item_id in ids])
+    return recommender.load(root)
+
+
+def of_type(rec: Recommender, first: str) -> list[str]:
+    return [i for i in rec.ids if str(rec.product(i).get("product_type") or "").split(" > ")[0] == first]
+
+
+def test_what_is_like_a_product_is_asked_by_its_categorys_weights(rec: Recommender) -> None:
+    assert min(len(of_type(rec, first)) for first in ("A", "B", "")) > 5
+    for item_id in rec.ids:
+        weights = OWN if item_id in of_type(rec, "A") else WEIGHTS
+        tabled = rec.similar(item_id, 8)
+        asked = rec.similar(item_id, 8, plan="exact")
+        stated = rec.similar(item_id, 8, weights=weights)
+        assert tabled.plan == "neighbours"
+        for answer in (asked, stated):
+            assert answer.item_ids == tabled.item_ids
+            assert [one.score for one in answer] == pytest.approx([one.score for one in tabled], abs=1e-12)
+
+
+def test_answers_to_many_are_those_to_each(rec: Recommender) -> None:
+    for options in ({}, {"plan": "exact"}, {"weights": {"image": 0.9}}, {"variants": "all"}):
+        table = rec.similar_many(k=6, **options)
+        for line, item_id in enumerate(rec.ids):
+            answer = rec.similar(item_id, 6, **options)
+            assert [found for found in table.item_ids[line] if found] == answer.item_ids
+            assert table.scores[line][: len(answer)].tolist() == [one.score for one in answer]
+
+
+def test_explanations_add_up_to_the_score(rec: Recommender) -> None:
+    item_id = of_type(rec, "A")[0]
+    seed = rec.segment.vectors[rec.attributes.row_of(item_id), rec.layout.slices["text"]]
+    for one in rec.similar(item_id, 8, explain=True):
+        assert one.parts is not None
+        assert sum(one.parts.values()) == pytest.approx(one.score)
+        text = rec.segment.vectors[rec.attributes.row_of(one.item_id), rec.layout.slices["text"]]
+        assert one.parts["text"] == pytest.approx(OWN["text"] * float(seed @ text), abs=1e-6)
+        (placed,) = rec.explain([one.item_id], [item_id])
+        assert placed.explained is not None
+        assert placed.explained.score == pytest.approx(one.score)
+
+
+def test_a_request_overrides_the_categorys_weights(rec: Recommender) -> None:
+    item_id = of_type(rec, "A")[0]
+    override = {"image": 2.0}
+    whole = rec.similar(item_id, 8, weights=resolve(OWN, override))
+    partly = rec.similar(item_id, 8, weights=override)
+    assert partly.item_ids == whole.item_ids
+    assert [one.score for one in partly] == pytest.approx([one.score for one in whole])
+
+
+def test_users_are_asked_by_their_own_weights(rec: Recommender) -> None:
+    history = of_type(rec, "A")[:2]
+    usual = rec.recommend(history, 8, weights=WEIGHTS)
+    assert rec.recommend(history, 8).item_ids == usual.item_ids
+    assert [one.score for one in rec.recommend(history, 8)] == pytest.approx([one.score for one in usual])
+
+
+def test_a_bundle_without_them_asks_all_alike(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    ids = [f"p{number}" for number in range(9)]
+    publish_products(tmp_path, [draw_product(generator, item_id, ids) for item_id in ids], own=False)
+    rec = recommender.load(tmp_path)
+    assert {rec.kind_of(row) for row in range(9)} == {"item"}
