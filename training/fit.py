@@ -34,12 +34,13 @@ from training.choices import Case, user_cases
 from training.complements import complements
 from training.cooccurrence import Table, count_pairs, counts_of, liken, mix
 from training.encoding import choose_encoder
+from training.held_out import Reader, by_attributes, reader
 from training.model import Described, Model, Products, category_kinds, describe, learn_behaviour, place_products
 from training.pairs import pairs_of
 from training.prior import no_prior
 from training.publish import publish
 from training.settings import Early, Settings, find, untrained
-from training.weights import soft_recall
+from training.weights import Learned, soft_recall
 
 # The last part of the events in time: weights and figures come from it.
 LATER_SHARE = 0.2
@@ -110,7 +111,13 @@ def fit(
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
     with unfinished(_checkpoints(interactions, cache_dir)) as folder:
-        draft, final = _train(products, interactions, config.train.seed, clock, folder)
+        if interactions is None:
+            draft, final = (
+                None,
+                _without_events(products, reader(chosen.encoder, cache_dir), config.train.seed, clock),
+            )
+        else:
+            draft, final = _train(products, interactions, config.train.seed, clock, folder)
         figures = {}
         if draft is not None and until is None:
             shared = None if run is map else cache_location(cache_dir)
@@ -174,10 +181,10 @@ class Draft:
 
 
 def _train(
-    products: Products, interactions: Interactions | None, seed: int, clock: Clock, folder: Path
+    products: Products, interactions: Interactions, seed: int, clock: Clock, folder: Path
 ) -> tuple[Draft | None, Model]:
     """Train on the earlier part, choose on the later, then learn the behaviour once more from everything."""
-    if interactions is None or len(interactions.frame) < LEAST_EVENTS:
+    if len(interactions.frame) < LEAST_EVENTS:
         return None, _without_choice(products, interactions, seed, clock, folder)
     moment = _moment(interactions)
     earlier, later = interactions.before(moment), interactions.since(moment)
@@ -270,15 +277,23 @@ def _moment(interactions: Interactions) -> datetime:
 
 
 def _without_choice(
-    products: Products, interactions: Interactions | None, seed: int, clock: Clock, folder: Path
+    products: Products, interactions: Interactions, seed: int, clock: Clock, folder: Path
 ) -> Model:
     with clock.stage("towers"):
-        pairs = None if interactions is None else pairs_of(interactions)
-        described, figures = describe(products, pairs, seed)
-        if interactions is not None:
-            return _with_events(described, products, interactions, None, figures, seed, folder)
+        described, figures = describe(products, pairs_of(interactions), seed)
+        return _with_events(described, products, interactions, None, figures, seed, folder)
+
+
+def _without_events(products: Products, read: Reader | None, seed: int, clock: Clock) -> Model:
+    """Train on the products alone; what the weights of their blocks are, their attributes say."""
+    with clock.stage("towers"):
+        described, figures = describe(products, None, seed)
         tower, segment = place_products(described, products, None)
-    settings = untrained(segment, UserTower(EVENT_WEIGHTS), events=False)
+    with clock.stage("weights"):
+        settings = untrained(segment, UserTower(EVENT_WEIGHTS), events=False)
+        if read is not None:
+            weights, figures["attributes"] = by_attributes(products, tower, read, seed)
+            settings = replace(settings, weights=dict.fromkeys(("item", "user"), Learned(weights, np.empty(0))))
     return _model(tower, segment, settings, figures | {"prior": no_prior(products.catalog)[1]})
 
 

@@ -1,0 +1,91 @@
+"""Block weights without events, where it is known which block tells what the products are."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recommender.blocks import Layout, unit
+from recommender.catalog import Catalog
+from recommender.encoders.pipeline import EncodedCatalog
+from recommender.towers.item import ItemInputs
+from training.held_out import by_attributes
+from training.model import Products, groups_of, inputs_of
+
+N, DIM = 120, 8
+MATERIALS, SHAPES = ["wool", "silk", "cord"], ["round", "square", "long", "wide"]
+
+
+class Blocks:
+    """A tower whose blocks are what the encoder says; it remembers what it was shown."""
+
+    layout = Layout({"image": DIM, "text": DIM})
+
+    def __init__(self) -> None:
+        self.seen: list[ItemInputs] = []
+
+    def blocks(self, inputs: ItemInputs) -> tuple[np.ndarray, np.ndarray]:
+        self.seen.append(inputs)
+        return np.concatenate([inputs.image, inputs.text], axis=1), np.ones((inputs.b, 2), bool)
+
+
+class Shop:
+    """Products of a material and a shape, which the `telling` encoder vectors tell."""
+
+    def __init__(self, telling: set[str], variants: bool = False, seed: int = 0) -> None:
+        generator = np.random.default_rng(seed)
+        material, shape = generator.integers(0, 3, N), generator.integers(0, 4, N)
+        frame = pd.DataFrame({"id": [f"p{row:03}" for row in range(N)]})
+        frame["material"], frame["pattern"] = np.array(MATERIALS)[material], np.array(SHAPES)[shape]
+        frame["title"] = "a " + frame["material"] + " thing"
+        frame["item_group_id"] = frame["material"] + frame["pattern"] if variants else ""
+        self.catalog = Catalog.from_frame(frame)
+        kinds = unit(generator.normal(size=(12, DIM)))[material * 4 + shape]
+        noise = {name: unit(generator.normal(size=(N, DIM))) for name in ("image", "text")}
+        self.vectors = {n: unit(kinds + 0.5 * x) if n in telling else x for n, x in noise.items()}
+        self.texts: list[list[str]] = []
+
+    def read(self, catalog: Catalog) -> EncodedCatalog:
+        self.texts.append(catalog.texts())
+        rows, has = self.catalog.row_of(catalog.ids), np.ones(len(catalog), bool)
+        image, text = (self.vectors[name][rows].astype(np.float32) for name in ("image", "text"))
+        return EncodedCatalog(image, has, text, has, "none", "none", False, {})
+
+    def weights(self) -> tuple[dict[str, float], dict[str, float]]:
+        self.tower = Blocks()
+        inputs = inputs_of(self.read(self.catalog), {})
+        return by_attributes(
+            Products(self.catalog, inputs, False, groups_of(self.catalog)), self.tower, self.read, 0
+        )
+
+
+@pytest.mark.parametrize(("telling", "other"), [("image", "text"), ("text", "image")])
+def test_the_block_that_tells_attributes_gets_more(telling: str, other: str) -> None:
+    weights, gained = Shop({telling}).weights()
+    assert weights[telling] == pytest.approx(4 * weights[other])
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert gained.keys() == {"material", "pattern"}
+    assert min(gained.values()) > 1.1
+
+
+def test_equal_weights_stay_where_none_are_clearly_better() -> None:
+    weights, gained = Shop(set()).weights()
+    assert weights == {"image": 0.5, "text": 0.5}
+    assert set(gained.values()) <= {1.0}
+
+
+def test_what_is_hidden_is_in_no_column_and_in_no_text() -> None:
+    shop = Shop({"image"})
+    shop.weights()
+    hidden = shop.texts[1]
+    assert set(hidden) == {"a thing"}, "the material is named in every title"
+    assert shop.texts[2] != hidden, "the pattern is not"
+    columns = [inputs.columns for inputs in shop.tower.seen]
+    assert [{name for name, cells in each.items() if any(cells)} for each in columns] == [
+        {"pattern"},
+        {"material"},
+    ]
+
+
+def test_variants_are_no_neighbours() -> None:
+    weights, _ = Shop({"image"}, variants=True).weights()
+    assert weights["image"] <= weights["text"], "photos tell what is a variant, and of other products nothing"
