@@ -1,5 +1,6 @@
 """The exact choice of the best k among rows whose estimated scores are known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,12 +68,27 @@ def select(
     groups
         Variant groups, shape (n,): only the best of a group is kept. None keeps all.
     """
-    possible = int(np.count_nonzero(estimates > OUT))
+
+    def best(wanted: int) -> Selection:
+        near = nearest(estimates, wanted, slack)
+        return ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32), wanted)
+
+    return grouped(best, int(np.count_nonzero(estimates > OUT)), k, groups)
+
+
+def grouped(best: Callable[[int], Selection], possible: int, k: int, groups: Rows | None) -> Selection:
+    """Return the best `k`, of a variant group only the best, by as short a list of the `possible` as gives them.
+
+    Parameters
+    ----------
+    best
+        Returns as many of the best rows as it is asked for.
+    groups
+        Shape (n,); None keeps all.
+    """
     wanted = min(possible, k if groups is None else 2 * k + 8)
     while True:
-        near = nearest(estimates, wanted, slack)
-        best = ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32), wanted)
-        kept = best.first(k, groups)
+        kept = best(wanted).first(k, groups)
         if len(kept.rows) >= k or wanted == possible:
             return kept
         wanted = min(possible, 4 * wanted)
