@@ -10,7 +10,8 @@ from recommender.index.kernels import kernels
 from recommender.scoring import Query, Scorer
 
 OUT = np.float32(-np.inf)  # the estimate of a row that may not be answered
-MANY = 3
+# Up to so many rows per answer are scored exactly at once: an estimate of a few takes as long as of a hundred.
+MANY = 8
 # A shop with fewer products need not load the compiled loops; a longer list is no longer sorted in by hand.
 LONG, SHORT = 8_000, 256
 
@@ -97,7 +98,6 @@ def grouped(best: Callable[[int], Selection], possible: int, k: int, groups: Row
 def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
     """Return the best `wanted` of `rows` by exact score, ties by id."""
     if len(rows) > MANY * wanted:
-        # the exact kernel costs ten times the estimate
         near = nearest(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
         rows = rows[near]
     scores = scorer.total(scorer.parts(query, rows))
