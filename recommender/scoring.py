@@ -14,8 +14,11 @@ from functools import cached_property
 
 import numpy as np
 
-from recommender.blocks import Double, Float, Layout, Rows
+from recommender.blocks import NO_ROWS, Double, Float, Layout, Rows
 from recommender.cooccurrence import Cooccurrence
+
+NO_VALUES: Double = np.empty(0)
+NO_TABLE = Cooccurrence.empty(0)
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,7 @@ class Query:
     @classmethod
     def free(cls, vector: Float) -> "Query":
         """Return a query that comes from no product of the bundle."""
-        nothing, none = np.empty(0, dtype=np.int32), np.empty(0)
-        return cls(vector, nothing, none, none, nothing, none, Cooccurrence.empty(0))
+        return cls(vector, NO_ROWS, NO_VALUES, NO_VALUES, NO_ROWS, NO_VALUES, NO_TABLE)
 
     def plus(self, vector: Float) -> "Query":
         """Return the query with another's blocks added; what stands in a block is not the seeds' alone then."""
@@ -142,15 +144,16 @@ class Scorer:
 
     def parts(self, query: Query, rows: Rows) -> Double:
         """Return every term of the score, shape (c, M + 2), or (c, M + 3) with a boost; see `terms`."""
-        products = self.vectors[rows].astype(np.float64) * self.weighted(query)
+        products = self.vectors[rows] * self.weighted(query)  # in float64
         parts = np.zeros((len(rows), len(self.terms)))
         for block, columns in enumerate(self.layout.slices.values()):
             products[:, columns].sum(axis=1, out=parts[:, block])
         together, prior = len(self.layout.dims), len(self.layout.dims) + 1
-        parts[:, together] = sparse_at(query.together_rows, query.together, rows)
-        parts[:, together] *= self.weights.get("cooccurrence", 0.0)
-        parts[:, prior] = self.prior[rows]
-        parts[:, prior] *= self.weights.get("prior", 0.0)
+        if len(query.together_rows):
+            parts[:, together] = sparse_at(query.together_rows, query.together, rows)
+            parts[:, together] *= self.weights.get("cooccurrence", 0.0)
+        if weight := self.weights.get("prior", 0.0):
+            np.multiply(self.prior[rows], weight, out=parts[:, prior], dtype=np.float64)
         if self.boost is not None:
             parts[:, -1] = self.boost[rows]
         return parts
@@ -163,9 +166,7 @@ class Scorer:
 
     def total(self, parts: Double) -> Double:
         """Sum the terms in their fixed order, shape (c,)."""
-        score = np.zeros(len(parts))
-        for column in parts.T:
-            score = score + column
+        score: Double = np.cumsum(parts, axis=1)[:, -1]
         return score
 
 

@@ -39,6 +39,11 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
     return indexed(tmp_path_factory.mktemp("index"), segment, LEARNED, Budget(64, 100, 3_000))
 
 
+def learned_scorer(search: Search) -> Scorer:
+    segment = search.segment
+    return Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
+
+
 def queries(segment: Segment, count: int) -> list[Query]:
     generator = np.random.default_rng(0)
     return [Query.free(vector) for vector in generator.normal(size=(count, segment.layout.d)).astype(np.float32)]
@@ -55,16 +60,17 @@ def test_what_8_bits_lose_stays_within_the_stated_slack(seed: int, n: int, value
         codes = Codes.open(lambda file: np.load(Path(folder) / file), LAYOUT)
     for query in queries(segment, 3):
         exact = scorer.total(scorer.parts(query, np.arange(n, dtype=np.int32)))
-        estimated = codes.estimate(codes.query(query, weights), None)
-        slack = scorer.slack(query) + codes.slack(query, weights)
+        estimated = codes.estimate(codes.query(scorer, query), None)
+        slack = scorer.slack(query) + codes.slack(scorer, query)
         assert np.abs(estimated - exact).max() <= slack / 2 + 1e-9
 
 
 def test_a_walk_steps_only_where_it_may(search: Search) -> None:
     allowed = np.arange(search.segment.n) % 3 == 0
     subset = Subset(allowed, search.segment.groups)
+    scorer = learned_scorer(search)
     for query in queries(search.segment, 20):
-        rows = search.index.walk(query, LEARNED, 40, subset)
+        rows = search.index.walk(scorer, query, 40, subset)
         assert len(rows) >= 40
         assert allowed[rows].all()
         assert len(set(rows.tolist())) == len(rows)
@@ -80,10 +86,10 @@ def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:
 
 
 def test_threads_do_not_disturb_each_other(search: Search) -> None:
-    asked = queries(search.segment, 200)
-    alone = [search.index.walk(query, LEARNED, 30).tolist() for query in asked]
+    asked, scorer = queries(search.segment, 200), learned_scorer(search)
+    alone = [search.index.walk(scorer, query, 30).tolist() for query in asked]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda query: search.index.walk(query, LEARNED, 30).tolist(), asked))
+        together = list(pool.map(lambda query: search.index.walk(scorer, query, 30).tolist(), asked))
     assert together == alone
 
 

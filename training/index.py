@@ -152,7 +152,7 @@ def make_index(folder: Path, segment: Segment, weights: Mapping[str, float], tre
     Index.build(folder, segment.vectors, segment.prior, segment.layout, weights, trees, seed)
 
     def load(file: str) -> np.ndarray:
-        return np.load(folder / file, mmap_mode="r")
+        return np.asarray(np.load(folder / file, mmap_mode="r"))  # as a bundle opens it
 
     forest = folder / "index.ann"
     if kernels() is None:

@@ -12,7 +12,7 @@ from recommender.blocks import Double, Float, Layout, Rows
 from recommender.filters.subset import Subset
 from recommender.index.codes import Codes
 from recommender.index.kernels import kernels
-from recommender.scoring import Query
+from recommender.scoring import Query, Scorer
 
 # The trees need only tell where to begin: so many dimensions in all, shared by the blocks.
 DIMS = 64
@@ -20,7 +20,7 @@ DIMS = 64
 LEAST_SCALE = 0.2
 AXES_ROWS = 100_000  # enough items to find the axes by
 ENTRIES = 8  # rows from which the graph is walked, usually
-ENTRY_NODES = 8  # nodes of the trees that are looked at for each
+ENTRY_NODES = 4  # nodes of the trees that are looked at for each
 FAR = 8  # how many times as wide a view may become where a filter keeps little near the query
 
 
@@ -112,17 +112,16 @@ class Index:
             graph=load("graph.npy") if walkable else None,
         )
 
-    def candidates(self, query: Query, weights: Mapping[str, float], count: int, search_k: int) -> Rows:
+    def candidates(self, scorer: Scorer, query: Query, count: int, search_k: int) -> Rows:
         """Return up to `count` rows near the query by the trees alone, nearest first, shape (c,)."""
-        weighted = (query.vector * self.layout.spread(weights)).astype(np.float32)
-        block = weighted @ self.axes / self.scale
-        point = [*block.tolist(), weights.get("prior", 0.0) / self.prior_scale, 0.0]
+        block = scorer.weighted(query).astype(np.float32) @ self.axes / self.scale
+        point = [*block.tolist(), scorer.weights.get("prior", 0.0) / self.prior_scale, 0.0]
         return np.array(self.forest.get_nns_by_vector(point, count, search_k), dtype=np.int32)
 
     def walk(
         self,
+        scorer: Scorer,
         query: Query,
-        weights: Mapping[str, float],
         width: int,
         subset: Subset | None = None,
         entries: int = ENTRIES,
@@ -142,8 +141,8 @@ class Index:
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
-        seeds = self.candidates(query, weights, entries, ENTRY_NODES * entries)
-        asked = self.codes.query(query, weights)
+        seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
+        asked = self.codes.query(scorer, query)
         allowed = None if subset is None else subset.mask
         if subset is not None:
             near = float(subset.mask[seeds].mean())

@@ -9,7 +9,7 @@ import numpy as np
 
 from recommender.blocks import Double, Float, Layout, Rows
 from recommender.index.kernels import kernels
-from recommender.scoring import Query
+from recommender.scoring import Query, Scorer
 
 LINE = 64  # bytes; rows of codes begin on cache lines
 CHUNK = 8192
@@ -100,13 +100,12 @@ class Codes:
         lost = codes[:, :known] * self.scales[:known] - exact
         return codes, float(np.linalg.norm(lost, axis=1).max(initial=0.0))
 
-    def query(self, query: Query, weights: Mapping[str, float]) -> Float:
+    def query(self, scorer: Scorer, query: Query) -> Float:
         """Return the query as the kernels read it, weights and scales in it, shape (p,)."""
         d = self.layout.d
         out = np.zeros(len(self.scales), dtype=np.float32)
-        out[:d] = query.vector * self.layout.spread(weights)
-        out[d] = weights.get("prior", 0.0)
-        out *= self.scales
+        np.multiply(scorer.weighted(query), self.scales[:d], out=out[:d], casting="same_kind")
+        out[d] = scorer.weights.get("prior", 0.0) * self.scales[d]
         return out
 
     def between(self, weights: Mapping[str, float]) -> Float:
@@ -124,10 +123,10 @@ class Codes:
         loops.scan(self.codes, query, rows, out)
         return out
 
-    def slack(self, query: Query, weights: Mapping[str, float]) -> float:
+    def slack(self, scorer: Scorer, query: Query) -> float:
         """Return twice the largest error that rounding brings into `estimate` (Cauchy and Schwarz)."""
-        weighted = query.vector * self.layout.spread(weights)
-        return 2 * math.hypot(math.sqrt(weighted @ weighted), weights.get("prior", 0.0)) * self.error
+        weighted = scorer.weighted(query)
+        return 2 * math.hypot(math.sqrt(weighted @ weighted), scorer.weights.get("prior", 0.0)) * self.error
 
 
 def _with_prior(vectors: Float, prior: Float, start: int) -> Double:

@@ -18,16 +18,16 @@ SPARE = 16
 
 
 @intrinsic
-def _prefetch(typing: Any, array: Any, row: Any, column: Any) -> Any:
-    """Ask the memory for the cache line of array[row, column], and go on."""
+def _prefetch(typing: Any, array: Any, row: Any, byte: Any) -> Any:
+    """Ask the memory for the cache line of a byte of array[row], and go on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         made = context.make_array(signature.args[0])(context, builder, arguments[0])
-        byte = ir.IntType(8).as_pointer()
+        pointer = ir.IntType(8).as_pointer()
         offset = builder.add(builder.mul(arguments[1], builder.extract_value(made.strides, 0)), arguments[2])
-        place = builder.gep(builder.bitcast(made.data, byte), [offset])
+        place = builder.gep(builder.bitcast(made.data, pointer), [offset])
         flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
         name = "llvm.prefetch.p0i8"
         call = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
         builder.call(call, [place, flag(0), flag(3), flag(1)])  # to read, for long, data
@@ -37,9 +37,9 @@ def _prefetch(typing: Any, array: Any, row: Any, column: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _fetch(codes: Array, row: int) -> None:
-    for column in range(0, codes.shape[1], LINE):
-        _prefetch(codes, np.int64(row), np.int64(column))  # type: ignore[call-arg]
+def _fetch(array: Array, row: int) -> None:
+    for byte in range(0, array.strides[0], LINE):
+        _prefetch(array, np.int64(row), np.int64(byte))  # type: ignore[call-arg]
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -50,7 +50,7 @@ def _dot(codes: Array, row: int, query: Array) -> np.float32:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _insert(rows: Array, scores: Array, done: Array, size: int, row: int, score: np.float32) -> tuple[int, int]:
     """Put a row into the pool; return the pool's size and the row's place, `len(rows)` if it is too low."""
     if size == len(rows) and score <= scores[size - 1]:
@@ -136,7 +136,9 @@ def beam(
                     count = _step_over(codes, graph, row, allowed, marks, mark, fresh, count)
         for row in fresh[:count]:
             size, at = _insert(rows, scores, done, size, row, _dot(codes, row, query))
-            place = min(place, at)
+            if at < len(rows):
+                _fetch(graph, row)
+                place = min(place, at)
     return size
 
 

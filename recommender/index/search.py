@@ -16,7 +16,7 @@ from recommender.index.candidates import ENTRIES, Index
 from recommender.index.codes import Codes
 from recommender.index.hops import walk_table
 from recommender.index.rules import Rules, among
-from recommender.index.select import Selection, nearest, select
+from recommender.index.select import Selection, grouped, nearest, ranked, select
 from recommender.scoring import Query, Scorer
 from recommender.segment import Segment
 
@@ -214,9 +214,9 @@ class Search:
     def _candidates(self, budget: Budget) -> Plan:
         def plan(scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
             rows = rules.keep(self.candidates(scorer, question, rules, budget), question.excluded)
-            line = scorer.estimate([question.query], rows)[0]
-            slack = scorer.slack(question.query)
-            best = select(scorer, question.query, line, slack, rows, question.k, rules.groups)
+            best = grouped(
+                lambda wanted: ranked(scorer, question.query, rows, wanted), len(rows), question.k, rules.groups
+            )
             return best, f"annoy+{'graph' if self._walks(budget) else 'hop'}", len(rows)
 
         return plan
@@ -241,15 +241,15 @@ class Search:
         return budget.width > 0 and self.index is not None and self.index.graph is not None
 
     def candidates(self, scorer: Scorer, question: Question, rules: Rules, budget: Budget) -> Rows:
-        """Return the rows that the index, C and the prior propose, ascending, shape (c,)."""
+        """Return the rows that the index, C and the prior propose, each once, shape (c,)."""
         assert self.index is not None
         query, weights = question.query, scorer.weights
         if self._walks(budget):
             width = max(budget.width, 2 * question.k) + len(question.excluded)
-            sources = [self.index.walk(query, weights, width, rules.subset, budget.entries)]
+            sources = [self.index.walk(scorer, query, width, rules.subset, budget.entries)]
         else:
             view = max(VIEW, 2 * question.k) + len(question.excluded)
-            sources = [self.index.candidates(query, weights, max(budget.seeds, 2 * question.k), budget.search_k)]
+            sources = [self.index.candidates(scorer, query, max(budget.seeds, 2 * question.k), budget.search_k)]
             if self.segment.neighbours is not None:
                 marks = self.index.fresh_marks(self.segment.n)
                 table = self.segment.neighbours
@@ -261,7 +261,7 @@ class Search:
             sources.append(self.segment.popular[:EXTRA])
         if self.fresh is not None:
             sources.append(self._best_fresh(scorer, question, rules, self.fresh))
-        return np.unique(np.concatenate(sources)) if len(sources) > 1 else np.sort(sources[0])
+        return np.unique(np.concatenate(sources)) if len(sources) > 1 else sources[0]
 
     def _best_fresh(self, scorer: Scorer, question: Question, rules: Rules, fresh: Rows) -> Rows:
         """Return those of the fresh rows that could be among the best `EXTRA` of them."""
@@ -275,6 +275,6 @@ class Search:
     @staticmethod
     def _estimated(codes: Codes, scorer: Scorer, question: Question, rows: Rows | None) -> tuple[Float, float]:
         """Return scores by 8 bits, shape (c,), and twice their largest error."""
-        line = codes.estimate(codes.query(question.query, scorer.weights), rows)
+        line = codes.estimate(codes.query(scorer, question.query), rows)
         scorer.add_together(line, question.query, rows)
-        return line, scorer.slack(question.query) + codes.slack(question.query, scorer.weights)
+        return line, scorer.slack(question.query) + codes.slack(scorer, question.query)

@@ -1,5 +1,6 @@
 """The exact choice of the best k among rows whose estimated scores are known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ from recommender.index.kernels import kernels
 from recommender.scoring import Query, Scorer
 
 OUT = np.float32(-np.inf)  # the estimate of a row that may not be answered
-MANY = 3
+# Up to so many rows per answer are scored exactly at once: an estimate of a few takes as long as of a hundred.
+MANY = 8
 # A shop with fewer products need not load the compiled loops; a longer list is no longer sorted in by hand.
 LONG, SHORT = 8_000, 256
 
@@ -67,20 +69,38 @@ def select(
     groups
         Variant groups, shape (n,): only the best of a group is kept. None keeps all.
     """
-    wanted = min(len(estimates), k if groups is None else 2 * k + 8)
-    while True:
+
+    def best(wanted: int) -> Selection:
         near = nearest(estimates, wanted, slack)
-        best = ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32, copy=False), wanted)
-        kept = best.first(k, groups)
-        if len(kept.rows) >= k or len(near) < wanted or wanted == len(estimates):
+        return ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32, copy=False), wanted)
+
+    return grouped(best, len(estimates), k, groups)
+
+
+def grouped(best: Callable[[int], Selection], most: int, k: int, groups: Rows | None) -> Selection:
+    """Return the best `k`, of a variant group only the best, by as short a list as gives them.
+
+    Parameters
+    ----------
+    best
+        Returns as many of the best rows as it is asked for, fewer where there are no more.
+    most
+        Rows that there are at most.
+    groups
+        Shape (n,); None keeps all.
+    """
+    wanted = min(most, k if groups is None else 2 * k + 8)
+    while True:
+        found = best(wanted)
+        kept = found.first(k, groups)
+        if len(kept.rows) >= k or len(found.rows) < wanted or wanted == most:
             return kept
-        wanted = min(len(estimates), 4 * wanted)
+        wanted = min(most, 4 * wanted)
 
 
 def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
     """Return the best `wanted` of `rows` by exact score, ties by id."""
     if len(rows) > MANY * wanted:
-        # the exact kernel costs ten times the estimate
         near = nearest(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
         rows = rows[near]
     scores = scorer.total(scorer.parts(query, rows))

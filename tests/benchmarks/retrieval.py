@@ -33,7 +33,7 @@ from training.index import make_index
 from training.neighbours import with_neighbours
 
 TARGETS = (0.90, 0.95, 0.98, 0.99)
-TREES = 16
+TREES = 8
 FILTERED_QUERIES = 200
 
 
@@ -65,7 +65,7 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
             tabled = with_neighbours(segment, {"item": WEIGHTS}, index)
         peak = peak_memory()
         search = Search(segment, index, learned=(WEIGHTS,))
-        methods = {"ours, whole question": ours(search, scorer), "ours, index": walk(search)}
+        methods = {"ours, whole question": ours(search, scorer), "ours, index": walk(search, scorer)}
         methods["ours without numba"] = hops(replace(search, segment=tabled), scorer)
         built = {}
         for name, (make, ways) in installed().items():
@@ -83,7 +83,7 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
         "build_cpu_seconds": build,
         "build_peak_mib": peak,
         "p50_us": {name: at_targets(curve, TARGETS) for name, curve in curves.items()},
-        "two_threads": two_threads(partial(next(walk(search)).func, 96), asked),
+        "two_threads": two_threads(partial(next(walk(search, scorer)).func, 96), asked),
         "curves": curves,
         "filters": filters,
     }

@@ -20,19 +20,19 @@ def ours(search: Search, scorer: Scorer) -> Iterator[Ask]:
     """Annoy, graph and exact scores, as a question of the service goes: all but the ids."""
     rules = Rules(search.segment)
 
-    def ask(budget: Budget, vector: np.ndarray) -> np.ndarray:
-        tried = Search(search.segment, search.index, Budgets(budget, budget), (WEIGHTS,))
+    def ask(tried: Search, vector: np.ndarray) -> np.ndarray:
         return tried.one(scorer, Question(Query.free(vector), K, NOTHING), rules).selection.rows
 
-    return (partial(ask, Budget(width, 0, 0)) for width in LADDER)
+    budgets = (Budget(width, 0, 0) for width in LADDER)
+    return (partial(ask, replace(search, budgets=Budgets(learned=budget))) for budget in budgets)
 
 
-def walk(search: Search) -> Iterator[Ask]:
+def walk(search: Search, scorer: Scorer) -> Iterator[Ask]:
     """The index alone: Annoy, graph, and the order by full vectors."""
     index, vectors = search.index, search.segment.vectors
 
     def ask(width: int, vector: np.ndarray) -> np.ndarray:
-        rows = index.walk(Query.free(vector), WEIGHTS, width)
+        rows = index.walk(scorer, Query.free(vector), width)
         return rows[np.argsort(-(vectors[rows] @ vector))[:K]]
 
     return (partial(ask, width) for width in LADDER)
