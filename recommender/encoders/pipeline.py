@@ -129,7 +129,7 @@ def missing_texts(texts: Sequence[str], encoder: Encoder, cache: VectorCache) ->
     """Return the key of each product's text (n,), and the texts that are not in the cache, the shortest first."""
     keys = digests(texts if encoder.text_dim else [""] * len(texts))
     lacking = (keys != digest("")) & (cache.find(keys) < 0)
-    return keys, sorted({texts[row]: None for row in np.flatnonzero(lacking)}, key=len)
+    return keys, sorted({texts[row]: None for row in np.flatnonzero(lacking).tolist()}, key=len)
 
 
 def read_texts(todo: Sequence[str], encoder: Encoder) -> Iterator[list[Record]]:
