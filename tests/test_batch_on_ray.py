@@ -38,8 +38,10 @@ def address() -> Iterator[str]:
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'hybrid-recommender[ray]'")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_worker_niceness", "0")  # else whatever runs beside it goes first
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=1)
     yield cluster.address
     ray.shutdown()
     cluster.shutdown()
