@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,12 @@ if TYPE_CHECKING:
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def share_among_workers() -> None:
-    """Let the workers that are started from here on count together; to be called before the first import."""
-    os.environ[FOLDER] = tempfile.mkdtemp(prefix="recommender-metrics-")
-
-
-def forget_worker(pid: int) -> None:
-    """Let go of the gauges of a worker that is gone."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid)
+@contextmanager
+def shared_among_workers() -> Iterator[None]:
+    """Let the workers that are started inside count together; to be entered before the first import."""
+    with tempfile.TemporaryDirectory(prefix="recommender-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        yield
 
 
 class Metrics:
@@ -59,7 +56,7 @@ class Metrics:
             "recommender_problems",
             "Whether something is wrong, see /healthz/ready",
             ["concern"],
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
         )
 
 
@@ -119,7 +116,17 @@ def exposition() -> bytes:
     from prometheus_client.multiprocess import MultiProcessCollector
 
     registry: CollectorRegistry = REGISTRY
-    if os.environ.get(FOLDER):
+    if folder := os.environ.get(FOLDER):
+        _forget_the_dead(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     return bytes(generate_latest(registry))
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Let go of what was wrong with workers that are gone."""
+    for file in folder.glob("gauge_livemax_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)  # asks whether there is such a process, no more
+        except (ProcessLookupError, PermissionError):  # none, or somebody else's by now
+            file.unlink(missing_ok=True)

@@ -97,11 +97,11 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     open_bundle(bundles).close()
     open_store(url).close()  # makes the tables once, before the workers would all do it
     logs.configure(settings.log_level)
-    metrics.share_among_workers()
     notice(f"serving {bundles} on http://{settings.host}:{settings.port}/, events go to {_shown(url)}")
     if not settings.keys and settings.host not in ("127.0.0.1", "localhost", "::1"):
         logger.warning("there are no keys: everybody who reaches %s may do everything", settings.host)
-    with _encoder(bundles) if settings.query_encoder else nullcontext() as socket:
+    encoder = _encoder(bundles) if settings.query_encoder else nullcontext()
+    with metrics.shared_among_workers(), encoder as socket:
         worker = Worker(bundles, settings, config, given, socket)
         server = granian(settings.host, settings.port, settings.workers)
         server.on_reload(worker.reload)

@@ -1,5 +1,10 @@
 """Keys, rates, metrics, logs and generations: what the person on call goes by."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -78,3 +83,19 @@ def test_generations_are_listed_and_a_wrong_one_is_a_conflict(client: FlaskClien
     assert told["in_service"] == told["generations"][-1]["generation"]
     assert client.post("/v1/bundles/nothing:activate").status_code == 409
     assert client.post("/v1/bundles:rollback").status_code == 409
+
+
+def test_what_was_wrong_with_a_worker_goes_with_it(tmp_path: Path) -> None:
+    def told(problem: int) -> str:
+        program = (
+            "from serving.metrics import exposition, metrics;"
+            f"metrics().problems.labels('store').set({problem});"
+            "print(exposition().decode())"
+        )
+        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert 'recommender_problems{concern="store"} 1.0' in told(1)
+    assert 'recommender_problems{concern="store"} 0.0' in told(0)
