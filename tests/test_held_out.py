@@ -11,8 +11,8 @@ from recommender.towers.item import ItemInputs
 from training.held_out import by_attributes
 from training.model import Products, groups_of, inputs_of
 
-N, DIM = 120, 8
-MATERIALS, SHAPES = ["wool", "silk", "cord"], ["round", "square", "long", "wide"]
+N, DIM = 240, 8
+MATERIALS, SHAPES, COLORS = ["wool", "silk", "cord"], ["round", "square", "long", "wide"], ["red", "blue"]
 
 
 class Blocks:
@@ -29,17 +29,18 @@ class Blocks:
 
 
 class Shop:
-    """Products of a material and a shape, which the `telling` encoder vectors tell."""
+    """Products of a material, a shape and a color, which the `telling` encoder vectors tell."""
 
     def __init__(self, telling: set[str], variants: bool = False, seed: int = 0) -> None:
         generator = np.random.default_rng(seed)
-        material, shape = generator.integers(0, 3, N), generator.integers(0, 4, N)
+        material, shape, color = (generator.integers(0, kinds, N) for kinds in (3, 4, 2))
         frame = pd.DataFrame({"id": [f"p{row:03}" for row in range(N)]})
         frame["material"], frame["pattern"] = np.array(MATERIALS)[material], np.array(SHAPES)[shape]
+        frame["color"] = np.array(COLORS)[color]
         frame["title"] = "a " + frame["material"] + " thing"
-        frame["item_group_id"] = frame["material"] + frame["pattern"] if variants else ""
+        frame["item_group_id"] = frame["material"] + frame["pattern"] + frame["color"] if variants else ""
         self.catalog = Catalog.from_frame(frame)
-        kinds = unit(generator.normal(size=(12, DIM)))[material * 4 + shape]
+        kinds = unit(generator.normal(size=(24, DIM)))[material * 8 + shape * 2 + color]
         noise = {name: unit(generator.normal(size=(N, DIM))) for name in ("image", "text")}
         self.vectors = {n: unit(kinds + 0.5 * x) if n in telling else x for n, x in noise.items()}
         self.texts: list[list[str]] = []
@@ -63,7 +64,7 @@ def test_the_block_that_tells_attributes_gets_more(telling: str, other: str) -> 
     weights, gained = Shop({telling}).weights()
     assert weights[telling] == pytest.approx(4 * weights[other])
     assert sum(weights.values()) == pytest.approx(1.0)
-    assert gained.keys() == {"material", "pattern"}
+    assert gained.keys() == {"material", "pattern", "color"}
     assert min(gained.values()) > 1.1
 
 
@@ -76,16 +77,22 @@ def test_equal_weights_stay_where_none_are_clearly_better() -> None:
 def test_what_is_hidden_is_in_no_column_and_in_no_text() -> None:
     shop = Shop({"image"})
     shop.weights()
-    hidden = shop.texts[1]
-    assert set(hidden) == {"a thing"}, "the material is named in every title"
-    assert shop.texts[2] != hidden, "the pattern is not"
-    columns = [inputs.columns for inputs in shop.tower.seen]
-    assert [{name for name, cells in each.items() if any(cells)} for each in columns] == [
-        {"pattern"},
-        {"material"},
-    ]
+    named = [{"material", "pattern", "color"} - set(names(inputs)) for inputs in shop.tower.seen]
+    assert sorted(map(sorted, named)) == [["color"], ["material"], ["pattern"]], "one is hidden each time"
+    for hidden, texts in zip(named, shop.texts[1:], strict=True):
+        assert (set(texts) == {"a thing"}) == (hidden == {"material"}), "which every title names"
+
+
+def names(inputs: ItemInputs) -> list[str]:
+    return [name for name, cells in inputs.columns.items() if any(cells)]
 
 
 def test_variants_are_no_neighbours() -> None:
     weights, _ = Shop({"image"}, variants=True).weights()
     assert weights["image"] <= weights["text"], "photos tell what is a variant, and of other products nothing"
+
+
+def test_a_column_or_two_decide_nothing() -> None:
+    shop = Shop({"image"})
+    shop.catalog = Catalog.from_frame(shop.catalog.frame.drop(columns="color"))
+    assert shop.weights() == ({"image": 0.5, "text": 0.5}, {})

@@ -1,6 +1,6 @@
 """Block weights without any event: those under which neighbours share what is hidden from the model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,11 +19,12 @@ from recommender.progress import progress
 from recommender.towers.item import ItemTower
 from training.category import learned_columns
 from training.model import Products, inputs_of
-from training.weights import clearly_best
 
 SAMPLE = 1_500  # products that are asked, and that are each other's neighbours
 LEAST_SHARED = 50  # products that have a column's value in common with another
+LEAST_COLUMNS = 3  # one or two would only say what they themselves are
 NEIGHBOURS = 10
+ERRORS = 3.0  # standard errors that make a gain clear: many weightings are tried
 RATIOS = (1.0, 2.0, 4.0)  # of the blocks to each other: none is ever worth nothing
 
 Reader: TypeAlias = Callable[[Catalog], EncodedCatalog]
@@ -70,11 +71,20 @@ def by_attributes(
     for values in progress(columns, "held-out columns", len(columns), "column"):
         vectors = _without(sample, values, tower, read)
         shared = np.stack([_shared(vectors, w, tower.layout, values, groups) for w in weightings])
-        if (usual := shared[0].mean()) > 0:
+        if (usual := np.nanmean(shared[0])) > 0:
             found[str(values.name)] = shared / usual
-    best = clearly_best(np.concatenate([*found.values()], axis=1)) if found else 0
+    best = _clearly_best(list(found.values())) if found else 0
     weights = dict(zip(tower.layout.names, weightings[best].tolist(), strict=True))
-    return weights, {name: round(float(shares[best].mean()), 4) for name, shares in found.items()}
+    return weights, {name: round(float(np.nanmean(shares[best])), 4) for name, shares in found.items()}
+
+
+def _clearly_best(found: Sequence[Double]) -> int:
+    """Return the weighting that is best by some standard errors, paired by product; 0, the equal one, if none is."""
+    with_value = ~np.isnan(found).all(axis=(0, 1))
+    of_products = np.nanmean(np.stack(found)[:, :, with_value], axis=0)
+    gained = of_products - of_products[0]
+    above = gained.mean(axis=1) - ERRORS * gained.std(axis=1) / gained.shape[1] ** 0.5
+    return int(np.argmax(above))
 
 
 def _weightings(layout: Layout) -> list[Double]:
@@ -84,10 +94,13 @@ def _weightings(layout: Layout) -> list[Double]:
 
 
 def _columns(sample: Catalog) -> list[pd.Series]:
-    """Return the learned columns of one value each that enough products share with another."""
+    """Return the learned columns whose values enough products share with another; none if they are few."""
     names = [column.name for column in sample.columns if column.learn and column.kind in ("category", "text")]
     columns = [sample.frame[name] for name in names]
-    return [column for column in columns if (column.duplicated(keep=False) & (column != "")).sum() >= LEAST_SHARED]
+    shared = [
+        column for column in columns if (column.duplicated(keep=False) & (column != "")).sum() >= LEAST_SHARED
+    ]
+    return shared if len(shared) >= LEAST_COLUMNS else []
 
 
 def _without(sample: Catalog, values: pd.Series, tower: ItemTower, read: Reader) -> Float:
@@ -101,12 +114,11 @@ def _without(sample: Catalog, values: pd.Series, tower: ItemTower, read: Reader)
 
 
 def _shared(vectors: Float, weights: Double, layout: Layout, values: pd.Series, groups: Rows) -> Double:
-    """Return the share of neighbours that have a product's value, of each that has one, shape (q,)."""
+    """Return the share of each product's neighbours that have its value, shape (c,); NaN where it has none."""
     codes = pd.factorize(values)[0]
-    asked = np.flatnonzero((values != "").to_numpy())
     scaled = vectors * np.repeat(weights, [*layout.dims.values()]).astype(np.float32)
-    scores = scaled[asked] @ vectors.T
-    scores[groups[asked][:, None] == groups[None]] = -np.inf
+    scores = scaled @ vectors.T
+    scores[groups[:, None] == groups[None]] = -np.inf
     near = np.argpartition(-scores, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    shares: Double = (codes[near] == codes[asked][:, None]).mean(axis=1)
-    return shares
+    shares: Double = (codes[near] == codes[:, None]).mean(axis=1)
+    return np.where(values == "", np.nan, shares)
