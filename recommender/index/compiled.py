@@ -92,6 +92,26 @@ def _step_over(
     return count
 
 
+@njit(cache=True, nogil=True)
+def _step(
+    codes: Array, graph: Array, via: int, allowed: Array | None, marks: Array, mark: np.uint32, fresh: Array
+) -> int:
+    """Fill in the fresh ones that a row's edges lead to, over what is not allowed; returns how many they are."""
+    count = 0
+    for row in graph[via]:
+        if row < 0:
+            break
+        if marks[row] != mark:
+            marks[row] = mark
+            if allowed is None or allowed[row]:
+                fresh[count] = row
+                count += 1
+                _fetch(codes, row)
+            else:
+                count = _step_over(codes, graph, row, allowed, marks, mark, fresh, count)
+    return count
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def beam(
     codes: Array,
@@ -122,19 +142,7 @@ def beam(
             place += 1
             continue
         done[place] = True
-        count = 0
-        for row in graph[rows[place]]:
-            if row < 0:
-                break
-            if marks[row] != mark:
-                marks[row] = mark
-                if allowed is None or allowed[row]:
-                    fresh[count] = row
-                    count += 1
-                    _fetch(codes, row)
-                else:
-                    count = _step_over(codes, graph, row, allowed, marks, mark, fresh, count)
-        for row in fresh[:count]:
+        for row in fresh[: _step(codes, graph, rows[place], allowed, marks, mark, fresh)]:
             size, at = _insert(rows, scores, done, size, row, _dot(codes, row, query))
             if at < len(rows):
                 _fetch(graph, row)

@@ -49,8 +49,10 @@ def walk_table(
         followed[ahead] = True
         near = table[rows[ahead]].ravel()
         near = near[(near >= 0) & (seen[near] != mark)]
+        place = np.arange(len(near), dtype=np.uint32)
+        seen[near] = place  # of a row that is met twice, one place stays
+        near = near[seen[near] == place]
         seen[near] = mark
-        near = np.unique(near)
         rows, scores = np.concatenate([rows, near]), np.concatenate([scores, scored(near)])
         followed = np.concatenate([followed, np.zeros(len(near), dtype=bool)])
     return rows[np.argsort(-scores)[:view]]
