@@ -79,7 +79,7 @@ def by_attributes(
 
 
 def _clearly_best(found: Sequence[Double]) -> int:
-    """Return the weighting that is best by some standard errors, paired by product; 0, the equal one, if none is."""
+    """Return the weighting that is best by `ERRORS`, paired by product; 0, the equal one, if none is."""
     with_value = ~np.isnan(found).all(axis=(0, 1))
     of_products = np.nanmean(np.stack(found)[:, :, with_value], axis=0)
     gained = of_products - of_products[0]
