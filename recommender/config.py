@@ -176,7 +176,7 @@ class IndexConfig(Section):
         The search budget is raised until recall@k reaches the target; a bundle under the floor is not published.
     """
 
-    trees: Count = 8
+    trees: Count = 16
     recall_target: Share = 0.95
     recall_floor: Share = 0.90
 

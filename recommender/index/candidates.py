@@ -20,7 +20,7 @@ DIMS = 64
 LEAST_SCALE = 0.2
 AXES_ROWS = 100_000  # enough items to find the axes by
 ENTRIES = 8  # rows from which the graph is walked, usually
-ENTRY_NODES = 4  # nodes of the trees that are looked at for each
+ENTRY_NODES = 8  # nodes of the trees that are looked at for each
 FAR = 8  # how many times as wide a view may become where a filter keeps little near the query
 
 

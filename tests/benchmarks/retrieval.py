@@ -33,7 +33,7 @@ from training.index import make_index
 from training.neighbours import with_neighbours
 
 TARGETS = (0.90, 0.95, 0.98, 0.99)
-TREES = 8
+TREES = 16
 FILTERED_QUERIES = 200
 
 
