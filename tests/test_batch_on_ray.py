@@ -92,7 +92,7 @@ def test_two_nodes_measure_what_one_process_does(
     monkeypatch.setattr(exam, "PART", 13)
     here, there = (evaluate(product, train, test, 5, run=run).to_dict() for run in (map, map_on_ray(address)))
     for contender in (*here["contenders"].values(), *there["contenders"].values()):
-        assert contender.pop("seconds") > 0
+        assert contender.pop("seconds") >= 0, "rounded, of a small shop"
     assert here["queries"] > 50
     assert here == there
 

@@ -253,7 +253,7 @@ def killed_updates(folder: Path) -> list[bool]:
         killed = kill_at(step, lambda root=root: publish_delta(recommender.load(root), drawn, [gone]))
         rec = Recommender(open_bundle(root, verify=True))
         assert ("zz" in rec) != (gone in rec)
-        assert len(rec.similar(others[0], 3, stock="all")) == 3
+        assert len(rec.similar(others[0], 3, stock="all", variants="all")) == 3
         outcomes.append("zz" in rec)
         step += 17
     return outcomes
