@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from recommender.attributes import write_attributes
-from recommender.blocks import Rows
 from recommender.bundle import Staging, write_thumbnails
 from recommender.catalog import Catalog
 from recommender.config import Config
@@ -24,9 +23,8 @@ from training.index import build_index
 from training.model import Model, Products, category_kinds
 
 THUMBNAIL = (120, 160)
-# Histories that stand in for users' when recall is measured: so many interests at most, each a product and as many
-# at most of those that are most like it among some.
-INTERESTS, ALIKE, SOME = 3, 3, 300
+# Stands in for held-out histories when recall is measured: so many products mixed at random.
+MIXED = 3
 
 
 def publish(
@@ -93,23 +91,14 @@ def publish(
 
 
 def user_queries(segment: Segment, seed: int) -> list[Query]:
-    """Make up histories of a few interests each, as queries; recall needs no names in a bundle."""
+    """Mix products at random into queries that look like users'; recall needs no names in a bundle."""
     generator = np.random.default_rng(seed)
     queries = []
     for _ in range(200):
-        interests = [_interest(segment, generator) for _ in range(generator.integers(1, INTERESTS + 1))]
-        rows = np.unique(np.concatenate(interests))
+        rows = generator.choice(segment.n, min(MIXED, segment.n), replace=False).astype(np.int32)
         attention = generator.dirichlet(np.ones(len(rows)))
         queries.append(weighted_query(segment, rows, attention))
     return queries
-
-
-def _interest(segment: Segment, generator: np.random.Generator) -> Rows:
-    drawn = generator.integers(segment.n, size=SOME, dtype=np.int32)
-    like = segment.vectors[drawn] @ segment.vectors[drawn[0]]
-    like[0] = np.inf
-    best: Rows = drawn[np.argsort(-like, kind="stable")[: 1 + generator.integers(ALIKE + 1)]]
-    return best
 
 
 def thumbnails(catalog: Catalog, usable: np.ndarray) -> "list[bytes | None]":

@@ -36,6 +36,7 @@ from recommender.stores import open_store
 
 THREADS = 4
 ENOUGH = 20  # answers between two faults, so that each comes under load on a slow machine, too
+USERS = 20  # so few that their histories soon are as long as the service reads
 SHARE = 100  # malformed requests of one connection, and so of one worker
 SAMPLES = 40  # of the memory held
 
@@ -114,7 +115,7 @@ def health(url: str) -> str:
 
 def event(number: int, item_id: str) -> dict[str, Any]:
     """Return an event that has a number."""
-    who = {"event_id": f"e-{number}", "user_id": f"u-{number % 100}"}
+    who = {"event_id": f"e-{number}", "user_id": f"u-{number % USERS}"}
     return {**who, "event_name": "view_item", "timestamp": "2026-11-23T06:40:00Z", "items": [{"item_id": item_id}]}
 
 
@@ -275,7 +276,7 @@ def memory(bundles: Path, minutes: float) -> dict[str, Any]:
     def ask(client: httpx.Client, number: int) -> None:
         client.get("/v1/similar", params={"item_id": ids[number % len(ids)], "filter": f"price < {number % 500}"})
         client.post("/v1/events", json=event(number, ids[number * 7 % len(ids)]))
-        client.get(f"/v1/users/u-{number % 100}/recommendations")
+        client.get(f"/v1/users/u-{number % USERS}/recommendations")
 
     with running(bundles, f"sqlite:///{bundles.parent}/memory.sqlite") as service, load_on(ask, service.url):
         time.sleep(minutes * 60 / 3)  # caches fill up
