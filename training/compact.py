@@ -42,7 +42,7 @@ def compact(root: Path) -> str:
         base = staging.part("base")
         segment = live_segment(recommender)
         config = IndexConfig(**manifest.config["index"])
-        queries = user_queries(segment, manifest.seed)
+        queries = user_queries(segment, recommender.user_tower, manifest.seed)
         kinds = [recommender.kind_of(int(row)) for row in recommender.attributes.ids.in_order]
         built = build_index(base, segment, manifest.weights, queries, config, manifest.seed, kinds)
         built.segment.save(base)

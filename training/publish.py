@@ -15,10 +15,11 @@ from recommender.bundle import Staging, write_thumbnails
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders.pipeline import EncodedCatalog
+from recommender.history import Steps
 from recommender.progress import notice, progress
 from recommender.scoring import Query
 from recommender.segment import Segment
-from recommender.towers.user import weighted_query
+from recommender.towers.user import UserTower
 from training.index import build_index
 from training.model import Model, Products, category_kinds
 
@@ -64,7 +65,7 @@ def publish(
         attributes = base / "attributes"
         attributes.mkdir()
         write_attributes(attributes, products.catalog)
-        queries = user_queries(model.segment, config.train.seed)
+        queries = user_queries(model.segment, model.users, config.train.seed)
         kinds = [kind if kind in model.weights else "item" for kind in category_kinds(products.catalog)]
         built = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed, kinds)
         built.segment.save(base)
@@ -90,14 +91,15 @@ def publish(
         )
 
 
-def user_queries(segment: Segment, seed: int) -> list[Query]:
-    """Mix products at random into queries that look like users'; recall needs no names in a bundle."""
+def user_queries(segment: Segment, users: UserTower, seed: int) -> list[Query]:
+    """Make queries of products mixed at random, as of users who viewed them; recall needs no names in a bundle."""
     generator = np.random.default_rng(seed)
+    size = min(MIXED, segment.n)
     queries = []
     for _ in range(200):
-        rows = generator.choice(segment.n, min(MIXED, segment.n), replace=False).astype(np.int32)
-        attention = generator.dirichlet(np.ones(len(rows)))
-        queries.append(weighted_query(segment, rows, attention))
+        rows = generator.choice(segment.n, size, replace=False).astype(np.int32)
+        steps = Steps(rows, ["view_item"] * size, np.arange(size, dtype=np.float64), np.full(size, np.nan))
+        queries.append(users.query(steps, segment))
     return queries
 
 
