@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from recommender.attributes import write_attributes
+from recommender.blocks import Rows
 from recommender.bundle import Staging, write_thumbnails
 from recommender.catalog import Catalog
 from recommender.config import Config
@@ -24,8 +25,10 @@ from training.index import build_index
 from training.model import Model, Products, category_kinds
 
 THUMBNAIL = (120, 160)
-# Stands in for held-out histories when recall is measured: so many products mixed at random.
-MIXED = 3
+# Histories that stand in for users' when recall is measured: so many interests at most, each a product and as many
+# at most of those that are most like it among some. Products that have nothing in common would ask for searches
+# several times as wide.
+INTERESTS, ALIKE, SOME = 3, 3, 300
 
 
 def publish(
@@ -92,15 +95,23 @@ def publish(
 
 
 def user_queries(segment: Segment, users: UserTower, seed: int) -> list[Query]:
-    """Make queries of products mixed at random, as of users who viewed them; recall needs no names in a bundle."""
+    """Make queries of made-up views, one interest after the other; recall needs no names in a bundle."""
     generator = np.random.default_rng(seed)
-    size = min(MIXED, segment.n)
     queries = []
     for _ in range(200):
-        rows = generator.choice(segment.n, size, replace=False).astype(np.int32)
-        steps = Steps(rows, ["view_item"] * size, np.arange(size, dtype=np.float64), np.full(size, np.nan))
-        queries.append(users.query(steps, segment))
+        interests = [_interest(segment, generator) for _ in range(generator.integers(1, INTERESTS + 1))]
+        rows = np.concatenate(interests)
+        times, values = np.arange(len(rows), dtype=np.float64), np.full(len(rows), np.nan)
+        queries.append(users.query(Steps(rows, ["view_item"] * len(rows), times, values), segment))
     return queries
+
+
+def _interest(segment: Segment, generator: np.random.Generator) -> Rows:
+    drawn = generator.integers(segment.n, size=SOME, dtype=np.int32)
+    like = segment.vectors[drawn] @ segment.vectors[drawn[0]]
+    like[0] = np.inf
+    best: Rows = drawn[np.argsort(-like, kind="stable")[: 1 + generator.integers(ALIKE + 1)]]
+    return best
 
 
 def thumbnails(catalog: Catalog, usable: np.ndarray) -> "list[bytes | None]":

@@ -19,15 +19,20 @@ PER_WEIGHTS = 50
 
 
 def of_bundle(bundles: Path, queries: int, seed: int) -> dict:
-    """Time products from id to ids and scores, and histories of three; then products at other weights."""
+    """Time products from id to ids and scores, histories, and products at other weights.
+
+    A history is a product and two of its neighbours, or three products at random, which no shopper has.
+    """
     rec = recommender.load(bundles)
     generator = np.random.default_rng(seed)
     ids = [rec.ids[row] for row in generator.integers(0, len(rec), queries)]
+    alike = [[*rec.similar(item_id, 2).item_ids, item_id] for item_id in ids]
     mixed = [[rec.ids[row] for row in generator.integers(0, len(rec), 3)] for _ in range(queries)]
     report: dict = {"n": rec.n, "dim": rec.layout.d, "manifest": rec.manifest.metrics["recall"]}
     vectors = unit(np.asarray(rec.segment.vectors))
     report["intrinsic_dimension"] = intrinsic_dimension(vectors, vectors[generator.integers(0, rec.n, 100)])
-    report["bundle"] = {"similar": answers(rec.similar, ids), "recommend": answers(rec.recommend, mixed)}
+    report["bundle"] = {"similar": answers(rec.similar, ids), "recommend": answers(rec.recommend, alike)}
+    report["bundle"]["recommend, at random"] = answers(rec.recommend, mixed)
     for name, weights in other_weights(rec.weights["item"], generator).items():
         report["bundle"][name] = answers(rec.similar, ids[:PER_WEIGHTS], weights=weights)
     return report | {"memory": memory(bundles, ids)}
