@@ -79,6 +79,13 @@ def test_what_goes_with_much_goes_with_what_is_new() -> None:
     assert columns[values.argmax()] == 9
 
 
+def test_what_is_foretold_to_go_badly_together_is_no_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "training.complements.form", lambda x, pairs, penalty: -np.eye(x.shape[1], dtype=np.float32)
+    )
+    assert strengths(0) == {4: 1.0}, "all that is foretold is below 0"
+
+
 def test_the_form_is_the_ridge_regression_of_the_pairs_on_both_products() -> None:
     generator = np.random.default_rng(1)
     pairs = sparse.csr_array(generator.random((60, 60)) * (generator.random((60, 60)) < 0.2))

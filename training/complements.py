@@ -33,7 +33,8 @@ def complements(segment: Segment, counts: Table, counted: Table) -> Cooccurrence
     pairs.data = pairs.data / (pairs.data + SATURATION)
     x = features(segment, pairs)
     foretold = strongest_products(x @ form(x, pairs, PENALTY), x, KEPT, "what goes together")
-    return exported(strongest(counted / counted.max() + foretold / foretold.max(), KEPT))
+    foretold.data = foretold.data.clip(min=0.0)  # what goes badly together is no partner, whatever the largest is
+    return exported(strongest(counted / counted.max() + foretold / (foretold.max() or 1.0), KEPT))
 
 
 def features(segment: Segment, pairs: Table) -> Float:

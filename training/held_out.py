@@ -19,6 +19,7 @@ from recommender.progress import progress
 from recommender.towers.item import ItemTower
 from training.category import learned_columns
 from training.model import Products, inputs_of
+from training.weights import clearly_best
 
 SAMPLE = 1_500  # products that are asked, and that are each other's neighbours
 LEAST_SHARED = 50  # products that have a column's value in common with another
@@ -73,18 +74,15 @@ def by_attributes(
         shared = np.stack([_shared(vectors, w, tower.layout, values, groups) for w in weightings])
         if (usual := np.nanmean(shared[0])) > 0:
             found[str(values.name)] = shared / usual
-    best = _clearly_best(list(found.values())) if found else 0
+    best = clearly_best(_of_products(list(found.values())), ERRORS) if found else 0
     weights = dict(zip(tower.layout.names, weightings[best].tolist(), strict=True))
     return weights, {name: round(float(np.nanmean(shares[best])), 4) for name, shares in found.items()}
 
 
-def _clearly_best(found: Sequence[Double]) -> int:
-    """Return the weighting that is best by `ERRORS`, paired by product; 0, the equal one, if none is."""
-    with_value = ~np.isnan(found).all(axis=(0, 1))
-    of_products = np.nanmean(np.stack(found)[:, :, with_value], axis=0)
-    gained = of_products - of_products[0]
-    above = gained.mean(axis=1) - ERRORS * gained.std(axis=1) / gained.shape[1] ** 0.5
-    return int(np.argmax(above))
+def _of_products(found: Sequence[Double]) -> Double:
+    """Return the mean of each product's columns under each weighting, shape (w, c), of products that have one."""
+    stacked = np.stack(found)
+    return np.nanmean(stacked[:, :, ~np.isnan(stacked).all(axis=(0, 1))], axis=0)
 
 
 def _weightings(layout: Layout) -> list[Double]:
@@ -116,7 +114,7 @@ def _without(sample: Catalog, values: pd.Series, tower: ItemTower, read: Reader)
 def _shared(vectors: Float, weights: Double, layout: Layout, values: pd.Series, groups: Rows) -> Double:
     """Return the share of each product's neighbours that have its value, shape (c,); NaN where it has none."""
     codes = pd.factorize(values)[0]
-    scaled = vectors * np.repeat(weights, [*layout.dims.values()]).astype(np.float32)
+    scaled = vectors * layout.over(weights).astype(np.float32)
     scores = scaled @ vectors.T
     scores[groups[:, None] == groups[None]] = -np.inf
     near = np.argpartition(-scores, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]

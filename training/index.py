@@ -173,6 +173,21 @@ def operating_point(
     Recall is that of the part of the questions that has the least. A walk may stall below what the neighbour table
     finds. Where it does not, the table serves machines without numba only, and is measured by a quarter of the
     questions.
+
+    Parameters
+    ----------
+    search
+        Over the whole index.
+    asked
+        Questions in parts, each of which must reach the target by itself.
+    target
+        Recall@10, in [0, 1].
+
+    Returns
+    -------
+    tuple
+        The budget; the recall that it reaches, under the target where none does; every budget that was tried, with
+        its recall.
     """
     assert search.index is not None
     table = replace(search, index=replace(search.index, codes=None, graph=None))
