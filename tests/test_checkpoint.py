@@ -116,12 +116,12 @@ def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
         fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
         return taken[0]
 
-    for most in (12, 34):  # the first training has 40: it is stopped there, then in the one from everything
+    for most in (12, 60):  # the first training has 60: it is stopped there, then in the one from everything
         with pytest.raises(KeyboardInterrupt):
             steps(most)
     rest = steps()
     assert not [*(tmp_path / "cache" / "behaviour").iterdir()], "what is finished is not kept"
-    assert 12 + 34 + rest == steps(), "and begins anew"
+    assert 12 + 60 + rest == steps(), "and begins anew"
 
 
 def test_a_checkpoint_holds_what_was_saved(tmp_path: Path) -> None:

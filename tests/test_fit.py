@@ -6,7 +6,9 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -30,7 +32,9 @@ COLUMNS = {
 }
 
 
-def fitted(folder: Path, shop: Shop, columns: list[str], events: pd.DataFrame | None, n: int = 80) -> Recommender:
+def fitted(
+    folder: Path, shop: Shop, columns: list[str], events: pd.DataFrame | None, n: int = 80, **options: Any
+) -> Recommender:
     """Fit a part of the demo shop's files; vectors come from the shop's cache."""
     home = shop.config.parent
     products = pd.read_csv(home / "products.csv", dtype=str)
@@ -42,7 +46,7 @@ def fitted(folder: Path, shop: Shop, columns: list[str], events: pd.DataFrame | 
     if events is not None:
         events.to_csv(folder / "events.csv", index=False)
         found["events"] = {"path": folder / "events.csv"}
-    fit(Config.model_validate(found), folder / "bundles", cache_dir=home / "cache")
+    fit(Config.model_validate(found), folder / "bundles", cache_dir=home / "cache", **options)
     return recommender.load(folder / "bundles")
 
 
@@ -107,6 +111,20 @@ def test_the_figures_are_of_events_that_the_model_did_not_see(demo_bundles: Path
     assert metrics["evaluation"]["queries"] > 10
     assert metrics["recall"]["recall"] >= 0.95
     assert set(metrics["seconds"]) >= {"reading", "encoding", "towers", "publishing"}
+
+
+def test_events_that_only_choose_the_settings_teach_nothing_else(
+    tmp_path: Path, demo_shop: Shop, events: pd.DataFrame
+) -> None:
+    moment = datetime.fromisoformat(events["timestamp"].sort_values().iloc[len(events) // 2])
+    rec = fitted(tmp_path, demo_shop, COLUMNS["titles"], events, learn_until=moment)
+    late = pd.to_datetime(events["timestamp"]) >= moment
+    never = ~np.isin(rec.ids, events.loc[~late & (events["event_name"] != "dismiss"), "item_id"])
+    assert never.any()
+    assert np.isin(rec.ids, events.loc[late, "item_id"])[never].any()
+    assert not rec.segment.prior[never].any()
+    assert not rec.segment.present[never, rec.layout.index("behaviour")].any()
+    assert rec.manifest.metrics["training"]["weights"]["user"]["cases"] > 0
 
 
 def test_nothing_is_learned_from_shoppers_played_in_the_storefront(tmp_path: Path, demo_shop: Shop) -> None:

@@ -23,12 +23,14 @@ from training.member import BATCH, Member
 from training.sequence_model import Content, SequenceModel
 from training.sequences import Sequences
 
-MEMBERS = 2  # trainings from different seeds, side by side in one block: a query sums what they say
+MEMBERS = 3  # trainings from different seeds, side by side in one block: a query sums what they say
 EPOCHS = 20
 LEAST_STEPS, MOST_STEPS = 300, 8_000
 MOST_EPOCHS = 100  # of a small shop: read more often, a window is only remembered
 LOOKS = 8  # times that the second half of a training is validated
-PATIENCE = 3  # looks without a better figure that end it
+PATIENCE = 3  # looks since the best that end it
+# A figure lower by this share is as good: it is of some users only. The later, the quieter: the rate comes down.
+LEEWAY = 0.01
 
 Validate = Callable[["Behaviour"], float]
 Look = dict[str, float]  # how far in the schedule it was, and the figure
@@ -81,7 +83,7 @@ def train_behaviour(
     share
         Where to stop in the schedule, in (0, 1]; found by an earlier training with `validate`.
     validate
-        Tells how good a behaviour is; the best of the training is returned.
+        Tells how good a behaviour is; the best of the training is returned, of equally good ones the last.
     folder
         Of checkpoints: a training that was killed goes on from its last, and one that had ended is not repeated.
         What `validate` asks must be the same whenever the folder is.
@@ -140,9 +142,10 @@ def _remember(members: Sequence[Member], looks: Sequence[Look]) -> None:
 
 
 def _best(looks: Sequence[Look]) -> int:
-    """Return the earliest look with the highest figure."""
+    """Return the latest look with the highest figure, or as good as that."""
     figures = [look["soft_recall"] for look in looks]
-    return figures.index(max(figures))
+    enough = max(figures) - LEEWAY * abs(max(figures))
+    return max(place for place, figure in enumerate(figures) if figure >= enough)
 
 
 def _worse(looks: Sequence[Look]) -> int:

@@ -14,9 +14,10 @@ from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query
 from training.pairs import Pairs
 
-QUERIES = 600
-# Candidates times queries: what fits in memory and is ranked in seconds.
-CELLS = 2_500_000
+# Users' choices are many and each says little: fewer, and what is found depends on which were drawn.
+USER_QUERIES, ITEM_QUERIES = 2_000, 600
+# Candidates times queries: what is ranked in seconds; but never fewer candidates than these.
+CELLS, LEAST_CANDIDATES = 2_500_000, 4_000
 # The later part is foretold from so many moments in turn, each time from all that was known by then.
 MOMENTS = 3
 
@@ -94,7 +95,7 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Ca
     for start, end in zip(moments, [*moments[1:], None], strict=True):
         span = later.since(start)
         cases += _foretold(earlier.joined(later.before(start)), span if end is None else span.before(end))
-    return sample(cases, seed)
+    return sample(cases, USER_QUERIES, seed)
 
 
 def _foretold(earlier: Interactions, later: Interactions) -> list[Case]:
@@ -134,7 +135,7 @@ def choices(segment: Segment, queries: Sequence[Query], cases: Sequence[Case], s
     """Compute every term of the score for every query over all products, or a sample of a large shop's."""
     rows = np.arange(segment.n, dtype=np.int32)
     stands_for = np.ones(segment.n, dtype=np.float32)
-    kept = CELLS // len(cases)
+    kept = max(CELLS // len(cases), LEAST_CANDIDATES)
     if segment.n > kept:
         drawn = np.random.default_rng(seed).choice(rows, kept, replace=False)
         chosen = np.unique(np.concatenate([case.chosen for case in cases]))
@@ -193,9 +194,9 @@ def _positive(interactions: Interactions) -> dict[str, Rows]:
     return {str(user): np.unique(rows) for user, rows in frame.groupby("user_id")["row"]}
 
 
-def sample(cases: list[Case], seed: int) -> list[Case]:
-    """Return at most `QUERIES` of the cases, in their order."""
-    if len(cases) <= QUERIES:
+def sample(cases: list[Case], most: int, seed: int) -> list[Case]:
+    """Return so many of the cases at most, in their order."""
+    if len(cases) <= most:
         return cases
-    drawn = np.random.default_rng(seed).choice(len(cases), QUERIES, replace=False)
+    drawn = np.random.default_rng(seed).choice(len(cases), most, replace=False)
     return [cases[i] for i in np.sort(drawn)]

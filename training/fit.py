@@ -70,6 +70,7 @@ def fit(
     *,
     store_url: str | None = None,
     until: datetime | None = None,
+    learn_until: datetime | None = None,
     cache_dir: Path | None = None,
     strict: bool = False,
     run: Map = map,
@@ -86,6 +87,9 @@ def fit(
         An event store whose events join those of the files.
     until
         Only events before this moment are known; figures are then the caller's to measure.
+    learn_until
+        Events from this moment on choose the settings and teach nothing else; figures are then the caller's to
+        measure. Without it the last fifth chooses, and then everything is learned from.
     cache_dir
         Where encoder vectors are kept between fits, and checkpoints, so that a fit that was killed goes on.
     strict
@@ -117,7 +121,7 @@ def fit(
                 _without_events(products, reader(chosen.encoder, cache_dir), config.train.seed, clock),
             )
         else:
-            draft, final = _train(products, interactions, config.train.seed, clock, folder)
+            draft, final = _train(products, interactions, learn_until, config.train.seed, clock, folder)
         figures = {}
         if draft is not None and until is None:
             shared = None if run is map else cache_location(cache_dir)
@@ -181,17 +185,22 @@ class Draft:
 
 
 def _train(
-    products: Products, interactions: Interactions, seed: int, clock: Clock, folder: Path
+    products: Products,
+    interactions: Interactions,
+    learn_until: datetime | None,
+    seed: int,
+    clock: Clock,
+    folder: Path,
 ) -> tuple[Draft | None, Model]:
     """Train on the earlier part, choose on the later, then learn the behaviour once more from everything."""
     if len(interactions.frame) < LEAST_EVENTS:
         return None, _without_choice(products, interactions, seed, clock, folder)
-    moment = _moment(interactions)
+    moment = learn_until or _moment(interactions)
     earlier, later = interactions.before(moment), interactions.since(moment)
     if not len(earlier.frame) or not len(later.frame):
         notice("all events lie on one moment: nothing later to choose weights by")
         return None, _without_choice(products, interactions, seed, clock, folder)
-    learning, measuring = _halves(later)
+    learning, measuring = _halves(later) if learn_until is None else (later, None)
     cases = user_cases(earlier, learning, seed)
     with clock.stage("towers"):
         described, figures = describe(products, pairs_of(earlier), seed)
@@ -206,11 +215,13 @@ def _train(
         early = Early(segment, _users(earlier, behaviour), earlier, counted, like)
         settings = find(early, cases, learning, category_kinds(products.catalog), seed)
         segment = early.placed(settings.prior, settings.smoothing)
+    if measuring is None:
+        return None, _taught(described, products, earlier, behaviour, settings, figures, like)
     draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
     with clock.stage("everything once more"):
         share = behaviour.share if behaviour is not None else 1.0
-        final = _with_events(described, products, interactions, settings, figures, seed, folder, share, like)
-    return draft, final
+        behaviour = learn_behaviour(described, products, interactions, seed, share, folder=folder)
+        return draft, _taught(described, products, interactions, behaviour, settings, figures, like)
 
 
 def _foresight(cases: list[Case], behaviour: Behaviour) -> float:
@@ -241,19 +252,16 @@ def _users(interactions: Interactions, behaviour: Behaviour | None) -> UserTower
     return UserTower(dict(interactions.weights), sequence=behaviour.tower if behaviour is not None else None)
 
 
-def _with_events(
+def _taught(
     described: Described,
     products: Products,
     interactions: Interactions,
+    behaviour: Behaviour | None,
     settings: Settings | None,
     figures: dict[str, Any],
-    seed: int,
-    folder: Path,
-    share: float = 1.0,
     like: Table | None = None,
 ) -> Model:
-    """Learn from all events, under settings found before, or the usual ones; likeness tells of no event."""
-    behaviour = learn_behaviour(described, products, interactions, seed, share, folder=folder)
+    """Join all that events taught, under settings found before, or the usual ones; likeness tells of no event."""
     tower, segment = place_products(described, products, behaviour)
     users = _users(interactions, behaviour)
     settings = settings or untrained(segment, users, events=True)
@@ -281,7 +289,8 @@ def _without_choice(
 ) -> Model:
     with clock.stage("towers"):
         described, figures = describe(products, pairs_of(interactions), seed)
-        return _with_events(described, products, interactions, None, figures, seed, folder)
+        behaviour = learn_behaviour(described, products, interactions, seed, folder=folder)
+        return _taught(described, products, interactions, behaviour, None, figures)
 
 
 def _without_events(products: Products, read: Reader | None, seed: int, clock: Clock) -> Model:

@@ -41,7 +41,9 @@ class Member:
         self.model = SequenceModel(len(content.dense), len(sequences.names), content).to(self.device)
         # products without events are no negatives: nobody has refused them
         self.known = np.unique(sequences.rows)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=RATE, weight_decay=0.0, betas=(0.9, 0.98), fused=True
+        )
         one_cycle = torch.optim.lr_scheduler.OneCycleLR
         self.schedule = one_cycle(self.optimizer, RATE, total_steps=steps + 1, pct_start=0.1)
         self.curve = Curve(steps)

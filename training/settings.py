@@ -12,7 +12,17 @@ from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
 from recommender.towers.user import UserTower
-from training.choices import Case, Choices, choices, item_cases, item_queries, sample, together_term, user_queries
+from training.choices import (
+    ITEM_QUERIES,
+    Case,
+    Choices,
+    choices,
+    item_cases,
+    item_queries,
+    sample,
+    together_term,
+    user_queries,
+)
 from training.cooccurrence import Table, mix
 from training.pairs import pairs_of
 from training.prior import PriorShape
@@ -32,7 +42,10 @@ FORGETTING = (
 )
 PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
 # How much likeness counts in C beside what was chosen together.
-SMOOTHINGS = (0.3, 0.0, 0.1, 1.0, 3.0)
+SMOOTHINGS = (0.3, 0.0, 0.03, 0.1, 1.0, 3.0)
+# Settings are compared under the usual weights, then once more under those found: how much likeness helps depends
+# on how much C weighs.
+ROUNDS = 2
 DEFAULT_PRIOR = PRIORS[0]
 ALIKE = {"prior": 0.0}  # of two products, being popular makes neither like the other
 # A category is searched for weights of its own from so many cases, and the largest of them only.
@@ -115,7 +128,7 @@ class Early:
 def find(early: Early, cases: list[Case], later: Interactions, kinds: Sequence[str], seed: int) -> Settings:
     """Search the settings under which what was chosen later ranks highest, one after the other.
 
-    All but the weights are compared under the usual weights: searched for each, they would differ by chance.
+    All but the weights are compared under the same weights: searched for each, they would differ by chance.
 
     Parameters
     ----------
@@ -128,7 +141,8 @@ def find(early: Early, cases: list[Case], later: Interactions, kinds: Sequence[s
     """
     settings = untrained(early.segment, early.users, events=True)
     if len(cases) >= LEAST_CASES:
-        settings = _for_users(early, cases, settings, seed)
+        for _ in range(ROUNDS):
+            settings = _for_users(early, cases, settings, seed)
     return _for_items(early.placed(settings.prior, settings.smoothing), later, settings, kinds, seed)
 
 
@@ -180,7 +194,7 @@ def _for_items(
         return settings
 
     def asked(some: list[Case]) -> Choices:
-        drawn = sample(some, seed)
+        drawn = sample(some, ITEM_QUERIES, seed)
         return choices(segment, item_queries(segment, drawn), drawn, seed)
 
     found = {"item": learn(asked(cases), seed)}

@@ -1,7 +1,7 @@
 """P1: leave-one-out on sequences. The last item of a user is asked for, with all before it as the history.
 
-What is learned comes from the training part, all but the last two items of a user; settings are chosen within it,
-which is stricter than the protocol's choice on the item before the last.
+What is learned comes from the training part, all but the last two items of a user; settings are chosen on the item
+before the last.
 """
 
 import json
@@ -16,7 +16,7 @@ from protocols.shops import LAST, aligned, fitted, provenance
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.evaluation import EvaluationReport
-from recommender.evaluation.baselines import Baseline, standard
+from recommender.evaluation.baselines import standard
 from recommender.evaluation.evaluate import compare
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.split import leave_last_out
@@ -26,27 +26,22 @@ VALIDATION = LAST - timedelta(days=1)  # the day of every user's item before the
 
 
 def measure(sequences: Path, attributes: Path | None) -> dict[str, Any]:
-    """Measure the protocol; and with the validation item in the training, which is not the protocol's."""
+    """Measure the protocol."""
     with TemporaryDirectory() as folder:
         shop = write_shop(Path(folder), sequences, attributes)
         catalog = Catalog.load(shop)
         events = Interactions.load(shop, catalog)
-        parts = leave_last_out(events)
+        parts, train = leave_last_out(events), events.before(VALIDATION)
         queries = Queries.of(parts.train, parts.test, len(catalog))
-        figures: dict[str, Any] = {"protocol": "p1", "seed": shop.train.seed, "measures": ["hit_rate", "ndcg"]}
-        figures |= {"bundles": {}, "reports": {}}
-        train = events.before(VALIDATION)
-        ways = {
-            "protocol": (train, VALIDATION, standard(train, len(catalog))),
-            "not the protocol's: trained on the validation item too": (parts.train, LAST, []),
-        }
-        baselines: list[Baseline]
-        for name, (known, until, baselines) in ways.items():
-            with fitted(shop, until=until) as rec:
-                figures["bundles"][name] = provenance(rec)
-                reports = compare(rec, queries, known, baselines, CUTOFFS)
-            figures["reports"] |= named(name, reports)
-    return figures
+        with fitted(shop, until=LAST, learn_until=VALIDATION) as rec:
+            reports = compare(rec, queries, train, standard(train, len(catalog)), CUTOFFS)
+            return {
+                "protocol": "p1",
+                "seed": shop.train.seed,
+                "measures": ["hit_rate", "ndcg"],
+                "bundles": {"protocol": provenance(rec)},
+                "reports": named("protocol", reports),
+            }
 
 
 def named(name: str, reports: list[EvaluationReport]) -> dict[str, Any]:

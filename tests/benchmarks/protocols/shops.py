@@ -23,10 +23,12 @@ AFTER = LAST + timedelta(days=1)
 
 
 @contextmanager
-def fitted(shop: Config, until: datetime | None = None) -> Iterator[Recommender]:
-    """Fit into a temporary bundle that knows nothing from `until` on."""
+def fitted(
+    shop: Config, until: datetime | None = None, learn_until: datetime | None = None
+) -> Iterator[Recommender]:
+    """Fit into a temporary bundle that knows nothing from `until` on; see `fit`."""
     with TemporaryDirectory() as folder:
-        fit(shop, Path(folder), until=until)
+        fit(shop, Path(folder), until=until, learn_until=learn_until)
         yield load(folder)
 
 
