@@ -193,6 +193,17 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     assert recall >= 0.9
 
 
+def test_a_budget_that_was_only_lucky_is_not_chosen(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shares(asking: Search, asked: list[Asked], budget: Budget) -> np.ndarray:
+        missed = {16: 40, 24: 19, 32: 8}.get(budget.width, 0)  # of 100 whole answers
+        return np.arange(100) >= missed
+
+    monkeypatch.setattr("training.index._shares", shares)
+    chosen, recall, curve = operating_point(search, [[]], 0.8)
+    assert (chosen.width, recall) == (32, 0.92)
+    assert [point["recall"] for point in curve if point["width"]] == [0.6, 0.81, 0.92]
+
+
 def test_the_build_measures_how_far_a_filtered_question_must_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,15 @@ Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Ranked:
-    """A contender's lists among each kind of candidates, (b, k), and the seconds they took."""
+    """What a contender answered.
+
+    Attributes
+    ----------
+    lists
+        Among each kind of candidates, (b, k).
+    seconds
+        That they took.
+    """
 
     lists: Mapping[str, Rows]
     seconds: float

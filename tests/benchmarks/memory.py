@@ -1,24 +1,25 @@
-"""What the workers of a service share of a bundle's memory.
+"""What the workers of a service share of a bundle's memory, under load by ids and by histories."""
 
-Each worker is a process of its own that runs this file, and so has loaded nothing but what answers.
-"""
-
-import json
-import subprocess
-import sys
 from collections import Counter
-from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
-import recommender
+from load import get, load
+from running import running
 
-K = 10
+CONNECTIONS, SECONDS = 16, 10.0
 
 
 def memory(bundles: Path, ids: list[str]) -> dict[str, float]:
     """Return what a first worker has in memory, and what a second one has to itself and of which kind, in MiB."""
-    with ExitStack() as stack:
-        first, second = (mapped(started(stack, bundles, ids), bundles) for _ in range(2))
+    quoted = [quote(item_id, safe="") for item_id in ids]
+    by_id = [get(f"/v1/items/{item_id}/similar") for item_id in quoted]
+    by_two = [get(f"/v1/similar?item_id={one}&item_id={two}") for one, two in pairwise(quoted)]
+    with TemporaryDirectory() as folder, running(bundles, f"sqlite:///{folder}/store.sqlite") as service:
+        load(service.port, by_id + by_two, CONNECTIONS, SECONDS, seed=0)
+        first, second = (mapped(pid, bundles) for pid in service.worker_pids())
     alone = sum(second["unique", kind] for kind in ("bundle", "library", "own"))
     whole = sum(first["all", kind] for kind in ("bundle", "library", "own"))
     return {
@@ -28,18 +29,6 @@ def memory(bundles: Path, ids: list[str]) -> dict[str, float]:
         "second, unique, bundle": round(second["unique", "bundle"], 1),
         "share": round(alone / whole, 3),
     }
-
-
-def started(stack: ExitStack, bundles: Path, ids: list[str]) -> int:
-    """Start a worker, wait until it has answered, and return its process id; it ends with the stack."""
-    command = [sys.executable, __file__, str(bundles)]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    stack.enter_context(worker)
-    stack.callback(worker.kill)
-    worker.stdin.write(json.dumps(ids) + "\n")
-    worker.stdin.flush()
-    assert worker.stdout.readline() == "done\n"
-    return worker.pid
 
 
 def mapped(pid: int, bundles: Path) -> Counter[tuple[str, str]]:
@@ -55,17 +44,3 @@ def mapped(pid: int, bundles: Path) -> Counter[tuple[str, str]]:
         elif name.startswith("Private_"):
             found["unique", kind] += int(rest[0]) / 1024
     return found
-
-
-def work(bundles: Path) -> None:
-    """Answer some questions, and wait to be looked at."""
-    rec, ids = recommender.load(bundles), json.loads(sys.stdin.readline())
-    for place, item_id in enumerate(ids):
-        rec.similar(item_id, K)
-        rec.recommend([item_id, ids[place - 1]], K)
-    print("done", flush=True)
-    sys.stdin.readline()
-
-
-if __name__ == "__main__":
-    work(Path(sys.argv[1]))
