@@ -127,6 +127,13 @@ def test_events_that_only_choose_the_settings_teach_nothing_else(
     assert rec.manifest.metrics["training"]["weights"]["user"]["cases"] > 0
 
 
+def test_events_that_leave_nothing_to_learn_from_are_refused(
+    tmp_path: Path, demo_shop: Shop, events: pd.DataFrame
+) -> None:
+    with pytest.raises(DataError, match="nothing is left to learn from"):
+        fitted(tmp_path, demo_shop, COLUMNS["titles"], events, learn_until=datetime(2000, 1, 1, tzinfo=UTC))
+
+
 def test_nothing_is_learned_from_shoppers_played_in_the_storefront(tmp_path: Path, demo_shop: Shop) -> None:
     config = Config.load(demo_shop.config)
     catalog = Catalog.load(config)

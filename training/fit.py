@@ -1,16 +1,10 @@
 """From a shop's files to a published generation."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from recommender import load
@@ -22,46 +16,15 @@ from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
 from recommender.evaluation.exam import Map
-from recommender.events import EVENT_WEIGHTS, PLAYED
-from recommender.progress import notice
-from recommender.segment import Segment
+from recommender.events import PLAYED
 from recommender.stores import open_store
-from recommender.towers.item import ItemTower
-from recommender.towers.user import UserTower
-from training.behaviour import Behaviour
 from training.checkpoint import unfinished
-from training.choices import Case, user_cases
-from training.complements import complements
-from training.cooccurrence import Table, count_pairs, counts_of, liken, mix
+from training.clock import Clock
 from training.encoding import choose_encoder
-from training.held_out import Reader, by_attributes, reader
-from training.model import Described, Model, Products, category_kinds, describe, learn_behaviour, place_products
-from training.pairs import pairs_of
-from training.prior import no_prior
+from training.held_out import reader
+from training.learning import Draft, learn_from_events, learn_without_events
+from training.model import Products
 from training.publish import publish
-from training.settings import Early, Settings, find, untrained
-from training.weights import Learned, soft_recall
-
-# The last part of the events in time: weights and figures come from it.
-LATER_SHARE = 0.2
-# Fewer events than this cannot decide anything.
-LEAST_EVENTS = 200
-AT_ONCE = 64  # queries scored together
-
-
-@dataclass
-class Clock:
-    """Seconds spent in each stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what is inside, and say that it begins."""
-        notice(name)
-        started = perf_counter()
-        yield
-        self.seconds[name] = round(perf_counter() - started, 2)
 
 
 def fit(
@@ -114,14 +77,12 @@ def fit(
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     products = Products.of(catalog, encoded)
     _check_something_to_learn(products, interactions)
-    with unfinished(_checkpoints(interactions, cache_dir)) as folder:
+    with unfinished(_checkpoints(interactions, learn_until, cache_dir)) as folder:
         if interactions is None:
-            draft, final = (
-                None,
-                _without_events(products, reader(chosen.encoder, cache_dir), config.train.seed, clock),
-            )
+            read = reader(chosen.encoder, cache_dir)
+            draft, final = None, learn_without_events(products, read, config.train.seed, clock)
         else:
-            draft, final = _train(products, interactions, learn_until, config.train.seed, clock, folder)
+            draft, final = learn_from_events(products, interactions, learn_until, config.train.seed, clock, folder)
         figures = {}
         if draft is not None and until is None:
             shared = None if run is map else cache_location(cache_dir)
@@ -166,158 +127,13 @@ def _interactions(
     return found if len(found) else None
 
 
-def _checkpoints(interactions: Interactions | None, cache_dir: Path | None) -> Path:
+def _checkpoints(interactions: Interactions | None, learn_until: datetime | None, cache_dir: Path | None) -> Path:
     """Return the folder of checkpoints of trainings that learn from, and are validated by, these events."""
     told = "none"
     if interactions is not None:
         lines = pd.util.hash_pandas_object(interactions.frame, index=False).to_numpy()
-        told = repr((digest(lines.tobytes()), sorted(interactions.weights.items())))
+        told = repr((digest(lines.tobytes()), sorted(interactions.weights.items()), learn_until))
     return cache_location(cache_dir) / "behaviour" / digest(told).decode()
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A model of the earlier events, and the later events that it has not seen."""
-
-    model: Model
-    earlier: Interactions
-    later: Interactions
-
-
-def _train(
-    products: Products,
-    interactions: Interactions,
-    learn_until: datetime | None,
-    seed: int,
-    clock: Clock,
-    folder: Path,
-) -> tuple[Draft | None, Model]:
-    """Train on the earlier part, choose on the later, then learn the behaviour once more from everything."""
-    if len(interactions.frame) < LEAST_EVENTS:
-        return None, _without_choice(products, interactions, seed, clock, folder)
-    moment = learn_until or _moment(interactions)
-    earlier, later = interactions.before(moment), interactions.since(moment)
-    if not len(earlier.frame) or not len(later.frame):
-        notice("all events lie on one moment: nothing later to choose weights by")
-        return None, _without_choice(products, interactions, seed, clock, folder)
-    learning, measuring = _halves(later) if learn_until is None else (later, None)
-    cases = user_cases(earlier, learning, seed)
-    with clock.stage("towers"):
-        described, figures = describe(products, pairs_of(earlier), seed)
-    with clock.stage("behaviour"):
-        validate = partial(_foresight, cases) if cases else None
-        behaviour = learn_behaviour(described, products, earlier, seed, validate=validate, folder=folder)
-        figures |= {"behaviour": behaviour.figures} if behaviour is not None else {}
-        early_tower, segment = place_products(described, products, behaviour)
-    with clock.stage("weights"):
-        like = liken(segment.vectors, segment.layout)
-        counted = count_pairs(counts_of(earlier, segment.n), earlier)
-        early = Early(segment, _users(earlier, behaviour), earlier, counted, like)
-        settings = find(early, cases, learning, category_kinds(products.catalog), seed)
-        segment = early.placed(settings.prior, settings.smoothing)
-    if measuring is None:
-        return None, _taught(described, products, earlier, behaviour, settings, figures, like)
-    draft = Draft(_model(early_tower, segment, settings, figures), earlier, measuring)
-    with clock.stage("everything once more"):
-        share = behaviour.share if behaviour is not None else 1.0
-        behaviour = learn_behaviour(described, products, interactions, seed, share, folder=folder)
-        return draft, _taught(described, products, interactions, behaviour, settings, figures, like)
-
-
-def _foresight(cases: list[Case], behaviour: Behaviour) -> float:
-    """Tell how high the behaviour alone ranks what was chosen later: the validation of its training."""
-    users = UserTower(EVENT_WEIGHTS, sequence=behaviour.tower)
-    found = [users.liked(case.steps) for case in cases]
-    asked = [(case, liked) for case, liked in zip(cases, found, strict=True) if len(liked)]
-    if not asked:
-        return 0.0
-    queries = [
-        behaviour.tower.query(
-            behaviour.vectors[case.steps.rows[liked]],
-            [case.steps.names[step] for step in liked],
-            case.steps.times[liked],
-        )
-        for case, liked in asked
-    ]
-    gains = []
-    for start in range(0, len(asked), AT_ONCE):
-        scores = np.stack(queries[start : start + AT_ONCE]) @ behaviour.vectors.T
-        for (case, _), line in zip(asked[start : start + AT_ONCE], scores, strict=True):
-            line[case.struck] = -np.inf
-            gains.append(soft_recall(line, case.chosen))
-    return float(np.mean(gains))
-
-
-def _users(interactions: Interactions, behaviour: Behaviour | None) -> UserTower:
-    return UserTower(dict(interactions.weights), sequence=behaviour.tower if behaviour is not None else None)
-
-
-def _taught(
-    described: Described,
-    products: Products,
-    interactions: Interactions,
-    behaviour: Behaviour | None,
-    settings: Settings | None,
-    figures: dict[str, Any],
-    like: Table | None = None,
-) -> Model:
-    """Join all that events taught, under settings found before, or the usual ones; likeness tells of no event."""
-    tower, segment = place_products(described, products, behaviour)
-    users = _users(interactions, behaviour)
-    settings = settings or untrained(segment, users, events=True)
-    settings = replace(settings, users=replace(settings.users, sequence=users.sequence))
-    prior, stated = settings.prior.fit(interactions, segment.n)
-    like = liken(segment.vectors, segment.layout) if like is None else like
-    counts = counts_of(interactions, segment.n)
-    counted = count_pairs(counts, interactions)
-    together = mix(counted, like, settings.smoothing)
-    partners = complements(segment, counts, counted)
-    segment = replace(segment, prior=prior, cooccurrence=together, complements=partners)
-    return _model(tower, segment, settings, figures | {"prior": stated})
-
-
-def _moment(interactions: Interactions) -> datetime:
-    """Return when the later part begins: the moment that parts the events nearest to `LATER_SHARE`."""
-    times = np.sort(interactions.frame["timestamp"].to_numpy())
-    moments, starts = np.unique(times, return_index=True)
-    nearest = np.argmin(np.abs(1 - starts / len(times) - LATER_SHARE))
-    return pd.Timestamp(moments[nearest]).to_pydatetime()
-
-
-def _without_choice(
-    products: Products, interactions: Interactions, seed: int, clock: Clock, folder: Path
-) -> Model:
-    with clock.stage("towers"):
-        described, figures = describe(products, pairs_of(interactions), seed)
-        behaviour = learn_behaviour(described, products, interactions, seed, folder=folder)
-        return _taught(described, products, interactions, behaviour, None, figures)
-
-
-def _without_events(products: Products, read: Reader | None, seed: int, clock: Clock) -> Model:
-    """Train on the products alone; what the weights of their blocks are, their attributes say."""
-    with clock.stage("towers"):
-        described, figures = describe(products, None, seed)
-        tower, segment = place_products(described, products, None)
-    with clock.stage("weights"):
-        settings = untrained(segment, UserTower(EVENT_WEIGHTS), events=False)
-        if read is not None:
-            weights, figures["attributes"] = by_attributes(products, tower, read, seed)
-            settings = replace(settings, weights=dict.fromkeys(("item", "user"), Learned(weights, np.empty(0))))
-    return _model(tower, segment, settings, figures | {"prior": no_prior(products.catalog)[1]})
-
-
-def _model(tower: ItemTower, segment: Segment, settings: Settings, figures: dict[str, Any]) -> Model:
-    weights = {kind: learned.weights for kind, learned in settings.weights.items()}
-    return Model(tower, settings.users, segment, weights, figures | {"weights": settings.stated()})
-
-
-def _halves(later: Interactions) -> tuple[Interactions, Interactions]:
-    """Split by user, so that figures come from people whose choices set no weight."""
-    users = later.frame["user_id"]
-    learning = pd.util.hash_array(users.to_numpy(dtype=object)) % 2 == 0
-    return tuple(  # type: ignore[return-value]
-        replace(later, frame=later.frame[half].reset_index(drop=True)) for half in (learning, ~learning)
-    )
 
 
 def _figures(
