@@ -21,7 +21,10 @@ LEAST_SCALE = 0.2
 AXES_ROWS = 100_000  # enough items to find the axes by
 ENTRIES = 8  # rows from which the graph is walked, usually
 ENTRY_NODES = 8  # nodes of the trees that are looked at for each
-FAR = 8  # how many times as wide a view may become where a filter keeps little near the query
+AHEAD = 32  # rows that a walk among some of the products may have ahead of it, for each that it keeps
+# How many times as wide a view may become where a filter keeps little near the query, and how many times as many
+# entries are looked at where it keeps little at all.
+FAR = 8
 
 
 @dataclass(frozen=True)
@@ -136,25 +139,29 @@ class Index:
         subset
             Rows that may be found; None allows all.
         entries
-            Rows that the trees give to begin from.
+            Rows that the trees give to begin from; more where a filter keeps few of them.
         """
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
+        if subset is not None:
+            entries = int(entries / max(subset.share, 1 / FAR))
         seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
         asked = self.codes.query(scorer, query)
-        allowed = None if subset is None else subset.mask
-        if subset is not None:
-            near = float(subset.mask[seeds].mean())
-            if near < subset.share / 2:
-                others = subset.entries
-                best = others[np.argsort(-self.codes.estimate(asked, others), kind="stable")[:ENTRIES]]
-                seeds = np.concatenate([seeds, best])
-                width = int(width * min(subset.share / max(near, 1e-9), FAR))
-        rows, scores = np.empty(width, dtype=np.int32), np.empty(width, dtype=np.float32)
-        marks, mark = self.fresh_marks(len(self.codes.codes))
-        size = loops.beam(self.codes.codes, self.graph, asked, seeds, allowed, marks, mark, rows, scores)
-        return rows[:size]
+        marks = self.fresh_marks(len(self.codes.codes))
+        if subset is None:
+            kept = _room(width)
+            size = loops.beam(self.codes.codes, self.graph, asked, seeds, *marks, *kept)
+            return kept[0][:size]
+        near = float(subset.mask[seeds].mean())
+        if near < subset.share / 2:
+            others = subset.entries
+            best = others[np.argsort(-self.codes.estimate(asked, others), kind="stable")[:ENTRIES]]
+            seeds = np.concatenate([seeds, best])
+            width = int(width * min(subset.share / max(near, 1e-9), FAR))
+        kept, ahead = _room(width), _room(AHEAD * width)
+        size = loops.beam_among(self.codes.codes, self.graph, asked, seeds, subset.mask, *marks, *kept, *ahead)
+        return kept[0][:size]
 
     def fresh_marks(self, n: int) -> tuple[np.ndarray, np.uint32]:
         """Return this thread's marks of n rows, and a number that none of them holds."""
@@ -163,6 +170,11 @@ class Index:
             mine.marks, mine.last = np.zeros(n, dtype=np.uint32), 0
         mine.last += 1
         return mine.marks, np.uint32(mine.last)
+
+
+def _room(size: int) -> tuple[Rows, Float]:
+    """Return room for rows and their scores."""
+    return np.empty(size, dtype=np.int32), np.empty(size, dtype=np.float32)
 
 
 def _leading_axes(vectors: Float, layout: Layout) -> tuple[Float, list[str]]:

@@ -70,45 +70,17 @@ def _insert(rows: Array, scores: Array, done: Array, size: int, row: int, score:
 
 
 @njit(cache=True, nogil=True)
-def _step_over(
-    codes: Array,
-    graph: Array,
-    via: int,
-    allowed: Array,
-    marks: Array,
-    mark: np.uint32,
-    fresh: Array,
-    count: int,
-) -> int:
-    """Add the allowed neighbours of a row that is not to the fresh ones, as far as there is room."""
-    for row in graph[via]:
-        if row < 0 or count >= graph.shape[1]:
-            break
-        if allowed[row] and marks[row] != mark:
-            marks[row] = mark
-            fresh[count] = row
-            count += 1
-            _fetch(codes, row)
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _step(
-    codes: Array, graph: Array, via: int, allowed: Array | None, marks: Array, mark: np.uint32, fresh: Array
-) -> int:
-    """Fill in the fresh ones that a row's edges lead to, over what is not allowed; returns how many they are."""
+def _step(codes: Array, graph: Array, via: int, marks: Array, mark: np.uint32, fresh: Array) -> int:
+    """Fill in the rows that a row's edges lead to, seen for the first time; returns how many they are."""
     count = 0
     for row in graph[via]:
         if row < 0:
             break
         if marks[row] != mark:
             marks[row] = mark
-            if allowed is None or allowed[row]:
-                fresh[count] = row
-                count += 1
-                _fetch(codes, row)
-            else:
-                count = _step_over(codes, graph, row, allowed, marks, mark, fresh, count)
+            fresh[count] = row
+            count += 1
+            _fetch(codes, row)
     return count
 
 
@@ -118,7 +90,6 @@ def beam(
     graph: Array,
     query: Array,
     seeds: Array,
-    allowed: Array | None,
     marks: Array,
     mark: np.uint32,
     rows: Array,
@@ -126,15 +97,13 @@ def beam(
 ) -> int:
     """Walk the graph from the seeds, best first, keeping the `len(rows)` best; returns how many were found.
 
-    Rows that are not `allowed` (None: all are) are not kept, nor scored; where one is met, the walk looks at its
-    neighbours in its stead (Patel et al., ACORN, SIGMOD 2024). `marks` (n,) uint32 remembers rows seen: those that
-    hold `mark`.
+    `marks` (n,) uint32 remembers rows seen: those that hold `mark`.
     """
     done = np.zeros(len(rows), np.bool_)
-    fresh = np.empty(2 * graph.shape[1], np.int32)
+    fresh = np.empty(graph.shape[1], np.int32)
     size = place = 0
     for row in seeds:
-        if marks[row] != mark and (allowed is None or allowed[row]):
+        if marks[row] != mark:
             marks[row] = mark
             size, _ = _insert(rows, scores, done, size, row, _dot(codes, row, query))
     while place < size:
@@ -142,12 +111,84 @@ def beam(
             place += 1
             continue
         done[place] = True
-        for row in fresh[: _step(codes, graph, rows[place], allowed, marks, mark, fresh)]:
+        for row in fresh[: _step(codes, graph, rows[place], marks, mark, fresh)]:
             size, at = _insert(rows, scores, done, size, row, _dot(codes, row, query))
             if at < len(rows):
                 _fetch(graph, row)
                 place = min(place, at)
     return size
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _push(rows: Array, scores: Array, size: int, row: int, score: np.float32) -> int:
+    """Put a row into a binary heap, best on top; returns the heap's size."""
+    place = size
+    while place > 0 and scores[(place - 1) // 2] < score:
+        above = (place - 1) // 2
+        rows[place], scores[place] = rows[above], scores[above]
+        place = above
+    rows[place], scores[place] = row, score
+    return size + 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pop(rows: Array, scores: Array, size: int) -> int:
+    """Take the best row off a binary heap; returns the heap's size."""
+    size -= 1
+    row, score, place = rows[size], scores[size], 0
+    while 2 * place + 1 < size:
+        below = 2 * place + 1
+        if below + 1 < size and scores[below + 1] > scores[below]:
+            below += 1
+        if scores[below] <= score:
+            break
+        rows[place], scores[place] = rows[below], scores[below]
+        place = below
+    rows[place], scores[place] = row, score
+    return size
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def beam_among(
+    codes: Array,
+    graph: Array,
+    query: Array,
+    seeds: Array,
+    allowed: Array,
+    marks: Array,
+    mark: np.uint32,
+    rows: Array,
+    scores: Array,
+    ahead: Array,
+    ahead_scores: Array,
+) -> int:
+    """Walk as `beam` does, over all rows, keeping those that are `allowed` (n,); returns how many were found.
+
+    It ends when what lies ahead is worse than all that is kept, as in HNSW (Malkov and Yashunin, TPAMI 2020,
+    algorithm 2), or nothing does: `ahead` has room for so many rows.
+    """
+    done = np.zeros(len(rows), np.bool_)
+    fresh = np.empty(max(graph.shape[1], len(seeds)), np.int32)
+    size = open = count = 0
+    for row in seeds:
+        if marks[row] != mark:
+            marks[row] = mark
+            fresh[count] = row
+            count += 1
+    while True:
+        for row in fresh[:count]:
+            score = _dot(codes, row, query)
+            if size < len(rows) or score > scores[size - 1]:
+                if open < len(ahead):
+                    open = _push(ahead, ahead_scores, open, row, score)
+                    _fetch(graph, row)
+                if allowed[row]:
+                    size, _ = _insert(rows, scores, done, size, row, score)
+        if open == 0 or (size == len(rows) and ahead_scores[0] < scores[size - 1]):
+            return size
+        via = ahead[0]
+        open = _pop(ahead, ahead_scores, open)
+        count = _step(codes, graph, via, marks, mark, fresh)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
