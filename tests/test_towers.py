@@ -115,7 +115,7 @@ def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
 def test_attention_sums_to_one_and_forgets() -> None:
     tower = UserTower(EVENT_WEIGHTS, position_decay=0.5, half_life_days=10.0)
     attention = tower.attention(steps("view_item", "view_item", "view_item", days=(0.0, 10.0, 10.0)))
-    assert attention == pytest.approx(np.array([0.125, 0.5, 1.0]) / 1.625)
+    assert attention == pytest.approx(np.array([0.25, 1.0, 1.0]) / 2.25)
 
 
 def test_a_dismissed_product_pushes_away() -> None:

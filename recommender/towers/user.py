@@ -24,10 +24,11 @@ _ONES.setflags(write=False)
 class UserTower:
     """Recency- and event-weighted combination of a history, and a sequence model's word on what comes next.
 
-    a_t ∝ weight(event_t) · position_decay^(events since) · 0.5^(time since / half_life_days), scaled so that
+    a_t ∝ weight(event_t) · position_decay^(moments since) · 0.5^(time since / half_life_days), scaled so that
     Σ |a_t| = 1. Every block of the query is Σ_t a_t x_t, stretched, and C's term is Σ_t a_t C[x_t, ·], so both
-    split exactly by event. The clock is the history's last event: a quiet month changes nothing. Where a sequence
-    model was trained, it makes the behaviour block instead.
+    split exactly by event. What was chosen at one moment counts alike, in whatever order. The clock is
+    the history's last event: a quiet month changes nothing. Where a sequence model was trained, it makes the
+    behaviour block instead.
 
     Parameters
     ----------
@@ -49,9 +50,10 @@ class UserTower:
     def attention(self, steps: Steps) -> Double:
         """Return a_t, shape (t,); zeros if no event says anything."""
         says = self._says(steps)
-        ages = (steps.times[-1] - steps.times) / DAY if len(says) else np.empty(0)
-        positions = np.arange(len(says))[::-1]
-        raw = says * self.position_decay**positions * 0.5 ** (ages / self.half_life_days)
+        moments, at = np.unique(steps.times, return_inverse=True)
+        ages = (moments[-1:] - moments) / DAY
+        forgotten = self.position_decay ** np.arange(len(moments))[::-1] * 0.5 ** (ages / self.half_life_days)
+        raw = says * forgotten[at]
         total = np.abs(raw).sum()
         return raw / total if total > 0 else np.zeros(len(says))
 
