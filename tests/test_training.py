@@ -1,5 +1,7 @@
 """What training counts and learns from events, on shops small enough to know the answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,9 @@ from scipy import sparse
 
 from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog, Interactions
+from recommender.events import EVENT_WEIGHTS
 from recommender.towers.category import ColumnVocabulary, bag
+from recommender.towers.user import UserTower
 from tests.segments import make_segment
 from training.behaviour import MOST_EPOCHS, Behaviour, schedule, train_behaviour
 from training.category import train_category
@@ -21,6 +25,7 @@ from training.pairs import pairs_of
 from training.prior import PriorShape
 from training.sequence_model import Content
 from training.sequences import Sequences
+from training.settings import Early
 from training.weights import equal
 
 DAY = pd.Timedelta(days=1)
@@ -222,6 +227,21 @@ def test_later_choices_leave_out_what_was_known() -> None:
     assert [(case.steps.rows.tolist(), case.chosen.tolist(), case.struck.tolist()) for case in cases] == [
         ([0], [2], [0])
     ]
+
+
+def test_a_case_knows_what_was_popular_when_it_was_asked() -> None:
+    shop = catalog(6)
+    early = interactions(shop, ("a", 0, 0), ("b", 1, 0))
+    late = interactions(shop, ("a", 2, 10), ("c", 3, 10), ("c", 3, 11), ("a", 3, 20), ("b", 4, 30), ("d", 5, 30))
+    cases = user_cases(early, late, seed=0)
+    nothing = sparse.csr_array((6, 6))
+    segment = replace(make_segment(0, 6), prior=np.ones(6, np.float32))
+    placed = Early(segment, UserTower(EVENT_WEIGHTS), early, late, nothing, nothing)
+    rows = np.array([2, 3])
+    first, *_, last = placed.priors(PriorShape(30.0), cases, rows)
+    assert first.tolist() == [0.0, 0.0], "nobody had chosen them yet"
+    assert last[1] == 1.0 > last[0] > 0.0
+    assert last.tolist() == placed.prior(PriorShape(30.0), cases[-1].moment)[rows].tolist()
 
 
 def test_item_cases_leave_out_variants() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -34,11 +35,14 @@ class Case:
         Rows chosen later, not in the history, ascending.
     struck
         Rows that could not be answered, ascending.
+    moment
+        When it was asked: all before is known. None: the whole earlier part.
     """
 
     steps: Steps
     chosen: Rows
     struck: Rows
+    moment: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,11 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Ca
     cases = []
     for start, end in zip(moments, [*moments[1:], None], strict=True):
         span = later.since(start)
-        cases += _foretold(earlier.joined(later.before(start)), span if end is None else span.before(end))
+        cases += _foretold(earlier.joined(later.before(start)), span if end is None else span.before(end), start)
     return sample(cases, USER_QUERIES, seed)
 
 
-def _foretold(earlier: Interactions, later: Interactions) -> list[Case]:
+def _foretold(earlier: Interactions, later: Interactions, moment: datetime) -> list[Case]:
     chosen = {user: rows for user, rows in _positive(later).items() if len(rows)}
     cases = []
     for user, frame in earlier.histories():
@@ -108,7 +112,7 @@ def _foretold(earlier: Interactions, later: Interactions) -> list[Case]:
         known = np.unique(steps.rows)
         new = np.setdiff1d(chosen[user], known)
         if len(new):
-            cases.append(Case(steps, new, known))
+            cases.append(Case(steps, new, known, moment))
     return cases
 
 

@@ -88,8 +88,8 @@ def learn_from_events(
     with clock.stage("weights"):
         like = liken(segment.vectors, segment.layout)
         counted = count_pairs(counts_of(earlier, segment.n), earlier)
-        early = Early(segment, _users(earlier, behaviour), earlier, counted, like)
-        settings = find(early, cases, learning, category_kinds(products.catalog), seed)
+        early = Early(segment, _users(earlier, behaviour), earlier, learning, counted, like)
+        settings = find(early, cases, category_kinds(products.catalog), seed)
         segment = early.placed(settings.prior, settings.smoothing)
     if measuring is None:
         return None, _taught(described, products, earlier, behaviour, settings, figures, like)

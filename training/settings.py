@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
 
-from recommender.blocks import Double, Float
+from recommender.blocks import Double, Float, Rows
 from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
@@ -105,6 +106,8 @@ class Early:
         The usual user tower, with the sequence model.
     events
         The earlier events.
+    later
+        What happened then.
     counted, like
         The two parts of C.
     """
@@ -112,6 +115,7 @@ class Early:
     segment: Segment
     users: UserTower
     events: Interactions
+    later: Interactions
     counted: Table
     like: Table
 
@@ -120,12 +124,21 @@ class Early:
         together = mix(self.counted, self.like, smoothing)
         return replace(self.segment, prior=self.prior(prior), cooccurrence=together)
 
-    def prior(self, shape: PriorShape) -> Float:
-        """Return the prior by one clock, shape (n,)."""
-        return shape.fit(self.events, self.segment.n)[0]
+    def prior(self, shape: PriorShape, moment: datetime | None = None) -> Float:
+        """Return the prior by one clock, as it was known at a moment, shape (n,)."""
+        known = self.events if moment is None else self.events.joined(self.later.before(moment))
+        return shape.fit(known, self.segment.n)[0]
+
+    def priors(self, shape: PriorShape, cases: Sequence[Case], rows: Rows) -> Float:
+        """Return the prior of some products as it was known to each case, shape (b, c).
+
+        What is chosen lately changes fast: by the prior of months ago, being popular would seem to say little.
+        """
+        known = {moment: self.prior(shape, moment)[rows] for moment in {case.moment for case in cases}}
+        return np.stack([known[case.moment] for case in cases])
 
 
-def find(early: Early, cases: list[Case], later: Interactions, kinds: Sequence[str], seed: int) -> Settings:
+def find(early: Early, cases: list[Case], kinds: Sequence[str], seed: int) -> Settings:
     """Search the settings under which what was chosen later ranks highest, one after the other.
 
     All but the weights are compared under the same weights: searched for each, they would differ by chance.
@@ -134,8 +147,6 @@ def find(early: Early, cases: list[Case], later: Interactions, kinds: Sequence[s
     ----------
     cases
         Users who chose something before and something new after.
-    later
-        The later events, of which pairs for similar items are taken.
     kinds
         The kind of question that would be the category's own of each product, length n.
     """
@@ -143,7 +154,7 @@ def find(early: Early, cases: list[Case], later: Interactions, kinds: Sequence[s
     if len(cases) >= LEAST_CASES:
         for _ in range(ROUNDS):
             settings = _for_users(early, cases, settings, seed)
-    return _for_items(early.placed(settings.prior, settings.smoothing), later, settings, kinds, seed)
+    return _for_items(early.placed(settings.prior, settings.smoothing), early.later, settings, kinds, seed)
 
 
 def _for_users(early: Early, cases: list[Case], settings: Settings, seed: int) -> Settings:
@@ -154,10 +165,11 @@ def _for_users(early: Early, cases: list[Case], settings: Settings, seed: int) -
         return gains(tried, usual[None])[:, 0]
 
     def with_tower(tower: UserTower) -> Choices:
-        return choices(segment, user_queries(segment, tower, cases), cases, seed)
+        found = choices(segment, user_queries(segment, tower, cases), cases, seed)
+        return found.with_term("prior", early.priors(settings.prior, cases, found.rows))
 
     def with_prior(shape: PriorShape) -> Choices:
-        return asked.with_term("prior", early.prior(shape)[asked.rows])
+        return asked.with_term("prior", early.priors(shape, cases, asked.rows))
 
     def with_smoothing(smoothing: float) -> Choices:
         together = mix(early.counted, early.like, smoothing)

@@ -16,9 +16,9 @@ RANKED = 4  # choices of a query that are ranked, evenly taken: more cost time a
 HALF_RANK = 20.0  # a choice ranked so low is worth half of one ranked first
 # Shares of the terms beside the blocks, on the scale of their sum: the widest, and the usual. C is mostly far
 # below its largest value.
-MOST = {"cooccurrence": 50.0, "prior": 0.5}
+MOST = {"cooccurrence": 50.0, "prior": 2.0}
 LEAST = {"cooccurrence": 0.1, "prior": 0.003}
-USUAL = {"cooccurrence": 8.0, "prior": 0.08}
+USUAL = {"cooccurrence": 8.0, "prior": 0.4}
 STEPS = np.linspace(0.0, 1.0, 5)  # from the usual weights to those found
 
 
