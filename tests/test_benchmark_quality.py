@@ -171,7 +171,9 @@ def test_cold_start_beside_its_baselines(demo_shop, pairs):
     contenders = figures["reports"]["single cut"]["contenders"]
     assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(contenders)
     assert contenders["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] is not None
-    assert {"pairs: all", "pairs: all, variants left out"} == set(figures["neighbours"])
+    asked = [name.split("; ") for name in figures["neighbours"]]
+    assert [kind for kind, _ in asked] == ["pairs: all", "pairs: all, variants left out"] * 2
+    assert asked[0][1] == "cut at 2026-06-01" != asked[2][1], "the last rolling cut too"
 
 
 def test_neighbours_by_labels_and_pairs(demo_shop, pairs):

@@ -22,23 +22,30 @@ def measure(shop: Config, at: datetime, rolling: int, pairs: Path | None) -> dic
     Parameters
     ----------
     pairs
-        Known pairs of products, asked of the single cut's bundle.
+        Known pairs of products, asked of the single cut's bundle and of the last rolling one's: what is bought
+        together changes with the season.
     """
     catalog = Catalog.load(shop)
     events = Interactions.load(shop, catalog)
     untrained = content(shop, catalog)
+    bought = np.bincount(events.frame["row"], minlength=len(catalog)) > 0
+
+    def known_pairs(rec: Recommender, cut: datetime) -> dict[str, Any]:
+        found = edges(rec, catalog, pairs, bought, untrained) if pairs is not None else {}
+        return {f"{name}; cut at {cut:%Y-%m-%d}": lists for name, lists in found.items()}
+
     figures: dict[str, Any] = {"protocol": "p2", "seed": shop.train.seed, "measures": ["recall"]}
     with fitted(shop, until=at) as rec:
         figures["bundles"] = {"single cut": provenance(rec)}
         figures["reports"] = {"single cut": _measured(rec, split.at(events, at), untrained).to_dict()}
-        if pairs is not None:
-            bought = np.bincount(events.frame["row"], minlength=len(catalog)) > 0
-            figures["neighbours"] = edges(rec, catalog, pairs, bought, untrained)
+        figures["neighbours"] = known_pairs(rec, at)
     cuts = list(split.rolling(events, at, rolling)) if rolling else []
     reports = []
     for each in progress(cuts, "cuts", len(cuts), "cut"):
         with fitted(shop, until=each.cut) as rec:
             reports.append(_measured(rec, each, untrained))
+            if each is cuts[-1]:
+                figures["neighbours"] |= known_pairs(rec, each.cut)
     if reports:
         figures["reports"]["rolling cuts"] = EvaluationReport.pool(reports).to_dict()
     return figures
