@@ -18,6 +18,7 @@ import recommender
 from recommender.bundle import open_bundle
 from recommender.config import IndexConfig
 from recommender.filters import Subset
+from recommender.index import candidates
 from recommender.index.candidates import Index
 from recommender.index.codes import Codes
 from recommender.index.rules import Rules
@@ -74,6 +75,23 @@ def test_a_walk_steps_only_where_it_may(search: Search) -> None:
         assert len(rows) >= 40
         assert allowed[rows].all()
         assert len(set(rows.tolist())) == len(rows)
+
+
+@pytest.mark.parametrize("scanned", [candidates.SCANNED, 0], ids=["scan", "wide walk"])
+@pytest.mark.parametrize("like", [True, False])
+def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
+    search: Search, monkeypatch: pytest.MonkeyPatch, like: bool, scanned: int
+) -> None:
+    monkeypatch.setattr(candidates, "SCANNED", scanned)
+    scorer, n = learned_scorer(search), search.segment.n
+    for query in queries(search.segment, 20):
+        scores = search.index.codes.estimate(search.index.codes.query(scorer, query), None)
+        allowed = (scores > np.median(scores)) == like
+        best = np.argsort(-np.where(allowed, scores, -np.inf))[:10]
+        found = search.index.walk(scorer, query, 24, Subset(allowed, search.segment.groups))
+        assert len(found) <= candidates.OUTSIDE * 24 < n
+        assert allowed[found].all()
+        assert np.isin(best, found).mean() >= 0.9
 
 
 def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:

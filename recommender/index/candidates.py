@@ -12,6 +12,7 @@ from recommender.blocks import Double, Float, Layout, Rows
 from recommender.filters.subset import Subset
 from recommender.index.codes import Codes
 from recommender.index.kernels import kernels
+from recommender.index.select import nearest
 from recommender.scoring import Query, Scorer
 
 # The trees need only tell where to begin: so many dimensions in all, shared by the blocks.
@@ -22,9 +23,12 @@ AXES_ROWS = 100_000  # enough items to find the axes by
 ENTRIES = 8  # rows from which the graph is walked, usually
 ENTRY_NODES = 8  # nodes of the trees that are looked at for each
 AHEAD = 32  # rows that a walk among some of the products may have ahead of it, for each that it keeps
-# How many times as wide a view may become where a filter keeps little near the query, and how many times as many
-# entries are looked at where it keeps little at all.
-FAR = 8
+# A walk among some of the products is wider where the filter has to do with the query: where what it keeps of the
+# rows seen is so many standard errors from its share of all. INSIDE times, where it keeps more of them.
+ERRORS, INSIDE = 4.0, 4
+# OUTSIDE times, where it keeps less; but to scan so many rows for each in view takes no longer and misses none.
+OUTSIDE, SCANNED = 24, 100
+MOST_ENTRIES = 8  # where it keeps little at all, so many times as many entries are looked at
 
 
 @dataclass(frozen=True)
@@ -134,34 +138,59 @@ class Index:
         Parameters
         ----------
         width
-            How many rows the walk keeps in view. More where a filter keeps far fewer of the trees' entries than of
-            all rows: what the query is unlike lies in many places.
+            How many rows the walk keeps in view. More where the filter has to do with the query: what it leaves of
+            the nearest, and all of it where it leaves little, lies in many places.
         subset
             Rows that may be found; None allows all.
         entries
             Rows that the trees give to begin from; more where a filter keeps few of them.
         """
+        if subset is not None:
+            return self._walk_among(scorer, query, width, subset, entries)
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
-        if subset is not None:
-            entries = int(entries / max(subset.share, 1 / FAR))
-        seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
-        asked = self.codes.query(scorer, query)
-        marks = self.fresh_marks(len(self.codes.codes))
-        if subset is None:
-            kept = _room(width)
-            size = loops.beam(self.codes.codes, self.graph, asked, seeds, *marks, *kept)
-            return kept[0][:size]
-        near = float(subset.mask[seeds].mean())
-        if near < subset.share / 2:
-            others = subset.entries
-            best = others[np.argsort(-self.codes.estimate(asked, others), kind="stable")[:ENTRIES]]
-            seeds = np.concatenate([seeds, best])
-            width = int(width * min(subset.share / max(near, 1e-9), FAR))
-        kept, ahead = _room(width), _room(AHEAD * width)
-        size = loops.beam_among(self.codes.codes, self.graph, asked, seeds, subset.mask, *marks, *kept, *ahead)
+        seeds, kept = self.candidates(scorer, query, entries, ENTRY_NODES * entries), _room(width)
+        asked, marks = self.codes.query(scorer, query), self.fresh_marks(len(self.codes.codes))
+        size = loops.beam(self.codes.codes, self.graph, asked, seeds, *marks, *kept)
         return kept[0][:size]
+
+    def _walk_among(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
+        assert self.codes is not None
+        asked = self.codes.query(scorer, query)
+        entries = int(entries / max(subset.share, 1 / MOST_ENTRIES))
+        seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
+        if subset.mask[seeds].mean() >= subset.share / 2:
+            found, lead = self._beam_among(asked, seeds, width, subset)
+            if lead > ERRORS:
+                return self._beam_among(asked, seeds, INSIDE * width, subset)[0]
+            if lead >= -ERRORS:
+                return found
+        width *= OUTSIDE
+        if len(subset.rows) <= SCANNED * width:
+            return self._best(asked, subset.rows, width)
+        seeds = np.concatenate([seeds, self._best(asked, subset.entries, ENTRIES)])
+        return self._beam_among(asked, seeds, width, subset)[0]
+
+    def _beam_among(self, asked: Float, seeds: Rows, width: int, subset: Subset) -> tuple[Rows, float]:
+        """Return the rows found, and by how many standard errors more of those seen are allowed than of all."""
+        loops = kernels()
+        assert loops is not None
+        assert self.codes is not None
+        marks, kept, ahead = self.fresh_marks(len(self.codes.codes)), _room(width), _room(AHEAD * width)
+        size, seen, allowed = loops.beam_among(
+            self.codes.codes, self.graph, asked, seeds, subset.mask, *marks, *kept, *ahead
+        )
+        # of a binomial share; by one row at least
+        error = (max(subset.share * (1 - subset.share), 1 / seen) / seen) ** 0.5
+        return kept[0][:size], (allowed / seen - subset.share) / error
+
+    def _best(self, asked: Float, rows: Rows, count: int) -> Rows:
+        """Return the `count` rows with the highest estimated scores, highest first."""
+        assert self.codes is not None
+        line = self.codes.estimate(asked, rows)
+        best = nearest(line, min(count, len(rows)), 0.0)
+        return rows[best[np.argsort(-line[best], kind="stable")]][:count]
 
     def fresh_marks(self, n: int) -> tuple[np.ndarray, np.uint32]:
         """Return this thread's marks of n rows, and a number that none of them holds."""

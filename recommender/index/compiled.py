@@ -161,22 +161,25 @@ def beam_among(
     scores: Array,
     ahead: Array,
     ahead_scores: Array,
-) -> int:
-    """Walk as `beam` does, over all rows, keeping those that are `allowed` (n,); returns how many were found.
+) -> tuple[int, int, int]:
+    """Walk as `beam` does, over all rows, keeping those that are `allowed` (n,).
 
-    It ends when what lies ahead is worse than all that is kept, as in HNSW (Malkov and Yashunin, TPAMI 2020,
-    algorithm 2), or nothing does: `ahead` has room for so many rows.
+    Returns how many were found, how many rows were seen, and how many of those are allowed. It ends when what lies
+    ahead is worse than all that is kept, as in HNSW (Malkov and Yashunin, TPAMI 2020, algorithm 2), or nothing
+    does: `ahead` has room for so many rows.
     """
     done = np.zeros(len(rows), np.bool_)
     fresh = np.empty(max(graph.shape[1], len(seeds)), np.int32)
-    size = open = count = 0
+    size = open = count = seen = among = 0
     for row in seeds:
         if marks[row] != mark:
             marks[row] = mark
             fresh[count] = row
             count += 1
     while True:
+        seen += count
         for row in fresh[:count]:
+            among += allowed[row]
             score = _dot(codes, row, query)
             if size < len(rows) or score > scores[size - 1]:
                 if open < len(ahead):
@@ -185,7 +188,7 @@ def beam_among(
                 if allowed[row]:
                     size, _ = _insert(rows, scores, done, size, row, score)
         if open == 0 or (size == len(rows) and ahead_scores[0] < scores[size - 1]):
-            return size
+            return size, seen, among
         via = ahead[0]
         open = _pop(ahead, ahead_scores, open)
         count = _step(codes, graph, via, marks, mark, fresh)
