@@ -152,7 +152,7 @@ def _event_names(table: Table, config: EventsConfig) -> pd.Series:
     guess = nearest(config.event_name, [*columns, *known])
     raise DataError(
         f"{table.name} has no column {config.event_name!r}"
-        + (f"; did you mean {guess!r}?" if guess else f" (its columns are {', '.join(columns)})")
+        + (f"; did you mean {guess!r}?" if guess else f" (its columns are {', '.join(columns)}).")
         + ' For events all of one name say so in [events], such as event_name = "purchase"'
     )
 
