@@ -24,10 +24,9 @@ ENTRIES = 8  # rows from which the graph is walked, usually
 ENTRY_NODES = 8  # nodes of the trees that are looked at for each
 AHEAD = 32  # rows that a walk among some of the products may have ahead of it, for each that it keeps
 # A walk among some of the products is wider where the filter has to do with the query: where what it keeps of the
-# rows seen is so many standard errors from its share of all. INSIDE times, where it keeps more of them.
-ERRORS, INSIDE = 4.0, 4
-# OUTSIDE times, where it keeps less; but to scan so many rows for each in view takes no longer and misses none.
-OUTSIDE, SCANNED = 24, 100
+# rows seen is so many standard errors from its share of all; INSIDE times where it is more, OUTSIDE where less.
+ERRORS, INSIDE, OUTSIDE = 4.0, 4, 24
+SCANNED = 100  # to scan so many rows for each in such a view takes no longer, and misses none
 MOST_ENTRIES = 8  # where it keeps little at all, so many times as many entries are looked at
 
 
@@ -160,13 +159,13 @@ class Index:
         asked = self.codes.query(scorer, query)
         entries = int(entries / max(subset.share, 1 / MOST_ENTRIES))
         seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
+        wider = OUTSIDE
         if subset.mask[seeds].mean() >= subset.share / 2:
             found, lead = self._beam_among(asked, seeds, width, subset)
-            if lead > ERRORS:
-                return self._beam_among(asked, seeds, INSIDE * width, subset)[0]
-            if lead >= -ERRORS:
+            if abs(lead) <= ERRORS:
                 return found
-        width *= OUTSIDE
+            wider = INSIDE if lead > 0 else OUTSIDE
+        width *= wider
         if len(subset.rows) <= SCANNED * width:
             return self._best(asked, subset.rows, width)
         seeds = np.concatenate([seeds, self._best(asked, subset.entries, ENTRIES)])
