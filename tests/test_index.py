@@ -228,7 +228,7 @@ def test_the_build_measures_how_far_a_filtered_question_must_look(
     monkeypatch.setattr("training.index.SCAN_ROWS", 0)
     monkeypatch.setattr("recommender.index.search.SCAN_ROWS", 0)
     monkeypatch.setattr("recommender.index.search.WALK_ROWS", 0)
-    monkeypatch.setattr("recommender.index.search.ROWS_A_WIDTH", 0)
+    monkeypatch.setattr("recommender.index.search.ROWS_EACH", 0)
     weights = {"item": LEARNED, "user": LEARNED}
     built = build_index(tmp_path, make_segment(6, 3_000), weights, [], IndexConfig(), 0)
     filtered = Budget(**built.stated["budgets"]["filtered"])

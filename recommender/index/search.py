@@ -24,8 +24,8 @@ from recommender.segment import Segment
 SCAN_ROWS = 8_000
 # A filter that keeps a smaller share is answered by a scan of what it keeps.
 WALK_SHARE = 0.1
-# To walk among a share s of the products takes as long as to scan (WALK_ROWS + ROWS_A_WIDTH * width) / s rows.
-WALK_ROWS, ROWS_A_WIDTH = 500, 25
+# To walk among a share s of the products takes as long as to scan (WALK_ROWS + ROWS_EACH * (width + entries)) / s.
+WALK_ROWS, ROWS_EACH = 500, 25
 # Without the graph a filter thins the candidates; one that keeps less than this share is answered by a scan.
 HOP_SHARE = 0.5
 # Rows that a walk over the neighbour table keeps in view, at least.
@@ -200,7 +200,8 @@ class Search:
         share = rules.count / self.segment.n
         if not self._walks(budget):
             return share >= HOP_SHARE
-        return share >= WALK_SHARE and share * rules.count >= WALK_ROWS + ROWS_A_WIDTH * budget.width
+        walk = WALK_ROWS + ROWS_EACH * (budget.width + budget.entries)
+        return share >= WALK_SHARE and share * rules.count >= walk
 
     def _neighbours(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
         """Answer by the table: what is left of its row by the rules is still in order of score."""
