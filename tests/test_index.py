@@ -94,6 +94,26 @@ def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
         assert np.isin(best, found).mean() >= 0.9
 
 
+def test_a_filter_that_has_nothing_to_do_with_the_query_does_not_widen_the_walk(search: Search) -> None:
+    half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
+    for query in queries(search.segment, 20):
+        assert len(search.index.walk(learned_scorer(search), query, 24, half)) == 24
+
+
+def test_a_walk_that_must_be_wide_gives_way_to_a_scan(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recommender.index.search.SCAN_ROWS", 0)
+    half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
+    rules, question = (
+        Rules(search.segment, half),
+        Question(queries(search.segment, 1)[0], 5, np.empty(0, np.int32)),
+    )
+    plans = []
+    for width in (2, 64):
+        asked = replace(search, budgets=Budgets(filtered=Budget(width, 0, 0, entries=2)), learned=(LEARNED,))
+        plans.append(asked.one(learned_scorer(search), question, rules).plan)
+    assert plans == ["annoy+graph", "exact"]
+
+
 def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:
     graph = search.index.graph
     assert ((graph >= -1) & (graph < len(graph))).all()

@@ -1,6 +1,6 @@
 """Finds the settings that the later part of the events likes best, from recency to the weights of the score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import NormalDist
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recommender.blocks import Double, Float, Rows
+from recommender.blocks import Double, Float
 from recommender.catalog import Interactions
 from recommender.progress import progress
 from recommender.segment import Segment
@@ -125,17 +125,16 @@ class Early:
         return replace(self.segment, prior=self.prior(prior), cooccurrence=together)
 
     def prior(self, shape: PriorShape, moment: datetime | None = None) -> Float:
-        """Return the prior by one clock, as it was known at a moment, shape (n,)."""
+        """Return the prior by one clock, as it was known at a moment (None: of the earlier events), shape (n,)."""
         known = self.events if moment is None else self.events.joined(self.later.before(moment))
         return shape.fit(known, self.segment.n)[0]
 
-    def priors(self, shape: PriorShape, cases: Sequence[Case], rows: Rows) -> Float:
-        """Return the prior of some products as it was known to each case, shape (b, c).
+    def priors(self, shape: PriorShape, cases: Sequence[Case]) -> dict[datetime | None, Float]:
+        """Return the prior as it was known at the moment of each case, shape (n,) each.
 
         What is chosen lately changes fast: by the prior of months ago, being popular would seem to say little.
         """
-        known = {moment: self.prior(shape, moment)[rows] for moment in {case.moment for case in cases}}
-        return np.stack([known[case.moment] for case in cases])
+        return {moment: self.prior(shape, moment) for moment in {case.moment for case in cases}}
 
 
 def find(early: Early, cases: list[Case], kinds: Sequence[str], seed: int) -> Settings:
@@ -160,16 +159,19 @@ def find(early: Early, cases: list[Case], kinds: Sequence[str], seed: int) -> Se
 def _for_users(early: Early, cases: list[Case], settings: Settings, seed: int) -> Settings:
     segment = early.placed(settings.prior, settings.smoothing)
     usual = np.array([*settings.weights["user"].weights.values()])
+    known = early.priors(settings.prior, cases)
 
     def gains_of(tried: Choices) -> Double:
         return gains(tried, usual[None])[:, 0]
 
+    def with_known(tried: Choices, known: Mapping[datetime | None, Float]) -> Choices:
+        return tried.with_term("prior", np.stack([known[case.moment][tried.rows] for case in cases]))
+
     def with_tower(tower: UserTower) -> Choices:
-        found = choices(segment, user_queries(segment, tower, cases), cases, seed)
-        return found.with_term("prior", early.priors(settings.prior, cases, found.rows))
+        return with_known(choices(segment, user_queries(segment, tower, cases), cases, seed), known)
 
     def with_prior(shape: PriorShape) -> Choices:
-        return asked.with_term("prior", early.priors(shape, cases, asked.rows))
+        return with_known(asked, early.priors(shape, cases))
 
     def with_smoothing(smoothing: float) -> Choices:
         together = mix(early.counted, early.like, smoothing)

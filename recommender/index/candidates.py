@@ -160,7 +160,7 @@ class Index:
         entries = int(entries / max(subset.share, 1 / MOST_ENTRIES))
         seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
         wider = OUTSIDE
-        if subset.mask[seeds].mean() >= subset.share / 2:
+        if subset.mask[seeds].mean() >= subset.share / 4:  # seeds are few: chance alone seldom keeps fewer
             found, lead = self._beam_among(asked, seeds, width, subset)
             if abs(lead) <= ERRORS:
                 return found
