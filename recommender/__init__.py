@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Recommender": "recommender.recommender",
-    "Recommendations": "recommender.results",
+    "Recommendations": "recommender.ranking.results",
     "load": "recommender.recommender",
     "Catalog": "recommender.catalog",
     "Interactions": "recommender.catalog",
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from recommender.config import Config as Config
     from recommender.errors import RecommenderError as RecommenderError
     from recommender.events import Event as Event
+    from recommender.ranking.results import Recommendations as Recommendations
     from recommender.recommender import Recommender as Recommender
     from recommender.recommender import load as load
-    from recommender.results import Recommendations as Recommendations
 
 
 def __getattr__(name: str) -> Any:

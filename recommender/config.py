@@ -182,7 +182,7 @@ class IndexConfig(Section):
 
 
 class ClipConfig(Section):
-    """How an open_clip model is fine-tuned on the catalogue's own texts and photos, see `training.finetune`.
+    """How `training.encoders.finetune` fine-tunes an open_clip model on the catalogue's own texts and photos.
 
     Attributes
     ----------

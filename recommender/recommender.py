@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from recommender.answering import Answering
-from recommender.blocks import Double, Layout, Mask
 from recommender.bundle import Bundle, open_bundle
+from recommender.core.blocks import Double, Layout, Mask
+from recommender.core.scoring import Query, Scorer
+from recommender.core.weights import SPLIT, item_kind, resolve
 from recommender.errors import UnknownItemError
-from recommender.free_queries import FreeQueries
-from recommender.history import History
-from recommender.index.search import Question, Search
-from recommender.opening import (
+from recommender.events import History
+from recommender.items.products import Products
+from recommender.loading import (
     open_attributes,
     open_item_tower,
     open_search,
     open_thumbnails,
     open_user_tower,
 )
-from recommender.ordered import Ordered
-from recommender.placing import Placed, Placing
-from recommender.products import Products
-from recommender.questions import Options, Questions, count
-from recommender.results import Recommendations, RecommendationTable
-from recommender.scoring import Query, Scorer
+from recommender.ranking.ordered import Ordered
+from recommender.ranking.pipeline import Answering
+from recommender.ranking.queries import FreeQueries
+from recommender.ranking.request import Options, Questions, count
+from recommender.ranking.results import Recommendations, RecommendationTable
+from recommender.ranking.why_not import Placed, Placing
+from recommender.retrieval.planner import Question, Search
 from recommender.towers.item import ItemInputs
-from recommender.weights import SPLIT, item_kind, resolve
 
 # Beside the strength of what goes together, the usual score counts so much: it fills up what C leaves empty.
 FILL = 1e-3

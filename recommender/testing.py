@@ -9,7 +9,7 @@ from PIL import Image
 
 from recommender.encoders.base import Encoder, Fits, Vectors
 from recommender.encoders.vectors import BroughtVectors
-from recommender.rerankers import Pool, Reranker
+from recommender.ranking.rerankers import Pool, Reranker
 
 
 class TinyEncoder:
@@ -74,7 +74,7 @@ def _check_modality(encode: Callable[[Sequence[Any]], Vectors], items: list[Any]
 
 
 def check_reranker(reranker: Reranker) -> None:
-    """Assert what `recommender.rerankers.Reranker` promises; the conformance suite runs it on every re-ranker."""
+    """Assert what `Reranker` promises; the conformance suite runs it on every re-ranker."""
     generator = np.random.default_rng(0)
     for c, k in [(0, 1), (1, 5), (12, 1), (12, 5), (80, 12), (80, 200)]:
         names = [[f"brand {row % 3}"] if row % 4 else None for row in range(c)]

@@ -15,10 +15,10 @@ from recommender.recommender import load
 from recommender.stores import open_store
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
-from serving.encoding import RemoteEncoder
-from serving.engine import Engine, Loader
-from serving.json import OrjsonProvider
-from serving.observed import Observed
+from serving.hot_reload import Engine, Loader
+from serving.json_codec import OrjsonProvider
+from serving.middleware import Observed
+from serving.query_encoder import RemoteEncoder
 from serving.routes import bundles as bundle_routes
 from serving.routes import (
     docs,

@@ -8,13 +8,13 @@ from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
 from recommender.filters import Node, parse
 from recommender.filters.conditions import All, Not
-from recommender.questions import Boost, Options
+from recommender.ranking.request import Boost, Options
+from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
-from recommender.results import Recommendations
-from recommender.served import Served
+from recommender.stores.attribution import Served
 from serving.metrics import answered, stage
 from serving.placements import BURIED
-from serving.requests import Explain, Query, Question, Search
+from serving.schemas.requests import Explain, Query, Question, Search
 from serving.service import Service
 from serving.settings import Arm, Placement
 from serving.strategies import Asked, answer, excluded, no_encoder

@@ -15,8 +15,8 @@ from serving.tracing import span
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
-    from recommender.results import Recommendations
-    from serving.engine import Engine
+    from recommender.ranking.results import Recommendations
+    from serving.hot_reload import Engine
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 

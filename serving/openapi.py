@@ -8,7 +8,7 @@ from typing import Any
 from apiflask import APIFlask
 
 from serving.access import scope_of
-from serving.answers import ProblemDetails
+from serving.schemas.responses import ProblemDetails
 from serving.settings import Scope
 
 _CONFIG = {

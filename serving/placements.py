@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import Any
 
 from serving.problems import Problem
-from serving.requests import Question
+from serving.schemas.requests import Question
 from serving.settings import Arm, Experiment, Placement
 
 # Far below any score: what is buried comes after everything else.

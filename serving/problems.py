@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from recommender.errors import BundleError, RecommenderError, RequestError, StoreError, UnknownItemError
-from serving.json import to_json
+from serving.json_codec import to_json
 from serving.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from recommender.served import Served
+from recommender.stores.attribution import Served
 from recommender.stores.base import Count
 
 # What each kind of event is to a placement; others are nothing.

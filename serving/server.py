@@ -19,7 +19,8 @@ from recommender.bundle import open_bundle
 from recommender.errors import ConfigError
 from recommender.progress import notice
 from recommender.stores import open_store
-from serving import encoding, logs, metrics
+from serving import logs, metrics
+from serving import query_encoder as encoding
 from serving.app import create_app, default_store
 from serving.settings import Settings
 

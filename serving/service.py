@@ -7,7 +7,7 @@ from flask import current_app
 
 from recommender.stores import Store
 from serving.access import Access
-from serving.engine import Engine
+from serving.hot_reload import Engine
 from serving.settings import Scope, Settings
 from serving.trending import Trending
 

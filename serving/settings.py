@@ -14,9 +14,9 @@ from pydantic_settings import (
 
 from recommender.errors import ConfigError, RecommenderError, nearest
 from recommender.filters import parse
-from serving.parsing import members
 from serving.problems import Problem
-from serving.requests import Id, Question
+from serving.schemas.base import members
+from serving.schemas.requests import Id, Question
 
 Scope = Literal["public", "server", "admin"]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from recommender.blocks import Mask
+from recommender.core.blocks import Mask
 from recommender.errors import RequestError, UnknownItemError
 from recommender.events import Event
-from recommender.orders import by_value
+from recommender.ranking.orders import by_value
+from recommender.ranking.results import Recommendations
 from recommender.recommender import FILL, Options, Recommender
-from recommender.results import Recommendations
 from serving.problems import Problem
-from serving.requests import Question
+from serving.schemas.requests import Question
 
 # The strategies that answer what somebody had before.
 AGAIN = ("recently_viewed", "buy_again")

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from recommender.attributes import Attributes, write_attributes
+from recommender.items import Attributes, write_attributes
 
 
 @dataclass

@@ -11,7 +11,7 @@ from tiny_transformers import tiny_model
 
 from recommender.catalog import Catalog
 from recommender.config import EncoderConfig
-from training.texts import encoder_for
+from training.encoders.texts import encoder_for
 
 NOUNS = ["dress", "jumper", "jeans", "coat", "scarf"]
 COLOURS = ["red", "green", "navy", "white"]

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.attributes.store import write_columns
-from recommender.blocks import unit
 from recommender.bundle import Staging, write_thumbnails
-from recommender.cooccurrence import Cooccurrence
-from recommender.index.search import Budget, Budgets
-from recommender.segment import Segment
+from recommender.core.blocks import unit
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.segment import Segment
+from recommender.core.weights import item_kind, resolve
+from recommender.items.attributes import write_columns
+from recommender.retrieval.planner import Budget, Budgets
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower
-from recommender.weights import item_kind, resolve
 from tests.segments import LAYOUT, TERMS
-from training.index import make_index
 from training.model import group_numbers
-from training.neighbours import with_neighbours
+from training.retrieval.index import make_index
+from training.retrieval.neighbours import with_neighbours
 
 KINDS = {
     "brand": "category",

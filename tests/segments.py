@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.blocks import Layout, unit
-from recommender.cooccurrence import Cooccurrence
-from recommender.index.search import Budget, Budgets, Search
-from recommender.segment import Segment
-from training.index import make_index
-from training.neighbours import with_neighbours
+from recommender.core.blocks import Layout, unit
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.segment import Segment
+from recommender.retrieval.planner import Budget, Budgets, Search
+from training.retrieval.index import make_index
+from training.retrieval.neighbours import with_neighbours
 
 LAYOUT = Layout({"image": 6, "text": 5, "category": 3, "behaviour": 4})
 TERMS = (*LAYOUT.names, "cooccurrence", "prior")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from recommender.bundle import current
 from recommender.errors import BundleError, RequestError, UnknownItemError
 from recommender.events import Event
-from recommender.results import Reason, Recommendation, Recommendations
+from recommender.ranking.results import Reason, Recommendation, Recommendations
 from recommender.stores import ItemOverlay
 
 NOW = datetime.now(UTC)

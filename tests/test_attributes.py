@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.attributes import Attributes, Ids, write_attributes
 from recommender.errors import DataError, RequestError
+from recommender.items import Attributes, Ids, write_attributes
 from tests.attribute_tables import Column, Table, attributes
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)

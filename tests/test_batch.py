@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from recommender.batch import by_user, chunks, write_similar, write_users
 from recommender.errors import RequestError
 from recommender.events import Event
-from recommender.results import RecommendationTable
+from recommender.ranking.results import RecommendationTable
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -28,7 +28,7 @@ from recommender.evaluation import evaluate, exam
 from recommender.events import Event
 from tests.made_bundles import draw_product, publish_products
 from tests.test_batch_partitions import DAY
-from training.encoding import choose_encoder, encode
+from training.encoders.choose import choose_encoder, encode
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 

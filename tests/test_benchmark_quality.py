@@ -14,10 +14,10 @@ from tiny_clip import tiny_clip
 from typer.testing import CliRunner
 
 import recommender
-from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog
 from recommender.config import Config
-from training.content import fit_content
+from recommender.core.blocks import Layout, unit
+from training.item_tower.content import fit_content
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 from protocols import missing, text_users, words

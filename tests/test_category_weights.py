@@ -8,16 +8,16 @@ import pytest
 
 import recommender
 from recommender import Recommender
-from recommender.blocks import Layout, Mask, unit
 from recommender.catalog import Catalog, Interactions
-from recommender.cooccurrence import Cooccurrence
+from recommender.core.blocks import Layout, Mask, unit
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.scoring import Scorer
+from recommender.core.segment import Segment
+from recommender.core.weights import category_kind, item_kind, resolve
 from recommender.events import EVENT_WEIGHTS
-from recommender.scoring import Scorer
-from recommender.segment import Segment
 from recommender.towers.user import UserTower, item_query
-from recommender.weights import category_kind, item_kind, resolve
 from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
-from training.settings import Settings, _for_items, untrained
+from training.tuning.search import Settings, _for_items, untrained
 
 CLUSTER = 6  # products that go together
 

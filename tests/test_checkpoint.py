@@ -15,19 +15,26 @@ from torch import nn
 
 from recommender.config import Config
 from recommender.demo.shop import Shop
-from training import checkpoint
-from training.checkpoint import LEFT_SECONDS, Checkpoint, learned_weights, moments, put_moments, unfinished
+from training.behaviour import checkpoint
+from training.behaviour.checkpoint import (
+    LEFT_SECONDS,
+    Checkpoint,
+    learned_weights,
+    moments,
+    put_moments,
+    unfinished,
+)
+from training.behaviour.member import Member
 from training.fit import fit
-from training.member import Member
 
 CHILD = """
 import logging, sys
 from pathlib import Path
 import numpy as np, pandas as pd, torch
-import training.behaviour, training.checkpoint
+import training.behaviour.train, training.checkpoint
 from recommender.catalog import Catalog, Interactions
-from training.sequence_model import Content
-from training.sequences import Sequences
+from training.behaviour.sequence_model import Content
+from training.behaviour.sequences import Sequences
 
 logging.basicConfig(level=logging.INFO)
 torch.set_num_threads(1)
@@ -88,9 +95,9 @@ def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> Non
 def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
     tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.behaviour.EPOCHS", 2)
-    monkeypatch.setattr("training.behaviour.LEAST_STEPS", 20)
-    monkeypatch.setattr("training.behaviour.PATIENCE", 100)
+    monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
+    monkeypatch.setattr("training.behaviour.train.LEAST_STEPS", 20)
+    monkeypatch.setattr("training.behaviour.train.PATIENCE", 100)
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     monkeypatch.setattr(checkpoint, "LEAST_TIMES", 0)
     pd.DataFrame({"id": [f"p{i:02}" for i in range(50)], "title": "t"}).to_csv(tmp_path / "products.csv")

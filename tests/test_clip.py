@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from recommender.towers.projection import AlignedProjection
-from training import clip, retrieval
-from training.clip import train_projection
+from training.encoders import retrieval_metrics as retrieval
+from training.item_tower import alignment as clip
+from training.item_tower.alignment import train_projection
 
 P = 1200
 

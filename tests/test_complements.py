@@ -7,10 +7,10 @@ import pytest
 from scipy import sparse
 from segments import make_segment
 
-from recommender.blocks import Layout
-from recommender.segment import Segment
-from training.complements import complements, features, form
-from training.cooccurrence import mix
+from recommender.core.blocks import Layout
+from recommender.core.segment import Segment
+from training.cooccurrence.complements import complements, features, form
+from training.cooccurrence.learn import mix
 
 # Rows 0 to 3 are lamps, 4 to 7 tables, 8 and 9 rugs; each kind looks alike, and even rows are in one style.
 KIND, STYLE = [0] * 4 + [1] * 4 + [2] * 2, [0, 1] * 5
@@ -35,7 +35,7 @@ COUNTS = table(10, (0, 4), (4, 0), (1, 5), (5, 1))
 
 @pytest.fixture(autouse=True)
 def few_pairs_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.complements.PENALTY", 0.1)
+    monkeypatch.setattr("training.cooccurrence.complements.PENALTY", 0.1)
 
 
 def strengths(row: int, counts: sparse.csr_array = COUNTS) -> dict[int, float]:
@@ -68,7 +68,7 @@ def test_without_pairs_there_is_nothing() -> None:
 def test_a_shop_too_large_to_compare_all_products_has_the_pairs_that_were_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.complements.MOST_LIKENED", 9)
+    monkeypatch.setattr("training.cooccurrence.complements.MOST_LIKENED", 9)
     assert strengths(0) == {4: 1.0}
     assert strengths(2) == {}
 
@@ -81,7 +81,7 @@ def test_what_goes_with_much_goes_with_what_is_new() -> None:
 
 def test_what_is_foretold_to_go_badly_together_is_no_partner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "training.complements.form", lambda x, pairs, penalty: -np.eye(x.shape[1], dtype=np.float32)
+        "training.cooccurrence.complements.form", lambda x, pairs, penalty: -np.eye(x.shape[1], dtype=np.float32)
     )
     assert strengths(0) == {4: 1.0}, "all that is foretold is below 0"
 

@@ -22,12 +22,12 @@ from recommender.bundle import open_bundle
 from recommender.errors import BundleError, UnknownItemError
 from recommender.evaluation.health import health
 from recommender.evaluation.speed import speed
-from recommender.index.search import Budget
 from recommender.pages import positions, write_map
+from recommender.retrieval.planner import Budget
 from tests.made_bundles import KINDS, Product, draw_product, publish_products
 from tests.test_bundle_crashes import kill_at
-from training.compact import live_segment
-from training.delta import Embedded, publish_delta
+from training.update.compact import live_segment
+from training.update.delta import Embedded, publish_delta
 
 FILTERS = [
     None,

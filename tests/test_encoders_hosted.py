@@ -10,7 +10,8 @@ from PIL import Image
 from providers import provider, vector
 
 from recommender.config import EncoderConfig
-from recommender.encoders import create, encode_catalog, patient
+from recommender.encoders import create, encode_catalog
+from recommender.encoders.support import patient
 from recommender.errors import EncoderError
 
 LIMITED = (429, {"Retry-After": "7"}, '{"error": {"message": "slow down"}}')

@@ -12,7 +12,7 @@ from tiny_clip import ARCHITECTURE, NAME, tiny_clip
 
 from recommender.config import EncoderConfig
 from recommender.encoders import create, open_clip
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
 
 
@@ -138,7 +138,7 @@ def test_quick_gelu_weights_get_a_quick_gelu_model(monkeypatch, tmp_path):
 
 def test_shim_makes_torchvision_importable_and_fakes_no_result():
     code = """
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 ensure_torchvision(); ensure_torchvision()
 import torchvision, torch
 try:

@@ -14,7 +14,7 @@ import recommender
 from recommender.catalog import Catalog
 from recommender.config import Config, EncoderConfig
 from recommender.encoders import create, encode_catalog
-from recommender.encoders.pair import Pair
+from recommender.encoders.support.pair import Pair
 from recommender.errors import ConfigError, EncoderError
 from recommender.testing import TinyEncoder, check_encoder
 from training.fit import fit

@@ -16,7 +16,7 @@ from recommender.encoders import create, encode_catalog
 from recommender.encoders.base import EIGHT_BITS, create_for
 from recommender.errors import EncoderError
 from recommender.testing import TinyEncoder, check_encoder
-from training import precision
+from training.encoders import quantize as precision
 from training.fit import fit
 
 
@@ -124,7 +124,7 @@ def test_a_model_without_that_form_is_read_as_before(clip, tmp_path, monkeypatch
     def refuse(*_):
         raise EncoderError("no such form")
 
-    monkeypatch.setattr("recommender.encoders.forward.exported", refuse)
+    monkeypatch.setattr("recommender.encoders.support.forward.exported", refuse)
     encoder = create(clip)
     same, figures = precision.sped_up(encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache")
     assert same is encoder

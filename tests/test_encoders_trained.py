@@ -11,8 +11,8 @@ from recommender.config import Config, EncoderConfig
 from recommender.encoders import create
 from recommender.encoders.lstm import LstmEncoder
 from recommender.errors import DataError, EncoderError
-from training.texts import encoder_for, run
-from training.texts.lstm import Network
+from training.encoders.texts import encoder_for, run
+from training.encoders.texts.lstm import Network
 
 ALL = ("tfidf", "word2vec", "lstm")
 # words that stand for each other never stand together: only their neighbours tell that they are alike

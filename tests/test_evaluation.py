@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evaluation_events import events
 
-from recommender.blocks import Layout
+from recommender.core.blocks import Layout
 from recommender.evaluation import EvaluationReport, evaluate, exam, table
 from recommender.evaluation.beyond import diversity, popular_share
 from recommender.evaluation.words import in_words

@@ -24,11 +24,11 @@ from recommender.demo.drawing import draw_product
 from recommender.encoders import create
 from recommender.encoders.pipeline import encode_catalog
 from recommender.errors import ConfigError, DataError, EncoderError
-from training.finetune import finetune
-from training.finetune.accumulation import backward
-from training.finetune.examples import Examples, joined
+from training.encoders.finetune import finetune
+from training.encoders.finetune.accumulation import backward
+from training.encoders.finetune.examples import Examples, joined
+from training.encoders.retrieval_metrics import recall
 from training.fit import fit
-from training.retrieval import recall
 
 QUICK = {"learning_rate": 1e-2, "epochs": 16, "batch_size": 32}
 
@@ -87,7 +87,7 @@ def test_a_locked_tower_stays_as_it_is_and_nothing_is_encoded_or_trained_twice(t
 CHILD = """
 import sys, pathlib
 sys.path[:0] = [{tests!r}]
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 ensure_torchvision()
 import open_clip
 open_clip.add_model_config(pathlib.Path({model!r}))
@@ -95,7 +95,7 @@ from drawn_shop import Catalog
 import pandas as pd
 from recommender.config import ClipConfig, EncoderConfig
 from recommender.encoders import create
-from training.finetune import finetune
+from training.encoders.finetune import finetune
 shop = Catalog.from_frame(pd.read_csv({table!r}), {photos!r})
 encoder = create(EncoderConfig.model_validate_json({encoder!r}))
 finetune(encoder, shop, ClipConfig.model_validate_json({settings!r}), 0, pathlib.Path({cache!r}))

@@ -53,8 +53,8 @@ def fitted(
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train little: what is fitted here need not be good."""
-    monkeypatch.setattr("training.behaviour.EPOCHS", 2)
-    monkeypatch.setattr("training.behaviour.LEAST_STEPS", 20)
+    monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
+    monkeypatch.setattr("training.behaviour.train.LEAST_STEPS", 20)
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog
+from recommender.core.blocks import Layout, unit
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.towers.item import ItemInputs
-from training.held_out import by_attributes
 from training.model import Products, groups_of, inputs_of
+from training.tuning.masked_attributes import by_attributes
 
 N, DIM = 240, 8
 MATERIALS, SHAPES, COLORS = ["wool", "silk", "cord"], ["round", "square", "long", "wide"], ["red", "blue"]

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 import recommender
 from recommender.bundle import open_bundle
 from recommender.config import IndexConfig
+from recommender.core.scoring import Query, Scorer
+from recommender.core.segment import Segment
+from recommender.core.weights import resolve
 from recommender.filters import Subset
-from recommender.index import candidates
-from recommender.index.candidates import Index
-from recommender.index.codes import Codes
-from recommender.index.rules import Rules
-from recommender.index.search import Budget, Budgets, Question, Search
-from recommender.scoring import Query, Scorer
-from recommender.segment import Segment
+from recommender.retrieval import candidates
+from recommender.retrieval.candidates import Index
+from recommender.retrieval.codes import Codes
+from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.planner import Budget, Budgets, Question, Search
 from recommender.towers.user import item_query
-from recommender.weights import resolve
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
-from training.index import Asked, build_index, operating_point
+from training.retrieval.index import Asked, build_index, operating_point
 
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
@@ -101,7 +101,7 @@ def test_a_filter_that_has_nothing_to_do_with_the_query_does_not_widen_the_walk(
 
 
 def test_a_walk_that_must_be_wide_gives_way_to_a_scan(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recommender.index.search.SCAN_ROWS", 0)
+    monkeypatch.setattr("recommender.retrieval.planner.SCAN_ROWS", 0)
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
     rules, question = (
         Rules(search.segment, half),
@@ -134,7 +134,11 @@ def test_threads_do_not_disturb_each_other(search: Search) -> None:
 @pytest.mark.parametrize("numba", [True, False])
 def test_both_paths_find_what_the_scan_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool) -> None:
     if not numba:
-        for module in ("recommender.index.candidates", "recommender.index.select", "training.index"):
+        for module in (
+            "recommender.retrieval.candidates",
+            "recommender.retrieval.selection",
+            "training.retrieval.index",
+        ):
             monkeypatch.setattr(f"{module}.kernels", lambda: None)
     segment = make_segment(5, 3_000)
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
@@ -225,7 +229,7 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     assert whole.width > 0
     assert whole.entries < broad.entries == broad.width
     assert recall >= 0.9
-    monkeypatch.setattr("training.index.WALKS", [(whole.width, whole.entries)])
+    monkeypatch.setattr("training.retrieval.index.WALKS", [(whole.width, whole.entries)])
     stalled, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
     assert stalled.width == 0
     assert recall >= 0.9
@@ -236,7 +240,7 @@ def test_a_budget_that_was_only_lucky_is_not_chosen(search: Search, monkeypatch:
         missed = {16: 40, 24: 19, 32: 8}.get(budget.width, 0)  # of 100 whole answers
         return np.arange(100) >= missed
 
-    monkeypatch.setattr("training.index._shares", shares)
+    monkeypatch.setattr("training.retrieval.index._shares", shares)
     chosen, recall, curve = operating_point(search, [[]], 0.8)
     assert (chosen.width, recall) == (32, 0.92)
     assert [point["recall"] for point in curve if point["width"]] == [0.6, 0.81, 0.92]
@@ -245,10 +249,10 @@ def test_a_budget_that_was_only_lucky_is_not_chosen(search: Search, monkeypatch:
 def test_the_build_measures_how_far_a_filtered_question_must_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.index.SCAN_ROWS", 0)
-    monkeypatch.setattr("recommender.index.search.SCAN_ROWS", 0)
-    monkeypatch.setattr("recommender.index.search.WALK_ROWS", 0)
-    monkeypatch.setattr("recommender.index.search.ROWS_EACH", 0)
+    monkeypatch.setattr("training.retrieval.index.SCAN_ROWS", 0)
+    monkeypatch.setattr("recommender.retrieval.planner.SCAN_ROWS", 0)
+    monkeypatch.setattr("recommender.retrieval.planner.WALK_ROWS", 0)
+    monkeypatch.setattr("recommender.retrieval.planner.ROWS_EACH", 0)
     weights = {"item": LEARNED, "user": LEARNED}
     built = build_index(tmp_path, make_segment(6, 3_000), weights, [], IndexConfig(), 0)
     filtered = Budget(**built.stated["budgets"]["filtered"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.errors import RequestError
-from recommender.rerankers import Pool, create, names
+from recommender.ranking.rerankers import Pool, create, names
 from recommender.testing import check_reranker
 
 EXAMPLES: dict[str, list[Any]] = {"mmr": [0, 0.3, 1], "max_per": [{}, {"brand": 1}, {"brand": 2, "color": 1}]}

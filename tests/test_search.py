@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommender.core.scoring import Query, Scorer
+from recommender.core.segment import Segment
+from recommender.core.weights import resolve
 from recommender.filters import Subset
-from recommender.index.rules import Rules
-from recommender.index.search import Budget, Question, Search
-from recommender.scoring import Query, Scorer
-from recommender.segment import Segment
+from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.planner import Budget, Question, Search
 from recommender.towers.user import weighted_query
-from recommender.weights import resolve
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})

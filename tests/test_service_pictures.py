@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from recommender.errors import RequestError
-from serving import encoding
-from serving.encoding import opened
-from serving.fetching import fetched
+from serving import query_encoder as encoding
+from serving.image_fetch import fetched
+from serving.query_encoder import opened
 
 
 def png(size: tuple[int, int]) -> bytes:

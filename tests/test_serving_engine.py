@@ -12,9 +12,9 @@ from serving_fakes import load, publish
 
 from recommender.errors import BundleError
 from recommender.stores import Store, open_store
-from serving import engine as engine_module
+from serving import hot_reload as engine_module
 from serving.app import create_app
-from serving.engine import Engine
+from serving.hot_reload import Engine
 from serving.service import KEY
 from serving.settings import Settings
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from recommender.errors import StoreError
 from recommender.events import EVENT_WEIGHTS, PLAYED, Event
-from recommender.served import Served
 from recommender.stores import Store, open_store, store_modules
+from recommender.stores.attribution import Served
 from recommender.stores.base import Count, Queued
 from recommender.stores.sql.database import Database
 from tests.benchmarks.postgres import Postgres, missing

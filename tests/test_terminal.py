@@ -1,7 +1,7 @@
 """What the command line shows of answers and figures."""
 
-from recommender.results import Reason, Recommendation, Recommendations
-from recommender.terminal import align, show_answer, show_figures
+from recommender.commands.output import align, show_answer, show_figures
+from recommender.ranking.results import Reason, Recommendation, Recommendations
 
 PRODUCTS = {"001": {"title": "Oak chair", "price": 64.9}, "2": {"title": "x" * 99, "price": None}}
 

@@ -7,20 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.blocks import Layout, unit
-from recommender.cooccurrence import Cooccurrence
-from recommender.events import EVENT_WEIGHTS
-from recommender.explanation import by_seed
-from recommender.history import Steps, as_events, as_steps
-from recommender.scoring import Scorer
+from recommender.core.blocks import Layout, unit
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.scoring import Scorer
+from recommender.events import EVENT_WEIGHTS, Steps, as_events, as_steps
+from recommender.ranking.explanation import by_seed
 from recommender.towers.category import CategoryEmbedding, ColumnVocabulary, bag
 from recommender.towers.content import ContentBlock
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower, weighted_query
 from tests.segments import TERMS, make_segment
-from training.content import fit_content
-from training.predictor import fit_predictor
+from training.item_tower.content import fit_content
+from training.item_tower.predictor import fit_predictor
 
 VOCABULARIES = (
     ColumnVocabulary("brand", 0, values=("Acme", "Bolt")),

@@ -10,23 +10,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from recommender.blocks import Layout, unit
 from recommender.catalog import Catalog, Interactions
+from recommender.core.blocks import Layout, unit
 from recommender.events import EVENT_WEIGHTS
 from recommender.towers.category import ColumnVocabulary, bag
 from recommender.towers.user import UserTower
 from tests.segments import make_segment
-from training.behaviour import MOST_EPOCHS, Behaviour, schedule, train_behaviour
-from training.category import train_category
-from training.choices import item_cases, user_cases
-from training.cooccurrence import BACKWARD, HALF_LIFE_DAYS, count_pairs, counts_of, liken, mix, strongest
+from training.behaviour.sequence_model import Content
+from training.behaviour.sequences import Sequences
+from training.behaviour.train import MOST_EPOCHS, Behaviour, schedule, train_behaviour
+from training.cooccurrence.learn import BACKWARD, HALF_LIFE_DAYS, count_pairs, counts_of, liken, mix, strongest
+from training.cooccurrence.pairs import pairs_of
+from training.item_tower.category import train_category
 from training.model import groups_of
-from training.pairs import pairs_of
 from training.prior import PriorShape
-from training.sequence_model import Content
-from training.sequences import Sequences
-from training.settings import Early
-from training.weights import equal
+from training.tuning.held_out import item_cases, user_cases
+from training.tuning.search import Early
+from training.tuning.weights import equal
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-01-01")

@@ -20,9 +20,9 @@ from recommender.encoders.base import Encoder, create_for
 from recommender.errors import DataError
 from recommender.stores import Store, open_store
 from tests.attribute_tables import attributes
-from training.compact import compact
-from training.embed import told
-from training.update import Updater
+from training.update.compact import compact
+from training.update.embed import told
+from training.update.updater import Updater
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_the_command_tells_what_it_did(
     updater: Updater, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RECOMMENDER_CACHE", str(updater.cache_dir))
-    monkeypatch.setattr("training.update.create_for", lambda bundle: updater.encoder)
+    monkeypatch.setattr("training.update.updater.create_for", lambda bundle: updater.encoder)
     first, second = products(demo_shop)["id"][:2]
     updater.changed.write_text(f"id,price\n{first},3.5\n{second},4.5\n")
     command = ["update", str(updater.root), "--config", str(demo_shop.config), "--catalog", str(updater.changed)]

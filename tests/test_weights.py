@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from recommender.core.weights import resolve
 from recommender.errors import RequestError
-from recommender.weights import resolve
-from training.choices import Choices
-from training.weights import equal, gains, learn, search
+from training.tuning.held_out import Choices
+from training.tuning.weights import equal, gains, learn, search
 
 LEARNED = {"image": 0.5, "text": 0.3, "category": 0.2, "cooccurrence": 0.4, "prior": 0.1}
 

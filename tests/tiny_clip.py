@@ -5,7 +5,7 @@ import json
 import torch
 
 from recommender.config import EncoderConfig
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 
 NAME = "tiny-clip"
 ARCHITECTURE = {

@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 

@@ -18,13 +18,13 @@ from recommender.evaluation import evaluate
 from recommender.evaluation.exam import Map
 from recommender.events import PLAYED
 from recommender.stores import open_store
-from training.checkpoint import unfinished
+from training.behaviour.checkpoint import unfinished
 from training.clock import Clock
-from training.encoding import choose_encoder
-from training.held_out import reader
+from training.encoders.choose import choose_encoder
 from training.learning import Draft, learn_from_events, learn_without_events
 from training.model import Products
 from training.publish import publish
+from training.tuning.masked_attributes import reader
 
 
 def fit(

@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 
 from recommender.catalog import Interactions
+from recommender.core.segment import Segment
 from recommender.errors import DataError
 from recommender.events import EVENT_WEIGHTS
 from recommender.progress import notice
-from recommender.segment import Segment
 from recommender.towers.item import ItemTower
 from recommender.towers.user import UserTower
-from training.behaviour import Behaviour
-from training.choices import Case, user_cases
+from training.behaviour.train import Behaviour
 from training.clock import Clock
-from training.complements import complements
-from training.cooccurrence import Table, count_pairs, counts_of, liken, mix
-from training.held_out import Reader, by_attributes
+from training.cooccurrence.complements import complements
+from training.cooccurrence.learn import Table, count_pairs, counts_of, liken, mix
+from training.cooccurrence.pairs import pairs_of
 from training.model import Described, Model, Products, category_kinds, describe, learn_behaviour, place_products
-from training.pairs import pairs_of
 from training.prior import no_prior
-from training.settings import Early, Settings, find, untrained
-from training.weights import Learned, soft_recall
+from training.tuning.held_out import Case, user_cases
+from training.tuning.masked_attributes import Reader, by_attributes
+from training.tuning.search import Early, Settings, find, untrained
+from training.tuning.weights import Learned, soft_recall
 
 # The last part of the events in time: weights and figures come from it.
 LATER_SHARE = 0.2

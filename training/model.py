@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Float, Layout, Mask, Rows, unit
 from recommender.catalog import Catalog, Interactions
-from recommender.cooccurrence import Cooccurrence
+from recommender.core.blocks import Float, Layout, Mask, Rows, unit
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.segment import Segment
+from recommender.core.weights import SPLIT, category_kind
 from recommender.encoders.pipeline import EncodedCatalog
-from recommender.segment import Segment
 from recommender.towers.behaviour import content_of
 from recommender.towers.category import CategoryEmbedding, bag
 from recommender.towers.content import ContentBlock
@@ -19,15 +20,14 @@ from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.projection import AlignedProjection
 from recommender.towers.user import UserTower
-from recommender.weights import SPLIT, category_kind
-from training.behaviour import Behaviour, Validate, train_behaviour
-from training.category import learned_columns, train_category
-from training.clip import train_projection
-from training.content import fit_content
-from training.pairs import Pairs
-from training.predictor import fit_predictor
-from training.sequence_model import Content
-from training.sequences import Sequences
+from training.behaviour.sequence_model import Content
+from training.behaviour.sequences import Sequences
+from training.behaviour.train import Behaviour, Validate, train_behaviour
+from training.cooccurrence.pairs import Pairs
+from training.item_tower.alignment import train_projection
+from training.item_tower.category import learned_columns, train_category
+from training.item_tower.content import fit_content
+from training.item_tower.predictor import fit_predictor
 
 ALIGNED_DIM = 64
 LEAST_PAIRS = 200  # of photo and text, for a contrastive projection

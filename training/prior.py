@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Float
 from recommender.catalog import Catalog, Interactions
+from recommender.core.blocks import Float
 
 DAY = 86_400.0
 

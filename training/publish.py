@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from recommender.attributes import write_attributes
-from recommender.blocks import Rows
 from recommender.bundle import Staging, write_thumbnails
 from recommender.catalog import Catalog
 from recommender.config import Config
+from recommender.core.blocks import Rows
+from recommender.core.scoring import Query
+from recommender.core.segment import Segment
 from recommender.encoders.pipeline import EncodedCatalog
-from recommender.history import Steps
+from recommender.events import Steps
+from recommender.items import write_attributes
 from recommender.progress import notice, progress
-from recommender.scoring import Query
-from recommender.segment import Segment
 from recommender.towers.user import UserTower
-from training.index import build_index
 from training.model import Model, Products, category_kinds
+from training.retrieval.index import build_index
 
 THUMBNAIL = (120, 160)
 # Histories that stand in for users' when recall is measured: so many interests at most, each a product and as many

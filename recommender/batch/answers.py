@@ -18,8 +18,8 @@ from recommender.events import Event
 from recommender.progress import progress
 
 if TYPE_CHECKING:
+    from recommender.ranking.results import RecommendationTable
     from recommender.recommender import Options, Recommender
-    from recommender.results import RecommendationTable
 
 T = TypeVar("T")
 

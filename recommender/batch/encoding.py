@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from recommender.batch.answers import chunks
 from recommender.encoders.base import Encoder, Paid, create_again
 from recommender.encoders.cache import Record
-from recommender.encoders.pair import encoder_of
 from recommender.encoders.photos import missing_photos, read_photos
 from recommender.encoders.pipeline import cache_of, missing_texts, read_texts
+from recommender.encoders.support.pair import encoder_of
 from recommender.encoders.vectors import BroughtVectors
 from recommender.progress import progress
 

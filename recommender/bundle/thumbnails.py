@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.blocks import Rows
+from recommender.core.blocks import Rows
 
 
 def write_thumbnails(folder: Path, images: Iterable[bytes | None]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.errors import ConfigError, nearest
-from recommender.product_data import Kind
+from recommender.items.schema import Kind
 
 Mask = NDArray[np.bool_]
 

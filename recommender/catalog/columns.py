@@ -7,7 +7,7 @@ import pandas as pd
 from recommender.catalog.cells import shared
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, nearest
-from recommender.product_data import Kind
+from recommender.items.schema import Kind
 
 # They say nothing of what a product is: stock changes, and a group is a name of its own.
 _NEVER_LEARNED = {"availability", "item_group_id"}

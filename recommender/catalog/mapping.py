@@ -11,7 +11,7 @@ from recommender.catalog.report import DataReport
 from recommender.catalog.tables import Table, unpacked
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
-from recommender.product_data import STANDARD, Kind
+from recommender.items.schema import STANDARD, Kind
 
 
 def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[pd.DataFrame, dict[str, Kind]]:

@@ -47,7 +47,7 @@ def prune(
 
 def compact(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
     """Make one base of what updates have changed; they do it by themselves when much has."""
-    from training.compact import compact
+    from training.update.compact import compact
 
     now = compact(bundles)
     emit({"generation": now}, f"{now} is current", as_json)

@@ -43,7 +43,7 @@ def encode(
     cluster = is_ray(engine, address, gpus)
     asked = config_of(config, data, catalog, images, None)
     from recommender.batch.encoding import Cluster
-    from training.encoding import encode
+    from training.encoders.choose import encode
 
     counts = encode(asked, cluster=Cluster(address, gpus) if cluster else None)
     told = "encoded {encoded:,} photos and texts, {cached:,} were there already, in {seconds:,} s"
@@ -89,7 +89,7 @@ def update(
     if catalog is None and store is None:
         raise typer.BadParameter("give --catalog, --store or both")
     from recommender.stores import open_store
-    from training.update import Updater, config_of
+    from training.update.updater import Updater, config_of
 
     with open_store(store) if store is not None else nullcontext() as live:
         updater = Updater(bundles, config_of(bundles, config, data, images), catalog, complete, live)
@@ -124,6 +124,6 @@ def evaluate(
         from training.fit import evaluate_config
 
         figures = evaluate_config(asked, run=map_on_ray(address)) if cluster else evaluate_config(asked)
-    from recommender.terminal import show_figures
+    from recommender.commands.output import show_figures
 
     emit(figures, show_figures(figures), as_json)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from recommender.batch.jobs import Map
     from recommender.config import Config, EventsConfig
     from recommender.events import Event
+    from recommender.ranking.results import Recommendations
     from recommender.recommender import Recommender
-    from recommender.results import Recommendations
     from recommender.stores import Store as OpenStore
 
 
@@ -31,7 +31,7 @@ def emit(document: object, text: str, as_json: bool) -> None:
 
 def emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) -> None:
     """Print an answer, as `emit` does."""
-    from recommender.terminal import show_answer
+    from recommender.commands.output import show_answer
 
     emit(answer.to_dict(), show_answer(answer, rec.product), as_json)
 

@@ -155,7 +155,7 @@ def create(config: "EncoderConfig") -> Encoder:
     """
     if config.text is None and config.image is None:
         return _load(config)
-    from recommender.encoders.pair import Pair
+    from recommender.encoders.support.pair import Pair
 
     return Pair(_load(config.text or config), _load(config.image or config))
 
@@ -206,7 +206,7 @@ def create_again(config: Mapping[str, Any], name: str, fingerprint: str, trained
         else:
             settings |= model
     encoder = create(EncoderConfig(**settings))
-    from recommender.encoders.pair import in_eight_bits
+    from recommender.encoders.support.pair import in_eight_bits
 
     encoder = in_eight_bits(encoder, _small(fingerprint))
     check_same(fingerprint, encoder)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.hosted import HostedEncoder, Model, Provider
+from recommender.encoders.support.hosted import HostedEncoder, Model, Provider
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.extras import require
+from recommender.encoders.support.extras import require
 from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:

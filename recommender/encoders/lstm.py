@@ -1,4 +1,4 @@
-"""An LSTM over the words of a text: trained by `training.texts.lstm` on the catalogue, run by ONNX Runtime."""
+"""An LSTM over the words of a text: trained by `training.encoders.texts.lstm`, run by ONNX Runtime."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.onnx_tower import OnnxTower
-from recommender.encoders.trained import folder_fingerprint, trained_folder
-from recommender.encoders.words import words_of
+from recommender.encoders.support.onnx_tower import OnnxTower
+from recommender.encoders.support.trained import folder_fingerprint, trained_folder
+from recommender.encoders.support.words import words_of
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice

@@ -1,7 +1,7 @@
 """The encoder that needs no model hub: two towers whose real weights come from the package registry.
 
 Photos go through EfficientNet-Lite0 (ImageNet), texts through all-MiniLM-L6-v2. The two spaces know nothing
-of each other; `training.clip` learns the projections that align them on the shop's own catalogue.
+of each other; `training.item_tower.alignment` learns the projections that align them on the shop's own catalogue.
 """
 
 import json
@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 from recommender.encoders.base import EIGHT_BITS, Vectors
-from recommender.encoders.onnx_tower import OnnxTower, exported
-from recommender.encoders.sentences import SentenceTower
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.onnx_tower import OnnxTower, exported
+from recommender.encoders.support.sentences import SentenceTower
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from recommender.blocks import unit
+from recommender.core.blocks import unit
 from recommender.encoders.base import EIGHT_BITS, Vectors
-from recommender.encoders.clip_texts import ClipTexts
-from recommender.encoders.hub import hub_answers, something_cached
-from recommender.encoders.image_tower import ImageTower
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.clip_texts import ClipTexts
+from recommender.encoders.support.hub import hub_answers, something_cached
+from recommender.encoders.support.image_tower import ImageTower
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:

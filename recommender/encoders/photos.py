@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recommender.encoders.base import Encoder, Fits, Paid, Vectors, checked
-from recommender.encoders.billing import billing
 from recommender.encoders.cache import Digests, Record, VectorCache, digest, digests
 from recommender.encoders.images import decode, quiet
+from recommender.encoders.support.billing import billing
 from recommender.errors import RecommenderError
 from recommender.progress import notice, progress
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.encoders.base import Encoder, Paid, Vectors, checked
-from recommender.encoders.billing import billing
 from recommender.encoders.cache import Digests, Record, VectorCache, cache_location, digest, digests
-from recommender.encoders.pair import encoder_of
 from recommender.encoders.photos import batched, encode_photos
+from recommender.encoders.support.billing import billing
+from recommender.encoders.support.pair import encoder_of
 from recommender.encoders.vectors import BroughtVectors
 from recommender.progress import notice, progress
 

@@ -1,9 +1,9 @@
-"""TF-IDF, reduced by SVD: the honest floor. Trained by `training.texts.tfidf`, numpy alone here."""
+"""TF-IDF, reduced by SVD: the honest floor. Trained by `training.encoders.texts.tfidf`, numpy alone here."""
 
 from typing import TYPE_CHECKING
 
-from recommender.encoders.trained import trained_folder
-from recommender.encoders.words import WordVectors
+from recommender.encoders.support.trained import trained_folder
+from recommender.encoders.support.words import WordVectors
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice

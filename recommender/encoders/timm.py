@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.hub import hub_answers, something_cached
-from recommender.encoders.image_tower import ImageTower
 from recommender.encoders.offline import PHOTO_WEIGHTS, packaged
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.hub import hub_answers, something_cached
+from recommender.encoders.support.image_tower import ImageTower
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError, nearest
 
 if TYPE_CHECKING:

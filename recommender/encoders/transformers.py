@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import EIGHT_BITS, Vectors
-from recommender.encoders.hub import hub_answers, something_cached
 from recommender.encoders.offline import TEXT_WEIGHTS, packaged
-from recommender.encoders.sentences import Pooling, SentenceTower
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.hub import hub_answers, something_cached
+from recommender.encoders.support.sentences import Pooling, SentenceTower
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
 
 if TYPE_CHECKING:

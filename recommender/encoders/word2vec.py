@@ -1,9 +1,9 @@
-"""Word2Vec: trained by `training.texts.word2vec` on the shop's texts or read from a file; numpy alone here."""
+"""Word2Vec: trained by `training.encoders.texts.word2vec` or read from a file; this module needs numpy only."""
 
 from typing import TYPE_CHECKING
 
-from recommender.encoders.trained import trained_folder
-from recommender.encoders.words import WordVectors
+from recommender.encoders.support.trained import trained_folder
+from recommender.encoders.support.words import WordVectors
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice

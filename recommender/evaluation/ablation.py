@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recommender.blocks import Mask, Rows
+from recommender.core.blocks import Mask, Rows
 from recommender.evaluation import metrics
 from recommender.evaluation.bootstrap import Interval, bootstrap
 from recommender.evaluation.contenders import without

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recommender.blocks import Float
+from recommender.core.blocks import Float
 from recommender.evaluation.metrics import Floats, Rows
 
 HEAD = 0.1  # share of products that count as the most popular

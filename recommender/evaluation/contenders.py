@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recommender.blocks import Rows
+from recommender.core.blocks import Rows
 from recommender.evaluation.baselines import Baseline
 from recommender.evaluation.queries import Mask, Queries
 from recommender.evaluation.ranking import top_rows

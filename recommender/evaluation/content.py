@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recommender.blocks import Float, unit
+from recommender.core.blocks import Float, unit
 from recommender.evaluation.baselines import Histories, Scores
 
 

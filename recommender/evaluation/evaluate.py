@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from recommender.blocks import Float, unit
+from recommender.core.blocks import Float, unit
 from recommender.evaluation import beyond, metrics
 from recommender.evaluation.ablation import ablation
 from recommender.evaluation.baselines import Baseline, Popularity, standard

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Rows
+from recommender.core.blocks import Rows
 from recommender.evaluation.contenders import Contender
 from recommender.evaluation.queries import Mask, Queries
 from recommender.progress import progress

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recommender.attributes import Attributes
-from recommender.blocks import Mask
+from recommender.core.blocks import Mask
+from recommender.items import Attributes
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender

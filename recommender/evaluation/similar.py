@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recommender.blocks import Mask, Rows
+from recommender.core.blocks import Mask, Rows
 from recommender.evaluation import metrics
 from recommender.evaluation.bootstrap import bootstrap
 from recommender.evaluation.contenders import parts_of

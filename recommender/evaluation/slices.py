@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recommender.blocks import Mask
+from recommender.core.blocks import Mask
 from recommender.evaluation.baselines import Popularity
 
 if TYPE_CHECKING:
-    from recommender.attributes import Attributes
     from recommender.catalog import Interactions
+    from recommender.items import Attributes
     from recommender.recommender import Recommender
 
 HEAD = 0.2  # share of the products ever chosen that count as popular

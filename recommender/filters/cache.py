@@ -5,12 +5,12 @@ from collections.abc import Hashable
 from threading import Lock
 from typing import Any
 
-from recommender.attributes import Attributes
-from recommender.blocks import Mask, Rows
+from recommender.core.blocks import Mask, Rows
 from recommender.filters.compile import Overlay, evaluate, resolve
 from recommender.filters.conditions import canonical
 from recommender.filters.parse import parse
 from recommender.filters.subset import Subset
+from recommender.items import Attributes
 
 _BYTES = 64 << 20
 _ROW_BYTES = 5  # of a subset: its mask, and a row number where the product is kept

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from recommender.attributes import Attributes
-from recommender.attributes.columns import KINDS, Cells, Numbers, posix
 from recommender.errors import RequestError
 from recommender.filters.conditions import (
     All,
@@ -22,6 +20,8 @@ from recommender.filters.conditions import (
     Some,
 )
 from recommender.filters.parse import parse
+from recommender.items import Attributes
+from recommender.items.columns import KINDS, Cells, Numbers, posix
 
 Overlay = Mapping[int, Mapping[str, Any]]
 

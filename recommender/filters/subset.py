@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recommender.blocks import Mask, Rows
+from recommender.core.blocks import Mask, Rows
 
 ENTRIES = 512
 

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recommender.events import Event
-from recommender.history import as_events
-from recommender.results import Recommendation, Recommendations
+from recommender.events import Event, as_events
+from recommender.ranking.results import Recommendation, Recommendations
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.blocks import Float
+from recommender.core.blocks import Float
 from recommender.pages.plane import positions
 from recommender.pages.render import write_page
 from recommender.pages.sprites import SIDE, sheets, tile_size
 
 if TYPE_CHECKING:
-    from recommender.attributes import Attributes
+    from recommender.items import Attributes
     from recommender.recommender import Recommender
 
 _GRID = 65_535  # places are whole numbers up to this

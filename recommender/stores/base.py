@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
 from recommender.events import Event
-from recommender.served import Served
+from recommender.stores.attribution import Served
 
 # What a product's attributes have become; None once it is removed.
 Attributes = Mapping[str, Any] | None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Float, Layout
+from recommender.core.blocks import Float, Layout
 from recommender.towers.category import ColumnVocabulary, bag
 
 CONTENT = ("image", "text")

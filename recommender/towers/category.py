@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.blocks import Float, Mask, unit
+from recommender.core.blocks import Float, Mask, unit
 
 LEVEL = " > "
 

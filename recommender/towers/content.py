@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.blocks import Float, unit
+from recommender.core.blocks import Float, unit
 
 
 @dataclass(frozen=True)

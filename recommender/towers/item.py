@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from recommender.blocks import Float, Layout, Mask, unit
+from recommender.core.blocks import Float, Layout, Mask, unit
 from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.category import CategoryEmbedding
 from recommender.towers.content import ContentBlock

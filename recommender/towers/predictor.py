@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.blocks import Float, Layout, Mask
+from recommender.core.blocks import Float, Layout, Mask
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.blocks import Float, unit
+from recommender.core.blocks import Float, unit
 
 _PARTS = ("mean", "scale", "w1", "b1", "w2", "b2")
 
@@ -39,7 +39,7 @@ class Head:
 
 @dataclass(frozen=True)
 class AlignedProjection:
-    """The projections of both modalities, trained contrastively by `training.clip`."""
+    """The projections of both modalities, trained contrastively by `training.item_tower.alignment`."""
 
     image: Head
     text: Head

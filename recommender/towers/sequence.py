@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.blocks import Float
+from recommender.core.blocks import Float
 
 WINDOW = 50  # latest events that are read
 GAPS = 16  # classes of the time since the event before, doubling from an hour

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.blocks import BLOCKS, Double, Rows
-from recommender.events import event_weight
-from recommender.history import Steps
-from recommender.scoring import Query
-from recommender.segment import Segment
+from recommender.core.blocks import BLOCKS, Double, Rows
+from recommender.core.scoring import Query
+from recommender.core.segment import Segment
+from recommender.events import Steps, event_weight
 from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0

@@ -6,9 +6,9 @@ from flask import Response
 from recommender.bundle import current, generations, rollback
 from recommender.errors import BundleError
 from serving.access import needs
-from serving.answers import Activated, Generations
-from serving.json import json_response
+from serving.json_codec import json_response
 from serving.problems import Problem
+from serving.schemas.responses import Activated, Generations
 from serving.service import service
 
 bp = APIBlueprint("bundles", __name__, url_prefix="/v1")

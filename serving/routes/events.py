@@ -7,11 +7,11 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from recommender.events import Event
-from serving.answers import Receipt, Receipts
-from serving.event_requests import EventBatch, EventMessage
-from serving.json import json_response
+from serving.json_codec import json_response
 from serving.metrics import metrics
 from serving.problems import Problem
+from serving.schemas.events import EventBatch, EventMessage
+from serving.schemas.responses import Receipt, Receipts
 from serving.service import service
 
 bp = APIBlueprint("events", __name__, url_prefix="/v1")

@@ -7,9 +7,9 @@ from flask import Response
 
 import recommender
 from serving.access import needs
-from serving.answers import Info, Live, Ready
-from serving.json import json_response
+from serving.json_codec import json_response
 from serving.metrics import exposition
+from serving.schemas.responses import Info, Live, Ready
 from serving.service import service
 
 bp = APIBlueprint("operations", __name__)

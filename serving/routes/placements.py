@@ -8,13 +8,13 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from serving.access import needs
-from serving.answers import Answer, Pages, Report
 from serving.asking import ask
-from serving.event_requests import Period
-from serving.json import json_response
+from serving.json_codec import json_response
 from serving.placements import arm_of, find, merged
 from serving.reports import rates
-from serving.requests import Page, PlacementQuestion
+from serving.schemas.events import Period
+from serving.schemas.requests import Page, PlacementQuestion
+from serving.schemas.responses import Answer, Pages, Report
 from serving.service import require, service
 
 bp = APIBlueprint("placements", __name__, url_prefix="/v1")

@@ -8,12 +8,12 @@ from flask import Response
 
 from recommender.errors import UnknownItemError
 from serving.access import needs
-from serving.answers import Changed, Product
-from serving.changes import checked, waits
-from serving.event_requests import ItemBatch, ProductData
-from serving.json import json_response
+from serving.item_changes import checked, waits
+from serving.json_codec import json_response
 from serving.problems import Problem
-from serving.requests import ItemId
+from serving.schemas.events import ItemBatch, ProductData
+from serving.schemas.requests import ItemId
+from serving.schemas.responses import Changed, Product
 from serving.service import service
 
 bp = APIBlueprint("products", __name__, url_prefix="/v1")

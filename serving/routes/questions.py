@@ -6,14 +6,14 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from recommender.placing import Placed
-from recommender.results import item_dict
-from serving.answers import Answer, Explanations
+from recommender.ranking.results import item_dict
+from recommender.ranking.why_not import Placed
 from serving.asking import ask, body, options, stored_events
-from serving.fetching import fetched
-from serving.json import json_response
+from serving.image_fetch import fetched
+from serving.json_codec import json_response
 from serving.metrics import stage
-from serving.requests import Explain, Question, Search
+from serving.schemas.requests import Explain, Question, Search
+from serving.schemas.responses import Answer, Explanations
 from serving.service import require, service
 from serving.strategies import excluded, no_encoder
 

@@ -7,11 +7,11 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from serving.access import needs
-from serving.answers import Answer
 from serving.asking import ask, body, options
-from serving.json import json_response
+from serving.json_codec import json_response
 from serving.metrics import stage
-from serving.requests import ItemQuery, Query, Question, Seeds, UserId, UserQuery
+from serving.schemas.requests import ItemQuery, Query, Question, Seeds, UserId, UserQuery
+from serving.schemas.responses import Answer
 from serving.service import service
 
 bp = APIBlueprint("recommendations", __name__, url_prefix="/v1")

@@ -6,10 +6,10 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from serving.access import needs
-from serving.answers import Erased, Events, Merged
-from serving.event_requests import Login, UserEvents, UserEventsQuery
-from serving.json import json_response
-from serving.requests import UserId
+from serving.json_codec import json_response
+from serving.schemas.events import Login, UserEvents, UserEventsQuery
+from serving.schemas.requests import UserId
+from serving.schemas.responses import Erased, Events, Merged
 from serving.service import service
 
 bp = APIBlueprint("users", __name__, url_prefix="/v1")

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from recommender.attributes import Attributes
-from recommender.attributes.columns import Categories
-from recommender.blocks import Mask
-from recommender.explanation import WORDS
+from recommender.core.blocks import Mask
+from recommender.items import Attributes
+from recommender.items.columns import Categories
+from recommender.ranking.explanation import WORDS
+from recommender.ranking.results import Recommendation, Recommendations
 from recommender.recommender import Recommender
-from recommender.results import Recommendation, Recommendations
 
 FACETS = ("product_type", "brand", "color")
 _MOST_VALUES = 40

@@ -13,7 +13,7 @@ from recommender.events import PLAYED, Event
 from serving.service import service
 
 if TYPE_CHECKING:
-    from serving.event_requests import EventName
+    from serving.schemas.events import EventName
 
 COOKIE = "shopper"
 _NAME = re.compile(r"[\w .@-]{1,40}")

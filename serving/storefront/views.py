@@ -7,8 +7,8 @@ from flask.wrappers import Response
 
 from recommender.errors import RecommenderError
 from recommender.events import EVENT_WEIGHTS
+from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
-from recommender.results import Recommendations
 from serving.access import needs
 from serving.pages import page_response
 from serving.problems import Problem, problem_of

@@ -25,10 +25,10 @@ from vectors import segment_of
 import recommender
 from recommender.batch import Job, write_partitions
 from recommender.batch.histories import SCHEMA
-from recommender.index.rules import Rules
-from recommender.index.search import Question, Search
+from recommender.core.scoring import Query, Scorer
 from recommender.recommender import Recommender
-from recommender.scoring import Query, Scorer
+from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.planner import Question, Search
 
 BLOCK = 256  # users of one numpy product
 ROUNDS = 3  # the ways take turns, and the median of each counts

@@ -27,7 +27,7 @@ from recommender.config import Config, EncoderConfig
 from recommender.encoders import create, encode_catalog
 from recommender.encoders.base import Encoder, Shrinks
 from recommender.encoders.images import MAX_SIDE
-from recommender.encoders.torchvision_shim import ensure_torchvision
+from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
 from recommender.testing import TinyEncoder
 

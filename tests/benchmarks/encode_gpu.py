@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from recommender.catalog import Catalog
 from recommender.encoders import encode_catalog
-from recommender.encoders.gpu import OnGpu
 from recommender.encoders.images import MAX_SIDE
 from recommender.encoders.open_clip import OpenClipEncoder
+from recommender.encoders.support.gpu import OnGpu
 
 
 class Timed(OnGpu):

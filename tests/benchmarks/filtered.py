@@ -11,14 +11,14 @@ from rivals import K, faiss, hnswlib
 from searches import NOTHING, WEIGHTS
 from stopwatch import exact, timed
 
-from recommender.attributes.store import Attributes, write_columns
+from recommender.core.scoring import Query, Scorer
 from recommender.filters.cache import SubsetCache
 from recommender.filters.conditions import Node
 from recommender.filters.parse import parse
-from recommender.index.rules import Rules
-from recommender.index.search import Budget, Budgets, Question, Search
-from recommender.scoring import Query, Scorer
-from training.index import FILTERED_TARGET, operating_point, questions_of
+from recommender.items.attributes import Attributes, write_columns
+from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.planner import Budget, Budgets, Question, Search
+from training.retrieval.index import FILTERED_TARGET, operating_point, questions_of
 
 SHARES = (0.005, 0.05, 0.5)
 RIVALS = (("hnswlib", hnswlib), ("faiss HNSW", faiss))

@@ -11,8 +11,8 @@ from rivals import K
 from vectors import intrinsic_dimension
 
 import recommender
-from recommender.blocks import BLOCKS, unit
-from recommender.results import Recommendations
+from recommender.core.blocks import BLOCKS, unit
+from recommender.ranking.results import Recommendations
 
 RANDOM_WEIGHTS = 20
 PER_WEIGHTS = 50

@@ -27,10 +27,10 @@ from searches import WEIGHTS, hops, ours, walk
 from stopwatch import at_targets, cpu, exact, measure, peak_memory, two_threads
 from vectors import clustered, intrinsic_dimension, segment_of
 
-from recommender.index.search import Search
-from recommender.scoring import Scorer
-from training.index import make_index
-from training.neighbours import with_neighbours
+from recommender.core.scoring import Scorer
+from recommender.retrieval.planner import Search
+from training.retrieval.index import make_index
+from training.retrieval.neighbours import with_neighbours
 
 TARGETS = (0.90, 0.95, 0.98, 0.99)
 TREES = 16

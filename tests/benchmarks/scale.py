@@ -27,17 +27,17 @@ from stopwatch import exact, peak_memory, timed
 from vectors import clustered, intrinsic_dimension, segment_of
 
 import recommender
-import training.graph
-import training.index
-from recommender.attributes.store import write_columns
+import training.retrieval.graph
+import training.retrieval.index
 from recommender.bundle import Staging, write_thumbnails
 from recommender.config import IndexConfig
-from recommender.index.candidates import Index
-from recommender.index.codes import Codes
-from recommender.index.rules import Rules
-from recommender.index.search import Question
-from recommender.scoring import Query, Scorer
-from recommender.segment import Segment
+from recommender.core.scoring import Query, Scorer
+from recommender.core.segment import Segment
+from recommender.items.attributes import write_columns
+from recommender.retrieval.candidates import Index
+from recommender.retrieval.codes import Codes
+from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.planner import Question
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower

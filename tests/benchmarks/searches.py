@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 from rivals import LADDER, Ask, K
 
-from recommender.index.rules import Rules
-from recommender.index.search import Budget, Budgets, Question, Search
-from recommender.scoring import Query, Scorer
-from training.index import HOPS
+from recommender.core.scoring import Query, Scorer
+from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.planner import Budget, Budgets, Question, Search
+from training.retrieval.index import HOPS
 
 WEIGHTS = {"image": 1.0, "cooccurrence": 0.0, "prior": 0.0}
 NOTHING = np.empty(0, np.int32)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from recommender.blocks import Layout
-from recommender.cooccurrence import Cooccurrence
-from recommender.segment import Segment
+from recommender.core.blocks import Layout
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.segment import Segment
 
 
 def clustered(n: int, dim: int, seed: int, queries: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

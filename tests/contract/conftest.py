@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from serving.app import create_app
-from serving.engine import Engine
+from serving.hot_reload import Engine
 from serving.service import KEY, Service
 from serving.settings import Settings
 from tests.serving_fakes import FakeRecommender, load, publish

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recommender.errors import StoreError
-from serving.engine import Engine
+from serving.hot_reload import Engine
 from serving.service import KEY
 from tests.serving_fakes import EVENT, NOW, ids
 

@@ -7,8 +7,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from recommender.filters import parse
-from recommender.served import SUFFIX, Served
-from serving.engine import Engine
+from recommender.stores.attribution import SUFFIX, Served
+from serving.hot_reload import Engine
 from tests.serving_fakes import NOW, ids
 
 

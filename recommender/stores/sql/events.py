@@ -10,7 +10,7 @@ from secrets import token_hex
 import sqlalchemy as sa
 
 from recommender.events import EVENT_WEIGHTS, PLAYED, Event
-from recommender.served import SUFFIX, Served
+from recommender.stores.attribution import SUFFIX, Served
 from recommender.stores.base import Count, Erasure
 from recommender.stores.sql.database import METADATA, Database, Utc
 

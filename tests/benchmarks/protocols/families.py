@@ -13,9 +13,9 @@ from protocols.edges import K, groups_of
 from protocols.shops import fitted, without
 from protocols.similar import QUERIES, labels_of
 from recommender import Recommender
-from recommender.blocks import Rows
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config, EncoderChoice
+from recommender.core.blocks import Rows
 from recommender.evaluation import evaluate, split
 from recommender.evaluation.baskets import among_others
 from recommender.evaluation.edges import read_edges

@@ -19,9 +19,9 @@ from protocols.edges import groups_of
 from protocols.shops import fitted, provenance
 from protocols.similar import LABELS, QUERIES, labels_of
 from recommender import Recommender
-from recommender.blocks import unit
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
+from recommender.core.blocks import unit
 from recommender.evaluation import metrics, split
 from recommender.evaluation.contenders import of_product
 from recommender.evaluation.evaluate import MOST_CUSTOMERS

@@ -14,8 +14,8 @@ from recommender.catalog import Catalog
 from recommender.config import CatalogConfig, Config
 from recommender.encoders.pipeline import encode_catalog
 from recommender.evaluation.content import ContentCentroid, one_hot, untrained
+from training.encoders.texts import encoder_for
 from training.fit import fit
-from training.texts import encoder_for
 
 # The day of every last event where a data set has sequences without times; which one it is says nothing.
 LAST = datetime(2020, 1, 1)

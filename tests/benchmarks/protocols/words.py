@@ -14,7 +14,7 @@ from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.evaluation.similar import by_edges
 from recommender.progress import progress
-from training.texts import encoder_for
+from training.encoders.texts import encoder_for
 
 K = 10
 SHARE, MOST = 0.1, 1_000  # of the products asked for

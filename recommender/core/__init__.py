@@ -1,0 +1,1 @@
+"""The score: blocks, item vectors, co-occurrence, weights and the exact sum."""

@@ -1,0 +1,80 @@
+"""The sparse item→item table of what is bought and viewed together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from recommender.core.blocks import NO_ROWS, Double, Float, Rows
+
+ARRAYS = ("indptr", "indices", "values")
+
+
+@dataclass(frozen=True)
+class Cooccurrence:
+    """Rows of C in compressed form; C[i, j] says how strongly product j goes with product i, in [0, 1].
+
+    Parameters
+    ----------
+    indptr
+        Shape (n + 1,), int64.
+    indices
+        Columns, int32; sorted within a row.
+    values
+        Strengths, float32.
+    removed
+        Columns of products that there are no more, ascending; nothing goes together with them.
+    """
+
+    indptr: np.ndarray
+    indices: Rows
+    values: Float
+    removed: Rows = field(default_factory=lambda: NO_ROWS)
+
+    @classmethod
+    def empty(cls, n: int) -> "Cooccurrence":
+        """Return the table of a shop without events."""
+        return cls(np.zeros(n + 1, dtype=np.int64), NO_ROWS, np.empty(0, dtype=np.float32))
+
+    @classmethod
+    def open(cls, load: Callable[[str], np.ndarray], name: str, removed: Rows) -> "Cooccurrence":
+        """Read the three arrays of a table through `load`, a function from file name to array."""
+        indptr, indices, values = (load(f"{name}_{array}.npy") for array in ARRAYS)
+        return cls(indptr, indices, values, removed)
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write the three arrays of a table into a part's folder."""
+        for array in ARRAYS:
+            np.save(folder / f"{name}_{array}.npy", getattr(self, array))
+
+    def row(self, row: int) -> tuple[Rows, Float]:
+        """Return the columns and strengths of one product."""
+        start, end = self.indptr[row], self.indptr[row + 1]
+        columns, values = self.indices[start:end], self.values[start:end]
+        if not len(self.removed):
+            return columns, values
+        left = np.isin(columns, self.removed, invert=True)
+        return columns[left], values[left]
+
+    def combine(self, rows: Rows, attention: Double) -> tuple[Rows, Double]:
+        """Return Σ_t a_t C[x_t, ·] as (columns, sums), columns ascending.
+
+        The sum runs over t in the given order whatever the number of other queries, so that one question
+        and a batch agree to the last bit.
+
+        Parameters
+        ----------
+        rows
+            Shape (t,).
+        attention
+            a_t, shape (t,).
+        """
+        taken = [self.row(row) for row in rows.tolist()]
+        sizes = [len(columns) for columns, _ in taken]
+        if not any(sizes):
+            return NO_ROWS, np.empty(0)
+        columns = np.concatenate([columns for columns, _ in taken])
+        values = np.concatenate([strengths for _, strengths in taken]) * np.repeat(attention, sizes)
+        found, place = np.unique(columns, return_inverse=True)
+        return found.astype(np.int32), np.bincount(place, weights=values).astype(np.float64)

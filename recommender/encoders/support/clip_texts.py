@@ -1,0 +1,133 @@
+"""An open_clip model's text tower: texts of like length together, each read up to its end where that is exact."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recommender.core.blocks import unit
+from recommender.encoders.base import Vectors
+from recommender.encoders.support.forward import EightBitForward, Forward
+
+
+class ClipTexts:
+    """Unit vectors (b, dim) of texts.
+
+    Parameters
+    ----------
+    model
+        An open_clip model.
+    tokenizer
+        The tokenizer that belongs to it.
+    dim
+        Length of the vectors.
+    batch_size
+        Texts a forward pass.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, dim: int, batch_size: int) -> None:
+        self._tokenizer, self._dim = tokenizer, dim
+        causal = _Causal.of(model)
+        self._ends = causal.ends if causal else _all_of_it
+        self._module = causal or _Whole(model)
+        self._forward: Forward | EightBitForward = Forward(self._module, batch_size)
+
+    def in_eight_bits(self) -> "ClipTexts":
+        """Return the tower with 8-bit weights, to run on a CPU."""
+        tower = copy(self)
+        tower._forward = EightBitForward(self._module, self._tokenizer(["a", "b"]), {0: "b", 1: "length"})
+        return tower
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """Return the vectors of texts, none of them empty."""
+        out = np.empty((len(texts), self._dim), np.float32)
+        if not texts:
+            return out
+        tokens: Tensor = self._tokenizer(list(texts))
+        ends = self._ends(tokens).numpy()
+        order = np.argsort(ends, kind="stable")
+        batches = np.split(order, range(self._forward.at_once, len(order), self._forward.at_once))
+        out[order] = np.concatenate(
+            self._forward(tokens.numpy()[rows, : ends[rows].max() + 1] for rows in batches)
+        )
+        return unit(out)
+
+
+class _Causal(nn.Module):
+    """A tower that reads from left to right and takes the vector of a text's end: what follows changes nothing.
+
+    Parameters
+    ----------
+    tower
+        Where the layers are.
+    end
+        The token that ends a text; None where it is the highest one.
+    """
+
+    def __init__(self, tower: Any, end: int | None) -> None:
+        super().__init__()
+        self.tower, self._end = tower, end
+
+    @classmethod
+    def of(cls, model: Any) -> "_Causal | None":
+        """Return a model's tower, None if it is another kind."""
+        from open_clip.model import CLIP
+        from open_clip.transformer import ResidualAttentionBlock, TextTransformer
+
+        tower = model if isinstance(model, CLIP) else getattr(model, "text", None)
+        if not isinstance(tower, CLIP | TextTransformer) or tower.attn_mask is None:
+            return None
+        prefix = "text_" if isinstance(tower, CLIP) else ""
+        pooling = getattr(tower, f"{prefix}pool_type")
+        usual = all(isinstance(block, ResidualAttentionBlock) for block in tower.transformer.resblocks)
+        if pooling not in ("argmax", "eos") or getattr(tower, "cls_emb", None) is not None or not usual:
+            return None
+        return cls(tower, getattr(tower, f"{prefix}eos_id") if pooling == "eos" else None)
+
+    def ends(self, tokens: Tensor) -> Tensor:
+        """Return where texts end (b,) in their tokens (b, length)."""
+        return (tokens if self._end is None else (tokens == self._end).int()).argmax(dim=1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the vectors of texts that are cut after the longest one's end."""
+        tower = self.tower
+        hidden = tower.token_embedding(tokens) + tower.positional_embedding[: tokens.shape[1]]
+        for block in tower.transformer.resblocks:
+            hidden = hidden + block.ls_1(_read_before(block.attn, block.ln_1(hidden)))
+            hidden = hidden + block.ls_2(block.mlp(block.ln_2(hidden)))
+        found = tower.ln_final(hidden[torch.arange(tokens.shape[0], device=tokens.device), self.ends(tokens)])
+        if isinstance(tower.text_projection, nn.Linear):
+            found = tower.text_projection(found)
+        elif tower.text_projection is not None:
+            found = found @ tower.text_projection
+        return found
+
+
+def _read_before(attention: nn.MultiheadAttention, hidden: Tensor) -> Tensor:
+    """Return what each token finds in itself and those before; torch's own is exported for one length alone."""
+    b, length, width = hidden.shape
+    joined = F.linear(hidden, attention.in_proj_weight, attention.in_proj_bias)
+    query, key, value = joined.view(b, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    found = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    output: Tensor = attention.out_proj(found.transpose(1, 2).reshape(b, length, width))
+    return output
+
+
+class _Whole(nn.Module):
+    """Any other tower, such as SigLIP's: it looks at what a text is filled up with, too."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        vectors: Tensor = self.model.encode_text(tokens)
+        return vectors
+
+
+def _all_of_it(tokens: Tensor) -> Tensor:
+    return torch.full((len(tokens),), tokens.shape[1] - 1)

@@ -1,0 +1,89 @@
+"""Texts as weighted sums of word vectors: the runtime of Word2Vec and of TF-IDF with SVD, in numpy alone."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from math import log
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from recommender.core.blocks import Float, unit
+from recommender.encoders.base import Vectors
+from recommender.encoders.support.trained import folder_fingerprint
+from recommender.errors import EncoderError
+
+_WORD = re.compile(r"\w+")
+
+
+def words_of(text: str) -> list[str]:
+    """Cut a text into words; one without any (a smiley) is a word itself.
+
+    >>> words_of("T-shirt, 100 % wool")
+    ['t', 'shirt', '100', 'wool']
+    """
+    return _WORD.findall(text.lower()) or [text]
+
+
+class WordVectors:
+    """Texts alone, norm 1; see `recommender.encoders.base.Encoder`.
+
+    A word counts by its weight times 1 + log(how often it is in the text). Words without a vector count only
+    where a text has no others: then each gives a direction of its own, drawn from its digest, so that texts that
+    share it are alike and others are not.
+
+    Parameters
+    ----------
+    name
+        Of the encoder.
+    folder
+        What `write` left.
+    """
+
+    aligned = False
+    image_dim = 0
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.fingerprint = folder_fingerprint(name, folder)
+        arrays = load_file(folder / "words.safetensors")
+        self._vectors, self._weights = arrays["vectors"], arrays["weights"]
+        self._row = {word: row for row, word in enumerate(json.loads((folder / "words.json").read_text("utf-8")))}
+        if len(self._row) != len(self._vectors):
+            raise EncoderError(f"{folder}: {len(self._row)} words, {len(self._vectors)} vectors; fit again")
+        self.text_dim = self._vectors.shape[1]
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return nothing: images are not read."""
+        return np.empty((len(images), 0), np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors (b, text_dim)."""
+        sums = [self._sum(Counter(words_of(text))) for text in texts]
+        return unit(np.array(sums, np.float32).reshape(len(texts), self.text_dim))
+
+    def _sum(self, counts: Counter[str]) -> Float:
+        known = {self._row[word]: 1 + log(count) for word, count in counts.items() if word in self._row}
+        if not known:
+            return np.sum([_drawn(word, self.text_dim) for word in sorted(counts)], axis=0, dtype=np.float32)
+        rows = list(known)
+        return (np.array(list(known.values()), np.float32) * self._weights[rows]) @ self._vectors[rows]
+
+
+def write(folder: Path, words: Sequence[str], vectors: Float, weights: Float) -> None:
+    """Write what `WordVectors` reads: the words, their vectors (v, d) and their weights (v,)."""
+    (folder / "words.json").write_text(json.dumps(list(words), ensure_ascii=False), "utf-8")
+    arrays = {
+        "vectors": np.ascontiguousarray(vectors, np.float32),
+        "weights": np.ascontiguousarray(weights, np.float32),
+    }
+    save_file(arrays, folder / "words.safetensors")
+
+
+def _drawn(word: str, dim: int) -> Float:
+    seed = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return np.random.default_rng(seed).standard_normal(dim).astype(np.float32)

@@ -1,0 +1,6 @@
+"""The catalogue's columns as a bundle keeps them: mapped, by row, without pandas."""
+
+from recommender.items.attributes import Attributes, write_attributes
+from recommender.items.ids import Ids
+
+__all__ = ["Attributes", "Ids", "write_attributes"]

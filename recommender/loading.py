@@ -1,0 +1,74 @@
+"""From a bundle's files to the objects that answer."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recommender.bundle import Bundle, PatchedThumbnails, Thumbnails
+from recommender.bundle.delta import PART, Delta, arrays_of
+from recommender.bundle.manifest import REMEDY
+from recommender.core.blocks import Layout
+from recommender.core.segment import Segment
+from recommender.errors import BundleError
+from recommender.items import Attributes
+from recommender.retrieval.candidates import Index
+from recommender.retrieval.planner import Budget, Budgets, Search
+from recommender.towers.item import ItemTower
+from recommender.towers.sequence import SequenceTower
+from recommender.towers.user import UserTower
+
+
+def open_search(bundle: Bundle, layout: Layout, attributes: Attributes) -> Search:
+    """Map the base segment and its index, patched by what has changed since."""
+    delta, load = Delta.of(bundle), arrays_of(bundle)
+    tabled = bundle.has("base", "neighbours.npy")
+    segment = Segment.open(load, layout, tabled, attributes.ids)
+    chosen = bundle.manifest.extra["index"]["budgets"]
+    budgets = Budgets(**{kind: Budget(**budget) for kind, budget in chosen.items() if budget})
+    # a shop that is small enough to be scanned need not load the graph, nor numba
+    graph = budgets != Budgets() and bundle.has("base", "graph.npy")
+    index = _open_index(bundle, load, layout, graph)
+    learned = tuple(bundle.manifest.weights.values())
+    return Search(segment, index, budgets, learned, None if delta is None else delta.fresh)
+
+
+def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool) -> Index:
+    """Load the forest; one of other dims or products would end the process at its first question."""
+    path, n = bundle.path("base", "index.ann"), bundle.manifest.base_n
+    try:
+        index = Index.open(path, load, layout, graph)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be loaded: {error}; {REMEDY}") from error
+    if (found := index.forest.get_n_items()) != n:
+        raise BundleError(f"{path} has {found} products of the dims that index_axes.npy has, not {n}; {REMEDY}")
+    return index
+
+
+def open_attributes(bundle: Bundle) -> Attributes:
+    """Map the products' ids and columns."""
+    base, delta = Attributes.open(bundle.folder("base") / "attributes"), Delta.of(bundle)
+    if delta is None:
+        return base
+    return base.patched(Attributes.open(bundle.folder(PART) / "attributes"), delta.rows, delta.removed)
+
+
+def open_thumbnails(bundle: Bundle) -> Thumbnails | PatchedThumbnails:
+    """Map the products' pictures."""
+    base, delta = Thumbnails(bundle.folder("thumbnails")), Delta.of(bundle)
+    if delta is None:
+        return base
+    return PatchedThumbnails(base, Thumbnails(bundle.folder(PART) / "thumbnails"), delta.rows)
+
+
+def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:
+    """Read the exported item tower."""
+    files = list(bundle.manifest.parts["towers"]["files"])
+    return ItemTower.open(lambda file: bundle.path("towers", file), files, layout)
+
+
+def open_user_tower(bundle: Bundle) -> UserTower:
+    """Read the exported user tower, and load its sequence model where one was trained."""
+    exported = bundle.manifest.extra["user_tower"]
+    kinds = exported.get("sequence")
+    path = bundle.path("towers", "sequence.onnx") if kinds is not None else None
+    return UserTower.from_dict(exported, SequenceTower.open(path, kinds) if path is not None else None)

@@ -1,0 +1,1 @@
+"""From a request to recommendations: strategies, queries, re-ranking, explanations."""

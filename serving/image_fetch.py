@@ -1,0 +1,68 @@
+"""A picture by its URL: only from hosts that the shop allows, never from a private address."""
+
+import socket
+from collections.abc import Collection
+from ipaddress import ip_address
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from recommender.errors import RequestError
+from serving.schemas.requests import MAX_IMAGE_BYTES
+
+if TYPE_CHECKING:
+    import httpx
+
+SECONDS = 5.0
+_AT = "/image_url"
+
+
+def fetched(url: str, hosts: Collection[str]) -> bytes:
+    """Return the file at `url`.
+
+    Raises
+    ------
+    RequestError
+        The host is not among `hosts` or at a private address; the file is missing, too large or too slow.
+    """
+    import httpx
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or host not in hosts:
+        raise RequestError(f"pictures are fetched by https from {', '.join(hosts) or 'no host'}; found {url}", _AT)
+    address = _public_address(host, parts.port or 443)
+    # asked at the address that was looked at: a name may lead elsewhere the next time
+    at_address = httpx.URL(url).copy_with(host=address)
+    until = monotonic() + SECONDS
+    try:
+        with (
+            httpx.Client(timeout=SECONDS, follow_redirects=False, trust_env=False) as client,
+            client.stream(
+                "GET", at_address, headers={"Host": parts.netloc}, extensions={"sni_hostname": host}
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise RequestError(f"{host} answered {answer.status_code}", _AT)
+            return _read(answer, until)
+    except httpx.HTTPError as error:
+        raise RequestError(f"{host} does not answer: {error}", _AT) from None
+
+
+def _public_address(host: str, port: int) -> str:
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError:
+        raise RequestError(f"there is no host {host}", _AT) from None
+    if not all(ip_address(address).is_global for address in found):
+        raise RequestError(f"{host} is at a private address", _AT)
+    return min(found)
+
+
+def _read(answer: "httpx.Response", until: float) -> bytes:
+    file = b""
+    for chunk in answer.iter_bytes():
+        file += chunk
+        if len(file) > MAX_IMAGE_BYTES or monotonic() > until:
+            raise RequestError(f"the picture has more than {MAX_IMAGE_BYTES} bytes, or takes too long", _AT)
+    return file

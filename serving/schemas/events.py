@@ -1,0 +1,128 @@
+"""What is told of events, users and products."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated, Any, Self
+
+from pydantic import AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
+
+from recommender.events import Event
+from serving.schemas.base import Request
+from serving.schemas.requests import EventName, Id, Number
+
+
+class EventItem(Request):
+    """One product of an event."""
+
+    item_id: Id
+    quantity: Number | None = None
+    price: Number | None = None
+
+
+class EventMessage(Request):
+    """Something a user did, to be stored once however often it is sent."""
+
+    event_id: Id
+    event_name: EventName
+    timestamp: AwareDatetime
+    user_id: Id | None = None
+    session_id: Id | None = None
+    recommendation_id: Id | None = None
+    value: Number | None = Field(default=None, description="The stars of a `rate`.")
+    items: tuple[EventItem, ...] = Field(min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.user_id is None and self.session_id is None:
+            raise ValueError("neither user_id nor session_id is given; expected at least one")
+        return self
+
+    def to_events(self) -> Iterator[Event]:
+        """Yield one event per product, the first line of each."""
+        for item in {item.item_id: item for item in reversed(self.items)}.values():
+            yield Event(
+                item_id=item.item_id,
+                event_name=self.event_name,
+                timestamp=self.timestamp,
+                user_id=self.user_id or "",
+                value=self.value,
+                event_id=self.event_id,
+                session_id=self.session_id or "",
+                recommendation_id=self.recommendation_id or "",
+                quantity=item.quantity,
+                price=item.price,
+            )
+
+
+_EVENT = EventMessage.model_json_schema()
+
+
+class EventBatch(Request):
+    """Events, each of which is answered for itself."""
+
+    events: Annotated[
+        tuple[Any, ...],
+        Field(min_length=1, max_length=1000),
+        WithJsonSchema(
+            {"type": "array", "items": EventMessage.model_json_schema(), "minItems": 1, "maxItems": 1000}
+        ),
+    ]
+
+
+class Login(Request):
+    """A session that turns out to be a user's."""
+
+    session_id: Id
+    user_id: Id
+
+
+class UserEvents(Request):
+    """How much of a user's history is wanted."""
+
+    limit: int = Field(default=200, ge=1, le=1000)
+
+
+class UserEventsQuery(UserEvents):
+    """The twin of a path that holds a user id."""
+
+    user_id: Id
+
+
+class Period(Request):
+    """Days, both included; in UTC."""
+
+    from_: date = Field(alias="from")
+    to: date
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.to < self.from_:
+            raise ValueError(f"from {self.from_} is after to {self.to}")
+        return self
+
+
+class ProductData(Request):
+    """Attributes of a product, by name; null empties one."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"example": {"price": 64.9, "availability": "in_stock"}}
+    )
+
+    id: Id | None = Field(default=None, description="As in the path; may be left out.")
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is said beside the id."""
+        return self.model_extra or {}
+
+
+class ListedProduct(ProductData):
+    """Attributes of one product among others."""
+
+    id: Id
+
+
+class ItemBatch(Request):
+    """Changes of products, all or none of which are kept; the attributes that one does not name stay."""
+
+    items: tuple[ListedProduct, ...] = Field(min_length=1, max_length=1000)

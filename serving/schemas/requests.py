@@ -1,0 +1,248 @@
+"""What a question may say, as HTTP_API names it."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+
+from recommender.events import EVENT_WEIGHTS, Event
+from serving.schemas.base import Request
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Weights = dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+if TYPE_CHECKING:
+    EventName = str
+else:
+    EventName = Literal[tuple(EVENT_WEIGHTS)]
+Strategy = Literal[
+    "similar",
+    "visually_similar",
+    "complementary",
+    "for_you",
+    "session",
+    "cart",
+    "trending",
+    "popular",
+    "new",
+    "recently_viewed",
+    "buy_again",
+]
+Fallback = Literal["popular_in_category", "trending", "popular", "new"]
+MAX_IMAGE_BYTES = 5 << 20
+
+
+def _split(said: object) -> object:
+    return [part.strip() for part in said.split(",") if part.strip()] if isinstance(said, str) else said
+
+
+def _pairs(said: object) -> object:
+    if not isinstance(said, str):
+        return said
+    pairs = [part.partition("=") for part in said.split(",")]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise ValueError(f"{wrong[0]!r} has no weight, expected name=weight such as image=1,category=0.5")
+    return {name.strip(): weight.strip() for name, _, weight in pairs}
+
+
+def _decoded(said: object) -> object:
+    if not isinstance(said, str):
+        return said
+    if len(said) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+        raise ValueError(f"the picture has more than {MAX_IMAGE_BYTES} bytes")
+    try:
+        return b64decode(said, validate=True)
+    except ValueError:
+        raise ValueError("expected a JPEG, PNG or WebP file in base64") from None
+
+
+Image = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    Field(max_length=MAX_IMAGE_BYTES),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}),
+]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Filter = dict[str, Any] | str
+
+
+class Options(Request):
+    """What every question may say."""
+
+    limit: int = Field(default=12, ge=1, le=100, description="How many products at most.")
+    explain: Literal["none", "summary"] = Field(default="none", description="Parts of each score, and reasons.")
+
+
+class Query(Options):
+    """Options in a query string."""
+
+    filter: str | None = Field(default=None, examples=['price < 50 AND NOT brand: ANY("Acme")'])
+    weights: Annotated[
+        Weights | None,
+        BeforeValidator(_pairs),
+        WithJsonSchema({"type": "string", "examples": ["image=1,category=0.5"]}),
+    ] = None
+    fields: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_split),
+        WithJsonSchema({"type": "string", "examples": ["title,price"]}),
+    ] = Field(default=(), description="Attributes of the products to answer with.")
+
+
+class ItemQuery(Query):
+    """The twin of a path that holds an item id, for ids with a slash."""
+
+    item_id: Id
+
+
+class UserQuery(Query):
+    """The twin of a path that holds a user id."""
+
+    user_id: Id
+
+
+class ItemId(Request):
+    """One product."""
+
+    item_id: Id
+
+
+class UserId(Request):
+    """One user."""
+
+    user_id: Id
+
+
+class SeedItem(ItemId):
+    """A product to go by, and how much."""
+
+    weight: float = Field(default=1.0, gt=0, le=1000)
+
+
+class SessionEvent(Request):
+    """Something the user did that the store need not know."""
+
+    event_name: EventName = "view_item"
+    item_id: Id
+    timestamp: AwareDatetime | None = Field(default=None, description="Now, if left out.")
+    value: Number | None = Field(default=None, description="The stars of a `rate`.")
+
+    def to_event(self, now: datetime) -> Event:
+        """Return it as the library has it."""
+        return Event(self.item_id, self.event_name, self.timestamp or now, value=self.value)
+
+
+class Seeds(Request):
+    """What to go by; all left out asks for what is popular."""
+
+    items: tuple[SeedItem, ...] = Field(default=(), max_length=100)
+    negative_items: tuple[ItemId, ...] = Field(default=(), max_length=100, description="What is not wanted.")
+    user_id: Id | None = Field(default=None, description="A user whose events the store has.")
+    events: tuple[SessionEvent, ...] = Field(default=(), max_length=1000)
+    text: Text | None = Field(default=None, description="Needs a query encoder.")
+    image: Image | None = Field(default=None, description="A picture's file; needs a query encoder.")
+
+    def history(self, now: datetime) -> Iterator[tuple[Event, float]]:
+        """Yield the events, the items as views of now and the negative ones as dismissed, each with its weight."""
+        yield from ((event.to_event(now), 1.0) for event in self.events)
+        yield from ((Event(item.item_id, "view_item", now), item.weight) for item in self.items)
+        yield from ((Event(item.item_id, "dismiss", now), 1.0) for item in self.negative_items)
+
+
+class Exclude(Request):
+    """What may not be answered."""
+
+    item_ids: tuple[Id, ...] = Field(default=(), max_length=10_000)
+    seen: bool = Field(default=True, description="Products of the user's events.")
+    purchased_days: int | None = Field(default=None, ge=1, le=36_500, description="Bought within so many days.")
+
+
+class Diversity(Request):
+    """Another order than that of the score, for a more varied list."""
+
+    mmr: float | None = Field(
+        default=None, ge=0, le=1, description="0 leaves the order, 1 looks at variety alone."
+    )
+    max_per: dict[str, Annotated[int, Field(ge=1, le=100)]] | None = Field(
+        default=None, description="How many may share a value of an attribute.", examples=[{"brand": 3}]
+    )
+
+
+class Boost(Request):
+    """Adds to the score of the products that meet a filter."""
+
+    when: Filter
+    add: float = Field(ge=-100, le=100)
+
+
+class Question(Options):
+    """The general question."""
+
+    seeds: Seeds = Seeds()
+    strategy: Strategy | None = Field(
+        default=None, description="Left out: similar for one item, for_you for a history, popular for neither."
+    )
+    filter: Filter | None = Field(default=None, description="A tree of conditions, or the string form.")
+    exclude: Exclude = Exclude()
+    weights: Weights | None = None
+    diversity: Diversity | None = None
+    boost: tuple[Boost, ...] = Field(default=(), max_length=20)
+    fallback: tuple[Fallback, ...] = Field(
+        default=("popular",), max_length=4, description="What stands in where the strategy has nothing to go by."
+    )
+    fields: tuple[str, ...] = Field(
+        default=(), max_length=50, description="Attributes of the products to answer with."
+    )
+
+
+class PlacementQuestion(Question):
+    """The general question at a placement, which has defaults for what is left out."""
+
+    session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
+
+
+class PagePlacement(Request):
+    """One placement of a page."""
+
+    placement: str
+    limit: int | None = Field(default=None, ge=1, le=100)
+
+
+class Page(Request):
+    """Several placements of one page, in the order in which they choose their products."""
+
+    seeds: Seeds = Seeds()
+    session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
+    placements: tuple[PagePlacement, ...] = Field(min_length=1, max_length=20)
+
+
+class Search(Options):
+    """Words, a picture or both."""
+
+    text: Text | None = None
+    image: Image | None = Field(default=None, description="A picture's file.")
+    image_url: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
+        default=None, description="Where a picture is, at a host that the service allows."
+    )
+    user_id: Id | None = Field(default=None, description="Whose taste bends the answer.")
+    filter: Filter | None = None
+    weights: Weights | None = None
+    fields: tuple[str, ...] = Field(default=(), max_length=50)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if (self.text, self.image, self.image_url) == (None, None, None):
+            raise ValueError("neither text, image nor image_url is given; expected at least one")
+        return self
+
+
+class Explain(Request):
+    """Products whose place is to be explained."""
+
+    item_ids: tuple[Id, ...] = Field(min_length=1, max_length=100)
+    seeds: Seeds = Seeds()
+    filter: Filter | None = None
+    exclude: Exclude = Exclude()
+    weights: Weights | None = None

@@ -1,0 +1,1 @@
+"""Trains the behaviour block and the sequence model of the user tower."""

@@ -1,0 +1,94 @@
+"""Events as the sequence model reads them: windows of a user's history, padded in batches of like length."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recommender.catalog import Interactions
+from recommender.core.blocks import Rows
+from recommender.towers.sequence import WINDOW, Classes, gap_classes, kind_classes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """b windows, padded at the end with row −1.
+
+    Parameters
+    ----------
+    rows, kinds, gaps
+        Shape (b, t).
+    """
+
+    rows: Tensor
+    kinds: Tensor
+    gaps: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(self.rows.to(device), self.kinds.to(device), self.gaps.to(device))
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Windows of up to `WINDOW` + 1 positive events of one user each, oldest first.
+
+    Parameters
+    ----------
+    rows, kinds, gaps
+        All events, window after window.
+    starts
+        Where each window starts, and the end of the last.
+    names
+        The event names that `kinds` numbers from 1.
+    """
+
+    rows: Rows
+    kinds: Classes
+    gaps: Classes
+    starts: np.ndarray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, interactions: Interactions) -> "Sequences":
+        """Cut histories into windows; repeats of a product in a row count once."""
+        frame = interactions.frame[np.asarray(interactions.event_weights()) > 0]
+        repeated = (frame["user_id"] == frame["user_id"].shift(-1)) & (frame["row"] == frame["row"].shift(-1))
+        frame = frame[~repeated]
+        users = frame["user_id"].to_numpy()
+        first = np.flatnonzero(np.append(True, users[1:] != users[:-1])) if len(users) else np.empty(0, int)
+        times = frame["timestamp"].to_numpy().astype("datetime64[us]").astype(np.float64) / 1e6
+        gaps = [gap_classes(part) for part in np.split(times, first[1:])] if len(times) else []
+        names = tuple(sorted(frame["event_name"].unique()))
+        ends = np.append(first, len(frame))[1:]
+        starts = [range(start, max(end - 1, start + 1), WINDOW) for start, end in zip(first, ends, strict=True)]
+        return cls(
+            rows=frame["row"].to_numpy(dtype=np.int32),
+            kinds=kind_classes(frame["event_name"].tolist(), names),
+            gaps=np.concatenate(gaps) if gaps else np.empty(0, np.int64),
+            starts=np.append(np.concatenate([*starts]) if starts else np.empty(0), len(frame)).astype(np.int64),
+            names=names,
+        )
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Events of each window."""
+        return np.diff(self.starts)
+
+    def batches(self, size: int, generator: np.random.Generator) -> list[np.ndarray]:
+        """Return the windows with something to predict, each once, in batches of like length; see `pad`."""
+        windows = np.flatnonzero(self.lengths >= 2)
+        noise = generator.random(len(windows)) * 4
+        order = windows[np.argsort(self.lengths[windows] + noise, kind="stable")]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        return [batches[place] for place in generator.permutation(len(batches))]
+
+    def pad(self, windows: np.ndarray) -> Batch:
+        """Gather windows into one batch."""
+        lengths = self.lengths[windows]
+        places = np.arange(min(int(lengths.max()), WINDOW + 1))
+        inside = places < lengths[:, None]
+        at = np.where(inside, self.starts[windows][:, None] + places, 0)
+        rows = np.where(inside, self.rows[at], -1)
+        return Batch(*(torch.from_numpy(a.astype(np.int64)) for a in (rows, self.kinds[at], self.gaps[at])))

@@ -1,0 +1,1 @@
+"""Counts what is bought and viewed together, and predicts it for rare products."""

@@ -1,0 +1,1 @@
+"""Chooses, fine-tunes, trains and quantizes encoders."""

@@ -1,0 +1,76 @@
+"""From a config and a catalogue to the encoder; what is trained is kept in the cache."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from recommender.bundle.disk import exclusive, sync
+from recommender.catalog import Catalog
+from recommender.config import EncoderChoice, EncoderConfig
+from recommender.encoders.base import Encoder, create
+from recommender.encoders.cache import cache_location, digest
+from recommender.encoders.support.trained import trained_folder
+from recommender.errors import DataError
+from recommender.progress import notice
+from training.encoders.texts import lstm, tfidf, word2vec
+
+Train = Callable[[Path, Sequence[str], EncoderChoice, int], None]
+_TRAINED: dict[str, Train] = {"lstm": lstm.train, "tfidf": tfidf.train, "word2vec": word2vec.train}
+_LEAST_TEXTS = 20
+
+
+def encoder_for(
+    config: EncoderConfig, catalog: Catalog, seed: int, cache_dir: Path | None = None
+) -> tuple[Encoder, Path | None]:
+    """Load what the config names; train it first where it is one that learns from the shop's texts.
+
+    Returns
+    -------
+    tuple
+        The encoder, and the folder of what was trained, which a bundle must carry; None if nothing was.
+
+    Raises
+    ------
+    EncoderError
+        See `recommender.encoders.base.create`.
+    DataError
+        If there are too few texts to learn from.
+    """
+    choice = config.text or config
+    if choice.name not in _TRAINED:
+        return create(config), None
+    if choice.model is None:
+        folder = _trained(choice, sorted(set(catalog.texts()) - {""}), seed, cache_dir)
+        choice = choice.model_copy(update={"model": f"local-dir:{folder}", "checkpoint": None})
+    alone = {"model": choice.model, "checkpoint": None}
+    ready = config.model_copy(update=alone if config.text is None else {"text": choice})
+    return create(ready), trained_folder(choice)
+
+
+def _trained(choice: EncoderChoice, texts: Sequence[str], seed: int, cache_dir: Path | None) -> Path:
+    if len(texts) < _LEAST_TEXTS:
+        raise DataError(
+            f"encoder {choice.name!r} has {len(texts)} different texts to learn from; expected {_LEAST_TEXTS} at "
+            "least. Map title or description in [catalog], or name another encoder"
+        )
+    what = [choice.model_dump_json(exclude={"text", "image"}), str(seed), _state(choice.checkpoint), *texts]
+    folder = cache_location(cache_dir) / "trained" / digest("\0".join(what)).decode()
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        if not (folder / "model").is_dir():
+            notice(f"training {choice.name} on {len(texts)} texts")
+            staged = folder / "new"
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir()
+            _TRAINED[choice.name](staged, texts, choice, seed)
+            for path in [*staged.iterdir(), staged]:
+                sync(path)
+            staged.replace(folder / "model")
+    return folder / "model"
+
+
+def _state(path: Path | None) -> str:
+    """Tell one state of a file from another, unread; a file that is missing is its reader's to report."""
+    if path is None or not path.exists():
+        return ""
+    return f"{path.stat().st_size} {path.stat().st_mtime_ns}"

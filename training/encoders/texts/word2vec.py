@@ -1,0 +1,61 @@
+"""Word2Vec by gensim (Mikolov et al., 2013), a text as the sum of its words, rare ones counting more."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recommender.config import EncoderChoice
+from recommender.core.blocks import Float
+from recommender.encoders.support.extras import require
+from recommender.encoders.support.words import words_of, write
+from recommender.errors import EncoderError
+from recommender.progress import progress
+
+DIM = 128
+_SMOOTHING = 1e-3  # of the weights, see `_weights`
+_MOST_WORDS = 200_000  # of a file: they are ordered by frequency
+_READ = 4_000_000  # words of training, all epochs together
+_EPOCHS = (5, 60)
+
+
+def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
+    """Learn word vectors from the texts, or read those of ``checkpoint`` (word2vec's .txt or .bin, .gz or not)."""
+    gensim = require("gensim.models", "word2vec")
+    sentences = [words_of(text) for text in texts]
+    if choice.checkpoint is None:
+        vectors = _learned(gensim, sentences, choice.dimensions or DIM, seed)
+    else:
+        vectors = _read(gensim, choice.checkpoint)
+    write(folder, vectors.index_to_key, vectors.vectors, _weights(sentences, vectors.index_to_key))
+
+
+def _learned(gensim: Any, sentences: Sequence[Sequence[str]], dim: int, seed: int) -> Any:
+    total = sum(map(len, sentences))
+    epochs = int(np.clip(_READ // total, *_EPOCHS))
+    model = gensim.Word2Vec(vector_size=dim, window=8, min_count=1, sg=1, negative=10, seed=seed, workers=1)
+    model.build_vocab(sentences)
+    for epoch in progress(range(epochs), "word vectors", epochs, "epoch"):
+        start, end = (0.025 * (1 - (epoch + i) / (epochs + 1)) for i in (0, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.train(sentences, total_examples=len(sentences), epochs=1, start_alpha=start, end_alpha=end)
+    return model.wv
+
+
+def _read(gensim: Any, path: Path) -> Any:
+    binary = ".bin" in path.suffixes
+    try:
+        return gensim.KeyedVectors.load_word2vec_format(str(path), binary=binary, limit=_MOST_WORDS)
+    except (OSError, ValueError, EOFError) as error:
+        raise EncoderError(f"{path} holds no word vectors ({error}); expected word2vec's .txt or .bin") from error
+
+
+def _weights(sentences: Sequence[Sequence[str]], words: Sequence[str]) -> Float:
+    """Weigh words by a / (a + share of all words): smooth inverse frequency (Arora et al., ICLR 2017)."""
+    counts = Counter(word for sentence in sentences for word in sentence)
+    shares = np.array([counts[word] for word in words]) / counts.total()
+    return (_SMOOTHING / (_SMOOTHING + shares)).astype(np.float32)

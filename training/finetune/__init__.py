@@ -1,4 +1,0 @@
-"""Fine-tunes an open_clip model on the catalogue's own texts and photos; ``[train.clip]`` asks for it."""
-
-from training.finetune.run import FineTuned as FineTuned
-from training.finetune.run import finetune as finetune

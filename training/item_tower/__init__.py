@@ -1,0 +1,1 @@
+"""Trains the item tower: content blocks, category embeddings, alignment and imputation."""

@@ -1,0 +1,1 @@
+"""Builds the retrieval structures: Annoy forest, graph, neighbour table, operating points."""

@@ -1,0 +1,1 @@
+"""Tunes the weights of the score and other settings on held-out interactions."""

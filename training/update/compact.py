@@ -1,0 +1,99 @@
+"""A new base of the products as they are now: no training, but an index and a neighbour table of their own."""
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from recommender import load
+from recommender.bundle import Staging, write_thumbnails
+from recommender.bundle.delta import Delta
+from recommender.config import IndexConfig
+from recommender.core.blocks import Rows
+from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.segment import Segment
+from recommender.items.attributes import write_columns
+from recommender.progress import notice
+from recommender.recommender import Recommender
+from training.publish import user_queries
+from training.retrieval.index import build_index
+
+
+def compact(root: Path) -> str:
+    """Publish the current generation's products as one base; towers, prior and co-occurrence stay.
+
+    Returns
+    -------
+    str
+        The generation's name: the current one, if it is a base already.
+
+    Raises
+    ------
+    BundleError
+        If another generation was published since, or the index stays under its floor.
+    """
+    recommender = load(root)
+    bundle, manifest = recommender.bundle, recommender.manifest
+    if Delta.of(bundle) is None:
+        return bundle.generation
+    notice("compaction")
+    started = perf_counter()
+    with Staging(root) as staging:
+        base = staging.part("base")
+        segment = live_segment(recommender)
+        config = IndexConfig(**manifest.config["index"])
+        queries = user_queries(segment, recommender.user_tower, manifest.seed)
+        kinds = [recommender.kind_of(int(row)) for row in recommender.attributes.ids.in_order]
+        built = build_index(base, segment, manifest.weights, queries, config, manifest.seed, kinds)
+        built.segment.save(base)
+        _write_attributes(base / "attributes", recommender)
+        write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
+        fields = manifest.to_dict() | {"index": {"budgets": built.stated["budgets"]}}
+        del fields["delta"]
+        seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}
+        fields["metrics"] = manifest.metrics | {"recall": built.stated, "seconds": seconds}
+        return staging.publish(fields, over=bundle, keeping=("towers", "encoder"))
+
+
+def live_segment(recommender: Recommender) -> Segment:
+    """Return the arrays of the products that there are, in order of id, without a neighbour table."""
+    segment = recommender.segment
+    rows = np.asarray(recommender.attributes.ids.in_order)
+    return Segment(
+        vectors=segment.vectors[rows],
+        present=segment.present[rows],
+        prior=segment.prior[rows],
+        groups=np.unique(segment.groups[rows], return_inverse=True)[1].astype(np.int32),
+        neighbours=None,
+        cooccurrence=_renumbered(segment.cooccurrence, rows, segment.n),
+        complements=_renumbered(segment.complements, rows, segment.n),
+        layout=segment.layout,
+    )
+
+
+def _renumbered(table: Cooccurrence, rows: Rows, n: int) -> Cooccurrence:
+    """Return the table of some of n products, numbered in the order of `rows`."""
+    number = np.full(n, -1, dtype=np.int32)
+    number[rows] = np.arange(len(rows))
+    starts, indices, values = [0], [], []
+    for row in rows.tolist():
+        columns, strengths = table.row(row)
+        renumbered = number[columns]
+        order = np.argsort(renumbered, kind="stable")
+        indices.append(renumbered[order])
+        values.append(strengths[order])
+        starts.append(starts[-1] + len(columns))
+    empty = Cooccurrence.empty(len(rows))
+    return Cooccurrence(
+        np.array(starts, dtype=np.int64),
+        np.concatenate([empty.indices, *indices]),
+        np.concatenate([empty.values, *values]),
+    )
+
+
+def _write_attributes(folder: Path, recommender: Recommender) -> None:
+    folder.mkdir()
+    attributes, rows = recommender.attributes, list(recommender.attributes.ids.in_order)
+    kinds = {name: attributes.kind(name) for name in attributes.names}
+    cells = {name: [attributes.value(name, int(row)) for row in rows] for name in kinds}
+    write_columns(folder, recommender.ids, kinds, cells)
