@@ -1,6 +1,7 @@
 """The shop's TOML: where its files lie, what their columns mean, and how to learn from them."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -266,15 +267,15 @@ class Config(Section):
         cls, catalog: Path | str, images: Path | str | None = None, events: Path | str | None = None
     ) -> Self:
         """Take files whose columns bear the standard names; relative paths start here."""
-        tables = {"catalog": {"path": catalog, "images": images}}
+        tables: dict[str, Any] = {"catalog": {"path": catalog, "images": images}}
         if events is not None:
             tables["events"] = {"path": events}
-        return cls._checked(tables, Path(), "config")
+        return cls.from_mapping(tables)
 
     @classmethod
-    def from_mapping(cls, catalog: dict[str, Any]) -> Self:
-        """Take the entries of ``[catalog]`` from memory."""
-        return cls._checked({"catalog": catalog}, Path(), "config")
+    def from_mapping(cls, tables: Mapping[str, Any]) -> Self:
+        """Take what a TOML would hold, such as ``{"catalog": {"path": "p.csv"}}``; relative paths start here."""
+        return cls._checked(dict(tables), Path(), "config")
 
     @classmethod
     def _checked(cls, found: dict[str, Any], data_dir: Path, name: str) -> Self:

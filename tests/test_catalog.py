@@ -242,6 +242,48 @@ def test_from_frame_takes_what_frames_hold():
         Catalog.from_frame(frame, id="number", titel="label")
 
 
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            pd.DataFrame({"sku": ["a"], "title": ["x"]}),
+            "products frame has no column 'id' (the product's id); rename a column, or pass its name, such as "
+            'id="sku". Its columns are sku, title',
+        ),
+        (pd.DataFrame({"id": []}), "the products frame has no rows; expected at least one"),
+        (
+            pd.DataFrame({"id": [12.0, None]}),
+            "the products frame has floats in the column 'id', such as 12.0; expected strings or whole numbers. "
+            "Read ids with dtype=str, such as pd.read_csv(path, dtype={'id': str})",
+        ),
+        (pd.DataFrame([["a", "b"]], columns=["id", "id"]), "products frame has the column 'id' twice; rename one"),
+        ([{"id": "a"}], "the products frame is a list; expected a pandas DataFrame or a path"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_says_what_to_do(frame, message):
+    with pytest.raises(DataError) as error:
+        Catalog.from_frame(frame)
+    assert str(error.value) == message
+
+
+def test_whole_numbers_are_ids():
+    digits = [12, 9007199254740993]
+    assert Catalog.from_frame(pd.DataFrame({"id": digits})).ids == ["12", "9007199254740993"]
+    nullable = pd.DataFrame({"id": pd.array([*digits, None], "Int64")})
+    assert Catalog.from_frame(nullable).ids == ["12", "9007199254740993"]
+    assert Catalog.from_frame(pd.DataFrame({"title": "x"}, index=pd.Index([7], name="id"))).ids == ["7"]
+
+
+def test_problems_of_a_frame_name_its_rows():
+    frame = pd.DataFrame({"id": ["a", "b", None], "price": ["1", "two", "3"]})
+    assert [str(problem) for problem in Catalog.from_frame(frame).report.problems] == [
+        "products frame row 3: has no id; expected one; left out",
+        'products frame row 2 (id "b"): price is "two"; expected a number such as 12.50; taken as missing',
+    ]
+    with pytest.raises(DataError, match="2 problems with --strict, the first: products frame row 3"):
+        Catalog.from_frame(frame, strict=True)
+
+
 ids = st.text(string.ascii_letters + string.digits + "-_/é中 𝔸", min_size=1, max_size=6).filter(str.strip)
 
 

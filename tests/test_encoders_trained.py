@@ -115,7 +115,7 @@ def test_what_cannot_be_trained_says_why(tmp_path):
 
 
 def test_it_may_stand_beside_an_encoder_of_images(tmp_path):
-    config = Config.from_mapping({"path": "x"}).encoder.model_copy(
+    config = Config.from_mapping({"catalog": {"path": "x"}}).encoder.model_copy(
         update={"text": EncoderConfig(name="lstm"), "image": EncoderConfig(name="timm")}
     )
     pair, folder = encoder_for(config, texts_catalog(), 0, tmp_path)

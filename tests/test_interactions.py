@@ -83,7 +83,7 @@ def test_what_is_left_out_is_reported_with_its_row(tmp_path):
         ({"user_id": "whom"}, "events.csv has no column 'whom' (the event's user_id); did you mean 'who'?"),
         ({"timestamp": "days"}, "did you mean 'day'?"),
         ({"event_name": "purchas"}, "events.csv has no column 'purchas'; did you mean 'purchase'?"),
-        ({}, 'For events all of one name say so in [events], such as event_name = "purchase"'),
+        ({}, 'Where all events have one name, give that instead, such as event_name = "purchase"'),
     ],
 )
 def test_a_wrong_mapping_says_what_is_near(tmp_path, mapping, said):
@@ -112,6 +112,43 @@ def test_times(times):
     frame = pd.DataFrame({"user_id": "u", "item_id": "b", "event_name": "purchase", "timestamp": times})
     found = Interactions.from_frame(frame, CATALOG).frame["timestamp"]
     assert found.tolist() == [pd.Timestamp("2026-01-01T00:00"), pd.Timestamp("2026-01-01T01:00")]
+
+
+EVENT = {"user_id": "u", "item_id": "b", "event_name": "purchase", "timestamp": "2026-01-01"}
+
+
+def test_a_frame_of_events_of_any_names_and_whole_numbers():
+    frame = pd.DataFrame([EVENT | {"item_id": "b", "customer": 7}]).drop(columns=["user_id", "event_name"])
+    found = Interactions.from_frame(frame, CATALOG, user_id="customer", event_name="add_to_cart")
+    assert found.frame["user_id"].tolist() == ["7"]
+    assert found.frame["event_name"].tolist() == ["add_to_cart"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            pd.DataFrame([EVENT]).rename(columns={"user_id": "who"}),
+            "events frame has no column 'user_id' (the event's user_id); rename a column, or pass its name, "
+            'such as user_id="customer". Its columns are who, item_id, event_name, timestamp',
+        ),
+        (pd.DataFrame([EVENT])[:0], "the events frame has no rows; expected at least one"),
+        (
+            pd.DataFrame([EVENT | {"user_id": 3.0}]),
+            "the events frame has floats in the column 'user_id', such as 3.0; expected strings or whole numbers. "
+            "Read ids with dtype=str, such as pd.read_csv(path, dtype={'user_id': str})",
+        ),
+    ],
+)
+def test_a_frame_of_events_that_cannot_be_used_says_what_to_do(frame, message):
+    with pytest.raises(DataError) as error:
+        Interactions.from_frame(frame, CATALOG)
+    assert str(error.value) == message
+
+
+def test_a_frame_of_events_takes_the_keys_of_the_config():
+    with pytest.raises(ConfigError, match=r"\[events\] unknown key 'userid'; did you mean 'user_id'"):
+        Interactions.from_frame(pd.DataFrame([EVENT]), CATALOG, userid="who")
 
 
 def test_own_events_and_weights(tmp_path):

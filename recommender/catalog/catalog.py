@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recommender.catalog.cells import fill
 from recommender.catalog.columns import Column, columns_of
 from recommender.catalog.images import ImageSource
-from recommender.catalog.mapping import map_products
+from recommender.catalog.mapping import map_products, sources_of
 from recommender.catalog.photos import open_images
 from recommender.catalog.report import DataReport
 from recommender.catalog.tables import Table, frame_table, read_table
@@ -99,34 +99,54 @@ class Catalog:
             If a template or `learn` names a column that is not there.
         """
         report = DataReport()
-        catalog = cls._of(read_table(config.resolve(config.catalog.path), report), config, None, report)
+        table = read_table(config.resolve(config.catalog.path), report)
+        return cls._checked(table, config, None, report, strict)
+
+    @classmethod
+    def _checked(
+        cls, table: Table, config: Config, images: ImageSource | None, report: DataReport, strict: bool
+    ) -> Self:
+        """Map a table, give notice of what was wrong with it, and raise that if `strict`."""
+        catalog = cls._of(table, config, images, report)
         report.tell()
         report.raise_if_strict(strict)
         return catalog
 
     @classmethod
     def from_frame(
-        cls, frame: pd.DataFrame, images: "Path | str | ImageSource | None" = None, **mapping: Any
+        cls,
+        frame: pd.DataFrame,
+        images: "Path | str | ImageSource | None" = None,
+        *,
+        strict: bool = False,
+        **mapping: Any,
     ) -> Self:
-        """Take products from memory.
+        """Take products from a pandas frame, with the checks that a file goes through.
 
         Parameters
         ----------
         frame
-            One product a row.
+            One product a row, its columns named as in a file: id, title, price and so on. Whole numbers are ids,
+            too: 12 is "12".
         images
             Folder or zip of photos, or anything that reads them.
+        strict
+            Whether anything that has to be left out is an error.
         mapping
             As in a config's ``[catalog]``, such as ``id="article_id"``.
 
         Raises
         ------
-        DataError, ConfigError
-            As `load`.
+        DataError
+            If the frame has no rows, no column of ids, or ids that are floats; else as `load`.
+        ConfigError
+            If the mapping has an unknown key; else as `load`.
         """
         folder, source = (images, None) if isinstance(images, Path | str) else (None, images)
-        config = Config.from_mapping({"path": "table", "images": folder, **mapping})
-        return cls._of(frame_table(frame), config, source, DataReport())
+        name, report = "products frame", DataReport()
+        config = Config.from_mapping({"catalog": {"path": name, "images": folder, **mapping}})
+        table = frame_table(frame, name, sources_of(config.catalog.id), 'id="sku"')
+        return cls._checked(table, config, source, report, strict)
 
     @classmethod
     def _of(cls, table: Table, config: Config, images: ImageSource | None, report: DataReport) -> Self:

@@ -153,7 +153,7 @@ def _event_names(table: Table, config: EventsConfig) -> pd.Series:
     raise DataError(
         f"{table.name} has no column {config.event_name!r}"
         + (f"; did you mean {guess!r}?" if guess else f" (its columns are {', '.join(columns)}).")
-        + ' For events all of one name say so in [events], such as event_name = "purchase"'
+        + ' Where all events have one name, give that instead, such as event_name = "purchase"'
     )
 
 

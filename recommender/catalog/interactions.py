@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -60,26 +60,69 @@ class Interactions:
             raise ConfigError("the config has no [events]; expected a table with a path")
         report = DataReport()
         table = read_table(config.resolve(config.events.path), report)
-        found = cls._of(table, config.events, catalog, report)
-        report.tell()
-        report.raise_if_strict(strict)
-        return found
+        return cls._checked(table, config.events, catalog, report, strict)
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, catalog: Catalog, weights: Mapping[str, float] | None = None) -> Self:
-        """Take events from memory, their columns named as those of `frame` (without row, and value if absent)."""
-        config = EventsConfig.model_validate({"path": "table", "weights": dict(weights or {})})
-        return cls._of(frame_table(frame), config, catalog, DataReport())
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        catalog: Catalog,
+        weights: Mapping[str, float] | None = None,
+        *,
+        strict: bool = False,
+        **mapping: Any,
+    ) -> Self:
+        """Take events from a pandas frame, with the checks that a file goes through.
+
+        Parameters
+        ----------
+        frame
+            One event a row, its columns named as in a file: user_id, item_id, event_name, timestamp and, where
+            known, value, quantity and price. Whole numbers are ids, too: 12 is "12".
+        catalog
+            The products; events of others are reported and left out.
+        weights
+            As in a config's ``[events.weights]``.
+        strict
+            Whether anything that has to be left out is an error.
+        mapping
+            As in a config's ``[events]``, such as ``user_id="customer"`` or ``event_name="purchase"``.
+
+        Raises
+        ------
+        DataError
+            If the frame has no rows, lacks a column, or has ids that are floats; with `strict`, if anything was
+            left out.
+        ConfigError
+            If the mapping has an unknown key.
+        """
+        name, entries = "events frame", {"weights": dict(weights or {}), **mapping}
+        config = Config.from_mapping({"catalog": {"path": ""}, "events": {"path": name, **entries}}).events
+        assert config is not None
+        table = frame_table(frame, name, (config.user_id, config.item_id), 'user_id="customer"')
+        return cls._checked(table, config, catalog, DataReport(), strict)
 
     @classmethod
     def from_events(
         cls, events: Iterable[Event], catalog: Catalog, weights: Mapping[str, float] | None = None
     ) -> Self:
-        """Take events such as a store's."""
+        """Take events such as a store's; there may be none."""
+        config = EventsConfig.model_validate({"path": "", "weights": dict(weights or {})})
         rows = list(map(attrgetter(*_FIELDS), events))
         frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype({"value": "float64"})
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
-        return cls.from_frame(frame, catalog, weights)
+        table = Table("events", frame, np.arange(1, len(frame) + 1, dtype=np.int64))
+        return cls._of(table, config, catalog, DataReport())
+
+    @classmethod
+    def _checked(
+        cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport, strict: bool
+    ) -> Self:
+        """Read a table, give notice of what was wrong with it, and raise that if `strict`."""
+        interactions = cls._of(table, config, catalog, report)
+        report.tell()
+        report.raise_if_strict(strict)
+        return interactions
 
     @classmethod
     def _of(cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport) -> Self:

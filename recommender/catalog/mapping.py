@@ -5,7 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recommender.catalog.cells import Mask, dates, fill, is_multi, kind_of, levelled, lists, numbers, strings
+from recommender.catalog.cells import (
+    Mask,
+    dates,
+    fields,
+    fill,
+    is_multi,
+    kind_of,
+    levelled,
+    lists,
+    numbers,
+    strings,
+)
 from recommender.catalog.formats import as_products
 from recommender.catalog.report import DataReport
 from recommender.catalog.tables import Table, unpacked
@@ -54,6 +65,11 @@ def _levelled(table: Table, levels: dict[str, str]) -> Table:
         table.require(name, "named in levels")
     paths = {name: levelled(table.frame[name], separator) for name, separator in levels.items()}
     return table.with_frame(table.frame.assign(**paths))
+
+
+def sources_of(source: str) -> list[str]:
+    """Return the columns that a mapping names: itself, or those of its template."""
+    return fields(source) if "{" in source else [source]
 
 
 def _ids(table: Table, source: str) -> pd.Series:

@@ -37,11 +37,14 @@ class Table:
         Cells as the file's format types them: strings from CSV. Nested objects are columns ``outer.inner``.
     rows
         For each row its number in the file; a CSV's header is row 1, an XML feed's first item too.
+    remedy
+        What to do about a missing column, for messages.
     """
 
     name: str
     frame: pd.DataFrame
     rows: Rows
+    remedy: str = "say in the config which it is"
 
     def where(self, keep: "np.ndarray | pd.Series[bool]") -> "Table":
         """Return the rows of a mask."""
@@ -63,7 +66,7 @@ class Table:
         if column not in self.frame:
             columns = list(map(str, self.frame.columns))
             guess = nearest(column, columns) if len(column) > 2 else None
-            hint = f"; did you mean {guess!r}?" if guess else "; say in the config which it is."
+            hint = f"; did you mean {guess!r}?" if guess else f"; {self.remedy}."
             more = ", ..." if len(columns) > _COLUMNS_SHOWN else ""
             found = ", ".join(columns[:_COLUMNS_SHOWN]) + more
             raise DataError(f"{self.name} has no column {column!r} ({what}){hint} Its columns are {found}")
@@ -92,10 +95,45 @@ def read_table(path: Path, report: DataReport) -> Table:
     return table
 
 
-def frame_table(frame: pd.DataFrame, name: str = "table") -> Table:
-    """Take a frame in memory; its first row is row 0, as its index has it."""
-    flat = frame.rename(columns=str).reset_index(drop=True)
-    return Table(name, flat, np.arange(len(flat), dtype=np.int64))
+def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str) -> Table:
+    """Take a frame in memory; its rows are numbered from 1, and named levels of its index are columns.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    ids
+        Columns of ids. Floats are refused there: pandas makes them of digits beside a missing cell, and leading
+        zeros and long ids are lost.
+    example
+        A keyword argument that names a column, for messages.
+
+    Raises
+    ------
+    DataError
+        If it is no frame, has no rows, or has a column twice or ids that are floats.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"the {name} is a {type(frame).__name__}; expected a pandas DataFrame or a path")
+    levels = [level for level in frame.index.names if level is not None and level not in frame]
+    flat = frame.reset_index(level=levels).rename(columns=str).reset_index(drop=True)
+    _check_names(name, flat.columns)
+    if not len(flat):
+        raise DataError(f"the {name} has no rows; expected at least one")
+    for column in ids:
+        _refuse_floats(name, column, flat)
+    remedy = f"rename a column, or pass its name, such as {example}"
+    return Table(name, flat, np.arange(1, len(flat) + 1, dtype=np.int64), remedy)
+
+
+def _refuse_floats(name: str, column: str, frame: pd.DataFrame) -> None:
+    floats = (cell for cell in frame.get(column, ()) if isinstance(cell, float | np.floating) and cell == cell)
+    found = next(floats, None)
+    if found is not None:
+        raise DataError(
+            f"the {name} has floats in the column {column!r}, such as {float(found)!r}; expected strings or whole "
+            f"numbers. Read ids with dtype=str, such as pd.read_csv(path, dtype={{{column!r}: str}})"
+        )
 
 
 def _read_csv(name: str, data: bytes, report: DataReport) -> Table:
