@@ -4,7 +4,7 @@ import string
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.catalog import Catalog, Column, DataReport
@@ -287,6 +287,7 @@ def test_problems_of_a_frame_name_its_rows():
 ids = st.text(string.ascii_letters + string.digits + "-_/é中 𝔸", min_size=1, max_size=6).filter(str.strip)
 
 
+@settings(deadline=None)
 @given(st.lists(ids, min_size=1, max_size=30))
 def test_rows_are_positions_in_the_order_of_plain_strings(given_ids):
     catalog = Catalog.from_frame(pd.DataFrame({"id": given_ids}))
