@@ -24,7 +24,7 @@ from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders import encode_catalog
 from recommender.errors import RequestError
-from recommender.evaluation import evaluate, exam
+from recommender.evaluation import evaluate, ranking_task
 from recommender.events import Event
 from tests.made_bundles import draw_product, publish_products
 from tests.test_batch_partitions import DAY
@@ -89,10 +89,10 @@ def test_two_nodes_measure_what_one_process_does(
         (f"u{user:02}", row, day) for user in range(60) for day, row in enumerate(generator.integers(0, 40, 6))
     ]
     train, test = (events([event for event in drawn if (event[2] < 4) == early]) for early in (True, False))
-    monkeypatch.setattr(exam, "PART", 13)
+    monkeypatch.setattr(ranking_task, "PARTITION_SIZE", 13)
     here, there = (evaluate(product, train, test, 5, run=run).to_dict() for run in (map, map_on_ray(address)))
-    for contender in (*here["contenders"].values(), *there["contenders"].values()):
-        assert contender.pop("seconds") >= 0, "rounded, of a small shop"
+    for ranker in (*here["rankers"].values(), *there["rankers"].values()):
+        assert ranker.pop("seconds") >= 0, "rounded, of a small shop"
     assert here["queries"] > 50
     assert here == there
 

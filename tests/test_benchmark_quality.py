@@ -32,8 +32,8 @@ def run(*args):
     return json.loads(ran.stdout)
 
 
-def mean(figures, report, contender, measure="hit_rate", kind="all"):
-    return figures["reports"][report]["contenders"][contender][kind][measure]["mean"]
+def mean(figures, report, ranker, measure="hit_rate", kind="all"):
+    return figures["reports"][report]["rankers"][ranker][kind][measure]["mean"]
 
 
 def walks(users=120, steps=6):
@@ -51,9 +51,9 @@ def test_sequences_are_foretold_from_the_training_part(tmp_path):
     (tmp_path / "attributes.json").write_text(json.dumps(attributes))
     figures = run("p1", "--sequences", tmp_path / "walks.txt", "--attributes", tmp_path / "attributes.json")
     assert figures["reports"]["protocol, @10"]["queries"] == 120
-    for contender in ("hybrid", "hybrid, annoy", "ItemKNN + recency", "EASE + recency"):
+    for ranker in ("hybrid", "hybrid, annoy", "ItemKNN + recency", "EASE + recency"):
         # the ten of the circle, five of them in the history
-        assert mean(figures, "protocol, @10", contender) == 1.0
+        assert mean(figures, "protocol, @10", ranker) == 1.0
     assert mean(figures, "protocol, @10", "hybrid", "ndcg") > mean(figures, "protocol, @10", "popularity", "ndcg")
     assert figures["seconds"] > 0
 
@@ -71,7 +71,7 @@ def test_users_with_texts_are_asked_line_by_line(tmp_path):
     report = figures["reports"]["next item, @10"]
     assert (report["queries"], report["customers"]) == (80, 40)
     assert mean(figures, "next item, @10", "hybrid") == 1.0
-    assert {"untrained text", "untrained category", "untrained fusion"} <= set(report["contenders"])
+    assert {"untrained text", "untrained category", "untrained fusion"} <= set(report["rankers"])
 
 
 def write_sets(folder, sets=20, size=5):
@@ -168,9 +168,9 @@ def pairs(demo_shop, tmp_path):
 def test_cold_start_beside_its_baselines(demo_shop, pairs):
     figures = run("p2", "--config", demo_shop.config, "--split", "2026-06-01", "--rolling", 1, "--edges", pairs)
     assert {"single cut", "rolling cuts"} == set(figures["reports"])
-    contenders = figures["reports"]["single cut"]["contenders"]
-    assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(contenders)
-    assert contenders["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] is not None
+    rankers = figures["reports"]["single cut"]["rankers"]
+    assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(rankers)
+    assert rankers["popularity"]["all"]["recall"]["hybrid_lead"]["low"] is not None
     asked = [name.split("; ") for name in figures["neighbours"]]
     assert [kind for kind, _ in asked] == ["pairs: all", "pairs: all, variants left out"] * 2
     assert asked[0][1] == "cut at 2026-06-01" != asked[2][1], "the last rolling cut too"

@@ -20,8 +20,8 @@ import recommender
 from recommender import Recommender
 from recommender.bundle import open_bundle
 from recommender.errors import BundleError, UnknownItemError
-from recommender.evaluation.health import health
-from recommender.evaluation.speed import speed
+from recommender.evaluation.data_quality import data_quality
+from recommender.evaluation.latency import latency
 from recommender.pages import positions, write_map
 from recommender.retrieval.planner import Budget
 from tests.made_bundles import KINDS, Product, draw_product, publish_products
@@ -122,12 +122,12 @@ def test_pages_and_timings_show_the_products_that_there_are(
     publish_delta(recommender.load(tmp_path / "live"), embedded(new), gone)
     rec = recommender.load(tmp_path / "live")
     assert positions(rec, method="pca").shape == (15, 2)
-    monkeypatch.setattr("recommender.pages.mapping.sheets", lambda ids, picture: [picture(ids[0])])
+    monkeypatch.setattr("recommender.pages.map_page.sheets", lambda ids, picture: [picture(ids[0])])
     assert write_map(rec, tmp_path / "map.html", method="pca") == 6
     page = (tmp_path / "map.html").read_text()
     assert [item_id in page for item_id in ("p00", "p08", "p09", "q0")] == [False, False, True, True]
-    assert health(rec)["products"] == 6
-    assert speed(rec)["similar"]["p50"] > 0
+    assert data_quality(rec)["products"] == 6
+    assert latency(rec)["similar"]["p50"] > 0
 
 
 @settings(max_examples=30, deadline=None)

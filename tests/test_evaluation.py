@@ -8,9 +8,9 @@ import pytest
 from evaluation_events import events
 
 from recommender.core.blocks import Layout
-from recommender.evaluation import EvaluationReport, evaluate, exam, table
-from recommender.evaluation.beyond import diversity, popular_share
-from recommender.evaluation.words import in_words
+from recommender.evaluation import EvaluationReport, evaluate, ranking_task, table
+from recommender.evaluation.ablation_text import describe_ablation
+from recommender.evaluation.beyond_accuracy import diversity, popular_share
 
 N, CLUB = 80, 20  # four clubs of twenty rows; the later half of each has no event yet
 
@@ -65,9 +65,9 @@ def test_a_product_that_knows_is_perfect(report):
 
 
 def test_customers_may_be_asked_in_parts_of_any_size(report, monkeypatch):
-    monkeypatch.setattr(exam, "PART", 7)
+    monkeypatch.setattr(ranking_task, "PARTITION_SIZE", 7)
     parts = evaluate(Product(), *shop(), k=18)
-    for whole, part in zip(report.contenders, parts.contenders, strict=True):
+    for whole, part in zip(report.rankers, parts.rankers, strict=True):
         for kind, values in whole.values.items():
             np.testing.assert_array_equal(part.values[kind], values)
         assert part.coverage == whole.coverage
@@ -93,13 +93,13 @@ def test_facts(report):
     figures = report.to_dict()
     assert (figures["queries"], figures["customers"], figures["n"]) == (200, 200, N)
     assert (figures["choices"], figures["cold_share"]) == (400, 0.5)
-    assert figures["contenders"]["hybrid"]["coverage"] == 1.0
+    assert figures["rankers"]["hybrid"]["coverage"] == 1.0
 
 
 def test_who_beats_whom(report):
-    figures = report.to_dict()["contenders"]
-    assert figures["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] > 0
-    assert figures["behaviour alone"]["all"]["recall"]["hybrid_ahead"] == {"mean": 0, "low": 0, "high": 0}
+    figures = report.to_dict()["rankers"]
+    assert figures["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
+    assert figures["behaviour alone"]["all"]["recall"]["hybrid_lead"] == {"mean": 0, "low": 0, "high": 0}
     # events alone cannot tell cold items apart; among the warm, the clubs are plain to ItemKNN
     assert figures["ItemKNN + recency"]["cold"]["recall"]["mean"] < 0.7
     assert figures["ItemKNN + recency"]["warm"]["recall"]["mean"] > 0.9
@@ -113,7 +113,7 @@ def test_what_each_part_is_worth(report):
     assert whole["lost"]["image"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     assert ablation["new products"]["choices"] == 200
     assert "products without a photo" not in ablation  # there are none
-    said = in_words(ablation)
+    said = describe_ablation(ablation)
     assert said["behaviour"].startswith(
         "The model of how people shop brings 100% of the recall over all products: 100% in"
     )
@@ -130,11 +130,11 @@ def test_an_ablation_in_words():
         "product_type: Socks": slice_(0.2, 0.015, 0.001, 0.029),
         "new products": slice_(0.1, -0.025, -0.04, -0.01),
     }
-    assert in_words(found) == {
+    assert describe_ablation(found) == {
         "image": "Photos bring 9% of the recall over all products: 20% in Dresses, it costs 25% in new products, "
         "nothing shown in Socks."
     }
-    assert in_words({}) == {}
+    assert describe_ablation({}) == {}
 
 
 def test_beyond_accuracy():
@@ -146,9 +146,9 @@ def test_beyond_accuracy():
 
 
 def test_lists_of_one_club_are_all_alike(report):
-    hybrid = report.to_dict()["contenders"]["hybrid"]
+    hybrid = report.to_dict()["rankers"]["hybrid"]
     assert hybrid["diversity"] == pytest.approx(0.0, abs=1e-6)
-    assert hybrid["popular_share"] < report.to_dict()["contenders"]["popularity"]["popular_share"]
+    assert hybrid["popular_share"] < report.to_dict()["rankers"]["popularity"]["popular_share"]
 
 
 def test_figures_are_json_and_print_as_a_table(report):
@@ -166,7 +166,7 @@ def test_pooled_cuts_keep_the_customer_as_the_unit(report):
     assert (both["queries"], both["customers"], both["choices"]) == (400, 200, 800)
     assert len(both["cuts"]) == 2
     for name in report.names:
-        figure, pooled = (each["contenders"][name]["all"]["recall"] for each in (once, both))
+        figure, pooled = (each["rankers"][name]["all"]["recall"] for each in (once, both))
         assert pooled["mean"] == pytest.approx(figure["mean"], abs=1e-6)
         assert pooled["error"] == pytest.approx(figure["error"], abs=1e-6)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from evaluation_events import events
 
-from recommender.evaluation.content import ContentCentroid, centred, one_hot, untrained
+from recommender.evaluation.content_baselines import ContentCentroid, centred, one_hot, untrained
 from recommender.evaluation.queries import weighed
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from recommender.evaluation import metrics
-from recommender.evaluation.ranking import top_rows
+from recommender.evaluation.top_k import top_k
 
 N, K = 12, 5
 TREC = {
@@ -76,7 +76,7 @@ masks = st.lists(st.booleans(), min_size=N, max_size=N)
 @given(scored, masks, masks, st.integers(1, N + 3))
 def test_ranking_is_a_plain_sort(scores, seen, allowed, k):
     excluded = csr_array(np.tile(np.array(seen), (len(scores), 1)))
-    rows = top_rows(np.array(scores, float), k, excluded, np.array(allowed))
+    rows = top_k(np.array(scores, float), k, excluded, np.array(allowed))
     for line, given_scores in zip(rows, scores, strict=True):
         may = [row for row in range(N) if allowed[row] and not seen[row]]
         expected = sorted(may, key=lambda row: (-given_scores[row], row))[:k]

@@ -10,9 +10,9 @@ import recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.evaluation import evaluate, split
-from recommender.evaluation.contenders import of_product
-from recommender.evaluation.holdout import hold_out
+from recommender.evaluation.held_out_attribute import hold_out
 from recommender.evaluation.queries import Queries
+from recommender.evaluation.rankers import recommender_rankers
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 from protocols import shops
@@ -42,23 +42,21 @@ def product(demo_bundles):
 def test_every_part_of_the_product_ranks_only_what_it_may(product, halves):
     queries = Queries.of(halves.train, halves.test, product.n, limit=10)
     half = np.arange(product.n) % 2 == 0
-    contenders = of_product(product)
-    assert {"hybrid", "hybrid, annoy", "image alone", "text alone", "category alone"} <= {
-        c.name for c in contenders
-    }
-    for contender in contenders:
-        rows = contender.rank(queries, 50, half)
+    rankers = recommender_rankers(product)
+    assert {"hybrid", "hybrid, annoy", "image alone", "text alone", "category alone"} <= {c.name for c in rankers}
+    for ranker in rankers:
+        rows = ranker.rank(queries, 50, half)
         for line, history in zip(rows, queries.histories, strict=True):
             eligible = set(np.flatnonzero(half)) - set(history["row"])
             assert set(line[line >= 0]) <= eligible
-            assert (line >= 0).sum() == min(50, len(eligible)), contender.name
+            assert (line >= 0).sum() == min(50, len(eligible)), ranker.name
 
 
 def test_a_product_that_saw_the_future_beats_popularity(product, halves):
     report = evaluate(product, halves.train, halves.test, k=5)
     figures = report.to_dict()
     assert figures["queries"] > 50
-    assert figures["contenders"]["popularity"]["all"]["recall"]["hybrid_ahead"]["low"] > 0
+    assert figures["rankers"]["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
     assert len(report.to_table().splitlines()) == len(report.names) + 3
 
 

@@ -8,9 +8,9 @@ import pytest
 from scipy.sparse import csr_array
 
 from recommender.errors import DataError
-from recommender.evaluation.edges import read_edges
-from recommender.evaluation.holdout import hold_out, leading_brand, nestedness, stem, without
-from recommender.evaluation.similar import by_edges, by_label, neighbours
+from recommender.evaluation.held_out_attribute import hold_out, leading_brand, nestedness, stem, without
+from recommender.evaluation.known_pairs import read_known_pairs
+from recommender.evaluation.similar_items import label_precision, neighbours, pair_recall
 
 
 class Line:
@@ -46,7 +46,7 @@ def test_labels_count_neither_variants_nor_the_unknown():
     groups = pd.Series(["g", "g", "", "", "", ""])
     rows = np.array([0, 3, 5])
     lists = {"x": np.array([[2, 3], [4, 0], [0, 1]], np.int32)}
-    figures = by_label(lists, rows, labels, groups, k=1)
+    figures = label_precision(lists, rows, labels, groups, k=1)
     assert figures["queries"] == 2
     assert figures["chance"] == pytest.approx(1 / 5)  # each has one to find among five others
     assert figures["x"]["precision@1"]["mean"] == figures["x"]["map@2"]["mean"] == 1.0
@@ -54,36 +54,36 @@ def test_labels_count_neither_variants_nor_the_unknown():
 
 def test_padding_is_never_the_last_row():
     labels = pd.Series(["red", "blue", "red"])
-    figures = by_label({"x": np.array([[-1, -1]], np.int32)}, np.array([0]), labels, pd.Series([""] * 3))
+    figures = label_precision({"x": np.array([[-1, -1]], np.int32)}, np.array([0]), labels, pd.Series([""] * 3))
     assert figures["x"]["map@2"]["mean"] == 0
 
 
 def test_edges_are_a_set_of_known_pairs(tmp_path):
     path = tmp_path / "links.csv"
     path.write_text("no,sku,kind,linked\n1,p0,up,p1\n2,p0,up,p1\n3,p0,up,p0\n4,p2,cross,p1\n5,p2,cross,zz\n")
-    edges = read_edges(path, pd.Series([f"p{row}" for row in range(6)]))
+    edges = read_known_pairs(path, pd.Series([f"p{row}" for row in range(6)]))
     assert {kind: np.argwhere(matrix.toarray()).tolist() for kind, matrix in edges.items()} == {
         "up": [[0, 1]],
         "cross": [[2, 1]],
     }
-    figures = by_edges({"x": np.array([[1, 2]], np.int32)}, edges["up"][[0]])
-    found = {"mean": 1.0, "error": 0.0, "first_ahead": {"low": 0.0, "high": 0.0}}
+    figures = pair_recall({"x": np.array([[1, 2]], np.int32)}, edges["up"][[0]])
+    found = {"mean": 1.0, "error": 0.0, "first_lead": {"low": 0.0, "high": 0.0}}
     assert figures == {"queries": 1, "edges": 1, "x": {"recall@2": found}}
 
 
 def test_the_first_is_compared_with_every_other():
     right = csr_array(np.eye(50, 3, dtype=bool)[[0] * 50])
     lists = {"first": np.zeros((50, 1), np.int32), "other": np.ones((50, 1), np.int32)}
-    figures = by_edges(lists, right)
-    assert figures["other"]["recall@1"]["first_ahead"] == {"low": 1.0, "high": 1.0}
-    assert figures["first"]["recall@1"]["first_ahead"] == {"low": 0.0, "high": 0.0}
+    figures = pair_recall(lists, right)
+    assert figures["other"]["recall@1"]["first_lead"] == {"low": 1.0, "high": 1.0}
+    assert figures["first"]["recall@1"]["first_lead"] == {"low": 0.0, "high": 0.0}
 
 
 def test_edges_without_ids_are_refused(tmp_path):
     path = tmp_path / "links.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"no two columns hold ids.*a, b"):
-        read_edges(path, pd.Series(["p0", "p1"]))
+        read_known_pairs(path, pd.Series(["p0", "p1"]))
 
 
 FRAME = pd.DataFrame(

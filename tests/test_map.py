@@ -54,7 +54,7 @@ def test_a_layout_is_made_once(rec: Recommender, monkeypatch: pytest.MonkeyPatch
             made.append(axes.shape)
             return axes[:, :2] * [3, 1]
 
-    monkeypatch.setattr("recommender.pages.plane.find_spec", lambda name: name == "pacmap")
+    monkeypatch.setattr("recommender.pages.projection.find_spec", lambda name: name == "pacmap")
     monkeypatch.setitem(sys.modules, "pacmap", SimpleNamespace(PaCMAP=PaCMAP))
     first = positions(rec)
     (rec.bundle.root / "maps" / "0000-all-pca.npy").touch()  # of a generation that is no more
@@ -69,7 +69,7 @@ def test_what_cannot_be_mapped_is_told(rec: Recommender, monkeypatch: pytest.Mon
         positions(rec, "imag")
     with pytest.raises(RequestError, match="unknown method 'tsne'; expected one of pacmap, umap, pca"):
         positions(rec, method="tsne")
-    monkeypatch.setattr("recommender.pages.plane.find_spec", lambda name: None)
+    monkeypatch.setattr("recommender.pages.projection.find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"umap is not installed; .*choose pca"):
         positions(rec, method="umap")
 

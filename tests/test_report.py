@@ -15,8 +15,8 @@ from recommender.catalog import read_events
 from recommender.cli import main
 from recommender.config import EventsConfig
 from recommender.demo.shop import Shop
-from recommender.evaluation.health import health
-from recommender.evaluation.speed import speed
+from recommender.evaluation.data_quality import data_quality
+from recommender.evaluation.latency import latency
 from recommender.pages import charts, write_report
 from recommender.recommender import Recommender
 from tests.browsing import quiet_page
@@ -28,7 +28,7 @@ def rec(demo_bundles: Path) -> Recommender:
 
 
 def test_health_counts_what_is_missing(rec: Recommender, demo_shop: Shop) -> None:
-    found = health(rec)
+    found = data_quality(rec)
     photos = np.mean([product.has_photo for product in demo_shop.products])
     assert found["known"]["image"] == pytest.approx(photos)
     columns = {column["name"]: column for column in found["columns"]}
@@ -40,16 +40,16 @@ def test_health_counts_what_is_missing(rec: Recommender, demo_shop: Shop) -> Non
 
 
 def test_products_that_are_alike_are_found(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = health(rec)["alike"]
+    before = data_quality(rec)["alike"]
     vectors = rec.segment.vectors.copy()
     first, second = np.unique(rec.segment.groups, return_index=True)[1][:2]
     vectors[second] = vectors[first]
     monkeypatch.setattr(rec, "segment", replace(rec.segment, vectors=vectors))
-    assert health(rec)["alike"] >= before + 1
+    assert data_quality(rec)["alike"] >= before + 1
 
 
 def test_speed_is_of_every_kind_of_question(rec: Recommender) -> None:
-    measured = speed(rec)
+    measured = latency(rec)
     assert set(measured) == {"similar", "for a user"}
     assert all(0 < one["p50"] <= one["p95"] and one["per second"] > 1 for one in measured.values())
 
@@ -72,9 +72,9 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
             assert page.locator(f"#{part} h2").count() == 1
         evaluation = rec.manifest.metrics["evaluation"]
         rows = page.locator("#evaluation table tr")
-        assert rows.count() == len(evaluation["contenders"]) + 1
+        assert rows.count() == len(evaluation["rankers"]) + 1
         popularity = page.locator("#evaluation tr", has_text="popularity, last 30 days").inner_text()
-        assert f"{evaluation['contenders']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
+        assert f"{evaluation['rankers']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
         assert page.locator("#training polyline").count() >= 3
         assert page.locator("#worth .words li").count() == len(evaluation["ablation"]["all products"]["lost"])
         assert page.locator("#products .example").count() == 20

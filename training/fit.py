@@ -15,7 +15,7 @@ from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
-from recommender.evaluation.exam import Map
+from recommender.evaluation.ranking_task import Map
 from recommender.events import PLAYED
 from recommender.stores import open_store
 from training.behaviour.checkpoint import unfinished

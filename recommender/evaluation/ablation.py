@@ -8,9 +8,9 @@ import numpy as np
 from recommender.core.blocks import Mask, Rows
 from recommender.evaluation import metrics
 from recommender.evaluation.bootstrap import Interval, bootstrap
-from recommender.evaluation.contenders import without
-from recommender.evaluation.exam import Exam, Map
 from recommender.evaluation.queries import Queries
+from recommender.evaluation.rankers import without
+from recommender.evaluation.ranking_task import Map, RankingTask
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
@@ -45,7 +45,7 @@ def ablation(
         each part, as an interval of the paired difference. Slices of few queries are left out.
     """
     ways = without(recommender)
-    found = Exam(ways, {"all": None}, k).of(queries, run, "ablation")
+    found = RankingTask(ways, {"all": None}, k).of(queries, run, "ablation")
     lists = {one.name: ranked.lists["all"] for one, ranked in zip(ways, found, strict=True)}
     told = {name: _slice(lists, queries, mask) for name, mask in slices.items()}
     return {name: figures for name, figures in told.items() if figures["queries"] >= LEAST_QUERIES}

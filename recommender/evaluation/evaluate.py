@@ -8,12 +8,12 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recommender.core.blocks import Float, unit
-from recommender.evaluation import beyond, metrics
+from recommender.evaluation import beyond_accuracy, metrics
 from recommender.evaluation.ablation import ablation
 from recommender.evaluation.baselines import Baseline, Popularity, standard
-from recommender.evaluation.contenders import CONTENT, Contender, of_baselines, of_product
-from recommender.evaluation.exam import Exam, Map, Ranked
 from recommender.evaluation.queries import Mask, Queries, chosen
+from recommender.evaluation.rankers import CONTENT, Ranker, baseline_rankers, recommender_rankers
+from recommender.evaluation.ranking_task import Map, Ranked, RankingTask
 from recommender.evaluation.report import EvaluationReport, Measured
 from recommender.evaluation.slices import slices
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
 # Customers asked at most: standard errors of a few ten-thousandths, and minutes for the largest shop.
-MOST_CUSTOMERS = 5_000
+MAX_USERS = 5_000
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
         With no query in it if no customer of `train` chose anything new in `test`; otherwise its facts hold what
         each part of the score is worth, see `ablation`.
     """
-    queries = Queries.of(train, test, recommender.n, limit=MOST_CUSTOMERS)
+    queries = Queries.of(train, test, recommender.n, limit=MAX_USERS)
     if baselines is None:
         baselines = standard(train, recommender.n) if len(queries) else []
     report = compare(recommender, queries, train, baselines, [k], run)[0]
@@ -99,8 +99,8 @@ def compare(
     warm = chosen(train, recommender.n)
     kinds: dict[str, Mask | None] = {"all": None, "cold": ~warm, "warm": warm}
     relevant = {kind: queries.relevant_among(candidates) for kind, candidates in kinds.items()}
-    contenders = [*of_product(recommender), *of_baselines(baselines)]
-    ranked = [*zip(contenders, Exam(contenders, kinds, max(cutoffs)).of(queries, run), strict=True)]
+    rankers = [*recommender_rankers(recommender), *baseline_rankers(baselines)]
+    ranked = [*zip(rankers, RankingTask(rankers, kinds, max(cutoffs)).of(queries, run), strict=True)]
     popularity = Popularity(train, recommender.n).counts
     content = _content(recommender)
     choices, cold = relevant["all"].nnz, relevant["cold"].nnz
@@ -122,7 +122,7 @@ def _content(recommender: "Recommender") -> Float:
 
 
 def _measured(
-    contender: Contender,
+    ranker: Ranker,
     ranked: Ranked,
     relevant: Mapping[str, csr_array],
     popularity: metrics.Floats,
@@ -131,12 +131,12 @@ def _measured(
 ) -> Measured:
     lists = {kind: rows[:, :k] for kind, rows in ranked.lists.items()}
     return Measured(
-        contender.name,
-        contender.group,
+        ranker.name,
+        ranker.group,
         {kind: metrics.measure(rows, relevant[kind]) for kind, rows in lists.items()},
         metrics.coverage(lists["all"], len(popularity)),
         metrics.novelty(lists["all"], popularity),
-        beyond.diversity(lists["all"], content),
-        beyond.popular_share(lists["all"], popularity),
+        beyond_accuracy.diversity(lists["all"], content),
+        beyond_accuracy.popular_share(lists["all"], popularity),
         ranked.seconds,
     )

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from recommender.evaluation.ablation_text import WHOLE
 from recommender.evaluation.metrics import RANKING
-from recommender.evaluation.words import WHOLE
 
 _BEYOND = ("coverage", "novelty", "diversity", "popular_share")
 
 
-def contenders(evaluation: Mapping[str, Any], measure: str = "recall", kind: str = "all") -> pd.DataFrame:
+def rankers(evaluation: Mapping[str, Any], measure: str = "recall", kind: str = "all") -> pd.DataFrame:
     """Return a line for each way to rank: the measure, its 95 % interval, and by how much the engine exceeds it.
 
     Parameters
@@ -24,9 +24,9 @@ def contenders(evaluation: Mapping[str, Any], measure: str = "recall", kind: str
         What may be ranked: "all" products, or only those that were "cold" or "warm" before.
     """
     lines = {}
-    for name, one in evaluation["contenders"].items():
+    for name, one in evaluation["rankers"].items():
         figure = one[kind][measure]
-        ahead = figure["hybrid_ahead"]
+        ahead = figure["hybrid_lead"]
         lines[name] = {
             "is": one["group"],
             measure: figure["mean"],
@@ -43,7 +43,7 @@ def beyond_accuracy(evaluation: Mapping[str, Any]) -> pd.DataFrame:
     """Return a line for each way to rank: every ranking measure, and what lists are like beside being right."""
     lines = {
         name: {measure: one["all"][measure]["mean"] for measure in RANKING} | {each: one[each] for each in _BEYOND}
-        for name, one in evaluation["contenders"].items()
+        for name, one in evaluation["rankers"].items()
     }
     return pd.DataFrame.from_dict(lines, orient="index")
 

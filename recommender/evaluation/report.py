@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.evaluation.bootstrap import Interval, bootstrap
-from recommender.evaluation.contenders import HYBRID
 from recommender.evaluation.metrics import RANKING
+from recommender.evaluation.rankers import HYBRID
 from recommender.evaluation.table import table
 
 Values = NDArray[np.float64]
@@ -18,12 +18,12 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """One contender's figures.
+    """One ranker's figures.
 
     Attributes
     ----------
     name, group
-        See `Contender`.
+        See `Ranker`.
     values
         Candidates ("all", "cold", "warm") to (q, len(RANKING)); NaN where a query has nothing right among them.
     coverage
@@ -58,7 +58,7 @@ class EvaluationReport:
         Length of the lists.
     customers
         (q,) whose query each line of the values is; bootstrap intervals draw customers.
-    contenders
+    rankers
         What was compared, `HYBRID` first.
     facts
         The setting, to be printed: n, cuts, choices, share of them cold; of one cut what each part is worth.
@@ -66,7 +66,7 @@ class EvaluationReport:
 
     k: int
     customers: NDArray[np.object_]
-    contenders: tuple[Measured, ...]
+    rankers: tuple[Measured, ...]
     facts: Mapping[str, Any]
 
     @classmethod
@@ -74,17 +74,17 @@ class EvaluationReport:
         """Join the reports of several cuts; a customer who was asked at several is still one customer."""
         reports = [report for report in reports if len(report.customers)] or reports[:1]
         first = reports[0]
-        names = [c.name for c in first.contenders if all(c.name in r.names for r in reports)]
-        contenders = tuple(_pooled([report[name] for report in reports]) for name in names)
-        return cls(first.k, np.concatenate([r.customers for r in reports]), contenders, _joined(reports))
+        names = [c.name for c in first.rankers if all(c.name in r.names for r in reports)]
+        rankers = tuple(_pooled([report[name] for report in reports]) for name in names)
+        return cls(first.k, np.concatenate([r.customers for r in reports]), rankers, _joined(reports))
 
     @property
     def names(self) -> list[str]:
         """What was compared."""
-        return [contender.name for contender in self.contenders]
+        return [ranker.name for ranker in self.rankers]
 
     def __getitem__(self, name: str) -> Measured:
-        return next(contender for contender in self.contenders if contender.name == name)
+        return next(ranker for ranker in self.rankers if ranker.name == name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single queries: what a manifest and ``--json`` hold."""
@@ -93,7 +93,7 @@ class EvaluationReport:
             "queries": len(self.customers),
             "customers": len(np.unique(self.customers)),
             **self.facts,
-            "contenders": self._contenders(),
+            "rankers": self._contenders(),
         }
 
     def to_table(self) -> str:
@@ -103,24 +103,24 @@ class EvaluationReport:
     def _contenders(self) -> dict[str, Any]:
         """One bootstrap for all figures, so that every interval rests on the same draws of customers."""
         hybrid = self[HYBRID].values
-        pairs = [(c, kind, values) for c in self.contenders for kind, values in c.values.items()]
+        pairs = [(c, kind, values) for c in self.rankers for kind, values in c.values.items()]
         columns = [block for _, kind, values in pairs for block in (values, hybrid[kind] - values)]
         intervals = iter(bootstrap(np.hstack(columns), self.customers))
-        figures = {contender.name: _overview(contender) for contender in self.contenders}
-        for contender, kind, _ in pairs:
+        figures = {ranker.name: _overview(ranker) for ranker in self.rankers}
+        for ranker, kind, _ in pairs:
             own, ahead = (list(islice(intervals, len(RANKING))) for _ in range(2))
-            figures[contender.name][kind] = dict(zip(RANKING, map(_figure, own, ahead), strict=True))
+            figures[ranker.name][kind] = dict(zip(RANKING, map(_figure, own, ahead), strict=True))
         return figures
 
 
-def _overview(contender: Measured) -> dict[str, Any]:
+def _overview(ranker: Measured) -> dict[str, Any]:
     return {
-        "group": contender.group,
-        "coverage": round(contender.coverage, 4),
-        "novelty": _short(contender.novelty),
-        "diversity": _short(contender.diversity),
-        "popular_share": _short(contender.popular_share),
-        "seconds": round(contender.seconds, 2),
+        "group": ranker.group,
+        "coverage": round(ranker.coverage, 4),
+        "novelty": _short(ranker.novelty),
+        "diversity": _short(ranker.diversity),
+        "popular_share": _short(ranker.popular_share),
+        "seconds": round(ranker.seconds, 2),
     }
 
 
@@ -128,7 +128,7 @@ def _figure(own: Interval, difference: Interval) -> dict[str, Any]:
     """One figure, and by how much the hybrid exceeds it."""
     ahead = {"mean": difference.mean, "low": difference.low, "high": difference.high}
     numbers = {name: _short(value) for name, value in asdict(own).items()}
-    return numbers | {"hybrid_ahead": {name: _short(value) for name, value in ahead.items()}}
+    return numbers | {"hybrid_lead": {name: _short(value) for name, value in ahead.items()}}
 
 
 def _short(value: float) -> float | None:

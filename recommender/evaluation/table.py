@@ -11,7 +11,7 @@ LEGEND = (
 
 
 def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
-    """Lay out one line per contender: `metric` among all, cold and warm candidates, then other measures of all.
+    """Lay out one line per ranker: `metric` among all, cold and warm candidates, then other measures of all.
 
     A figure stands with its standard error and a mark: ``<`` the hybrid beats it (the paired 95 % interval of
     the difference excludes 0), ``>`` it beats the hybrid, ``~`` neither is shown.
@@ -24,7 +24,7 @@ def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
         "coverage",
         "s",
     ]
-    lines = [_line(name, contender, metric, others) for name, contender in figures["contenders"].items()]
+    lines = [_line(name, ranker, metric, others) for name, ranker in figures["rankers"].items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
     return "\n".join([_setting(figures), *body, LEGEND])
@@ -37,16 +37,16 @@ def _setting(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _line(name: str, contender: Mapping[str, Any], metric: str, others: Sequence[str]) -> list[str]:
-    kinds = [_cell(contender.get(kind, {}).get(metric)) for kind in KINDS]
-    whole = [f"{contender['all'][name]['mean'] or 0:.4f}" for name in others]
-    return [name, *kinds, *whole, f"{contender['coverage']:.3f}", f"{contender['seconds']:.1f}"]
+def _line(name: str, ranker: Mapping[str, Any], metric: str, others: Sequence[str]) -> list[str]:
+    kinds = [_cell(ranker.get(kind, {}).get(metric)) for kind in KINDS]
+    whole = [f"{ranker['all'][name]['mean'] or 0:.4f}" for name in others]
+    return [name, *kinds, *whole, f"{ranker['coverage']:.3f}", f"{ranker['seconds']:.1f}"]
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:
     if figure is None or figure["mean"] is None:
         return "-"
-    ahead = figure["hybrid_ahead"]
+    ahead = figure["hybrid_lead"]
     mark = "<" if ahead["low"] > 0 else ">" if ahead["high"] < 0 else "~"
     same = ahead["low"] == ahead["high"] == 0
     return f"{figure['mean']:.4f} ±{figure['error']:.4f} {' ' if same else mark}"

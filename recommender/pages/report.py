@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recommender.evaluation.health import health
-from recommender.evaluation.speed import speed
-from recommender.evaluation.words import in_words
+from recommender.evaluation.ablation_text import describe_ablation
+from recommender.evaluation.data_quality import data_quality
+from recommender.evaluation.latency import latency
 from recommender.events import Event
 from recommender.pages import charts, examples
 from recommender.pages.render import write_page
@@ -40,18 +40,18 @@ def write_report(
         "report.html",
         about=recommender.manifest,
         weights=recommender.weights,
-        health=health(recommender),
+        health=data_quality(recommender),
         seconds=metrics.get("seconds", {}),
         curves=list(_curves(metrics)),
         evaluation=evaluation,
-        contenders=_contenders(evaluation),
+        rankers=_contenders(evaluation),
         measures=_METRICS,
         beyond=_BEYOND,
         slices=ablation,
-        words=in_words(ablation),
+        words=describe_ablation(ablation),
         recall=metrics.get("recall", {}),
         searches=_searches(metrics.get("recall", {})),
-        speed=speed(recommender),
+        speed=latency(recommender),
         products=examples.products(recommender),
         shoppers=examples.shoppers(recommender, histories),
         made=histories is None,
@@ -76,17 +76,17 @@ def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _contenders(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a line for each contender: its figures, its interval as a bar, and who beats whom."""
-    contenders = evaluation.get("contenders", {})
-    most = max((one["all"]["recall"]["high"] or 0 for one in contenders.values()), default=0)
+    """Return a line for each ranker: its figures, its interval as a bar, and who beats whom."""
+    rankers = evaluation.get("rankers", {})
+    most = max((one["all"]["recall"]["high"] or 0 for one in rankers.values()), default=0)
     return [
         {
             "name": name,
             **one,
             "bar": charts.interval(one["all"]["recall"], most),
-            "verdict": _verdict(one["all"]["recall"]["hybrid_ahead"]) if one["group"] == "baseline" else "",
+            "verdict": _verdict(one["all"]["recall"]["hybrid_lead"]) if one["group"] == "baseline" else "",
         }
-        for name, one in contenders.items()
+        for name, one in rankers.items()
     ]
 
 

@@ -14,7 +14,7 @@ from recommender.core.blocks import Double, Float, Layout, Rows
 from recommender.encoders.base import Encoder, Paid
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.encoders.support.pair import encoder_of
-from recommender.evaluation.holdout import hold_out
+from recommender.evaluation.held_out_attribute import hold_out
 from recommender.progress import progress
 from recommender.towers.item import ItemTower
 from training.item_tower.category import learned_columns

@@ -15,8 +15,8 @@ from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.config import Config, EventsConfig
 from recommender.evaluation.baskets import among_others, part, read_baskets
-from recommender.evaluation.contenders import parts_of
-from recommender.evaluation.similar import by_edges
+from recommender.evaluation.rankers import component_weights
+from recommender.evaluation.similar_items import pair_recall
 from recommender.progress import progress
 
 K = 10
@@ -46,7 +46,7 @@ def measure(shop: Config, pairs: Path, kind: str | None, other_type: bool) -> di
         events = EventsConfig(path=(Path(folder) / "events.csv").resolve())
         with fitted(shop.model_copy(update={"events": events}), until=AFTER) as rec:
             options = [_options(catalog, int(row), baskets.known, other_type) for row in rows]
-            figures = by_edges(_lists(rec, rows, options), relevant[rows])
+            figures = pair_recall(_lists(rec, rows, options), relevant[rows])
             setting = {"known_pairs": int(baskets.known.nnz), "other_type": other_type}
             return {
                 "protocol": "p5",
@@ -104,6 +104,9 @@ def _ways(rec: Recommender) -> dict[str, Ask]:
         "complementary": lambda item_id, said: rec.complementary([item_id], K, **said).item_ids,
         "similar": similar(plan="exact"),
         "similar, annoy": similar(plan="annoy"),
-        **{name: similar(plan="exact", weights=alone) for name, alone in parts_of(rec.weights["item"]).items()},
+        **{
+            name: similar(plan="exact", weights=alone)
+            for name, alone in component_weights(rec.weights["item"]).items()
+        },
         "popular": popular,
     }

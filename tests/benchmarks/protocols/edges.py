@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.evaluation.baskets import among_others
-from recommender.evaluation.content import ContentCentroid
-from recommender.evaluation.edges import read_edges
-from recommender.evaluation.ranking import top_rows
-from recommender.evaluation.similar import CHUNK, by_edges, neighbours
+from recommender.evaluation.content_baselines import ContentCentroid
+from recommender.evaluation.known_pairs import read_known_pairs
+from recommender.evaluation.similar_items import CHUNK, neighbours, pair_recall
+from recommender.evaluation.top_k import top_k
 
 K = 10
 
@@ -37,15 +37,15 @@ def edges(
     """
     figures = {}
     groups = groups_of(catalog)
-    for kind, pairs in read_edges(path, catalog.frame["id"]).items():
+    for kind, pairs in read_known_pairs(path, catalog.frame["id"]).items():
         relevant = pairs if among is None else _among(pairs, among)
         rows = np.flatnonzero(np.diff(relevant.indptr))
         lists = neighbours(rec, rows, K, among)
         lists |= {each.name: _listed(each, rows, groups, among) for each in untrained}
-        figures[f"pairs: {kind}"] = by_edges(lists, relevant[rows])
+        figures[f"pairs: {kind}"] = pair_recall(lists, relevant[rows])
         others = among_others(relevant, groups)
         if others.nnz < relevant.nnz:
-            figures[f"pairs: {kind}, variants left out"] = by_edges(lists, others[rows])
+            figures[f"pairs: {kind}, variants left out"] = pair_recall(lists, others[rows])
     return figures
 
 
@@ -69,5 +69,5 @@ def _listed(ranker: ContentCentroid, rows: np.ndarray, groups: pd.Series, among:
         own = (names[chunk][:, None] == names[None, :]) & (names[chunk] != "")[:, None]
         own[np.arange(len(chunk)), chunk] = True
         scores = (ranker.vectors[chunk] @ ranker.vectors.T).astype(np.float64)
-        parts.append(top_rows(scores, K, csr_array(own), among))
+        parts.append(top_k(scores, K, csr_array(own), among))
     return np.concatenate(parts) if parts else np.empty((0, K), np.int32)

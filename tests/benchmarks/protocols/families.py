@@ -18,9 +18,9 @@ from recommender.config import Config, EncoderChoice
 from recommender.core.blocks import Rows
 from recommender.evaluation import evaluate, split
 from recommender.evaluation.baskets import among_others
-from recommender.evaluation.edges import read_edges
-from recommender.evaluation.holdout import hold_out
-from recommender.evaluation.similar import DEEP, by_edges, by_label, neighbours
+from recommender.evaluation.held_out_attribute import hold_out
+from recommender.evaluation.known_pairs import read_known_pairs
+from recommender.evaluation.similar_items import DEEP, label_precision, neighbours, pair_recall
 
 TEXTS = ("tfidf", "word2vec", "lstm")  # what needs no download; "transformers" is what "offline" reads texts with
 WAYS = ("hybrid", "text alone", "image alone")
@@ -51,7 +51,7 @@ def measure(
             folder = Path(stack.enter_context(TemporaryDirectory()))
             less = {name: without(each, catalog, held.frame, folder) for name, each in asked.items()}
             lists = _lists({name: stack.enter_context(fitted(each)) for name, each in less.items()}, rows, DEEP)
-        figures["neighbours"][str(values.name)] = by_label(lists, rows, held.labels, groups_of(catalog))
+        figures["neighbours"][str(values.name)] = label_precision(lists, rows, held.labels, groups_of(catalog))
     if pairs is not None:
         figures["neighbours"] |= _pairs(asked, catalog, pairs)
     if at is not None:
@@ -73,10 +73,10 @@ def _pairs(asked: Mapping[str, Config], catalog: Catalog, path: Path) -> dict[st
     figures = {}
     with ExitStack() as stack:
         recs = {name: stack.enter_context(fitted(shop)) for name, shop in asked.items()}
-        for kind, relevant in read_edges(path, catalog.frame["id"]).items():
+        for kind, relevant in read_known_pairs(path, catalog.frame["id"]).items():
             others = among_others(relevant, groups_of(catalog))
             rows = np.flatnonzero(np.diff(others.indptr))
-            figures[f"pairs: {kind}, variants left out"] = by_edges(_lists(recs, rows, K), others[rows])
+            figures[f"pairs: {kind}, variants left out"] = pair_recall(_lists(recs, rows, K), others[rows])
     return figures
 
 

@@ -23,10 +23,10 @@ from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.core.blocks import unit
 from recommender.evaluation import metrics, split
-from recommender.evaluation.contenders import of_product
-from recommender.evaluation.evaluate import MOST_CUSTOMERS
+from recommender.evaluation.evaluate import MAX_USERS
 from recommender.evaluation.queries import Queries
-from recommender.evaluation.similar import by_label, compared
+from recommender.evaluation.rankers import recommender_rankers
+from recommender.evaluation.similar_items import compared, label_precision
 
 SHARE = 0.1  # of the products that have the block
 STRIPPED = ("image", "text", "category")
@@ -40,7 +40,7 @@ def measure(shop: Config, at: datetime | None) -> dict[str, Any]:
     queries = None
     if at is not None:
         parts = split.at(Interactions.load(shop, catalog), at)
-        queries = Queries.of(parts.train, parts.test, len(catalog), MOST_CUSTOMERS)
+        queries = Queries.of(parts.train, parts.test, len(catalog), MAX_USERS)
     with fitted(shop, until=at) as rec:
         draw = np.random.default_rng(shop.train.seed)
         blocks = [name for name in STRIPPED if name in rec.layout.names]
@@ -106,13 +106,16 @@ def _by_labels(shops: Mapping[str, Recommender], catalog: Catalog, draw: np.rand
     rows = np.sort(draw.permutation(len(catalog))[:QUERIES])
     lists = {name: _similar(rec, rows) for name, rec in shops.items()}
     groups = groups_of(catalog)
-    return {f"label {values.name}": by_label(lists, rows, values, groups) for values in labels_of(catalog, LABELS)}
+    return {
+        f"label {values.name}": label_precision(lists, rows, values, groups)
+        for values in labels_of(catalog, LABELS)
+    }
 
 
 def _by_users(shops: Mapping[str, Recommender], queries: Queries) -> dict[str, Any]:
     columns = {}
     for name, rec in shops.items():
-        rows = of_product(rec)[0].rank(queries, K_USERS, None)
+        rows = recommender_rankers(rec)[0].rank(queries, K_USERS, None)
         found = metrics.recall(metrics.hits(rows, queries.relevant), metrics.counts(queries.relevant))
         columns[name] = {f"recall@{K_USERS}": found}
     return {"queries": len(queries)} | compared(columns)

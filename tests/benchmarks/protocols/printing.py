@@ -45,6 +45,6 @@ def neighbour_table(figures: Mapping[str, Any]) -> str:
 
 
 def _cell(measure: str, value: Mapping[str, Any]) -> str:
-    low, high = value["first_ahead"]["low"], value["first_ahead"]["high"]
+    low, high = value["first_lead"]["low"], value["first_lead"]["high"]
     mark = "<" if low > 0 else ">" if high < 0 else " " if low == high == 0 else "~"
     return f"{measure} {value['mean']:.4f} ±{value['error']:.4f} {mark}"

@@ -13,7 +13,7 @@ from recommender import Recommender, load
 from recommender.catalog import Catalog
 from recommender.config import CatalogConfig, Config
 from recommender.encoders.pipeline import encode_catalog
-from recommender.evaluation.content import ContentCentroid, one_hot, untrained
+from recommender.evaluation.content_baselines import ContentCentroid, one_hot, untrained
 from training.encoders.texts import encoder_for
 from training.fit import fit
 

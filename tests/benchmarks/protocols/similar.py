@@ -14,8 +14,8 @@ from protocols.shops import content, fitted, provenance, without
 from protocols.words import words_to_photos
 from recommender.catalog import Catalog
 from recommender.config import Config
-from recommender.evaluation.holdout import HeldOut, hold_out, leading_brand
-from recommender.evaluation.similar import DEEP, by_label, neighbours
+from recommender.evaluation.held_out_attribute import HeldOutAttribute, hold_out, leading_brand
+from recommender.evaluation.similar_items import DEEP, label_precision, neighbours
 from recommender.progress import progress
 
 LABELS = ("product_type", "brand", "color", "gender", "material", "pattern")
@@ -48,12 +48,12 @@ def labels_of(catalog: Catalog, names: Sequence[str]) -> list[pd.Series]:
     return [frame[name] for name in names if name in frame and frame[name].nunique() > 1]
 
 
-def _held_out(shop: Config, catalog: Catalog, held: HeldOut) -> dict[str, Any]:
+def _held_out(shop: Config, catalog: Catalog, held: HeldOutAttribute) -> dict[str, Any]:
     started = perf_counter()
     rows = np.flatnonzero(held.labels != "")
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:QUERIES])
     groups = groups_of(catalog)
     with TemporaryDirectory() as folder, fitted(without(shop, catalog, held.frame, Path(folder))) as rec:
-        figures = by_label(neighbours(rec, rows, DEEP), rows, held.labels, groups)
+        figures = label_precision(neighbours(rec, rows, DEEP), rows, held.labels, groups)
     setting = {"held_out": list(held.columns), "named_in_texts": held.named}
     return setting | figures | {"seconds": round(perf_counter() - started, 1)}

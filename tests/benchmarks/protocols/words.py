@@ -12,7 +12,7 @@ from protocols.shops import fitted, without
 from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.config import Config
-from recommender.evaluation.similar import by_edges
+from recommender.evaluation.similar_items import pair_recall
 from recommender.progress import progress
 from training.encoders.texts import encoder_for
 
@@ -40,7 +40,7 @@ def words_to_photos(shop: Config, catalog: Catalog) -> dict[str, Any]:
             return {}
         relevant = csr_array((np.ones(len(asked), bool), (np.arange(len(asked)), asked)), (len(asked), rec.n))
         lists = {plan: _found(rec, catalog, asked, alone, plan) for plan in ("exact", "annoy")}
-        return {"candidates": len(alone), "chance": round(K / len(alone), 5)} | by_edges(lists, relevant)
+        return {"candidates": len(alone), "chance": round(K / len(alone), 5)} | pair_recall(lists, relevant)
 
 
 def _distinct(catalog: Catalog) -> np.ndarray:

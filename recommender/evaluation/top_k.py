@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from recommender.evaluation.queries import Mask
 
 
-def top_rows(
+def top_k(
     scores: NDArray[np.floating], k: int, seen: csr_array | None = None, candidates: Mask | None = None
 ) -> NDArray[np.int32]:
     """Return the k best rows of each query (b, k), ties by row, -1 where candidates run out.

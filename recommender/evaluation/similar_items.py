@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from recommender.core.blocks import Mask, Rows
 from recommender.evaluation import metrics
 from recommender.evaluation.bootstrap import bootstrap
-from recommender.evaluation.contenders import parts_of
+from recommender.evaluation.rankers import component_weights
 from recommender.progress import progress
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def neighbours(
     return lists
 
 
-def by_label(
+def label_precision(
     lists: Mapping[str, Rows], rows: NDArray[np.intp], labels: pd.Series, groups: pd.Series, k: int = 10
 ) -> dict[str, Any]:
     """Precision@k and mAP@100 of lists, right being the query's label and not its variant.
@@ -49,7 +49,7 @@ def by_label(
     Parameters
     ----------
     lists
-        Contender to (q, 100) rows.
+        Ranker to (q, 100) rows.
     rows
         (q,) the query of each line.
     labels
@@ -72,7 +72,7 @@ def by_label(
     return figures | compared(columns)
 
 
-def by_edges(lists: Mapping[str, Rows], relevant: csr_array) -> dict[str, Any]:
+def pair_recall(lists: Mapping[str, Rows], relevant: csr_array) -> dict[str, Any]:
     """Recall of known pairs; `relevant` (q, n) says for each query what goes with it."""
     count = metrics.counts(relevant)
     figures: dict[str, Any] = {"queries": int((count > 0).sum()), "edges": int(relevant.nnz)}
@@ -86,17 +86,17 @@ def by_edges(lists: Mapping[str, Rows], relevant: csr_array) -> dict[str, Any]:
 def _ways(weights: Mapping[str, float]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "hybrid", {"plan": "exact"}
     yield "hybrid, annoy", {"plan": "annoy"}
-    for name, alone in parts_of(weights).items():
+    for name, alone in component_weights(weights).items():
         yield name, {"plan": "exact", "weights": alone}
 
 
 def compared(columns: Mapping[str, Mapping[str, metrics.Floats]]) -> dict[str, Any]:
-    """Give each contender's measures a standard error, and the first's lead over it an interval.
+    """Give each ranker's measures a standard error, and the first's lead over it an interval.
 
     Parameters
     ----------
     columns
-        Contender to measure to (q,) values, NaN where a query has none; all paired by query.
+        Ranker to measure to (q,) values, NaN where a query has none; all paired by query.
     """
     first = next(iter(columns.values()), {})
     pairs = [(name, measure) for name, measures in columns.items() for measure in measures]
@@ -105,7 +105,7 @@ def compared(columns: Mapping[str, Mapping[str, metrics.Floats]]) -> dict[str, A
     figures: dict[str, Any] = {name: {} for name in columns}
     for (name, measure), own, ahead in zip(pairs, found[::2], found[1::2], strict=True):
         lead = {"low": round(ahead.low, 4), "high": round(ahead.high, 4)}
-        figures[name][measure] = {"mean": round(own.mean, 4), "error": round(own.error, 4), "first_ahead": lead}
+        figures[name][measure] = {"mean": round(own.mean, 4), "error": round(own.error, 4), "first_lead": lead}
     return figures
 
 

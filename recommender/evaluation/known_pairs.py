@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from recommender.errors import DataError
 
 
-def read_edges(path: Path, ids: pd.Series) -> dict[str, csr_array]:
+def read_known_pairs(path: Path, ids: pd.Series) -> dict[str, csr_array]:
     """Read pairs of products by kind, each (n, n) boolean: with the row's product goes the column's.
 
     The two columns that hold most ids of the catalogue are the pair, in their order in the file; a column ``kind``

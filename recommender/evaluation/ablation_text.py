@@ -17,7 +17,7 @@ _INTERVAL, _MANY = 1.96, 3.0  # standard errors
 _LISTED = 3
 
 
-def in_words(ablation: Mapping[str, Any]) -> dict[str, str]:
+def describe_ablation(ablation: Mapping[str, Any]) -> dict[str, str]:
     """Return a sentence for each part of the score: how much of recall it brings, and where.
 
     Parameters

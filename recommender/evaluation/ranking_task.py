@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from recommender.core.blocks import Rows
-from recommender.evaluation.contenders import Contender
 from recommender.evaluation.queries import Mask, Queries
+from recommender.evaluation.rankers import Ranker
 from recommender.progress import progress
 
-PART = 512  # customers; baselines take 256 at once
+PARTITION_SIZE = 512  # customers; baselines take 256 at once
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a contender answered.
+    """What a ranker answered.
 
     Attributes
     ----------
@@ -34,12 +34,12 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Exam:
-    """What every customer is asked of every contender. It is all that a worker needs to know.
+class RankingTask:
+    """What every customer is asked of every ranker. It is all that a worker needs to know.
 
     Attributes
     ----------
-    contenders
+    rankers
         Who ranks.
     kinds
         Candidates by name, each a mask (n,) or None for all; only customers with something right among them are
@@ -48,35 +48,35 @@ class Exam:
         Length of the lists.
     """
 
-    contenders: Sequence[Contender]
+    rankers: Sequence[Ranker]
     kinds: Mapping[str, Mask | None]
     k: int
 
     def of(self, queries: Queries, run: Map = map, label: str = "evaluation") -> list[Ranked]:
-        """Ask all customers, part by part, `run` being what `map` is; one `Ranked` for each contender."""
+        """Ask all customers, part by part, `run` being what `map` is; one `Ranked` for each ranker."""
         parts = [queries[some] for some in _parts(len(queries))]
         told = progress(run(self.rank, parts), label, len(parts), "part")
         return [_joined(found) for found in zip(*told, strict=True)]
 
     def rank(self, queries: Queries) -> list[Ranked]:
-        """Ask some customers; one `Ranked` a contender."""
+        """Ask some customers; one `Ranked` a ranker."""
         relevant = {kind: queries.relevant_among(candidates) for kind, candidates in self.kinds.items()}
         asked = {kind: np.flatnonzero(np.diff(right.indptr)) for kind, right in relevant.items()}
-        return [self._ranked(contender, queries, asked) for contender in self.contenders]
+        return [self._ranked(ranker, queries, asked) for ranker in self.rankers]
 
-    def _ranked(self, contender: Contender, queries: Queries, asked: Mapping[str, np.ndarray]) -> Ranked:
+    def _ranked(self, ranker: Ranker, queries: Queries, asked: Mapping[str, np.ndarray]) -> Ranked:
         started = perf_counter()
         lists = {}
         for kind, candidates in self.kinds.items():
             lists[kind] = np.full((len(queries), self.k), -1, np.int32)
             if len(asked[kind]):
-                lists[kind][asked[kind]] = contender.rank(queries[asked[kind]], self.k, candidates)
+                lists[kind][asked[kind]] = ranker.rank(queries[asked[kind]], self.k, candidates)
         return Ranked(lists, perf_counter() - started)
 
 
 def _parts(queries: int) -> list[np.ndarray]:
     """Return the positions of each part; no customers are one empty part."""
-    return np.split(np.arange(queries), range(PART, queries, PART))
+    return np.split(np.arange(queries), range(PARTITION_SIZE, queries, PARTITION_SIZE))
 
 
 def _joined(parts: Sequence[Ranked]) -> Ranked:

@@ -14,7 +14,7 @@ ASKED = 200
 K = 10
 
 
-def speed(recommender: "Recommender", seed: int = 0) -> dict[str, dict[str, float]]:
+def latency(recommender: "Recommender", seed: int = 0) -> dict[str, dict[str, float]]:
     """Time questions about products drawn at random, one by one and together, in one thread.
 
     Returns

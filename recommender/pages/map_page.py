@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.core.blocks import Float
-from recommender.pages.plane import positions
+from recommender.pages.projection import positions
 from recommender.pages.render import write_page
 from recommender.pages.sprites import SIDE, sheets, tile_size
 

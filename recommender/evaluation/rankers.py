@@ -9,7 +9,7 @@ import numpy as np
 from recommender.core.blocks import Rows
 from recommender.evaluation.baselines import Baseline
 from recommender.evaluation.queries import Mask, Queries
-from recommender.evaluation.ranking import top_rows
+from recommender.evaluation.top_k import top_k
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
@@ -19,7 +19,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Contender:
+class Ranker:
     """One way to rank.
 
     Attributes
@@ -38,18 +38,18 @@ class Contender:
 HYBRID = "hybrid"
 
 
-def of_product(recommender: "Recommender") -> list[Contender]:
+def recommender_rankers(recommender: "Recommender") -> list[Ranker]:
     """List the product as it answers, without its prior, by Annoy, and by each of its parts alone."""
     weights = recommender.weights["user"]
     asked = _Asked(recommender)
-    product = [Contender(HYBRID, "product", asked), Contender("hybrid, annoy", "product", asked.by(plan="annoy"))]
+    product = [Ranker(HYBRID, "product", asked), Ranker("hybrid, annoy", "product", asked.by(plan="annoy"))]
     if "prior" in weights:
-        product.append(Contender("hybrid, no prior", "product", asked.by(weights={"prior": 0.0})))
-    parts = parts_of(weights).items()
-    return product + [Contender(name, "part", asked.by(weights=alone)) for name, alone in parts]
+        product.append(Ranker("hybrid, no prior", "product", asked.by(weights={"prior": 0.0})))
+    parts = component_weights(weights).items()
+    return product + [Ranker(name, "part", asked.by(weights=alone)) for name, alone in parts]
 
 
-def parts_of(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
+def component_weights(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Weights that leave one term of the score, or its content blocks alike, by name; the prior is no part."""
     parts = {f"{name} alone": [name] for name in weights if name != "prior"}
     content = [name for name in CONTENT if name in weights]
@@ -58,17 +58,17 @@ def parts_of(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return {name: {term: float(term in part) for term in weights} for name, part in parts.items()}
 
 
-def without(recommender: "Recommender") -> list[Contender]:
+def without(recommender: "Recommender") -> list[Ranker]:
     """List the product as it answers, then without each term that counts, by the term's name."""
     weights, asked = recommender.weights["user"], _Asked(recommender)
     counted = [name for name, weight in weights.items() if weight > 0]
-    ablated = [Contender(name, "part", asked.by(weights={name: 0.0})) for name in counted if len(counted) > 1]
-    return [Contender(HYBRID, "product", asked), *ablated]
+    ablated = [Ranker(name, "part", asked.by(weights={name: 0.0})) for name in counted if len(counted) > 1]
+    return [Ranker(HYBRID, "product", asked), *ablated]
 
 
-def of_baselines(baselines: Sequence[Baseline]) -> list[Contender]:
+def baseline_rankers(baselines: Sequence[Baseline]) -> list[Ranker]:
     """List baselines."""
-    return [Contender(baseline.name, "baseline", _Scored(baseline)) for baseline in baselines]
+    return [Ranker(baseline.name, "baseline", _Scored(baseline)) for baseline in baselines]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Scored:
         chunks = [slice(start, start + CHUNK) for start in range(0, len(queries), CHUNK)]
         return np.concatenate(
             [
-                top_rows(self.baseline.scores(queries.histories[part]), k, queries.seen[part], candidates)
+                top_k(self.baseline.scores(queries.histories[part]), k, queries.seen[part], candidates)
                 for part in chunks
             ]
         )

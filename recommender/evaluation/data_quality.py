@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SHOWN = 3  # values of a column
 
 
-def health(recommender: "Recommender") -> dict[str, Any]:
+def data_quality(recommender: "Recommender") -> dict[str, Any]:
     """Return what a bundle knows of its catalogue.
 
     Returns

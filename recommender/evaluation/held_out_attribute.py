@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutAttribute:
     """What is left of a catalogue.
 
     Attributes
@@ -35,7 +35,7 @@ class HeldOut:
     named: float
 
 
-def hold_out(frame: pd.DataFrame, labels: pd.Series, learned: Iterable[str]) -> HeldOut:
+def hold_out(frame: pd.DataFrame, labels: pd.Series, learned: Iterable[str]) -> HeldOutAttribute:
     """Take a label out of a catalogue: its column, what as good as names it, and its words.
 
     Parameters
@@ -54,7 +54,7 @@ def hold_out(frame: pd.DataFrame, labels: pd.Series, learned: Iterable[str]) -> 
     texts = [name for name in TEXTS if name in frame]
     plain = frame.drop(columns=[name for name in columns if name in frame])
     changed = {name: frame[name].map(lambda text: without(text, words)) for name in texts}
-    return HeldOut(plain.assign(**changed), labels, columns, _named(frame[texts], labels))
+    return HeldOutAttribute(plain.assign(**changed), labels, columns, _named(frame[texts], labels))
 
 
 def nestedness(one: pd.Series, other: pd.Series) -> float:
