@@ -12,13 +12,13 @@ from recommender.core.segment import Segment
 from recommender.errors import BundleError
 from recommender.items import Attributes
 from recommender.retrieval.candidates import Index
-from recommender.retrieval.planner import Budget, Budgets, Search
+from recommender.retrieval.planner import Budget, Budgets, Planner
 from recommender.towers.item import ItemTower
 from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
 
 
-def open_search(bundle: Bundle, layout: Layout, attributes: Attributes) -> Search:
+def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Planner:
     """Map the base segment and its index, patched by what has changed since."""
     delta, load = Delta.of(bundle), arrays_of(bundle)
     tabled = bundle.has("base", "neighbours.npy")
@@ -29,7 +29,7 @@ def open_search(bundle: Bundle, layout: Layout, attributes: Attributes) -> Searc
     graph = budgets != Budgets() and bundle.has("base", "graph.npy")
     index = _open_index(bundle, load, layout, graph)
     learned = tuple(bundle.manifest.weights.values())
-    return Search(segment, index, budgets, learned, None if delta is None else delta.fresh)
+    return Planner(segment, index, budgets, learned, None if delta is None else delta.fresh)
 
 
 def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool) -> Index:

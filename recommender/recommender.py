@@ -17,7 +17,7 @@ from recommender.items.products import Products
 from recommender.loading import (
     open_attributes,
     open_item_tower,
-    open_search,
+    open_planner,
     open_thumbnails,
     open_user_tower,
 )
@@ -27,7 +27,7 @@ from recommender.ranking.queries import FreeQueries
 from recommender.ranking.request import Options, Questions, count
 from recommender.ranking.results import Recommendations, RecommendationTable
 from recommender.ranking.why_not import Placed, Placing
-from recommender.retrieval.planner import Question, Search
+from recommender.retrieval.planner import Planner, RowQuery
 from recommender.towers.item import ItemInputs
 
 # Beside the strength of what goes together, the usual score counts so much: it fills up what C leaves empty.
@@ -87,7 +87,7 @@ class Recommender:
         bundle: Bundle,
         overlay: "ItemOverlay | None" = None,
         encoder: "Encoder | None" = None,
-        search: Search | None = None,
+        planner: Planner | None = None,
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -96,12 +96,12 @@ class Recommender:
         self.weights = bundle.manifest.weights
         self.products = Products(open_attributes(bundle), open_thumbnails(bundle), overlay)
         self.attributes = self.products.attributes
-        self.search_space: Search = search or open_search(bundle, self.layout, self.attributes)
-        self.segment = self.search_space.segment
+        self.planner: Planner = planner or open_planner(bundle, self.layout, self.attributes)
+        self.segment = self.planner.segment
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
-        self._answering = Answering(self.products, self.search_space, self.generation)
+        self._answering = Answering(self.products, self.planner, self.generation)
         self._questions = Questions(self.attributes, self.segment, self.user_tower)
         self._ordered = Ordered(self._answering, self.weights["user"])
         self._free = FreeQueries(bundle, self.item_tower, encoder)
@@ -246,7 +246,7 @@ class Recommender:
             query = personal.query.plus(query.vector)
         weights = {name: 0.0 for name in self.weights["item"] if name not in ("image", "text")}
         asked: Options = options if bent or options.get("weights") else {**options, "weights": weights}
-        question = Question(query, count(k), self._questions.excluded(options))
+        question = RowQuery(query, count(k), self._questions.excluded(options))
         return self._answer(question, "user" if bent else "item", "search", asked, (*warnings, *_ignored(unknown)))
 
     def explain(
@@ -305,12 +305,12 @@ class Recommender:
         vectors, present = self.item_tower.blocks(ItemInputs(None, nothing, None, nothing, columns))
         if not present.any():
             return self._ordered.popular(k, self._questions.excluded(options), options, "popular")
-        question = Question(Query.free(vectors[0]), count(k), self._questions.excluded(options))
+        question = RowQuery(Query.free(vectors[0]), count(k), self._questions.excluded(options))
         return self._answer(question, "item", "similar_by_category", options, fallback="similar_by_category")
 
     def _for_history(
         self,
-        question: Question,
+        question: RowQuery,
         unknown: Sequence[str],
         strategy: str,
         options: Options,
@@ -324,7 +324,7 @@ class Recommender:
 
     def _answer(
         self,
-        question: Question,
+        question: RowQuery,
         kind: str,
         strategy: str,
         options: Options,

@@ -7,7 +7,7 @@ import numpy as np
 from recommender.core.blocks import Layout, unit
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
-from recommender.retrieval.planner import Budget, Budgets, Search
+from recommender.retrieval.planner import Budget, Budgets, Planner
 from training.retrieval.index import make_index
 from training.retrieval.neighbours import with_neighbours
 
@@ -46,8 +46,8 @@ def make_cooccurrence(generator: np.random.Generator, n: int) -> Cooccurrence:
     return Cooccurrence(indptr, j.astype(np.int32), dense[i, j].astype(np.float32))
 
 
-def indexed(folder: Path, segment: Segment, weights: dict[str, float], budget: Budget | None) -> Search:
+def indexed(folder: Path, segment: Segment, weights: dict[str, float], budget: Budget | None) -> Planner:
     """Build the neighbour table, the trees and the graph for a segment, and return the search over them."""
     index = make_index(folder, segment, weights, trees=5, seed=0)
     segment = with_neighbours(segment, {"item": weights})
-    return Search(segment, index, Budgets(budget, budget, budget, budget), (weights,))
+    return Planner(segment, index, Budgets(budget, budget, budget, budget), (weights,))

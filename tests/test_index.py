@@ -24,8 +24,8 @@ from recommender.filters import Subset
 from recommender.retrieval import candidates
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Budget, Budgets, Question, Search
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import Budget, Budgets, Planner, RowQuery
 from recommender.towers.user import item_query
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 from training.retrieval.index import Asked, build_index, operating_point
@@ -34,13 +34,13 @@ LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def search(tmp_path_factory: pytest.TempPathFactory) -> Planner:
     """3,000 products with duplicates, and all there is to search them."""
     segment = make_segment(5, 3_000)
     return indexed(tmp_path_factory.mktemp("index"), segment, LEARNED, Budget(64, 100, 3_000))
 
 
-def learned_scorer(search: Search) -> Scorer:
+def learned_scorer(search: Planner) -> Scorer:
     segment = search.segment
     return Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
 
@@ -66,7 +66,7 @@ def test_what_8_bits_lose_stays_within_the_stated_slack(seed: int, n: int, value
         assert np.abs(estimated - exact).max() <= slack / 2 + 1e-9
 
 
-def test_a_walk_steps_only_where_it_may(search: Search) -> None:
+def test_a_walk_steps_only_where_it_may(search: Planner) -> None:
     allowed = np.arange(search.segment.n) % 3 == 0
     subset = Subset(allowed, search.segment.groups)
     scorer = learned_scorer(search)
@@ -80,7 +80,7 @@ def test_a_walk_steps_only_where_it_may(search: Search) -> None:
 @pytest.mark.parametrize("scanned", [candidates.SCANNED, 0], ids=["scan", "wide walk"])
 @pytest.mark.parametrize("like", [True, False])
 def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
-    search: Search, monkeypatch: pytest.MonkeyPatch, like: bool, scanned: int
+    search: Planner, monkeypatch: pytest.MonkeyPatch, like: bool, scanned: int
 ) -> None:
     monkeypatch.setattr(candidates, "SCANNED", scanned)
     scorer, n = learned_scorer(search), search.segment.n
@@ -94,27 +94,27 @@ def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
         assert np.isin(best, found).mean() >= 0.9
 
 
-def test_a_filter_that_has_nothing_to_do_with_the_query_does_not_widen_the_walk(search: Search) -> None:
+def test_a_filter_that_has_nothing_to_do_with_the_query_does_not_widen_the_walk(search: Planner) -> None:
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
     for query in queries(search.segment, 20):
         assert len(search.index.walk(learned_scorer(search), query, 24, half)) == 24
 
 
-def test_a_walk_that_must_be_wide_gives_way_to_a_scan(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_that_must_be_wide_gives_way_to_a_scan(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recommender.retrieval.planner.SCAN_ROWS", 0)
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
     rules, question = (
-        Rules(search.segment, half),
-        Question(queries(search.segment, 1)[0], 5, np.empty(0, np.int32)),
+        Eligibility(search.segment, half),
+        RowQuery(queries(search.segment, 1)[0], 5, np.empty(0, np.int32)),
     )
     plans = []
     for width in (2, 64):
         asked = replace(search, budgets=Budgets(filtered=Budget(width, 0, 0, entries=2)), learned=(LEARNED,))
-        plans.append(asked.one(learned_scorer(search), question, rules).plan)
+        plans.append(asked.search(learned_scorer(search), question, rules).plan)
     assert plans == ["annoy+graph", "exact"]
 
 
-def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:
+def test_edges_lead_to_other_products_and_from_all(search: Planner) -> None:
     graph = search.index.graph
     assert ((graph >= -1) & (graph < len(graph))).all()
     assert not (graph == np.arange(len(graph))[:, None]).any()
@@ -123,7 +123,7 @@ def test_edges_lead_to_other_products_and_from_all(search: Search) -> None:
         assert 0 < len(kept) == len(set(kept.tolist()))
 
 
-def test_threads_do_not_disturb_each_other(search: Search) -> None:
+def test_threads_do_not_disturb_each_other(search: Planner) -> None:
     asked, scorer = queries(search.segment, 200), learned_scorer(search)
     alone = [search.index.walk(scorer, query, 30).tolist() for query in asked]
     with ThreadPoolExecutor(4) as pool:
@@ -144,13 +144,13 @@ def test_both_paths_find_what_the_scan_finds(tmp_path: Path, monkeypatch: pytest
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
     assert (tmp_path / "graph.npy").exists() == numba
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    rules, hits = Rules(search.segment, collapse=False), []
+    rules, hits = Eligibility(search.segment, collapse=False), []
     for query in queries(segment, 60):
-        question = Question(query, 10, np.empty(0, np.int32))
-        found = search.one(scorer, question, rules, "annoy")
+        question = RowQuery(query, 10, np.empty(0, np.int32))
+        found = search.search(scorer, question, rules, "annoy")
         assert found.plan == ("annoy+graph" if numba else "annoy+hop")
         assert found.candidates < segment.n / 2
-        best = search.one(scorer, question, rules, "exact").selection.scores
+        best = search.search(scorer, question, rules, "exact").selection.scores
         hits.append(np.mean(found.selection.scores >= best[-1]))
     assert np.mean(hits) >= 0.95
 
@@ -214,15 +214,15 @@ def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: P
 
 
 def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_walked(
-    search: Search, monkeypatch: pytest.MonkeyPatch
+    search: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert search.index is not None
     assert search.index.graph is not None
     cut = replace(search.index, graph=np.full_like(search.index.graph, -1))
     scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)
     rows = range(0, search.segment.n, 50)
-    asked = [Question(item_query(search.segment, row), 10, search.segment.variants(row)) for row in rows]
-    found = Search(search.segment).many(scorer, asked, Rules(search.segment, None, False), "exact")
+    asked = [RowQuery(item_query(search.segment, row), 10, search.segment.variants(row)) for row in rows]
+    found = Planner(search.segment).search_many(scorer, asked, Eligibility(search.segment, None, False), "exact")
     oracle = [Asked(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)]
     whole, _, _ = operating_point(search, [oracle], 0.9)
     broad, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
@@ -235,8 +235,8 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     assert recall >= 0.9
 
 
-def test_a_budget_that_was_only_lucky_is_not_chosen(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shares(asking: Search, asked: list[Asked], budget: Budget) -> np.ndarray:
+def test_a_budget_that_was_only_lucky_is_not_chosen(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shares(asking: Planner, asked: list[Asked], budget: Budget) -> np.ndarray:
         missed = {16: 40, 24: 19, 32: 8}.get(budget.width, 0)  # of 100 whole answers
         return np.arange(100) >= missed
 
@@ -258,16 +258,16 @@ def test_the_build_measures_how_far_a_filtered_question_must_look(
     filtered = Budget(**built.stated["budgets"]["filtered"])
     assert built.stated["curves"]["filtered"][-1]["recall"] >= 0.98
     index = Index.open(tmp_path / "index.ann", lambda file: np.load(tmp_path / file), LAYOUT, graph=True)
-    search = Search(built.segment, index, Budgets(filtered=filtered), (LEARNED,))
+    search = Planner(built.segment, index, Budgets(filtered=filtered), (LEARNED,))
     scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)
     half = Subset(np.random.default_rng(1).random(search.segment.n) < 0.5, search.segment.groups)
     plans = {}
     for subset in (None, half):
-        rules, hits = Rules(search.segment, subset, collapse=False), []
+        rules, hits = Eligibility(search.segment, subset, collapse=False), []
         for query in queries(search.segment, 60):
-            question = Question(query, 10, np.empty(0, np.int32))
-            found = search.one(scorer, question, rules)
-            best = search.one(scorer, question, rules, "exact").selection.scores
+            question = RowQuery(query, 10, np.empty(0, np.int32))
+            found = search.search(scorer, question, rules)
+            best = search.search(scorer, question, rules, "exact").selection.scores
             hits.append(np.mean(found.selection.scores >= best[-1]))
             plans[subset is None] = found.plan
         assert np.mean(hits) >= 0.95

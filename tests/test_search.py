@@ -13,8 +13,8 @@ from recommender.core.scoring import Query, Scorer
 from recommender.core.segment import Segment
 from recommender.core.weights import resolve
 from recommender.filters import Subset
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Budget, Question, Search
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import Budget, Planner, RowQuery
 from recommender.towers.user import weighted_query
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 
@@ -34,7 +34,7 @@ def slow_score(segment: Segment, query: Query, weights: dict[str, float], row: i
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[Search, Scorer, Question, Rules]:
+def worlds(draw: st.DrawFn) -> tuple[Planner, Scorer, RowQuery, Eligibility]:
     """A segment, weights, a history as query, exclusions, a filter of any width, k from 1 to more than n."""
     n = draw(st.integers(1, 60))
     segment = make_segment(draw(st.integers(0, 10_000)), n)
@@ -46,14 +46,14 @@ def worlds(draw: st.DrawFn) -> tuple[Search, Scorer, Question, Rules]:
     excluded = np.unique(np.append(rows, draw(st.lists(st.integers(0, n - 1), max_size=5)))).astype(np.int32)
     kept = draw(st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.9]))
     mask = None if kept is None else np.random.default_rng(n).random(n) < kept
-    rules = Rules(segment, None if mask is None else Subset(mask, segment.groups), draw(st.booleans()))
+    rules = Eligibility(segment, None if mask is None else Subset(mask, segment.groups), draw(st.booleans()))
     with TemporaryDirectory() as folder:
         search = indexed(Path(folder), segment, LEARNED, Budget(8, 4, 20))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, weights)
-    return search, scorer, Question(query, draw(st.sampled_from([1, 3, 10, 500])), excluded), rules
+    return search, scorer, RowQuery(query, draw(st.sampled_from([1, 3, 10, 500])), excluded), rules
 
 
-def expected(scorer: Scorer, question: Question, rules: Rules) -> list[int]:
+def expected(scorer: Scorer, question: RowQuery, rules: Eligibility) -> list[int]:
     """What an exact scan in plain Python answers."""
     segment = rules.segment
     rows = [row for row in range(segment.n) if row not in question.excluded]
@@ -72,7 +72,7 @@ def expected(scorer: Scorer, question: Question, rules: Rules) -> list[int]:
 @given(worlds())
 def test_an_exact_plan_answers_as_a_plain_scan_does(world: tuple) -> None:
     search, scorer, question, rules = world
-    found = search.one(scorer, question, rules, "exact")
+    found = search.search(scorer, question, rules, "exact")
     assert found.selection.rows.tolist() == expected(scorer, question, rules)
 
 
@@ -80,7 +80,7 @@ def test_an_exact_plan_answers_as_a_plain_scan_does(world: tuple) -> None:
 @given(worlds(), st.sampled_from(["auto", "annoy"]))
 def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan: str) -> None:
     search, scorer, question, rules = world
-    found = search.one(scorer, question, rules, plan)
+    found = search.search(scorer, question, rules, plan)
     rows, scores = found.selection.rows, found.selection.scores
     assert len(rows) == min(question.k, found.eligible) == len(expected(scorer, question, rules))
     assert not set(rows.tolist()) & set(question.excluded.tolist())
@@ -95,7 +95,7 @@ def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan:
 @given(worlds(), st.sampled_from(["auto", "annoy", "exact"]))
 def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> None:
     search, scorer, question, rules = world
-    best = search.one(scorer, question, rules, plan).selection
+    best = search.search(scorer, question, rules, plan).selection
     for row, score in zip(best.rows, best.scores, strict=True):
         assert score == pytest.approx(
             slow_score(rules.segment, question.query, scorer.weights, int(row)), abs=1e-9
@@ -107,8 +107,8 @@ def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> No
 @given(worlds(), st.integers(2, 4))
 def test_a_batch_answers_as_single_calls_do_to_the_last_bit(world: tuple, size: int) -> None:
     search, scorer, question, rules = world
-    single = search.one(scorer, question, rules, "exact").selection
-    for found in search.many(scorer, [question] * size, rules, "exact"):
+    single = search.search(scorer, question, rules, "exact").selection
+    for found in search.search_many(scorer, [question] * size, rules, "exact"):
         assert found.selection.rows.tolist() == single.rows.tolist()
         assert found.selection.scores.tolist() == single.scores.tolist()
 
@@ -120,11 +120,11 @@ def test_the_neighbour_table_is_the_exact_answer(seed: int, n: int, collapse: bo
     with TemporaryDirectory() as folder:
         search = indexed(Path(folder), segment, LEARNED, None)
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    rules = Rules(search.segment, None, collapse)
+    rules = Eligibility(search.segment, None, collapse)
     row = seed % n
     query = weighted_query(segment, np.array([row], np.int32), np.ones(1))
-    question = Question(query, k, np.sort(segment.variants(row)), row)
-    quick, slow = search.one(scorer, question, rules), search.one(scorer, question, rules, "exact")
+    question = RowQuery(query, k, np.sort(segment.variants(row)), row)
+    quick, slow = search.search(scorer, question, rules), search.search(scorer, question, rules, "exact")
     assert quick.selection.rows.tolist() == slow.selection.rows.tolist()
     assert quick.selection.scores.tolist() == slow.selection.scores.tolist()
     assert quick.plan == "neighbours" or len(slow.selection.rows) == 0 or k > 1
@@ -143,13 +143,13 @@ def test_annoy_finds_what_the_scan_finds_on_clustered_products(tmp_path: Path) -
     segment = make_segment(1, 3_000)
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    rules = Rules(search.segment, None, collapse=False)
+    rules = Eligibility(search.segment, None, collapse=False)
     hits = []
     for row in range(0, 3_000, 60):
         query = weighted_query(segment, np.array([row], np.int32), np.ones(1))
-        question = Question(query, 10, np.array([row], np.int32))
-        found = search.one(scorer, question, rules, "annoy")
-        best = search.one(scorer, question, rules, "exact").selection.scores
+        question = RowQuery(query, 10, np.array([row], np.int32))
+        found = search.search(scorer, question, rules, "annoy")
+        best = search.search(scorer, question, rules, "exact").selection.scores
         assert found.plan == "annoy+graph"
         assert found.candidates < 3_000
         hits.append(np.mean(found.selection.scores >= best[-1]))
@@ -162,7 +162,7 @@ def test_ties_are_broken_by_id() -> None:
     segment.prior[:] = 0.0
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED | {"cooccurrence": 0.0})
     query = weighted_query(segment, np.array([5], np.int32), np.ones(1))
-    question = Question(query, 6, np.array([5], np.int32))
-    rows = Search(segment).one(scorer, question, Rules(segment, None, False), "exact").selection.rows
+    question = RowQuery(query, 6, np.array([5], np.int32))
+    rows = Planner(segment).search(scorer, question, Eligibility(segment, None, False), "exact").selection.rows
     assert rows.tolist() == [0, 1, 2, 3, 4, 6]
     assert all(a < b for a, b in pairwise(rows))

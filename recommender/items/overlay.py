@@ -11,7 +11,7 @@ from recommender.core.blocks import Mask
 from recommender.core.segment import Segment
 from recommender.filters import Subset
 from recommender.items import Attributes
-from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.eligibility import Eligibility
 
 if TYPE_CHECKING:
     from recommender.stores.base import ItemOverlay
@@ -24,7 +24,7 @@ Fields = Callable[[str, tuple[str, ...]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Changes:
+class OverlayState:
     """All that an overlay says at one revision; made once for the questions that are asked under it.
 
     Parameters
@@ -49,10 +49,10 @@ class Changes:
     listed: Mask | None
     in_stock: Mask | None
     fields: Fields
-    _rules: dict[tuple[bool, bool], Rules] = field(default_factory=dict, compare=False)
+    _rules: dict[tuple[bool, bool], Eligibility] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "Changes":
+    def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "OverlayState":
         """Read an overlay; without one, what the bundle itself says remains."""
         revision = overlay.revision() if overlay is not None else 0
         by_id = dict(overlay.changes()) if overlay is not None else {}
@@ -74,12 +74,14 @@ class Changes:
         """Return the rows that may be answered: those in stock, or the whole range."""
         return self.listed if whole_range else self.in_stock
 
-    def rules(self, segment: Segment, collapse: bool, whole_range: bool) -> Rules:
+    def rules(self, segment: Segment, collapse: bool, whole_range: bool) -> Eligibility:
         """Return the rules of a question without a filter; kept, for their counts take longer than an answer."""
         key = (collapse, whole_range)
         if key not in self._rules:
             mask = self.allowed(whole_range)
-            self._rules[key] = Rules(segment, None if mask is None else Subset(mask, segment.groups), collapse)
+            self._rules[key] = Eligibility(
+                segment, None if mask is None else Subset(mask, segment.groups), collapse
+            )
         return self._rules[key]
 
 

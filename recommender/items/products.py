@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from recommender.bundle import PatchedThumbnails, Thumbnails
 from recommender.errors import UnknownItemError
 from recommender.items import Attributes
-from recommender.items.overlay import Changes
+from recommender.items.overlay import OverlayState
 
 if TYPE_CHECKING:
     from recommender.stores.base import ItemOverlay
@@ -34,7 +34,7 @@ class Products:
         self.attributes = attributes
         self._thumbnails = thumbnails
         self.overlay = overlay
-        self._changes = Changes.read(overlay, attributes)
+        self._changes = OverlayState.read(overlay, attributes)
 
     def __contains__(self, item_id: str) -> bool:
         return self.attributes.row_of(item_id) >= 0
@@ -47,10 +47,10 @@ class Products:
         """All ids, in plain string order."""
         return self.attributes.ids.ids_of(self.attributes.ids.in_order)
 
-    def changes(self) -> Changes:
+    def changes(self) -> OverlayState:
         """Return what has changed, up to the overlay's revision."""
         if self.overlay is not None and self.overlay.revision() != self._changes.revision:
-            self._changes = Changes.read(self.overlay, self.attributes)
+            self._changes = OverlayState.read(self.overlay, self.attributes)
         return self._changes
 
     def of(self, item_id: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ WORDS = {
     "new_item": "New",
 }
 SEEDLESS = ("prior", "boost")
-LEAST_SHARE = 0.05
+MIN_SHARE = 0.05
 SHOWN = 3
 
 
@@ -66,7 +66,7 @@ def reasons(
     total = positive.sum()
     found = []
     for place in np.argsort(-positive, kind="stable")[:SHOWN]:
-        if total <= 0 or positive[place] / total < LEAST_SHARE:
+        if total <= 0 or positive[place] / total < MIN_SHARE:
             break
         term = scorer.terms[place]
         seed = None if term in SEEDLESS else _strongest_seed(scorer, segment, query, row, term)

@@ -11,7 +11,7 @@ from recommender.ranking.orders import newest
 from recommender.ranking.pipeline import Answering
 from recommender.ranking.request import Options, count
 from recommender.ranking.results import Recommendations, RecommendationTable
-from recommender.retrieval.planner import Question
+from recommender.retrieval.planner import RowQuery
 
 NO_POPULARITY = "this bundle knows no popularity; products are in order of id"
 
@@ -45,10 +45,10 @@ class Ordered:
         """Return the products chosen most lately; `fallback` is set where they stand in for something else."""
         if not self._anything_popular:
             warnings = (*warnings, NO_POPULARITY)
-        question, scorer = Question(self._query, count(k), excluded), self._scorer(options)
+        question, scorer = RowQuery(self._query, count(k), excluded), self._scorer(options)
         return self._answering.answer(question, scorer, "popular", _exact(options), warnings, None, fallback)
 
-    def popular_table(self, questions: Sequence[Question], k: int, options: Options) -> RecommendationTable:
+    def popular_table(self, questions: Sequence[RowQuery], k: int, options: Options) -> RecommendationTable:
         """Answer many questions by what is popular."""
         asked = [replace(question, query=self._query) for question in questions]
         return self._answering.table(asked, [self._scorer(options)] * len(asked), "popular", k, _exact(options))
@@ -64,7 +64,7 @@ class Ordered:
         self, order: Double, strategy: str, k: int, excluded: Rows, options: Options, only: Mask | None = None
     ) -> Recommendations:
         """Return the products of largest value in an order, see `Recommender.ordered`."""
-        question, scorer = Question(self._query, count(k), excluded), self._scorer(options, order)
+        question, scorer = RowQuery(self._query, count(k), excluded), self._scorer(options, order)
         return self._answering.answer(question, scorer, strategy, _exact(options), only=only)
 
     def _scorer(self, options: Options, order: Double | None = None) -> Scorer:

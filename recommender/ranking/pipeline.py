@@ -13,8 +13,8 @@ from recommender.ranking.request import Filter, Options
 from recommender.ranking.rerank import Arranged, Arrangement, arrange
 from recommender.ranking.rerankers import create
 from recommender.ranking.results import Recommendations, RecommendationTable
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Found, Question, Search
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
 
 class Answering:
@@ -30,7 +30,7 @@ class Answering:
         The bundle's name.
     """
 
-    def __init__(self, products: Products, search: Search, generation: str) -> None:
+    def __init__(self, products: Products, search: Planner, generation: str) -> None:
         self.attributes = products.attributes
         self.changes = products.changes
         self.search = search
@@ -42,7 +42,7 @@ class Answering:
 
     def answer(
         self,
-        question: Question,
+        question: RowQuery,
         scorer: Scorer,
         strategy: str,
         options: Options,
@@ -78,7 +78,7 @@ class Answering:
         )
 
     def table(
-        self, questions: Sequence[Question], scorers: Sequence[Scorer], strategy: str, k: int, options: Options
+        self, questions: Sequence[RowQuery], scorers: Sequence[Scorer], strategy: str, k: int, options: Options
     ) -> RecommendationTable:
         """Answer many questions, each by its scorer; diversity and pins are for single ones."""
         rows = np.full((len(questions), k), -1, dtype=np.int32)
@@ -86,7 +86,7 @@ class Answering:
         rules, plan = self.rules(options), options.get("plan", "auto")
         for scorer in {id(scorer): scorer for scorer in scorers}.values():
             lines = [line for line, own in enumerate(scorers) if own is scorer]
-            answers = self.search.many(scorer, [questions[line] for line in lines], rules, plan)
+            answers = self.search.search_many(scorer, [questions[line] for line in lines], rules, plan)
             for line, found in zip(lines, answers, strict=True):
                 size = len(found.selection.rows)
                 rows[line, :size], scores[line, :size] = found.selection.rows, found.selection.scores
@@ -112,7 +112,7 @@ class Answering:
         overlay = changes.by_row or None
         return self._subsets.subset(filter, seed_row, overlay, changes.revision, trusted=True).mask
 
-    def rules(self, options: Options, seed_row: int | None = None, only: Mask | None = None) -> Rules:
+    def rules(self, options: Options, seed_row: int | None = None, only: Mask | None = None) -> Eligibility:
         """Return what may be answered: what is in stock, unless the filter itself asks for availability."""
         collapse = options.get("variants", "collapse") == "collapse"
         filter, changes = options.get("filter"), self.changes()
@@ -124,14 +124,14 @@ class Answering:
             subset = self._subsets.subset(
                 filter, seed_row, overlay, changes.revision, within=allowed, trusted=True
             )
-            return Rules(self.segment, subset, collapse)
+            return Eligibility(self.segment, subset, collapse)
         masks = [allowed, only, None if filter is None else self.mask(filter, seed_row)]
         kept = np.logical_and.reduce([mask for mask in masks if mask is not None])
-        return Rules(self.segment, Subset(kept, self.segment.groups), collapse)
+        return Eligibility(self.segment, Subset(kept, self.segment.groups), collapse)
 
-    def _arranged(self, question: Question, scorer: Scorer, rules: Rules, options: Options) -> Arranged:
-        def ask(one: Question) -> Found:
-            return self.search.one(scorer, one, rules, options.get("plan", "auto"))
+    def _arranged(self, question: RowQuery, scorer: Scorer, rules: Eligibility, options: Options) -> Arranged:
+        def ask(one: RowQuery) -> RowResult:
+            return self.search.search(scorer, one, rules, options.get("plan", "auto"))
 
         diversity, pin = options.get("diversity"), options.get("pin")
         if not diversity and not pin:

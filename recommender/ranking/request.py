@@ -13,7 +13,7 @@ from recommender.errors import RequestError, UnknownItemError
 from recommender.events import History, as_events, as_steps
 from recommender.filters import Node
 from recommender.items import Attributes
-from recommender.retrieval.planner import Question
+from recommender.retrieval.planner import RowQuery
 from recommender.towers.user import UserTower, item_query, weighted_query
 
 Filter = str | Mapping[str, Any] | Node
@@ -85,13 +85,13 @@ class Questions:
     segment: Segment
     users: UserTower
 
-    def of_item(self, row: int, k: int, options: Options) -> Question:
+    def of_item(self, row: int, k: int, options: Options) -> RowQuery:
         """Ask for what is like one product; its variants are excluded."""
         excluded = self.segment.variants(row)
         if options.get("exclude"):
             excluded = np.union1d(excluded, self.excluded(options)).astype(np.int32)
         table_row = None if options.get("weights") else row
-        return Question(item_query(self.segment, row), count(k), excluded, table_row)
+        return RowQuery(item_query(self.segment, row), count(k), excluded, table_row)
 
     def of_history(
         self,
@@ -100,7 +100,7 @@ class Questions:
         exclude_history: bool,
         options: Options,
         strengths: Sequence[float] | None = None,
-    ) -> tuple[Question, list[str]]:
+    ) -> tuple[RowQuery, list[str]]:
         """Ask for what suits a history; also return the ids in it that are unknown.
 
         `strengths` are what each event's weight is multiplied by, length t; with them every block is the seeds'
@@ -121,7 +121,7 @@ class Questions:
             in_order = [strength for _, strength in sorted(known, key=itemgetter(0))]
             attention = query.attention * np.array(in_order, dtype=np.float64)
             query = weighted_query(self.segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
-        return Question(query, count(k), _ascending(gone)), unknown
+        return RowQuery(query, count(k), _ascending(gone)), unknown
 
     def excluded(self, options: Options) -> Rows:
         """Return the rows of the ids to leave out, ascending; unknown ids have none."""

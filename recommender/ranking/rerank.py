@@ -9,13 +9,13 @@ from recommender.core.blocks import Rows
 from recommender.core.scoring import Scorer
 from recommender.items import Attributes
 from recommender.ranking.rerankers import Pool, Reranker
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Found, Question
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import RowQuery, RowResult
 from recommender.retrieval.selection import Selection, ranked
 
 # A re-ranker is offered so many times k products at first, and so many times more where it cannot keep k.
-POOL, LEAST_POOL, WIDER = 5, 50, 4
-Ask = Callable[[Question], Found]
+POOL, MIN_POOL, WIDER = 5, 50, 4
+Ask = Callable[[RowQuery], RowResult]
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,18 @@ class Arrangement:
 class Arranged:
     """A list to show, the rows in it that have a fixed place, and whether caps had to give way to fill it."""
 
-    found: Found
+    found: RowResult
     pinned: frozenset[int] = frozenset()
     relaxed: bool = False
 
 
 def arrange(
-    ask: Ask, scorer: Scorer, question: Question, rules: Rules, arrangement: Arrangement, attributes: Attributes
+    ask: Ask,
+    scorer: Scorer,
+    question: RowQuery,
+    rules: Eligibility,
+    arrangement: Arrangement,
+    attributes: Attributes,
 ) -> Arranged:
     """Answer a question, arranged.
 
@@ -68,11 +73,11 @@ def arrange(
 
 
 def _reranked(
-    ask: Ask, question: Question, rerankers: Sequence[Reranker], scorer: Scorer, attributes: Attributes
-) -> tuple[Found, bool]:
+    ask: Ask, question: RowQuery, rerankers: Sequence[Reranker], scorer: Scorer, attributes: Attributes
+) -> tuple[RowResult, bool]:
     if not rerankers:
         return ask(question), False
-    size = max(POOL * question.k, LEAST_POOL)
+    size = max(POOL * question.k, MIN_POOL)
     while True:
         found = ask(replace(question, k=size))
         best = found.selection
@@ -96,14 +101,14 @@ def _values(attributes: Attributes, rows: Rows) -> Callable[[str], list[object]]
     return values
 
 
-def _allowed(pins: Mapping[int, int], question: Question, rules: Rules) -> dict[int, int]:
+def _allowed(pins: Mapping[int, int], question: RowQuery, rules: Eligibility) -> dict[int, int]:
     """Return the pins that may be answered: a fixed place is no way round a filter."""
     excluded = set(question.excluded.tolist())
     within = {place: row for place, row in sorted(pins.items()) if place <= question.k and row not in excluded}
     return {place: row for place, row in within.items() if rules.allows(row)}
 
 
-def _without(excluded: Rows, pins: Mapping[int, int], rules: Rules) -> Rows:
+def _without(excluded: Rows, pins: Mapping[int, int], rules: Eligibility) -> Rows:
     """Return the rows that may not be answered beside the pins: they themselves and their variants."""
     for row in pins.values():
         gone = rules.segment.variants(row) if rules.collapse else [row]

@@ -12,7 +12,7 @@ from recommender.filters.conditions import All
 from recommender.ranking.pipeline import Answering
 from recommender.ranking.request import Options
 from recommender.ranking.results import Recommendation
-from recommender.retrieval.planner import Question
+from recommender.retrieval.planner import RowQuery
 from recommender.retrieval.selection import OUT
 
 
@@ -50,12 +50,12 @@ class Placing:
         What is asked.
     """
 
-    def __init__(self, answering: Answering, question: Question, scorer: Scorer, options: Options) -> None:
+    def __init__(self, answering: Answering, question: RowQuery, scorer: Scorer, options: Options) -> None:
         self._answering, self._question, self._scorer, self._options = answering, question, scorer, options
         self._seed = int(question.query.rows[0]) if len(question.query.rows) == 1 else None
         self._rules = answering.rules(options, self._seed)
         self._line = scorer.estimate([question.query])[0]
-        self._rules.strike(self._line, None, question.excluded)
+        self._rules.mask_out(self._line, None, question.excluded)
 
     def of(self, item_id: str) -> Placed:
         """Place one product."""

@@ -18,7 +18,7 @@ from recommender.retrieval.selection import nearest
 # The trees need only tell where to begin: so many dimensions in all, shared by the blocks.
 DIMS = 64
 # Blocks enter the trees scaled by the root of their learned weight; none vanishes: a request may turn it up.
-LEAST_SCALE = 0.2
+MIN_SCALE = 0.2
 AXES_ROWS = 100_000  # enough items to find the axes by
 ENTRIES = 8  # rows from which the graph is walked, usually
 ENTRY_NODES = 8  # nodes of the trees that are looked at for each
@@ -87,8 +87,8 @@ class Index:
             The learned weights; they shape the trees, not the answers.
         """
         axes, owner = _leading_axes(vectors, layout)
-        scale = np.array([max(weights.get(name, 0.0) ** 0.5, LEAST_SCALE) for name in owner], dtype=np.float32)
-        prior_scale = max(weights.get("prior", 0.0) ** 0.5, LEAST_SCALE)
+        scale = np.array([max(weights.get(name, 0.0) ** 0.5, MIN_SCALE) for name in owner], dtype=np.float32)
+        prior_scale = max(weights.get("prior", 0.0) ** 0.5, MIN_SCALE)
         points = np.column_stack([(vectors @ axes) * scale, (prior * prior_scale).astype(np.float32)])
         norms = np.linalg.norm(points, axis=1)
         points = np.column_stack([points, np.sqrt(np.maximum(norms.max() ** 2 - norms**2, 0.0))])

@@ -16,7 +16,7 @@ FEW = 16
 
 
 @dataclass(frozen=True)
-class Rules:
+class Eligibility:
     """What a whole batch of questions has in common.
 
     Parameters
@@ -53,7 +53,7 @@ class Rules:
             return None
         return self.subset.rows
 
-    def strike(self, line: Float, rows: Rows | None, excluded: Rows) -> None:
+    def mask_out(self, line: Float, rows: Rows | None, excluded: Rows) -> None:
         """Set the estimates of rows that may not be answered to `OUT`, in place.
 
         Parameters
@@ -74,7 +74,7 @@ class Rules:
         if self.subset is not None:
             line[~self.subset.mask] = OUT
 
-    def keep(self, rows: Rows, excluded: Rows) -> Rows:
+    def filter(self, rows: Rows, excluded: Rows) -> Rows:
         """Return those of `rows` that may be answered, in their order."""
         if self.subset is not None:
             rows = rows[self.subset.mask[rows]]

@@ -16,7 +16,7 @@ from recommender.core.scoring import Query, Scorer
 from recommender.core.segment import Segment
 from recommender.retrieval.candidates import ENTRIES, Index
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.eligibility import Rules, among
+from recommender.retrieval.eligibility import Eligibility, among
 from recommender.retrieval.selection import Selection, grouped, nearest, ranked, select
 from recommender.retrieval.table_walk import walk_table
 
@@ -33,7 +33,7 @@ VIEW = 64
 # Rows of the prior's and the co-occurrence's own best that join the candidates.
 EXTRA = 200
 # Questions of one matrix product: the more, the faster each, as long as their scores are no more than so many.
-SCAN_CHUNK, MOST_CHUNK, SCAN_CELLS = 64, 512, 1 << 25
+SCAN_CHUNK, MAX_CHUNK, SCAN_CELLS = 64, 512, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Budgets:
 
 
 @dataclass(frozen=True)
-class Question:
+class RowQuery:
     """One query and what it may not be answered with.
 
     Parameters
@@ -102,7 +102,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Found:
+class RowResult:
     """A selection and how it was reached."""
 
     selection: Selection
@@ -111,11 +111,11 @@ class Found:
     candidates: int
 
 
-Plan = Callable[[Scorer, Question, Rules], tuple[Selection, str, int]]
+Plan = Callable[[Scorer, RowQuery, Eligibility], tuple[Selection, str, int]]
 
 
 @dataclass(frozen=True)
-class Search:
+class Planner:
     """Answers questions over one segment.
 
     Parameters
@@ -138,38 +138,38 @@ class Search:
     learned: Sequence[Mapping[str, float]] = ()
     fresh: Rows | None = None
 
-    def one(self, scorer: Scorer, question: Question, rules: Rules, plan: str = "auto") -> Found:
+    def search(self, scorer: Scorer, question: RowQuery, rules: Eligibility, plan: str = "auto") -> RowResult:
         """Answer one question; `plan` is 'auto', 'exact' or 'annoy'."""
         eligible = rules.eligible(question.excluded)
         wanted = min(question.k, eligible)
         for attempt in self._plans(scorer, question, rules, plan):
             selection, name, candidates = attempt(scorer, question, rules)
             if len(selection.rows) == wanted:
-                return Found(selection, name, eligible, candidates)
+                return RowResult(selection, name, eligible, candidates)
         raise AssertionError("the exact plan always fills the list")
 
-    def many(
-        self, scorer: Scorer, questions: Sequence[Question], rules: Rules, plan: str = "auto"
-    ) -> Iterator[Found]:
+    def search_many(
+        self, scorer: Scorer, questions: Sequence[RowQuery], rules: Eligibility, plan: str = "auto"
+    ) -> Iterator[RowResult]:
         """Answer many questions, each exactly as `one` would: from the neighbour table, or by matrix products."""
         tabled = self.segment.neighbours is not None and scorer.boost is None and rules.subset is None
         if plan == "annoy" or (
             plan == "auto" and tabled and all(question.row is not None for question in questions)
         ):
-            yield from (self.one(scorer, question, rules, plan) for question in questions)
+            yield from (self.search(scorer, question, rules, plan) for question in questions)
             return
         rows = rules.to_scan()
         scanned = self.segment.n if rows is None else len(rows)
-        size = min(max(SCAN_CHUNK, SCAN_CELLS // max(scanned, 1)), MOST_CHUNK)
+        size = min(max(SCAN_CHUNK, SCAN_CELLS // max(scanned, 1)), MAX_CHUNK)
         room = np.empty((min(size, len(questions)), scanned), dtype=np.float32)  # new memory is slow to write to
         for start in range(0, len(questions), size):
             chunk = questions[start : start + size]
             lines = scorer.estimate([question.query for question in chunk], rows, room[: len(chunk)])
             for question, line in zip(chunk, lines, strict=True):
                 best = self._choose(scorer, question, rules, line, scorer.slack(question.query), rows)
-                yield Found(best, "exact", rules.eligible(question.excluded), len(line))
+                yield RowResult(best, "exact", rules.eligible(question.excluded), len(line))
 
-    def _plans(self, scorer: Scorer, question: Question, rules: Rules, plan: str) -> Iterator[Plan]:
+    def _plans(self, scorer: Scorer, question: RowQuery, rules: Eligibility, plan: str) -> Iterator[Plan]:
         if not self._indexed(scorer):
             yield self._exact
             return
@@ -183,7 +183,7 @@ class Search:
                 yield self._candidates(budget)
         yield self._exact
 
-    def _budget(self, scorer: Scorer, rules: Rules) -> Budget | None:
+    def _budget(self, scorer: Scorer, rules: Eligibility) -> Budget | None:
         learned = scorer.weights in self.learned
         if not learned and sum(scorer.weights.get(name, 0.0) > 0 for name in scorer.layout.names) == 1:
             return self.budgets.single
@@ -195,7 +195,7 @@ class Search:
         """Tell whether the index knows the score: not with a boost, or an order that stands in for the prior."""
         return scorer.boost is None and scorer.prior is self.segment.prior
 
-    def _broad(self, rules: Rules, budget: Budget) -> bool:
+    def _broad(self, rules: Eligibility, budget: Budget) -> bool:
         """Tell whether enough is left by the filter for candidates to be met on the way."""
         share = rules.count / self.segment.n
         if not self._walks(budget):
@@ -203,7 +203,7 @@ class Search:
         walk = WALK_ROWS + ROWS_EACH * (budget.width + budget.entries)
         return share >= WALK_SHARE and share * rules.count >= walk
 
-    def _neighbours(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
+    def _neighbours(self, scorer: Scorer, question: RowQuery, rules: Eligibility) -> tuple[Selection, str, int]:
         """Answer by the table: what is left of its row by the rules is still in order of score."""
         assert self.segment.neighbours is not None
         assert self.segment.neighbour_scores is not None
@@ -217,8 +217,8 @@ class Search:
         return best.first(question.k, rules.groups), "neighbours", len(rows)
 
     def _candidates(self, budget: Budget) -> Plan:
-        def plan(scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
-            rows = rules.keep(self.candidates(scorer, question, rules, budget), question.excluded)
+        def plan(scorer: Scorer, question: RowQuery, rules: Eligibility) -> tuple[Selection, str, int]:
+            rows = rules.filter(self.candidates(scorer, question, rules, budget), question.excluded)
             best = grouped(
                 lambda wanted: ranked(scorer, question.query, rows, wanted), len(rows), question.k, rules.groups
             )
@@ -226,7 +226,7 @@ class Search:
 
         return plan
 
-    def _exact(self, scorer: Scorer, question: Question, rules: Rules) -> tuple[Selection, str, int]:
+    def _exact(self, scorer: Scorer, question: RowQuery, rules: Eligibility) -> tuple[Selection, str, int]:
         rows = rules.to_scan()
         codes = self.index.codes if self.index is not None and self._indexed(scorer) else None
         if codes is None:
@@ -237,15 +237,15 @@ class Search:
 
     @staticmethod
     def _choose(
-        scorer: Scorer, question: Question, rules: Rules, line: Float, slack: float, rows: Rows | None
+        scorer: Scorer, question: RowQuery, rules: Eligibility, line: Float, slack: float, rows: Rows | None
     ) -> Selection:
-        rules.strike(line, rows, question.excluded)
+        rules.mask_out(line, rows, question.excluded)
         return select(scorer, question.query, line, slack, rows, question.k, rules.groups)
 
     def _walks(self, budget: Budget) -> bool:
         return budget.width > 0 and self.index is not None and self.index.graph is not None
 
-    def candidates(self, scorer: Scorer, question: Question, rules: Rules, budget: Budget) -> Rows:
+    def candidates(self, scorer: Scorer, question: RowQuery, rules: Eligibility, budget: Budget) -> Rows:
         """Return the rows that the index, C and the prior propose, each once, shape (c,)."""
         assert self.index is not None
         query, weights = question.query, scorer.weights
@@ -268,9 +268,9 @@ class Search:
             sources.append(self._best_fresh(scorer, question, rules, self.fresh))
         return np.unique(np.concatenate(sources)) if len(sources) > 1 else sources[0]
 
-    def _best_fresh(self, scorer: Scorer, question: Question, rules: Rules, fresh: Rows) -> Rows:
+    def _best_fresh(self, scorer: Scorer, question: RowQuery, rules: Eligibility, fresh: Rows) -> Rows:
         """Return those of the fresh rows that could be among the best `EXTRA` of them."""
-        rows = rules.keep(fresh, question.excluded)
+        rows = rules.filter(fresh, question.excluded)
         codes = self.index.codes if self.index is not None else None
         if codes is None or len(rows) <= EXTRA:
             return rows
@@ -278,7 +278,7 @@ class Search:
         return rows[nearest(line, EXTRA, slack)]
 
     @staticmethod
-    def _estimated(codes: Codes, scorer: Scorer, question: Question, rows: Rows | None) -> tuple[Float, float]:
+    def _estimated(codes: Codes, scorer: Scorer, question: RowQuery, rows: Rows | None) -> tuple[Float, float]:
         """Return scores by 8 bits, shape (c,), and twice their largest error."""
         line = codes.estimate(codes.query(scorer, question.query), rows)
         scorer.add_together(line, question.query, rows)

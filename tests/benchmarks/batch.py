@@ -27,8 +27,8 @@ from recommender.batch import Job, write_partitions
 from recommender.batch.histories import SCHEMA
 from recommender.core.scoring import Query, Scorer
 from recommender.recommender import Recommender
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Question, Search
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import Planner, RowQuery
 
 BLOCK = 256  # users of one numpy product
 ROUNDS = 3  # the ways take turns, and the median of each counts
@@ -123,12 +123,17 @@ def equal(items: np.ndarray, queries: np.ndarray, rows: np.ndarray, others: np.n
 
 def ours(items: np.ndarray, queries: np.ndarray, k: int) -> Callable[[], np.ndarray]:
     segment = segment_of(items)
-    scorer, rules = Scorer(items, segment.prior, segment.layout, {"image": 1.0}), Rules(segment, collapse=False)
-    asked = [Question(Query.free(query), k, NONE) for query in queries]
-    list(Search(segment).many(scorer, asked[:1], rules, "exact"))  # compiled
+    scorer, rules = (
+        Scorer(items, segment.prior, segment.layout, {"image": 1.0}),
+        Eligibility(segment, collapse=False),
+    )
+    asked = [RowQuery(Query.free(query), k, NONE) for query in queries]
+    list(Planner(segment).search_many(scorer, asked[:1], rules, "exact"))  # compiled
 
     def rank() -> np.ndarray:
-        return np.array([found.selection.rows for found in Search(segment).many(scorer, asked, rules, "exact")])
+        return np.array(
+            [found.selection.rows for found in Planner(segment).search_many(scorer, asked, rules, "exact")]
+        )
 
     return rank
 

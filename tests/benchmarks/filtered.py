@@ -16,8 +16,8 @@ from recommender.filters.cache import SubsetCache
 from recommender.filters.conditions import Node
 from recommender.filters.parse import parse
 from recommender.items.attributes import Attributes, write_columns
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Budget, Budgets, Question, Search
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import Budget, Budgets, Planner, RowQuery
 from training.retrieval.index import FILTERED_TARGET, operating_point, questions_of
 
 SHARES = (0.005, 0.05, 0.5)
@@ -26,7 +26,7 @@ RIVALS_QUERIES = 50
 
 
 def with_filters(
-    search: Search, scorer: Scorer, built: dict, queries: np.ndarray, clusters: np.ndarray, seed: int
+    search: Planner, scorer: Scorer, built: dict, queries: np.ndarray, clusters: np.ndarray, seed: int
 ) -> dict[str, dict]:
     """Return recall and p50 for shares of the products kept at random, and as whole categories."""
     chosen = replace(search, budgets=Budgets(filtered=operating(search, seed)))
@@ -39,7 +39,7 @@ def with_filters(
         }
 
 
-def operating(search: Search, seed: int) -> Budget:
+def operating(search: Planner, seed: int) -> Budget:
     """Return how far a build would let filtered questions look."""
     asked = questions_of(search.segment, {"item": WEIGHTS, "user": WEIGHTS}, [], seed)["filtered"]
     return operating_point(search, asked, FILTERED_TARGET)[0]
@@ -64,14 +64,14 @@ def filters(share: float, clusters: np.ndarray) -> Iterator[tuple[str, str]]:
 
 
 def with_filter(
-    search: Search, scorer: Scorer, built: dict, queries: np.ndarray, attributes: Attributes, filter: Node
+    search: Planner, scorer: Scorer, built: dict, queries: np.ndarray, attributes: Attributes, filter: Node
 ) -> dict:
     """Time a filter that was never seen before (worked out anew for each question) and a repeated one."""
     segment = search.segment
 
     def ask(cache: Callable[[], SubsetCache], vector: np.ndarray) -> np.ndarray:
-        rules = Rules(segment, cache().subset(filter))
-        return search.one(scorer, Question(Query.free(vector), K, NOTHING), rules).selection.rows
+        rules = Eligibility(segment, cache().subset(filter))
+        return search.search(scorer, RowQuery(Query.free(vector), K, NOTHING), rules).selection.rows
 
     anew = partial(SubsetCache, attributes, segment.groups)
     kept = anew()

@@ -28,7 +28,7 @@ from stopwatch import at_targets, cpu, exact, measure, peak_memory, two_threads
 from vectors import clustered, intrinsic_dimension, segment_of
 
 from recommender.core.scoring import Scorer
-from recommender.retrieval.planner import Search
+from recommender.retrieval.planner import Planner
 from training.retrieval.index import make_index
 from training.retrieval.neighbours import with_neighbours
 
@@ -64,7 +64,7 @@ def of_made_up(n: int, dim: int, queries: int, seed: int) -> dict:
         with cpu(build, "ours, neighbour table"):
             tabled = with_neighbours(segment, {"item": WEIGHTS}, index)
         peak = peak_memory()
-        search = Search(segment, index, learned=(WEIGHTS,))
+        search = Planner(segment, index, learned=(WEIGHTS,))
         methods = {"ours, whole question": ours(search, scorer), "ours, index": walk(search, scorer)}
         methods["ours without numba"] = hops(replace(search, segment=tabled), scorer)
         built = {}

@@ -36,8 +36,8 @@ from recommender.core.segment import Segment
 from recommender.items.attributes import write_columns
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Question
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import RowQuery
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower
@@ -125,11 +125,11 @@ def publish(bundles: Path, segment: Segment, queries: Any, seed: int) -> None:
 def answered(bundles: Path, vectors: Any, queries: Any) -> dict[str, Any]:
     """Time questions that took no part in the build, at the operating point that it chose."""
     rec = recommender.load(bundles)
-    search, rules = rec.search_space, Rules(rec.segment)
+    search, rules = rec.planner, Eligibility(rec.segment)
     scorer = Scorer(rec.segment.vectors, rec.segment.prior, rec.layout, rec.weights["user"])
 
     def ask(vector: Any) -> Any:
-        return search.one(scorer, Question(Query.free(vector), K, NOTHING), rules).selection.rows
+        return search.search(scorer, RowQuery(Query.free(vector), K, NOTHING), rules).selection.rows
 
     recall, p50 = timed(ask, queries, exact(vectors, queries))
     return {"budgets": rec.manifest.extra["index"]["budgets"], "recall": recall, "p50_us": p50}

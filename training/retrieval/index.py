@@ -16,9 +16,9 @@ from recommender.filters.subset import Subset
 from recommender.progress import notice
 from recommender.retrieval.candidates import ENTRIES, Index
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.eligibility import Rules
+from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.kernels import kernels
-from recommender.retrieval.planner import SCAN_ROWS, Budget, Budgets, Question, Search
+from recommender.retrieval.planner import SCAN_ROWS, Budget, Budgets, Planner, RowQuery
 from recommender.towers.user import item_query
 from training.retrieval.graph import build_graph
 from training.retrieval.neighbours import rows_by_kind, with_neighbours
@@ -61,7 +61,7 @@ HOPS = (
 QUERIES = 200
 RANDOM_WEIGHTS = 20
 # Questions and the weights that they are asked with.
-Asking = tuple[Mapping[str, float], Sequence[Question]]
+Asking = tuple[Mapping[str, float], Sequence[RowQuery]]
 # A filter asks for more: what it keeps near a query are the products that a walk least expects to be wanted.
 FILTERED_TARGET = 0.98
 
@@ -87,7 +87,7 @@ class Asked:
     """A question, the filter it is asked with, and the scores of its exact answer, shape (k,)."""
 
     scorer: Scorer
-    question: Question
+    question: RowQuery
     best: np.ndarray
     subset: Subset | None = None
 
@@ -119,7 +119,7 @@ def build_index(
     """
     index = make_index(folder, segment, mixed(weights["item"], weights["user"]), config.trees, seed)
     segment = with_neighbours(segment, weights, index, kinds)
-    search = Search(segment, index, learned=tuple(weights.values()))
+    search = Planner(segment, index, learned=tuple(weights.values()))
     asked = questions_of(segment, weights, queries, seed, kinds)
     targets = dict.fromkeys(asked, config.recall_target)
     targets["filtered"] = max(config.recall_target, FILTERED_TARGET)
@@ -167,7 +167,7 @@ def make_index(folder: Path, segment: Segment, weights: Mapping[str, float], tre
 
 
 def operating_point(
-    search: Search, asked: Sequence[Sequence[Asked]], target: float
+    search: Planner, asked: Sequence[Sequence[Asked]], target: float
 ) -> tuple[Budget, float, list[dict[str, float]]]:
     """Return the least budget that reaches the target, its recall, and the curve; by the graph where it can.
 
@@ -208,7 +208,7 @@ def operating_point(
 
 
 def _first_good(
-    search: Search, asked: Sequence[Sequence[Asked]], ladder: Sequence[Budget], target: float
+    search: Planner, asked: Sequence[Sequence[Asked]], ladder: Sequence[Budget], target: float
 ) -> tuple[Budget, float, list[dict[str, float]]]:
     curve: list[dict[str, float]] = []
     for budget in ladder:
@@ -220,13 +220,13 @@ def _first_good(
     return budget, recall, curve
 
 
-def _shares(search: Search, asked: Sequence[Asked], budget: Budget) -> np.ndarray:
+def _shares(search: Planner, asked: Sequence[Asked], budget: Budget) -> np.ndarray:
     """Share of the exact answer found, of each question, counted by score: any of several ties will do."""
     tried = replace(search, budgets=Budgets(budget, budget, budget, budget))
     shares = []
     for one in asked:
-        rules = Rules(search.segment, one.subset, collapse=False)
-        found = tried.one(one.scorer, one.question, rules, "annoy").selection.scores
+        rules = Eligibility(search.segment, one.subset, collapse=False)
+        found = tried.search(one.scorer, one.question, rules, "annoy").selection.scores
         shares.append(np.count_nonzero(found >= one.best[-1]) / len(one.best) if len(one.best) else 1.0)
     return np.array(shares)
 
@@ -253,8 +253,8 @@ def questions_of(
     """
     generator = np.random.default_rng(seed)
     rows = generator.choice(segment.n, min(QUERIES, segment.n), replace=False)
-    items = [Question(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
-    users = [Question(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
+    items = [RowQuery(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
+    users = [RowQuery(query, K, np.unique(query.rows)) for query in list(queries)[:QUERIES]]
     parts = rows_by_kind(["item"] * len(items) if kinds is None else [kinds[row] for row in rows])
     own: list[Asking] = [(weights[kind], [items[place] for place in places]) for kind, places in parts.items()]
     learned: list[list[Asking]] = [own]
@@ -301,11 +301,11 @@ def _with_oracle(
     subset: Subset | None = None,
 ) -> list[Asked]:
     """Return questions by the weights that they are asked with, and their exact answers."""
-    rules = Rules(segment, subset, collapse=False)
+    rules = Eligibility(segment, subset, collapse=False)
     answered = []
     for weights, questions in asked:
         scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
-        answers = Search(segment).many(scorer, questions, rules, "exact")
+        answers = Planner(segment).search_many(scorer, questions, rules, "exact")
         answered += [
             Asked(scorer, question, found.selection.scores, subset)
             for question, found in zip(questions, answers, strict=True)

@@ -12,8 +12,8 @@ from recommender.core.scoring import Scorer
 from recommender.core.segment import Segment
 from recommender.progress import progress
 from recommender.retrieval.candidates import Index
-from recommender.retrieval.eligibility import Rules
-from recommender.retrieval.planner import Budget, Question, Search
+from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.planner import Budget, Planner, RowQuery
 from recommender.retrieval.selection import OUT, Selection, nearest, ranked
 from recommender.towers.user import item_query
 
@@ -91,13 +91,13 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: 
 def _by_walks(
     segment: Segment, scorer: Scorer, width: int, rows: Rows, index: Index | None
 ) -> Iterator[Selection]:
-    search = Search(segment, index)
-    rules = Rules(segment, collapse=False)
+    search = Planner(segment, index)
+    rules = Eligibility(segment, collapse=False)
     budget = Budget(WIDTH, 0, 0)
 
     def answer(row: int) -> Selection:
-        question = Question(item_query(segment, row), width, np.sort(segment.variants(row)))
-        near = rules.keep(search.candidates(scorer, question, rules, budget), question.excluded)
+        question = RowQuery(item_query(segment, row), width, np.sort(segment.variants(row)))
+        near = rules.filter(search.candidates(scorer, question, rules, budget), question.excluded)
         return ranked(scorer, question.query, near, width)
 
     with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL

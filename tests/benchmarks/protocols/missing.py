@@ -73,7 +73,7 @@ def stripped(rec: Recommender, block: str, rows: np.ndarray, predicted: bool = T
     if predicted:
         vectors[rows] = rec.item_tower.predictor.fill(vectors[rows], present[rows])
     segment = replace(rec.segment, vectors=vectors, present=present, neighbours=None)
-    return Recommender(rec.bundle, search=replace(rec.search_space, segment=segment, index=None))
+    return Recommender(rec.bundle, planner=replace(rec.planner, segment=segment, index=None))
 
 
 def gap(rec: Recommender) -> dict[str, float]:
