@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from recommender.commands import ask, bundles, events, learn, serve, write
+from recommender.commands import ask, benchmark, bundles, events, learn, serve, write
 from recommender.errors import RecommenderError
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
@@ -38,6 +38,12 @@ _bundles = typer.Typer(help="Look after published generations.", **_PLAIN)
 app.add_typer(_bundles, name="bundles")
 _commands(_bundles, list=bundles.list_generations, rollback=bundles.rollback)
 _commands(_bundles, prune=bundles.prune, compact=bundles.compact)
+
+_benchmark = typer.Typer(
+    help="Measure quality, speed and memory, beside other libraries where they are installed.", **_PLAIN
+)
+app.add_typer(_benchmark, name="benchmark")
+_commands(_benchmark, architecture=benchmark.architecture)
 
 
 class _Notices(logging.Handler):
