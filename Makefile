@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := recommender training serving
 MADE_FROM := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench docs
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -18,6 +18,10 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a static site in site/; a warning is an error.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
 	$(BIN)/python tests/benchmarks/serve.py demo-shop/bundles
@@ -38,4 +42,8 @@ $(VENV)/installed: $(MADE_FROM)
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@

@@ -108,7 +108,7 @@ class Placement(Section):
 
 
 class Settings(BaseSettings):
-    """All settings of the service; docs/SERVICE.md has the table of them."""
+    """All settings of the service."""
 
     model_config = SettingsConfigDict(
         env_prefix="RECOMMENDER_", env_nested_delimiter="__", extra="forbid", frozen=True

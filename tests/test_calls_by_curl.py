@@ -1,4 +1,4 @@
-"""docs/CALLS.md: every example is run against a real server, and no call of the contract is without one."""
+"""docs/guides/http.md: every example is run against a real server, and no call of the contract is without one."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from recommender.recommender import load
 from tests.test_serving_server import running
 
-PAGE = Path(__file__).parent.parent / "docs" / "CALLS.md"
+PAGE = Path(__file__).parent.parent / "docs" / "guides" / "http.md"
 PLACEMENTS = '{"pdp-similar": {"question": {"strategy": "similar", "limit": 4}}, "home": {}}'
 
 

@@ -22,7 +22,7 @@ LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
 
 def slow_score(segment: Segment, query: Query, weights: dict[str, float], row: int) -> float:
-    """The formula of ARCHITECTURE, term by term in plain Python."""
+    """The formula of the score, term by term in plain Python."""
     total = 0.0
     for name, place in segment.layout.slices.items():
         pairs = zip(query.vector[place].tolist(), segment.vectors[row, place].tolist(), strict=True)

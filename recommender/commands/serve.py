@@ -24,7 +24,7 @@ def serve(
         bool | None, typer.Option("--storefront/--no-storefront", help="Pages of the shop at /shop.")
     ] = None,
 ) -> None:
-    """Answer over HTTP; docs/SERVICE.md tells of all settings."""
+    """Serve recommendations over HTTP; the guide to deployment describes all settings."""
     from serving.server import serve
 
     given = {"host": host, "port": port, "workers": workers, "store": store}

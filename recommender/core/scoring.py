@@ -1,4 +1,4 @@
-"""The score of ARCHITECTURE, computed twice: fast over many rows, and exactly over few.
+"""The score, a weighted sum of terms, computed twice: fast over many rows, and exactly over few.
 
     score(q, x) = Σ_m w_m ⟨q_m, x_m⟩ + w_c Σ_t a_t C[x_t, x] + w_p prior(x)
 

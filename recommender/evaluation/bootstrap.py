@@ -20,7 +20,7 @@ class Interval:
 
     @property
     def positive(self) -> bool:
-        """Whether the interval lies above 0: of a paired difference, QUALITY.md's "beats"."""
+        """Whether the interval lies above 0: of a paired difference, whether one beats the other."""
         return self.low > 0
 
 

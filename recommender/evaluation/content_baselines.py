@@ -39,7 +39,7 @@ class ContentCentroid:
 
 
 def untrained(blocks: Mapping[str, NDArray[np.floating]]) -> list[ContentCentroid]:
-    """List each block alone, untrained, and all side by side: QUALITY.md's "untrained fusion"."""
+    """List each block alone, untrained, and all of them concatenated: the untrained fusion."""
     alone = [ContentCentroid(f"untrained {name}", [block]) for name, block in blocks.items()]
     return [*alone, ContentCentroid("untrained fusion", blocks.values())] if len(alone) > 1 else alone
 

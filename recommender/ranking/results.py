@@ -43,7 +43,7 @@ class Reason:
 class Recommendation(NamedTuple):
     """One product of an answer.
 
-    Parameters
+    Attributes
     ----------
     item_id
         The shop's id.

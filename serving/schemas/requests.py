@@ -1,4 +1,4 @@
-"""What a question may say, as HTTP_API names it."""
+"""Requests of the HTTP API."""
 
 from base64 import b64decode
 from collections.abc import Iterator
