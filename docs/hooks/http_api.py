@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Json = dict[str, Any]
@@ -11,10 +11,9 @@ Json = dict[str, Any]
 
 def document() -> Json:
     """Return the OpenAPI document that `/openapi.json` serves; no bundle is needed for it."""
+    import recommender
     from serving import openapi
     from serving.app import ROUTES, Api
-
-    import recommender
 
     app = Api("serving", title="Recommender", version=recommender.__version__, docs_path=None)
     openapi.describe(app)
@@ -31,7 +30,8 @@ def page(spec: Json) -> str:
     for path, methods in sorted(spec["paths"].items()):
         for method, operation in methods.items():
             calls[operation["tags"][0]].append(_call(method.upper(), path, operation))
-    groups = [f"## {tag['name']}\n\n" + "\n".join(calls[tag["name"]]) for tag in spec["tags"] if calls[tag["name"]]]
+    tags = [tag["name"] for tag in spec["tags"] if calls[tag["name"]]]
+    groups = [f"## {tag}\n\n" + "\n".join(calls[tag]) for tag in tags]
     schemas = [_schema(name, schema) for name, schema in sorted(spec["components"]["schemas"].items())]
     return "\n\n".join([*groups, "## Schemas", *schemas]) + "\n"
 
@@ -42,16 +42,16 @@ def _with_short_names(spec: Json) -> Json:
     short = {name: name.rpartition(".")[2] for name in schemas}
     bodies = defaultdict(set)
     for name, schema in schemas.items():
-        bodies[short[name]].add(re.sub(r"schemas/[\w.]*?(\w+)\"", r'schemas/\1"', json.dumps(schema, sort_keys=True)))
-    renamed = {name: last if len(bodies[last]) == 1 else name.replace(".", "") for name, last in short.items()}
-    text = re.sub(
-        r'"#/components/schemas/([\w.]+)"', lambda ref: f'"#/components/schemas/{renamed[ref[1]]}"', json.dumps(spec)
-    )
-    short_spec: Json = json.loads(text)
-    short_spec["components"]["schemas"] = {
-        renamed[name]: schema for name, schema in short_spec["components"]["schemas"].items()
-    }
-    return short_spec
+        bodies[short[name]].add(_with_references(json.dumps(schema, sort_keys=True), short))
+    names = {name: last if len(bodies[last]) == 1 else name.replace(".", "") for name, last in short.items()}
+    renamed: Json = json.loads(_with_references(json.dumps(spec), names))
+    components = renamed["components"]
+    components["schemas"] = {names[name]: schema for name, schema in components["schemas"].items()}
+    return renamed
+
+
+def _with_references(text: str, names: Mapping[str, str]) -> str:
+    return re.sub(r"(#/components/schemas/)([\w.]+)", lambda found: found[1] + names[found[2]], text)
 
 
 def _call(method: str, path: str, operation: Json) -> str:
@@ -59,11 +59,7 @@ def _call(method: str, path: str, operation: Json) -> str:
     if "description" in operation:
         lines += ["", operation["description"]]
     if operation["parameters"]:
-        rows = [
-            (f"`{each['name']}`", each["in"], _kind(each["schema"]), _remarks(each["schema"], each.get("required")))
-            for each in operation["parameters"]
-        ]
-        lines += ["", *_table(("parameter", "in", "type", ""), rows)]
+        lines += ["", *_table(("parameter", "in", "type", ""), [*map(_parameter, operation["parameters"])])]
     if body := operation.get("requestBody"):
         lines += ["", f"Request body: {_contents(body)}"]
     answers = sorted(operation["responses"].items())
@@ -72,6 +68,11 @@ def _call(method: str, path: str, operation: Json) -> str:
     if errors := [code for code, _ in answers if code >= "400"]:
         lines += ["", f"Errors: {', '.join(errors)}, each with a [Problem](#problem)."]
     return "\n".join(lines) + "\n"
+
+
+def _parameter(parameter: Json) -> tuple[str, ...]:
+    schema = parameter["schema"]
+    return f"`{parameter['name']}`", parameter["in"], _kind(schema), _remarks(schema, parameter.get("required"))
 
 
 def _schema(name: str, schema: Json) -> str:
