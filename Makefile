@@ -21,7 +21,7 @@ lint: $(VENV)/installed-test
 
 # The documentation as a static site in site/; a warning is an error.
 docs: $(VENV)/installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
 	$(BIN)/python tests/benchmarks/serve.py demo-shop/bundles

@@ -27,5 +27,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.remove(there)
         files.append(File.generated(config, uri, content=f"{introduction}\n{make()}"))
     for uri, name in COPIED.items():
-        files.append(File.generated(config, uri, content=(ROOT / name).read_text("utf-8")))
+        text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, uri, content=text))
     return files
