@@ -78,7 +78,7 @@ class Recommender:
         Attributes changed since the bundle, and products added since.
     encoder
         Reads the texts and pictures of `search`; by default the bundle's own, loaded (with torch) on first use.
-    search
+    planner
         Over other arrays than the bundle's own.
     """
 
