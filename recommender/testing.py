@@ -7,8 +7,8 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from recommender.encoders.base import Encoder, Fits, Vectors
-from recommender.encoders.vectors import BroughtVectors
+from recommender.encoders.base import Encoder, Preprocesses, Vectors
+from recommender.encoders.vectors import Precomputed
 from recommender.ranking.rerankers import Pool, Reranker
 
 
@@ -40,7 +40,7 @@ def check_encoder(encoder: Encoder) -> None:
     assert encoder.name
     assert encoder.fingerprint
     assert "/" not in encoder.fingerprint
-    if isinstance(encoder, BroughtVectors):
+    if isinstance(encoder, Precomputed):
         first, *others = encoder.ids[:5]
         _check_modality(
             lambda ids: encoder.look_up(ids)[0], [first, *others[:2], first, *others[2:]], encoder.text_dim
@@ -51,8 +51,8 @@ def check_encoder(encoder: Encoder) -> None:
     texts = ["a red dress", "a green jumper. Soft wool.", "jeans", "a red dress", "ключ 鍵 🗝", "word " * 600]
     if encoder.image_dim:
         _check_modality(encoder.encode_images, photos, encoder.image_dim)
-        if isinstance(encoder, Fits):
-            fitted = [encoder.fitted(photo) for photo in photos]
+        if isinstance(encoder, Preprocesses):
+            fitted = [encoder.preprocess(photo) for photo in photos]
             np.testing.assert_array_equal(encoder.encode_images(fitted), encoder.encode_images(photos))
     if encoder.text_dim:
         _check_modality(encoder.encode_texts, texts, encoder.text_dim)

@@ -153,7 +153,7 @@ class _Current:
 
     def _follow(self) -> "Encoder":
         from recommender.bundle import open_bundle
-        from recommender.encoders.base import create_for
+        from recommender.encoders.registry import create_for
 
         loaded = self._encoder
         if loaded is None or current(self._bundles) != self._generation:

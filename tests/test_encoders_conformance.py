@@ -10,7 +10,7 @@ from tiny_clip import tiny_clip
 
 from recommender.config import EncoderConfig
 from recommender.encoders import create, open_clip
-from recommender.encoders.base import names
+from recommender.encoders.registry import names
 from recommender.errors import EncoderError
 from recommender.testing import TinyEncoder, check_encoder
 

@@ -13,7 +13,8 @@ from recommender.bundle import open_bundle
 from recommender.catalog import Catalog
 from recommender.config import Config, EncoderConfig
 from recommender.encoders import create, encode_catalog
-from recommender.encoders.base import EIGHT_BITS, create_for
+from recommender.encoders.base import INT8_SUFFIX
+from recommender.encoders.registry import create_for
 from recommender.errors import EncoderError
 from recommender.testing import TinyEncoder, check_encoder
 from training.encoders import quantize as precision
@@ -34,12 +35,12 @@ def tiny(tmp_path, monkeypatch):
 
 def test_the_vectors_are_almost_the_same_and_never_taken_for_the_others(tiny):
     encoder = create(tiny)
-    small = encoder.in_eight_bits()
+    small = encoder.quantized()
     check_encoder(small)
     wide, narrow = encoder.encode_texts(TEXTS), small.encode_texts(TEXTS)
     assert (wide * narrow).sum(axis=1).min() > 0.98
     assert not np.array_equal(wide, narrow)
-    assert small.fingerprint == encoder.fingerprint + EIGHT_BITS
+    assert small.fingerprint == encoder.fingerprint + INT8_SUFFIX
 
 
 @pytest.mark.parametrize(("floor", "used"), [(0.9, True), (1.01, False)])
@@ -47,7 +48,7 @@ def test_they_are_used_where_they_say_the_same(tiny, tmp_path, monkeypatch, floo
     monkeypatch.setattr(precision, "FLOOR", floor)
     encoder, figures = precision.sped_up(create(tiny), texts_catalog(), 0, tmp_path)
     assert figures.keys() == {"text"}
-    assert figures["text"]["used"] == used == (EIGHT_BITS in encoder.fingerprint)
+    assert figures["text"]["used"] == used == (INT8_SUFFIX in encoder.fingerprint)
     assert 0.9 < figures["text"]["lowest"] <= figures["text"]["cosine"] <= 1
 
 
@@ -67,7 +68,7 @@ def test_a_bundle_in_eight_bits_answers_words_in_eight_bits(tiny, tmp_path, monk
     fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
     rec = recommender.load(tmp_path / "bundles")
     assert rec.manifest.metrics["eight_bits"]["text"]["used"]
-    assert EIGHT_BITS in rec.manifest.encoders["fingerprint"]
+    assert INT8_SUFFIX in rec.manifest.encoders["fingerprint"]
     assert rec.search(TEXTS[7], k=1, variants="all").item_ids == ["p7"]
 
 
@@ -91,7 +92,7 @@ def pictures(folder, n=40):
 
 def test_both_towers_of_a_clip_are_almost_the_same(clip):
     encoder = create(clip)
-    small = encoder.in_eight_bits()
+    small = encoder.quantized()
     check_encoder(small)
     photos = [Image.effect_noise((40, 50), 60).convert("RGB") for _ in range(6)]
     for wide, narrow in (
@@ -111,12 +112,12 @@ def test_each_is_judged_by_itself_and_both_stay_in_one_space(clip, tmp_path, mon
         return small
 
     encoder = create(clip)
-    whole = type(encoder).in_eight_bits
-    monkeypatch.setattr(type(encoder), "in_eight_bits", spoilt)
+    whole = type(encoder).quantized
+    monkeypatch.setattr(type(encoder), "quantized", spoilt)
     small, figures = precision.sped_up(encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache")
     good = {"text": bad != "text", "image": bad != "image"}
     assert {name: found["used"] for name, found in figures.items()} == good
-    assert [part.endswith(EIGHT_BITS) for part in small.fingerprint.split("+")] == list(good.values())
+    assert [part.endswith(INT8_SUFFIX) for part in small.fingerprint.split("+")] == list(good.values())
     assert small.aligned
 
 
@@ -139,7 +140,5 @@ def test_a_bundle_of_photos_in_eight_bits_is_asked_in_eight_bits(clip, tmp_path)
     assert [rec.manifest.metrics["eight_bits"][name]["used"] for name in ("text", "image")] == [True, True]
     again = create_for(open_bundle(tmp_path / "bundles"))
     photo = Image.open(tmp_path / "3.png").convert("RGB")
-    np.testing.assert_array_equal(
-        again.encode_images([photo]), create(clip).in_eight_bits().encode_images([photo])
-    )
+    np.testing.assert_array_equal(again.encode_images([photo]), create(clip).quantized().encode_images([photo]))
     assert "p3" in rec.search(image=photo, k=3, weights={"image": 1}).item_ids

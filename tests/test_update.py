@@ -16,7 +16,8 @@ from recommender.catalog import Catalog
 from recommender.cli import app
 from recommender.config import Config
 from recommender.demo.shop import Shop
-from recommender.encoders.base import Encoder, create_for
+from recommender.encoders.base import Encoder
+from recommender.encoders.registry import create_for
 from recommender.errors import DataError
 from recommender.stores import Store, open_store
 from tests.attribute_tables import attributes

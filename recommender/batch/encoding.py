@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.batch.answers import chunks
-from recommender.encoders.base import Encoder, Paid, create_again
+from recommender.encoders.base import Encoder, Metered
 from recommender.encoders.cache import Record
 from recommender.encoders.photos import missing_photos, read_photos
 from recommender.encoders.pipeline import cache_of, missing_texts, read_texts
+from recommender.encoders.registry import recreate
 from recommender.encoders.support.pair import encoder_of
-from recommender.encoders.vectors import BroughtVectors
+from recommender.encoders.vectors import Precomputed
 from recommender.progress import progress
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Encoding:
     Parameters
     ----------
     config, name, fingerprint, trained
-        See `create_again`; the model's folder is under this name on every machine.
+        See `recreate`; the model's folder is under this name on every machine.
     images
         Where photos come from, on every machine.
     """
@@ -48,7 +49,7 @@ class Encoding:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder, loaded when it is first asked."""
-        return create_again(self.config, self.name, self.fingerprint, self.trained)
+        return recreate(self.config, self.name, self.fingerprint, self.trained)
 
     def photos(self, todo: Sequence[tuple[bytes, str]], known: frozenset[bytes]) -> list[Record]:
         """Read some photos, see `read_photos`."""
@@ -94,7 +95,7 @@ class Cluster:
         encoder
             As this process has it.
         config, trained
-            What the workers load it from, see `create_again`.
+            What the workers load it from, see `recreate`.
 
         Raises
         ------
@@ -139,4 +140,4 @@ class Cluster:
 def _mappable(both: Encoder, modality: str) -> Encoder | None:
     """Return the encoder of a modality if it computes; a provider is asked from here, at the pace it allows."""
     encoder = encoder_of(both, modality)
-    return None if isinstance(encoder, BroughtVectors | Paid) else encoder
+    return None if isinstance(encoder, Precomputed | Metered) else encoder

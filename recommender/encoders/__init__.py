@@ -1,7 +1,7 @@
 """Texts and photos to vectors, and a cache so that nothing is encoded twice."""
 
 from recommender.encoders.base import Encoder as Encoder
-from recommender.encoders.base import create as create
-from recommender.encoders.base import create_for as create_for
 from recommender.encoders.pipeline import EncodedCatalog as EncodedCatalog
 from recommender.encoders.pipeline import encode_catalog as encode_catalog
+from recommender.encoders.registry import create as create
+from recommender.encoders.registry import create_for as create_for

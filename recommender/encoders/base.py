@@ -1,61 +1,32 @@
-"""What every encoder offers, and how the name in a config becomes one."""
+"""The interface of encoders, and the optional abilities that some of them have."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
-from pathlib import Path
-from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recommender.errors import EncoderError, nearest
+from recommender.errors import EncoderError
 
-if TYPE_CHECKING:
-    from recommender.bundle import Bundle
-    from recommender.config import EncoderChoice, EncoderConfig
-
-EIGHT_BITS = "-int8"  # ends the fingerprint of an encoder that `Shrinks`
+INT8_SUFFIX = "-int8"  # ends the fingerprint of a quantized encoder
 Vectors = NDArray[np.float32]
-
-_HELPERS = {
-    *(
-        "base",
-        "billing",
-        "cache",
-        "clip_texts",
-        "extras",
-        "forward",
-        "gpu",
-        "hosted",
-        "hub",
-        "image_tower",
-        "images",
-        "onnx_tower",
-        "pair",
-        "patient",
-        "photos",
-        "pipeline",
-    ),
-    *("sentences", "torchvision_shim", "trained", "words"),
-}
 
 
 class Encoder(Protocol):
-    """Texts and images to vectors, row by row: a vector depends on nothing but its own input.
+    """Encodes texts and images as vectors, row by row: a vector depends on its own input alone.
 
     Attributes
     ----------
     name
-        What the config calls it, with model and weights where there is a choice.
+        As in the config, with model and weights where there is a choice.
     fingerprint
-        Names weights, preprocessing and pooling together, fit for a file name. Vectors of two fingerprints
-        never mix.
+        Identifies weights, preprocessing and pooling together, and can be a file name. Vectors of two
+        fingerprints are never mixed.
     aligned
-        Whether a text and the picture that it describes get near vectors in one shared space.
+        Whether text and image vectors share one space, a text near the image that it describes.
     image_dim, text_dim
-        Length of the vectors; 0 where the modality is not offered.
+        Dimension of the vectors; 0 for a modality that is not supported.
     """
 
     name: str
@@ -74,182 +45,78 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
-class AsksDifferently(Encoder, Protocol):
-    """An encoder that reads a question otherwise than a product's text."""
+class Asymmetric(Encoder, Protocol):
+    """An encoder that encodes queries differently from documents, such as with another prompt."""
 
     def for_queries(self) -> Encoder:
-        """Return the same encoder for questions; it shares the weights and the space."""
+        """Return the same encoder for queries; weights and vector space are shared."""
         ...
 
 
 @runtime_checkable
-class Fits(Encoder, Protocol):
-    """An encoder that fits a photo to its model apart, for the threads that read ahead of it."""
+class Preprocesses(Encoder, Protocol):
+    """An encoder whose image preprocessing can run apart from the model, in the threads that read images."""
 
-    def fitted(self, image: Image.Image) -> Image.Image:
-        """Return the part of the photo that is seen, as small as it is seen; of that, `encode_images` sees all."""
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        """Return the image cropped and resized to the model's input; its vector stays the same."""
         ...
 
 
 @runtime_checkable
-class Shrinks(Encoder, Protocol):
-    """An encoder that can read faster, and almost alike, with weights of 8 bits.
+class Quantizable(Encoder, Protocol):
+    """An encoder that can run with int8 weights: faster on a CPU, with almost the same vectors.
 
     Attributes
     ----------
-    shrinks
-        What it reads so: 'image', 'text', or both.
+    quantizable
+        The modalities that can be quantized: 'image', 'text', or both.
     """
 
-    shrinks: tuple[str, ...]
+    quantizable: tuple[str, ...]
 
-    def in_eight_bits(self) -> Encoder:
-        """Return the encoder with those weights and a fingerprint of its own.
+    def quantized(self) -> Encoder:
+        """Return the encoder with int8 weights, and a fingerprint of its own.
 
         Raises
         ------
         EncoderError
-            If its model cannot be had in that form; some raise when they are first used.
+            If the model cannot be quantized; some raise when they are first used.
         """
         ...
 
 
 @runtime_checkable
-class Paid(Encoder, Protocol):
-    """An encoder that costs money for each thing it reads: what one request holds is kept before the next is sent.
+class Metered(Encoder, Protocol):
+    """An encoder that is billed by use. The vectors of each request are cached before the next is sent.
 
     Attributes
     ----------
-    images_at_once
-        How many one request holds.
+    images_per_request
+        Images that one request may hold.
     """
 
-    images_at_once: int
+    images_per_request: int
 
-    def requests(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """Split texts into lists that one request may hold."""
+    def batches(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Split texts into lists that fit into one request each."""
         ...
 
-    def quote(self, texts: Sequence[str], images: int = 0) -> None:
-        """Say what it will cost, about."""
+    def report_estimate(self, texts: Sequence[str], images: int = 0) -> None:
+        """Print about what encoding these will cost."""
         ...
 
-    def bill(self) -> dict[str, float]:
-        """Say, and return, what was paid for since the last bill."""
+    def report_usage(self) -> dict[str, float]:
+        """Print and return the units billed since the last call, and their price."""
         ...
 
 
-def names() -> list[str]:
-    """Return the names that a config may use: one module of this folder each, with a ``create(config)``."""
-    folder = str(Path(__file__).parent)
-    return sorted({module.name for module in iter_modules([folder])} - _HELPERS)
-
-
-def create(config: "EncoderConfig") -> Encoder:
-    """Load the encoder that the config names, or the two of them; a module is imported only now.
+def check_vectors(vectors: Vectors, shape: tuple[int, int], encoder: Encoder) -> Vectors:
+    """Return `vectors` if they have this shape (b, dim) and are finite and not zero: the cache keeps them forever.
 
     Raises
     ------
     EncoderError
-        If there is no such encoder, it has no such option, or its weights cannot be had.
-    """
-    if config.text is None and config.image is None:
-        return _load(config)
-    from recommender.encoders.support.pair import Pair
-
-    return Pair(_load(config.text or config), _load(config.image or config))
-
-
-def create_for(bundle: "Bundle") -> Encoder:
-    """Load the encoder that a bundle's vectors came from, to encode queries for it.
-
-    A model that was trained on the catalogue lies in the bundle itself, in its part ``encoder``.
-
-    Raises
-    ------
-    EncoderError
-        If it cannot be had here, or its weights or recipe have changed since.
-    """
-    trained = bundle.folder("encoder") if "encoder" in bundle.manifest.parts else None
-    made = bundle.manifest.encoders
-    encoder = create_again(bundle.manifest.config["encoder"], made["name"], made["fingerprint"], trained)
-    return encoder.for_queries() if isinstance(encoder, AsksDifferently) else encoder
-
-
-def create_again(config: Mapping[str, Any], name: str, fingerprint: str, trained: Path | None = None) -> Encoder:
-    """Load an encoder as it was elsewhere, or at another time.
-
-    Parameters
-    ----------
-    config
-        As `EncoderConfig` writes itself.
-    name, fingerprint
-        What the encoder called itself.
-    trained
-        Where its model lies, if that was trained on the catalogue.
-
-    Raises
-    ------
-    EncoderError
-        If it cannot be had here, or is not the same.
-    """
-    from recommender.config import EncoderConfig
-
-    settings = dict(config)
-    if settings["name"] == "auto" and not (settings.get("text") or settings.get("image")):
-        found = {"name": name.split()[0]}
-        settings = found if found["name"] == "offline" else settings | found
-    if trained is not None:  # of two encoders only that of the texts is ever trained
-        model = {"model": f"local-dir:{trained}", "pretrained": None, "checkpoint": None}
-        if settings.get("text"):
-            settings["text"] = settings["text"] | model
-        else:
-            settings |= model
-    encoder = create(EncoderConfig(**settings))
-    from recommender.encoders.support.pair import in_eight_bits
-
-    encoder = in_eight_bits(encoder, _small(fingerprint))
-    check_same(fingerprint, encoder)
-    return encoder
-
-
-def _small(fingerprint: str) -> list[str]:
-    """Return what a `Pair` of this fingerprint reads in 8 bits."""
-    text, _, image = fingerprint.partition("+")
-    return [name for name, part in (("text", text), ("image", image)) if part.endswith(EIGHT_BITS)]
-
-
-def check_same(fingerprint: str, encoder: Encoder) -> None:
-    """Raise `EncoderError` unless an encoder has the fingerprint of some vectors: two kinds never mix."""
-    if encoder.fingerprint != fingerprint:
-        raise EncoderError(
-            f"the vectors are by {fingerprint}, the encoder here is {encoder.fingerprint}; "
-            "install what they were made with, or fit again"
-        )
-
-
-def _load(choice: "EncoderChoice") -> Encoder:
-    if choice.name not in names():
-        guess = nearest(choice.name, names())
-        hint = f"; did you mean {guess!r}?" if guess else ""
-        raise EncoderError(f"encoder {choice.name!r} is none of {', '.join(names())}{hint}")
-    module = import_module(f"recommender.encoders.{choice.name}")
-    options = ("name", "batch_size", "text", "image", *module.OPTIONS)
-    given = [option for option, value in choice if value is not None and option not in options]
-    if given:
-        known = ", ".join(module.OPTIONS) or "none"
-        raise EncoderError(f"encoder {choice.name!r} has no option {given[0]!r}; its options: {known}")
-    encoder: Encoder = module.create(choice)
-    return encoder
-
-
-def checked(vectors: Vectors, shape: tuple[int, int], encoder: Encoder) -> Vectors:
-    """Return `vectors` if of this shape (b, dim), finite and not zero: a cache keeps a bad one forever.
-
-    Raises
-    ------
-    EncoderError
-        If they are not.
+        If they do not.
     """
     if vectors.shape != shape:
         raise EncoderError(f"encoder {encoder.name} returned an array {vectors.shape}; expected {shape}")

@@ -44,7 +44,7 @@ class CohereEncoder(HostedEncoder):
 
     def __init__(self, provider: Provider, model: str, url: str | None, dimensions: int | None) -> None:
         super().__init__(provider, model, url, dimensions)
-        self.images_at_once = 1 if "-v3" in model else 64
+        self.images_per_request = 1 if "-v3" in model else 64
 
     @property
     def image_dim(self) -> int:
@@ -60,7 +60,7 @@ class CohereEncoder(HostedEncoder):
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return vectors (b, image_dim) of at most 96 RGB images; all at once from version 4 on."""
         urls = [_as_url(image) for image in images]
-        if self.images_at_once == 1:
+        if self.images_per_request == 1:
             bodies: list[dict[str, Any]] = [{"input_type": "image", "images": [url]} for url in urls]
         else:
             inputs = [{"content": [{"type": "image_url", "image_url": {"url": url}}]} for url in urls]
@@ -69,7 +69,7 @@ class CohereEncoder(HostedEncoder):
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return vectors (b, text_dim); what goes beyond 16,000 bytes is not read."""
-        said = map(self._cut, self.requests(texts))
+        said = map(self._cut, self.batches(texts))
         return self._joined([{"input_type": self._input_type, "texts": some, "truncate": "END"} for some in said])
 
     def _joined(self, bodies: Sequence[Mapping[str, Any]]) -> Vectors:

@@ -34,7 +34,7 @@ class KerasEncoder:
         What Keras calls the model.
     model
         With ``include_top=False, pooling="avg"``.
-    preprocess
+    normalize
         From pixels (b, side, side, 3), 0 to 255, to what the model was trained with.
     side
         Of the square that images are squashed to.
@@ -45,11 +45,11 @@ class KerasEncoder:
     aligned = False
     text_dim = 0
 
-    def __init__(self, name: str, model: Any, preprocess: Any, side: int, batch_size: int = 32) -> None:
+    def __init__(self, name: str, model: Any, normalize: Any, side: int, batch_size: int = 32) -> None:
         self.name = f"keras {name}"
         self.fingerprint = f"keras-{_fingerprint(name, model, side)}"
         self.image_dim = int(model.output_shape[-1])
-        self._model, self._preprocess, self._side, self._batch_size = model, preprocess, side, batch_size
+        self._model, self._normalize, self._side, self._batch_size = model, normalize, side, batch_size
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return pooled features (b, image_dim) of RGB images, squashed to squares so that all of them is seen."""
@@ -58,13 +58,13 @@ class KerasEncoder:
         out = [np.empty((0, self.image_dim), np.float32)]
         for start in range(0, len(images), self._batch_size):
             batch = images[start : start + self._batch_size]
-            pixels = np.stack([np.asarray(self.fitted(image), np.float32) for image in batch])
+            pixels = np.stack([np.asarray(self.preprocess(image), np.float32) for image in batch])
             with torch.inference_mode():
-                out.append(self._model(self._preprocess(pixels), training=False).cpu().numpy())
+                out.append(self._model(self._normalize(pixels), training=False).cpu().numpy())
         return np.concatenate(out)
 
-    def fitted(self, image: Image.Image) -> Image.Image:
-        """See `recommender.encoders.base.Fits`."""
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Preprocesses`."""
         return image.resize((self._side, self._side), Image.Resampling.BICUBIC)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -93,8 +93,8 @@ def create(config: "EncoderChoice") -> KerasEncoder:
     except Exception as error:  # a download that fails is a bare Exception
         reason = str(error).strip().splitlines()[0]
         raise EncoderError(f"keras cannot load {name} with weights {weights}: {reason}") from error
-    preprocess = import_module(build.__module__).preprocess_input  # the one the model was trained with
-    return KerasEncoder(name, model, preprocess, side, config.batch_size)
+    normalize = import_module(build.__module__).preprocess_input  # the one the model was trained with
+    return KerasEncoder(name, model, normalize, side, config.batch_size)
 
 
 def _fingerprint(name: str, model: Any, side: int) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recommender.encoders.base import EIGHT_BITS, Vectors
+from recommender.encoders.base import INT8_SUFFIX, Vectors
 from recommender.encoders.support.onnx_tower import OnnxTower, exported
 from recommender.encoders.support.sentences import SentenceTower
 from recommender.encoders.support.torchvision_shim import ensure_torchvision
@@ -41,7 +41,7 @@ class OfflineEncoder:
     """EfficientNet-Lite0 and MiniLM, not aligned; see `recommender.encoders.base.Encoder`."""
 
     aligned = False
-    shrinks = ("text",)  # photos would lose too much
+    quantizable = ("text",)  # photos would lose too much
     image_dim = 1280
     text_dim = 384
 
@@ -62,15 +62,15 @@ class OfflineEncoder:
         """Return unit sentence vectors (b, 384); what goes beyond 256 tokens is not read."""
         return self._text_tower(texts)
 
-    def fitted(self, image: Image.Image) -> Image.Image:
-        """See `Fits`."""
-        return _fitted(image)
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        """See `Preprocesses`."""
+        return _squashed(image)
 
-    def in_eight_bits(self) -> "OfflineEncoder":
-        """See `Shrinks`."""
+    def quantized(self) -> "OfflineEncoder":
+        """See `Quantizable`."""
         small = copy(self)
-        small.__dict__["_text_tower"] = self._text_tower.in_eight_bits()
-        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        small.__dict__["_text_tower"] = self._text_tower.quantized()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + INT8_SUFFIX
         return small
 
     @cached_property
@@ -105,11 +105,11 @@ class _EfficientNet:
         return np.concatenate([np.empty((0, 1280), np.float32), *features])
 
     def _features(self, images: Sequence[Image.Image]) -> Vectors:
-        pixels = (np.stack([np.asarray(_fitted(image), np.float32) for image in images]) - 127.0) / 128.0
+        pixels = (np.stack([np.asarray(_squashed(image), np.float32) for image in images]) - 127.0) / 128.0
         return self._tower(x=np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
-def _fitted(image: Image.Image) -> Image.Image:
+def _squashed(image: Image.Image) -> Image.Image:
     return image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
@@ -132,9 +132,9 @@ class _MiniLM:
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         self._tower = SentenceTower(model, "mean", _TEXTS_AT_ONCE)
 
-    def in_eight_bits(self) -> "_MiniLM":
+    def quantized(self) -> "_MiniLM":
         small = copy(self)
-        small._tower = self._tower.in_eight_bits()
+        small._tower = self._tower.quantized()
         return small
 
     def __call__(self, texts: Sequence[str]) -> Vectors:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recommender.core.blocks import unit
-from recommender.encoders.base import EIGHT_BITS, Vectors
+from recommender.encoders.base import INT8_SUFFIX, Vectors
 from recommender.encoders.support.clip_texts import ClipTexts
 from recommender.encoders.support.hub import hub_answers, something_cached
 from recommender.encoders.support.image_tower import ImageTower
@@ -50,12 +50,12 @@ class OpenClipEncoder:
     ----------
     device
         Where `model` lies: the GPU if there is one.
-    preprocess
+    transform
         From an image to a tensor (3, side, side), the model's input.
     """
 
     aligned = True
-    shrinks = ("text", "image")
+    quantizable = ("text", "image")
 
     def __init__(self, name: str, model: Any, tokenizer: Any, batch_size: int = 32) -> None:
         from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -64,27 +64,27 @@ class OpenClipEncoder:
         self.fingerprint = f"open_clip-{_fingerprint(model, tokenizer)}"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.eval().to(self.device)
-        self.preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        self.transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
         self.tokenizer, self.batch_size = tokenizer, batch_size
         with torch.inference_mode():
             dim = model.encode_text(tokenizer(["a"]).to(self.device)).shape[1]
         self.image_dim = self.text_dim = dim
-        self._images = ImageTower(_Images(model), self.preprocess, dim, batch_size)
+        self._images = ImageTower(_Images(model), self.transform, dim, batch_size)
         self._texts = ClipTexts(model, tokenizer, dim, batch_size)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return the image tower's vectors (b, image_dim) of RGB images, norm 1."""
         return unit(self._images(images))
 
-    def fitted(self, image: Image.Image) -> Image.Image:
-        """See `recommender.encoders.base.Fits`."""
-        return self._images.fitted(image)
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Preprocesses`."""
+        return self._images.preprocess(image)
 
-    def in_eight_bits(self) -> "OpenClipEncoder":
-        """See `recommender.encoders.base.Shrinks`; `model` stays as it is."""
+    def quantized(self) -> "OpenClipEncoder":
+        """See `recommender.encoders.base.Quantizable`; `model` stays as it is."""
         small = copy(self)
-        small._images, small._texts = self._images.in_eight_bits(), self._texts.in_eight_bits()
-        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        small._images, small._texts = self._images.quantized(), self._texts.quantized()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + INT8_SUFFIX
         return small
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:

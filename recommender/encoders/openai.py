@@ -45,7 +45,7 @@ class OpenAIEncoder(HostedEncoder):
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return the provider's vectors (b, text_dim); what goes beyond 8,191 bytes is not read."""
         empty = np.empty((0, self.text_dim), np.float32)
-        return np.concatenate([empty, *map(self._request, self.requests(texts))])
+        return np.concatenate([empty, *map(self._request, self.batches(texts))])
 
     def _request(self, texts: Sequence[str]) -> Vectors:
         body: dict[str, Any] = {"input": self._cut(texts), "encoding_format": "base64"}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recommender.encoders.base import Encoder, Fits, Paid, Vectors, checked
+from recommender.encoders.base import Encoder, Metered, Preprocesses, Vectors, check_vectors
 from recommender.encoders.cache import Digests, Record, VectorCache, digest, digests
 from recommender.encoders.images import decode, quiet
 from recommender.encoders.support.billing import billing
@@ -100,11 +100,13 @@ def read_photos(
             return None
         content = digest(data)
         image = None if content in known else decode(data)
-        return _Photo(key, content, encoder.fitted(image) if image and isinstance(encoder, Fits) else image)
+        if image and isinstance(encoder, Preprocesses):
+            image = encoder.preprocess(image)
+        return _Photo(key, content, image)
 
     with quiet(), ThreadPoolExecutor(2 + len(os.sched_getaffinity(0))) as pool:
         loaded = progress(ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")
-        for batch in batched(loaded, encoder.images_at_once if isinstance(encoder, Paid) else _AT_ONCE):
+        for batch in batched(loaded, encoder.images_per_request if isinstance(encoder, Metered) else _AT_ONCE):
             found = [photo for photo in batch if photo and (photo.image or photo.content in known)]
             yield _records(found, encoder)
 
@@ -113,7 +115,7 @@ def _records(photos: Sequence[_Photo], encoder: Encoder) -> list[Record]:
     images = [photo.image for photo in photos if photo.image]
     vectors: Iterator[Vectors] = iter(())
     if images:
-        vectors = iter(checked(encoder.encode_images(images), (len(images), encoder.image_dim), encoder))
+        vectors = iter(check_vectors(encoder.encode_images(images), (len(images), encoder.image_dim), encoder))
     return [Record(photo.key, photo.content, next(vectors) if photo.image else None) for photo in photos]
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.encoders.base import Encoder, Paid, Vectors, checked
+from recommender.encoders.base import Encoder, Metered, Vectors, check_vectors
 from recommender.encoders.cache import Digests, Record, VectorCache, cache_location, digest, digests
 from recommender.encoders.photos import batched, encode_photos
 from recommender.encoders.support.billing import billing
 from recommender.encoders.support.pair import encoder_of
-from recommender.encoders.vectors import BroughtVectors
+from recommender.encoders.vectors import Precomputed
 from recommender.progress import notice, progress
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
 
 def _encoded(catalog: "Catalog", both: Encoder, modality: str, cache_dir: str | Path | None) -> Encoded:
     encoder = encoder_of(both, modality)
-    if isinstance(encoder, BroughtVectors):
+    if isinstance(encoder, Precomputed):
         return *encoder.look_up(catalog.ids), {}
     cache = cache_of(encoder, modality, cache_dir)
     if modality == "image":
@@ -135,8 +135,8 @@ def missing_texts(texts: Sequence[str], encoder: Encoder, cache: VectorCache) ->
 def read_texts(todo: Sequence[str], encoder: Encoder) -> Iterator[list[Record]]:
     """Yield what an encoder makes of texts, in batches."""
     told = progress(todo, "texts", len(todo), "text")
-    batches = encoder.requests(told) if isinstance(encoder, Paid) else batched(told, _TEXTS_AT_ONCE)
+    batches = encoder.batches(told) if isinstance(encoder, Metered) else batched(told, _TEXTS_AT_ONCE)
     for batch in batches:
-        vectors = checked(encoder.encode_texts(batch), (len(batch), encoder.text_dim), encoder)
+        vectors = check_vectors(encoder.encode_texts(batch), (len(batch), encoder.text_dim), encoder)
         keys = map(digest, batch)
         yield [Record(key, key, vector) for key, vector in zip(keys, vectors, strict=True)]

@@ -55,9 +55,9 @@ class TimmEncoder:
         """Return pooled features (b, image_dim) of RGB images."""
         return self._tower(images)
 
-    def fitted(self, image: Image.Image) -> Image.Image:
-        """See `recommender.encoders.base.Fits`."""
-        return self._tower.fitted(image)
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Preprocesses`."""
+        return self._tower.preprocess(image)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return nothing: texts are not read."""

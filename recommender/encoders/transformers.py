@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from recommender.encoders.base import EIGHT_BITS, Vectors
+from recommender.encoders.base import INT8_SUFFIX, Vectors
 from recommender.encoders.offline import TEXT_WEIGHTS, packaged
 from recommender.encoders.support.hub import hub_answers, something_cached
 from recommender.encoders.support.sentences import Pooling, SentenceTower
@@ -67,7 +67,7 @@ class TransformersEncoder:
     """
 
     aligned = False
-    shrinks = ("text",)
+    quantizable = ("text",)
     image_dim = 0
 
     def __init__(self, name: str, model: Any, tokenizer: Any, recipe: Recipe, batch_size: int = 32) -> None:
@@ -90,11 +90,11 @@ class TransformersEncoder:
             self._tokenizer(prompted, truncation=True, max_length=self._recipe.max_tokens).input_ids
         )
 
-    def in_eight_bits(self) -> "TransformersEncoder":
-        """See `Shrinks`."""
+    def quantized(self) -> "TransformersEncoder":
+        """See `Quantizable`."""
         small = copy(self)
-        small._tower = self._tower.in_eight_bits()
-        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + EIGHT_BITS
+        small._tower = self._tower.quantized()
+        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + INT8_SUFFIX
         return small
 
     def for_queries(self) -> "TransformersEncoder":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OPTIONS = ("checkpoint",)
 
 
-class BroughtVectors:
+class Precomputed:
     """Looks products up; see `recommender.encoders.base.Encoder` for the rest.
 
     Parameters
@@ -65,7 +65,7 @@ class BroughtVectors:
         raise EncoderError(f"{self.name} were brought along by product id; no words can be asked for")
 
 
-def create(config: "EncoderChoice") -> BroughtVectors:
+def create(config: "EncoderChoice") -> Precomputed:
     """Read ``checkpoint``: Parquet with id and vector, or .npy with the ids, one a line, in .txt beside.
 
     Raises
@@ -87,7 +87,7 @@ def create(config: "EncoderChoice") -> BroughtVectors:
     if not np.isfinite(vectors).all():
         bad = ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
         raise EncoderError(f"the vector of {bad!r} in {path} is not finite; leave the product out instead")
-    return BroughtVectors(ids, vectors, path.name)
+    return Precomputed(ids, vectors, path.name)
 
 
 def _parquet(path: Path) -> tuple[list[str], Vectors]:

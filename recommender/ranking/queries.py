@@ -30,9 +30,9 @@ class FreeQueries:
 
     def __init__(self, bundle: Bundle, tower: ItemTower, encoder: "Encoder | None" = None) -> None:
         if encoder is not None and hasattr(encoder, "fingerprint"):  # one that runs elsewhere has seen to it
-            from recommender.encoders.base import check_same
+            from recommender.encoders.registry import check_fingerprint
 
-            check_same(bundle.manifest.encoders["fingerprint"], encoder)
+            check_fingerprint(bundle.manifest.encoders["fingerprint"], encoder)
         self._bundle, self._tower, self._encoder = bundle, tower, encoder
 
     def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:
@@ -63,7 +63,7 @@ class FreeQueries:
 
     def _loaded(self) -> "Encoder":
         if self._encoder is None:
-            from recommender.encoders.base import create_for
+            from recommender.encoders.registry import create_for
 
             self._encoder = create_for(self._bundle)
         return self._encoder

@@ -25,7 +25,7 @@ from PIL import Image
 from recommender.catalog import Catalog
 from recommender.config import Config, EncoderConfig
 from recommender.encoders import create, encode_catalog
-from recommender.encoders.base import Encoder, Shrinks
+from recommender.encoders.base import Encoder, Quantizable
 from recommender.encoders.images import MAX_SIDE
 from recommender.encoders.support.torchvision_shim import ensure_torchvision
 from recommender.errors import EncoderError
@@ -128,8 +128,8 @@ def ours(folder: Path) -> Iterator[tuple[str, Encoder]]:
             print(f"{name} is left out: {error}", file=sys.stderr)
             continue
         yield name, encoder
-        if isinstance(encoder, Shrinks):
-            yield f"{name}, 8 bits", encoder.in_eight_bits()
+        if isinstance(encoder, Quantizable):
+            yield f"{name}, 8 bits", encoder.quantized()
 
 
 def checkpoint(folder: Path) -> EncoderConfig:

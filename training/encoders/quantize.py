@@ -10,7 +10,7 @@ from PIL import Image
 
 from recommender.catalog import Catalog
 from recommender.core.blocks import unit
-from recommender.encoders.base import Encoder, Shrinks
+from recommender.encoders.base import Encoder, Quantizable
 from recommender.encoders.cache import digests
 from recommender.encoders.images import decode, quiet
 from recommender.encoders.pipeline import cache_of
@@ -55,7 +55,7 @@ def sped_up(
 
 def _many_are_new(encoder: Encoder, modality: str, keys: Sequence[str], cache_dir: Path | None) -> bool:
     part = encoder_of(encoder, modality)
-    if not isinstance(part, Shrinks) or modality not in part.shrinks:
+    if not isinstance(part, Quantizable) or modality not in part.quantizable:
         return False
     known = cache_of(part, modality, cache_dir)
     return int((known.find(digests(keys)) < 0).sum()) >= LEAST
@@ -74,8 +74,8 @@ def _photos(catalog: Catalog, refs: Sequence[str]) -> list[Image.Image]:
 
 
 def _compared(encoder: Encoder, modality: str, inputs: Sequence[Any]) -> tuple[Encoder, dict[str, Any]]:
-    assert isinstance(encoder, Shrinks)
-    small = encoder.in_eight_bits()
+    assert isinstance(encoder, Quantizable)
+    small = encoder.quantized()
     try:
         wide, narrow = (unit(getattr(each, f"encode_{modality}s")(inputs)) for each in (encoder, small))
     except EncoderError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from recommender.catalog import Catalog
 from recommender.core.blocks import Double, Float, Layout, Rows
-from recommender.encoders.base import Encoder, Paid
+from recommender.encoders.base import Encoder, Metered
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.encoders.support.pair import encoder_of
 from recommender.evaluation.held_out_attribute import hold_out
@@ -33,7 +33,7 @@ Reader: TypeAlias = Callable[[Catalog], EncodedCatalog]
 
 def reader(encoder: Encoder, cache_dir: Path | None) -> Reader | None:
     """Return what reads products whose words have changed; None where that would cost money."""
-    if isinstance(encoder_of(encoder, "text"), Paid):
+    if isinstance(encoder_of(encoder, "text"), Metered):
         return None
     return lambda catalog: encode_catalog(catalog, encoder, cache_dir)
 

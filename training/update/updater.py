@@ -9,7 +9,8 @@ from recommender import load
 from recommender.bundle import open_bundle
 from recommender.catalog import Catalog
 from recommender.config import Config
-from recommender.encoders.base import Encoder, create_for
+from recommender.encoders.base import Encoder
+from recommender.encoders.registry import create_for
 from recommender.errors import RecommenderError
 from recommender.progress import notice
 from recommender.recommender import Recommender

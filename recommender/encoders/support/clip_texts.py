@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from recommender.core.blocks import unit
 from recommender.encoders.base import Vectors
-from recommender.encoders.support.forward import EightBitForward, Forward
+from recommender.encoders.support.forward import Forward, Int8Forward
 
 
 class ClipTexts:
@@ -34,12 +34,12 @@ class ClipTexts:
         causal = _Causal.of(model)
         self._ends = causal.ends if causal else _all_of_it
         self._module = causal or _Whole(model)
-        self._forward: Forward | EightBitForward = Forward(self._module, batch_size)
+        self._forward: Forward | Int8Forward = Forward(self._module, batch_size)
 
-    def in_eight_bits(self) -> "ClipTexts":
+    def quantized(self) -> "ClipTexts":
         """Return the tower with 8-bit weights, to run on a CPU."""
         tower = copy(self)
-        tower._forward = EightBitForward(self._module, self._tokenizer(["a", "b"]), {0: "b", 1: "length"})
+        tower._forward = Int8Forward(self._module, self._tokenizer(["a", "b"]), {0: "b", 1: "length"})
         return tower
 
     def __call__(self, texts: Sequence[str]) -> Vectors:

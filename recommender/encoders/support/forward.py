@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recommender.encoders.base import Vectors
 from recommender.encoders.support.gpu import OnGpu
-from recommender.encoders.support.onnx_tower import OnnxTower, exported, in_eight_bits
+from recommender.encoders.support.onnx_tower import OnnxTower, exported, quantize
 
 
 class Forward:
@@ -40,7 +40,7 @@ class Forward:
         return output
 
 
-class EightBitForward:
+class Int8Forward:
     """A module run on the CPU with the weights of its matrix products in 8 bits; they are made on first use.
 
     Parameters
@@ -64,4 +64,4 @@ class EightBitForward:
 
     @cached_property
     def _tower(self) -> OnnxTower:
-        return OnnxTower(in_eight_bits(exported(self._module, {"x": self._example}, self._axes)))
+        return OnnxTower(quantize(exported(self._module, {"x": self._example}, self._axes)))

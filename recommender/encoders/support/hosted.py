@@ -62,7 +62,7 @@ class Provider:
 
 
 class HostedEncoder:
-    """A model at a provider; see `recommender.encoders.base.Paid`.
+    """A model at a provider; see `recommender.encoders.base.Metered`.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class HostedEncoder:
         If no key is set, or the length of an unknown model's vectors is not said.
     """
 
-    images_at_once = 64
+    images_per_request = 64
 
     def __init__(self, provider: Provider, model: str, url: str | None, dimensions: int | None) -> None:
         known = provider.models.get(model)
@@ -98,7 +98,7 @@ class HostedEncoder:
         self._client = PatientClient(provider.name, address + provider.path, provider.key_names)
         self._billed: Counter[str] = Counter()
 
-    def requests(self, texts: Iterable[str]) -> Iterator[list[str]]:
+    def batches(self, texts: Iterable[str]) -> Iterator[list[str]]:
         """Split texts into lists that one request may hold."""
         batch: list[str] = []
         size, limits = 0, self._provider
@@ -112,13 +112,13 @@ class HostedEncoder:
         if batch:
             yield batch
 
-    def quote(self, texts: Sequence[str], images: int = 0) -> None:
+    def report_estimate(self, texts: Sequence[str], images: int = 0) -> None:
         """Say, before, about how many tokens so many texts and images have and what they cost."""
         units = Counter({"tokens": sum(map(len, texts)) // _CHARACTERS_A_TOKEN})
         units["image_tokens"] = _TOKENS_AN_IMAGE * images
         notice(f"{self.name}: {len(texts)} texts and {images} images to encode, about {self._costing(units)}")
 
-    def bill(self) -> dict[str, float]:
+    def report_usage(self) -> dict[str, float]:
         """Say, after, what was paid for since the last bill; return units and, where known, ``dollars``."""
         units, self._billed = self._billed, Counter()
         notice(f"{self.name}: paid for {self._costing(units)}")

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.support.forward import EightBitForward, Forward
+from recommender.encoders.support.forward import Forward, Int8Forward
 
 
 class ImageTower:
@@ -31,16 +31,16 @@ class ImageTower:
     def __init__(self, model: nn.Module, transform: Any, dim: int, batch_size: int) -> None:
         *self._steps, _, normalize = transform.transforms
         self._dim, self._module = dim, _OfPixels(model, normalize.mean, normalize.std)
-        self._forward: Forward | EightBitForward = Forward(self._module, batch_size)
+        self._forward: Forward | Int8Forward = Forward(self._module, batch_size)
 
-    def in_eight_bits(self) -> "ImageTower":
+    def quantized(self) -> "ImageTower":
         """Return the tower with 8-bit weights, to run on a CPU."""
-        tower, photo = copy(self), np.array(self.fitted(Image.new("RGB", (64, 64))))
-        tower._forward = EightBitForward(self._module, torch.from_numpy(np.stack([photo, photo])), {0: "b"})
+        tower, photo = copy(self), np.array(self.preprocess(Image.new("RGB", (64, 64))))
+        tower._forward = Int8Forward(self._module, torch.from_numpy(np.stack([photo, photo])), {0: "b"})
         return tower
 
-    def fitted(self, image: Image.Image) -> Image.Image:
-        """See `recommender.encoders.base.Fits`."""
+    def preprocess(self, image: Image.Image) -> Image.Image:
+        """See `recommender.encoders.base.Preprocesses`."""
         for step in self._steps:
             image = step(image)
         return image
@@ -49,7 +49,7 @@ class ImageTower:
         """Return the vectors of RGB images of any size."""
         size = self._forward.at_once
         parts = (images[start : start + size] for start in range(0, len(images), size))
-        batches = (np.stack([np.asarray(self.fitted(image)) for image in part]) for part in parts)
+        batches = (np.stack([np.asarray(self.preprocess(image)) for image in part]) for part in parts)
         return np.concatenate([np.empty((0, self._dim), np.float32), *self._forward(batches)])
 
 

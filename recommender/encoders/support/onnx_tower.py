@@ -51,7 +51,7 @@ class OnnxTower:
         return list(self._pool.map(function, batches))
 
 
-def in_eight_bits(model: bytes) -> bytes:
+def quantize(model: bytes) -> bytes:
     """Return an ONNX file's bytes with the weights of its matrix products in 8 bits, one scale a column.
 
     The activations are rounded as they come. It pays on CPUs; how much is lost has to be measured.

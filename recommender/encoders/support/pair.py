@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from PIL import Image
 
-from recommender.encoders.base import EIGHT_BITS, AsksDifferently, Encoder, Shrinks, Vectors
+from recommender.encoders.base import INT8_SUFFIX, Asymmetric, Encoder, Quantizable, Vectors
 from recommender.progress import notice
 
 
@@ -35,14 +35,14 @@ class Pair:
         return self.text.encode_texts(texts)
 
     def for_queries(self) -> Encoder:
-        """See `AsksDifferently`."""
-        return Pair(self.text.for_queries(), self.image) if isinstance(self.text, AsksDifferently) else self
+        """See `Asymmetric`."""
+        return Pair(self.text.for_queries(), self.image) if isinstance(self.text, Asymmetric) else self
 
 
-def in_eight_bits(encoder: Encoder, modalities: Collection[str]) -> Encoder:
+def quantize(encoder: Encoder, modalities: Collection[str]) -> Encoder:
     """Return the encoder with its texts, images or both read in 8 bits, as far as they can be."""
     parts = [(name, encoder_of(encoder, name)) for name in modalities]
-    return replaced(encoder, {name: part.in_eight_bits() for name, part in parts if isinstance(part, Shrinks)})
+    return replaced(encoder, {name: part.quantized() for name, part in parts if isinstance(part, Quantizable)})
 
 
 def replaced(encoder: Encoder, small: Mapping[str, Encoder]) -> Encoder:
@@ -53,7 +53,7 @@ def replaced(encoder: Encoder, small: Mapping[str, Encoder]) -> Encoder:
 
 
 def _space(encoder: Encoder) -> str:
-    return encoder.fingerprint.removesuffix(EIGHT_BITS)
+    return encoder.fingerprint.removesuffix(INT8_SUFFIX)
 
 
 def encoder_of(encoder: Encoder, modality: str) -> Encoder:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recommender.core.blocks import unit
 from recommender.encoders.base import Vectors
 from recommender.encoders.support.gpu import OnGpu
-from recommender.encoders.support.onnx_tower import OnnxTower, exported, in_eight_bits
+from recommender.encoders.support.onnx_tower import OnnxTower, exported, quantize
 
 Pooling = Literal["mean", "last", "first"]
 _TEXTS_AT_ONCE = 8  # on a CPU, see `OnnxTower`
@@ -40,10 +40,10 @@ class SentenceTower:
         self._model = _LastLayer(model.eval())
         self._layer = OnGpu(self._model) if self._on_gpu else OnnxTower(_exported(self._model))
 
-    def in_eight_bits(self) -> "SentenceTower":
+    def quantized(self) -> "SentenceTower":
         """Return the tower with 8-bit weights, to run on a CPU; it takes some seconds."""
         tower = copy(self)
-        tower._layer = OnnxTower(in_eight_bits(_exported(self._model.cpu())))
+        tower._layer = OnnxTower(quantize(_exported(self._model.cpu())))
         tower._batch_size = 1  # activations are rounded by a batch's largest: a row would know its neighbours
         return tower
 

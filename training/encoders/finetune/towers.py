@@ -79,7 +79,7 @@ class ImageTower:
     learns = True
 
     def __init__(self, encoder: OpenClipEncoder, images: ImageSource, refs: Sequence[str]) -> None:
-        self._model, self._preprocess, self._images, self._refs = encoder.model, encoder.preprocess, images, refs
+        self._model, self._preprocess, self._images, self._refs = encoder.model, encoder.transform, images, refs
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="photos")
 
     def inputs(self, places: NDArray[np.int64]) -> Tensor:

@@ -7,8 +7,9 @@ from pathlib import Path
 from recommender.bundle.disk import exclusive, sync
 from recommender.catalog import Catalog
 from recommender.config import EncoderChoice, EncoderConfig
-from recommender.encoders.base import Encoder, create
+from recommender.encoders.base import Encoder
 from recommender.encoders.cache import cache_location, digest
+from recommender.encoders.registry import create
 from recommender.encoders.support.trained import trained_folder
 from recommender.errors import DataError
 from recommender.progress import notice
@@ -32,7 +33,7 @@ def encoder_for(
     Raises
     ------
     EncoderError
-        See `recommender.encoders.base.create`.
+        See `recommender.encoders.registry.create`.
     DataError
         If there are too few texts to learn from.
     """
