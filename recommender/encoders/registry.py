@@ -22,7 +22,7 @@ _ENTRY_POINTS = {"create", "OPTIONS"}
 def names() -> tuple[str, ...]:
     """Return the names of all encoders, ascending. Modules are parsed, not imported: some need torch."""
     modules = Path(__file__).parent.glob("*.py")
-    return sorted(path.stem for path in modules if _definitions(path.read_text("utf-8")) >= _ENTRY_POINTS)
+    return tuple(sorted(path.stem for path in modules if _definitions(path) >= _ENTRY_POINTS))
 
 
 def _definitions(module: Path) -> set[str]:
