@@ -88,7 +88,7 @@ def host():
 
 @pytest.fixture
 def source(tmp_path, host):
-    source = UrlImages(tmp_path / "cache", between=0.0, wait=0.01)
+    source = UrlImages(tmp_path / "cache", interval=0.0, backoff=0.01)
     yield source
     source.close()
 
@@ -130,7 +130,7 @@ def test_redirects_are_followed(host, source):
     ],
 )
 def test_what_cannot_be_had_is_not_asked_for_again_that_day(host, source, monkeypatch, path, said, asked):
-    monkeypatch.setattr(web, "_LARGEST", 10_000)
+    monkeypatch.setattr(web, "_MAX_BYTES", 10_000)
     for _ in range(2):
         with pytest.raises(DataError, match=f"(?i){said}"):
             source.read(host.url + path)
@@ -154,7 +154,7 @@ def test_no_half_photo_is_ever_kept(host, source, tmp_path):
 
 
 def test_nobody_there(tmp_path):
-    source = UrlImages(tmp_path, between=0.0, wait=0.0)
+    source = UrlImages(tmp_path, interval=0.0, backoff=0.0)
     with pytest.raises(DataError, match="after 3 attempts"):
         source.read("http://127.0.0.1:1/a.jpg")
     with pytest.raises(DataError, match="photo 'http://'"):
@@ -163,7 +163,7 @@ def test_nobody_there(tmp_path):
 
 
 def test_requests_to_one_host_are_spaced(host, tmp_path):
-    source = UrlImages(tmp_path, between=0.05)
+    source = UrlImages(tmp_path, interval=0.05)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(source.read, (f"{host.url}/good?{i}" for i in range(8))))
     source.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recommender.encoders.cache import digest
-from recommender.encoders.support.patient import PatientClient
+from recommender.encoders.support.provider_client import ProviderClient
 from recommender.errors import EncoderError
 from recommender.progress import notice
 
@@ -95,7 +95,7 @@ class HostedEncoder:
         self.fingerprint = f"{provider.name}-{digest(f'{address} {model} {self.text_dim}').decode()[:16]}"
         self._provider, self._model, self._prices = provider, model, stated.prices
         self._shortened = self.text_dim if stated.shortens and dimensions else None
-        self._client = PatientClient(provider.name, address + provider.path, provider.key_names)
+        self._client = ProviderClient(provider.name, address + provider.path, provider.key_names)
         self._billed: Counter[str] = Counter()
 
     def batches(self, texts: Iterable[str]) -> Iterator[list[str]]:
