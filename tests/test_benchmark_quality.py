@@ -69,7 +69,7 @@ def test_users_with_texts_are_asked_line_by_line(tmp_path):
     files = [option for name in ("items", "train", "test") for option in (f"--{name}", tmp_path / f"{name}.csv")]
     figures = run("p6", *files)
     report = figures["reports"]["next item, @10"]
-    assert (report["queries"], report["customers"]) == (80, 40)
+    assert (report["queries"], report["users"]) == (80, 40)
     assert mean(figures, "next item, @10", "hybrid") == 1.0
     assert {"untrained text", "untrained category", "untrained fusion"} <= set(report["rankers"])
 

@@ -126,8 +126,8 @@ def test_pages_and_timings_show_the_products_that_there_are(
     assert write_map(rec, tmp_path / "map.html", method="pca") == 6
     page = (tmp_path / "map.html").read_text()
     assert [item_id in page for item_id in ("p00", "p08", "p09", "q0")] == [False, False, True, True]
-    assert data_quality(rec)["products"] == 6
-    assert latency(rec)["similar"]["p50"] > 0
+    assert data_quality(rec).products == 6
+    assert latency(rec).similar.p50_ms > 0
 
 
 @settings(max_examples=30, deadline=None)

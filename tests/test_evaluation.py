@@ -42,11 +42,11 @@ class Product:
         return SimpleNamespace(rows=rows)
 
 
-def shop(customers=200):
-    """Each customer knows two items of the club's first ten, and then chooses one old and one new item of it."""
+def shop(users=200):
+    """Each user has two of the club's first ten items, and then interacts with one old and one new item of it."""
     rng = np.random.default_rng(0)
     past, future = [], []
-    for user in range(customers):
+    for user in range(users):
         start = CLUB * (user % 4)
         old = start + rng.permutation(10)
         past += [(f"u{user:03}", old[0], 0), (f"u{user:03}", old[1], 1)]
@@ -59,12 +59,12 @@ def report():
     return evaluate(Product(), *shop(), k=18)
 
 
-def test_a_product_that_knows_is_perfect(report):
+def test_a_perfect_recommender_has_recall_one(report):
     for candidates in ("all", "cold", "warm"):
         assert np.nanmean(report["hybrid"].values[candidates][:, 1]) == 1.0
 
 
-def test_customers_may_be_asked_in_parts_of_any_size(report, monkeypatch):
+def test_results_do_not_depend_on_the_partition_size(report, monkeypatch):
     monkeypatch.setattr(ranking_task, "PARTITION_SIZE", 7)
     parts = evaluate(Product(), *shop(), k=18)
     for whole, part in zip(report.rankers, parts.rankers, strict=True):
@@ -73,7 +73,7 @@ def test_customers_may_be_asked_in_parts_of_any_size(report, monkeypatch):
         assert part.coverage == whole.coverage
 
 
-def test_each_part_and_baseline_stands_beside_it(report):
+def test_components_and_baselines_are_rankers(report):
     assert report.names == [
         "hybrid",
         "hybrid, annoy",
@@ -89,14 +89,14 @@ def test_each_part_and_baseline_stands_beside_it(report):
     assert np.nanmean(report["hybrid, annoy"].values["all"][:, 1]) == 0.0
 
 
-def test_facts(report):
+def test_the_summary_counts_queries_and_interactions(report):
     figures = report.to_dict()
-    assert (figures["queries"], figures["customers"], figures["n"]) == (200, 200, N)
-    assert (figures["choices"], figures["cold_share"]) == (400, 0.5)
+    assert (figures["queries"], figures["users"], figures["n"]) == (200, 200, N)
+    assert (figures["interactions"], figures["cold_share"]) == (400, 0.5)
     assert figures["rankers"]["hybrid"]["coverage"] == 1.0
 
 
-def test_who_beats_whom(report):
+def test_the_hybrids_lead_has_an_interval(report):
     figures = report.to_dict()["rankers"]
     assert figures["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
     assert figures["behaviour alone"]["all"]["recall"]["hybrid_lead"] == {"mean": 0, "low": 0, "high": 0}
@@ -105,24 +105,24 @@ def test_who_beats_whom(report):
     assert figures["ItemKNN + recency"]["warm"]["recall"]["mean"] > 0.9
 
 
-def test_what_each_part_is_worth(report):
+def test_the_ablation_by_slice(report):
     ablation = report.to_dict()["ablation"]
     whole = ablation["all products"]
-    assert (whole["queries"], whole["choices"], whole["recall"]["mean"]) == (200, 400, 1.0)
-    assert whole["lost"]["behaviour"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
-    assert whole["lost"]["image"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
-    assert ablation["new products"]["choices"] == 200
+    assert (whole["queries"], whole["interactions"], whole["recall"]["mean"]) == (200, 400, 1.0)
+    assert whole["recall_drop"]["behaviour"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert whole["recall_drop"]["image"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert ablation["new products"]["interactions"] == 200
     assert "products without a photo" not in ablation  # there are none
-    said = describe_ablation(ablation)
-    assert said["behaviour"].startswith(
-        "The model of how people shop brings 100% of the recall over all products: 100% in"
+    sentences = report.ablation.describe()
+    assert sentences["behaviour"].startswith(
+        "The behaviour model adds 100% of the recall over all products: 100% in"
     )
-    assert said["image"] == "Photos are not shown to bring any of the recall over all products."
+    assert sentences["image"] == "Photos have no significant effect on the recall over all products."
 
 
-def test_an_ablation_in_words():
+def test_an_ablation_is_described_in_sentences():
     def slice_(recall, mean, low, high):
-        return {"recall": {"mean": recall}, "lost": {"image": {"mean": mean, "low": low, "high": high}}}
+        return {"recall": {"mean": recall}, "recall_drop": {"image": {"mean": mean, "low": low, "high": high}}}
 
     found = {
         "all products": slice_(0.11, 0.01, 0.005, 0.015),
@@ -131,8 +131,8 @@ def test_an_ablation_in_words():
         "new products": slice_(0.1, -0.025, -0.04, -0.01),
     }
     assert describe_ablation(found) == {
-        "image": "Photos bring 9% of the recall over all products: 20% in Dresses, it costs 25% in new products, "
-        "nothing shown in Socks."
+        "image": "Photos add 9% of the recall over all products: 20% in Dresses, it costs 25% in new products, "
+        "no significant effect in Socks."
     }
     assert describe_ablation({}) == {}
 
@@ -145,13 +145,13 @@ def test_beyond_accuracy():
     assert popular_share(np.array([[0, 1], [0, -1]]), counts) == pytest.approx(2 / 3)
 
 
-def test_lists_of_one_club_are_all_alike(report):
+def test_lists_of_one_club_have_no_diversity(report):
     hybrid = report.to_dict()["rankers"]["hybrid"]
     assert hybrid["diversity"] == pytest.approx(0.0, abs=1e-6)
     assert hybrid["popular_share"] < report.to_dict()["rankers"]["popularity"]["popular_share"]
 
 
-def test_figures_are_json_and_print_as_a_table(report):
+def test_metrics_are_json_and_print_as_a_table(report):
     figures = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert table(figures) == report.to_table()
     lines = {line.split("  ")[0]: line for line in report.to_table().splitlines()}
@@ -160,18 +160,18 @@ def test_figures_are_json_and_print_as_a_table(report):
     assert "recall@18 cold" in report.to_table()
 
 
-def test_pooled_cuts_keep_the_customer_as_the_unit(report):
+def test_pooled_splits_keep_the_user_as_the_unit(report):
     twice = EvaluationReport.pool([report, report])
     once, both = report.to_dict(), twice.to_dict()
-    assert (both["queries"], both["customers"], both["choices"]) == (400, 200, 800)
-    assert len(both["cuts"]) == 2
+    assert (both["queries"], both["users"], both["interactions"]) == (400, 200, 800)
+    assert len(both["split_dates"]) == 2
     for name in report.names:
         figure, pooled = (each["rankers"][name]["all"]["recall"] for each in (once, both))
         assert pooled["mean"] == pytest.approx(figure["mean"], abs=1e-6)
-        assert pooled["error"] == pytest.approx(figure["error"], abs=1e-6)
+        assert pooled["std_error"] == pytest.approx(figure["std_error"], abs=1e-6)
 
 
-def test_nobody_to_ask_is_an_empty_report():
+def test_no_queries_are_an_empty_report():
     past, _ = shop(4)
     report = evaluate(Product(), past, events([("stranger", 0, 9)]))
     assert report.to_dict()["queries"] == 0

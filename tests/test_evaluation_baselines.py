@@ -6,8 +6,8 @@ from evaluation_events import events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.evaluation.baselines import Ease, ItemKNN, Popularity, customer_items, decayed
-from recommender.evaluation.queries import weighed
+from recommender.evaluation.baselines import Ease, ItemKNN, Popularity, decayed_histories, user_item_matrix
+from recommender.evaluation.queries import with_weights
 
 N = 9
 baskets = st.lists(st.lists(st.integers(0, N - 2), min_size=1, max_size=6), min_size=1, max_size=14)
@@ -18,7 +18,7 @@ def log(lists):
 
 
 def histories(train):
-    return [frame for _, frame in weighed(train).groupby("user_id")]
+    return [frame for _, frame in with_weights(train).groupby("user_id")]
 
 
 def by_hand(train, decay):
@@ -36,7 +36,7 @@ def by_hand(train, decay):
 @given(baskets, st.sampled_from([3, 15_000]))
 def test_ease_is_its_closed_form_by_either_side(lists, limit):
     train = log(lists)
-    x = customer_items(train, N).toarray()
+    x = user_item_matrix(train, N).toarray()
     model = Ease(train, N, penalty=2.0, decay=0.7, limit=limit)
     if x[:, model.items].sum() < x.sum():
         return  # the least chosen were left out: see below
@@ -48,8 +48,8 @@ def test_ease_is_its_closed_form_by_either_side(lists, limit):
 
 def test_ease_takes_the_smaller_side():
     wide, tall = log([[0, 1, 2, 3], [4, 5]]), log([[0, 1], [1, 0], [0], [1]])
-    assert Ease(wide, N).by_customer
-    assert not Ease(tall, N).by_customer
+    assert Ease(wide, N).by_user
+    assert not Ease(tall, N).by_user
 
 
 def test_ease_beyond_its_limit_models_what_is_chosen_most():
@@ -63,7 +63,7 @@ def test_ease_beyond_its_limit_models_what_is_chosen_most():
 @given(baskets)
 def test_itemknn_is_its_formula(lists):
     train = log(lists)
-    x = customer_items(train, N).toarray()
+    x = user_item_matrix(train, N).toarray()
     both, bought = x.T @ x, x.sum(axis=0)
     similarity = np.zeros((N, N))
     for i in range(N):
@@ -94,7 +94,7 @@ def test_the_latest_choice_speaks_loudest(model):
 
 def test_one_basket_weighs_alike():
     train = events([("a", 0, 0), ("a", 1, 3), ("a", 2, 3), ("a", 0, 9)])
-    assert decayed(histories(train), N, 0.5).toarray()[0, :3].tolist() == [1.0, 0.5, 0.5]
+    assert decayed_histories(histories(train), N, 0.5).toarray()[0, :3].tolist() == [1.0, 0.5, 0.5]
 
 
 def test_popularity_counts_events_by_kind():

@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from recommender.errors import DataError
-from recommender.evaluation.baskets import among_others, part, read_baskets
+from recommender.evaluation.baskets import read_baskets, split_baskets, without_same_label
 
 IDS = pd.Series([f"p{row}" for row in range(6)])
 
@@ -44,7 +44,7 @@ def test_nothing_held_out_is_known():
     draw = np.random.default_rng(1)
     lines = [(f"b{basket}", row) for basket in range(40) for row in draw.choice(20, 4, replace=False)]
     baskets = pd.DataFrame(lines, columns=["basket", "row"])
-    parted = part(baskets, 20, seed=3)
+    parted = split_baskets(baskets, 20, seed=3)
     assert parted.train["basket"].nunique() == 32
     assert parted.relevant.nnz > 0
     assert parted.known.multiply(parted.relevant).nnz == 0
@@ -55,10 +55,10 @@ def test_nothing_held_out_is_known():
     both = {(a, b) for _, rows in held.groupby("basket")["row"] for a in rows for b in rows if a != b}
     a, b = parted.relevant.tocoo().coords
     assert set(zip(a.tolist(), b.tolist(), strict=True)) <= both
-    assert part(baskets, 20, seed=3).train.equals(parted.train)
+    assert split_baskets(baskets, 20, seed=3).train.equals(parted.train)
 
 
 def test_pairs_of_one_label_are_left_out():
     pairs = csr_array(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]], bool))
-    kept = among_others(pairs, pd.Series(["lamp", "lamp", "vase"]), pd.Series(["", "", ""]))
+    kept = without_same_label(pairs, pd.Series(["lamp", "lamp", "vase"]), pd.Series(["", "", ""]))
     assert kept.toarray().tolist() == [[False, False, True], [False, False, True], [True, True, False]]

@@ -1,4 +1,4 @@
-"""Intervals: known standard errors, pairing, customers as the unit."""
+"""Intervals: known standard errors, pairing, users as the unit."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_standard_error_of_a_mean_is_the_textbooks():
     values = np.random.default_rng(1).normal(3, 2, (400, 1))
     (interval,) = bootstrap(values, people(400))
     assert interval.mean == pytest.approx(values.mean())
-    assert interval.error == pytest.approx(values.std() / 20, rel=0.06)
+    assert interval.std_error == pytest.approx(values.std() / 20, rel=0.06)
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
 
 
@@ -36,11 +36,11 @@ def test_pairing_shows_a_difference_that_noise_between_people_hides():
     assert difference.positive
 
 
-def test_repeating_a_customers_query_adds_no_certainty():
+def test_repeating_a_users_query_does_not_narrow_the_interval():
     values = np.random.default_rng(4).normal(0, 1, (100, 1))
     once, *_ = bootstrap(values, people(100))
     often, *_ = bootstrap(np.repeat(values, 5, axis=0), np.repeat(people(100), 5))
-    assert often.error == pytest.approx(once.error, rel=1e-9)
+    assert often.std_error == pytest.approx(once.std_error, rel=1e-9)
 
 
 def test_queries_without_a_value_are_left_out():
@@ -52,7 +52,7 @@ def test_queries_without_a_value_are_left_out():
 
 def test_nobody_has_no_interval():
     (interval,) = bootstrap(np.empty((0, 1)), people(0))
-    assert np.isnan([interval.mean, interval.error, interval.low, interval.high]).all()
+    assert np.isnan([interval.mean, interval.std_error, interval.low, interval.high]).all()
     assert not interval.positive
 
 

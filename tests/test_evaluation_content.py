@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from evaluation_events import events
 
-from recommender.evaluation.content_baselines import ContentCentroid, centred, one_hot, untrained
-from recommender.evaluation.queries import weighed
+from recommender.evaluation.content_baselines import ContentCentroid, centred, one_hot, untrained_baselines
+from recommender.evaluation.queries import with_weights
 
 
 def history(*rows):
-    return weighed(events([("a", row, day) for row, day in rows]))
+    return with_weights(events([("a", row, day) for row, day in rows]))
 
 
 def test_centred_leaves_what_is_missing_at_zero():
@@ -37,7 +37,11 @@ def test_like_follows_like_and_the_latest_counts_most():
 def test_fusion_is_the_sum_of_its_blocks():
     rng = np.random.default_rng(0)
     blocks = {"image": rng.normal(size=(5, 3)), "text": rng.normal(size=(5, 4))}
-    image, text, fused = (each.scores([history((0, 0), (3, 5))]) for each in untrained(blocks))
+    image, text, fused = (each.scores([history((0, 0), (3, 5))]) for each in untrained_baselines(blocks))
     np.testing.assert_allclose(fused, image + text, atol=1e-5)
-    assert [each.name for each in untrained(blocks)] == ["untrained image", "untrained text", "untrained fusion"]
-    assert len(untrained({"text": blocks["text"]})) == 1
+    assert [each.name for each in untrained_baselines(blocks)] == [
+        "untrained image",
+        "untrained text",
+        "untrained fusion",
+    ]
+    assert len(untrained_baselines({"text": blocks["text"]})) == 1

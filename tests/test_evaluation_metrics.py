@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from recommender.evaluation import metrics
+from recommender.evaluation import beyond_accuracy, metrics
 from recommender.evaluation.top_k import top_k
 
 N, K = 12, 5
@@ -57,15 +57,17 @@ def test_nothing_right_is_no_value():
     assert np.isnan(values[1]).all()
 
 
-def test_coverage_counts_items_not_places():
-    assert metrics.coverage(np.array([[0, 1], [1, -1]], np.int32), 8) == 0.25
+def test_coverage_counts_distinct_items():
+    assert beyond_accuracy.coverage(np.array([[0, 1], [1, -1]], np.int32), 8) == 0.25
 
 
-def test_novelty_is_surprise_in_bits():
+def test_novelty_is_self_information_in_bits():
     popularity = np.array([6.0, 0.0])  # p = 7/8 and 1/8
-    assert metrics.novelty(np.array([[1, -1]], np.int32), popularity) == pytest.approx(3)
-    assert metrics.novelty(np.array([[0, 1]], np.int32), popularity) == pytest.approx((3 + math.log2(8 / 7)) / 2)
-    assert math.isnan(metrics.novelty(np.full((1, 2), -1, np.int32), popularity))
+    assert beyond_accuracy.novelty(np.array([[1, -1]], np.int32), popularity) == pytest.approx(3)
+    assert beyond_accuracy.novelty(np.array([[0, 1]], np.int32), popularity) == pytest.approx(
+        (3 + math.log2(8 / 7)) / 2
+    )
+    assert math.isnan(beyond_accuracy.novelty(np.full((1, 2), -1, np.int32), popularity))
 
 
 scored = st.lists(st.lists(st.integers(-2, 2), min_size=N, max_size=N), min_size=1, max_size=4)

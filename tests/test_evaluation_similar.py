@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from recommender.errors import DataError
-from recommender.evaluation.held_out_attribute import hold_out, leading_brand, nestedness, stem, without
+from recommender.evaluation.held_out_attribute import hold_out, leading_brand, nestedness, stem, without_words
 from recommender.evaluation.known_pairs import read_known_pairs
 from recommender.evaluation.similar_items import label_precision, neighbours, pair_recall
 
@@ -67,8 +67,8 @@ def test_edges_are_a_set_of_known_pairs(tmp_path):
         "cross": [[2, 1]],
     }
     figures = pair_recall({"x": np.array([[1, 2]], np.int32)}, edges["up"][[0]])
-    found = {"mean": 1.0, "error": 0.0, "first_lead": {"low": 0.0, "high": 0.0}}
-    assert figures == {"queries": 1, "edges": 1, "x": {"recall@2": found}}
+    found = {"mean": 1.0, "std_error": 0.0, "first_lead": {"low": 0.0, "high": 0.0}}
+    assert figures == {"queries": 1, "pairs": 1, "x": {"recall@2": found}}
 
 
 def test_the_first_is_compared_with_every_other():
@@ -110,7 +110,7 @@ def test_a_column_leaves_with_what_names_it():
 def test_words_that_name_a_value_leave_every_title():
     held = hold_out(FRAME, FRAME["color"], ["color"])
     assert held.frame["title"][:4].tolist() == ["Acme T-Shirts", "Acme tshirt", "Bolt Men's Dresses", "Bolt gown"]
-    assert held.named == 0.75
+    assert held.mentioned == 0.75
     assert FRAME["title"][0] == "Acme Navy-Blue T-Shirts"
 
 
@@ -123,7 +123,7 @@ def test_nestedness():
 
 def test_brands_are_read_off_titles():
     titles = ["Nike Men Shoe", "Nike Women Bag", "Peter England Shirt", "Peter England Tie", "Solo"] * 5 + ["Nike"]
-    brand = leading_brand(pd.Series(titles), least=10, share=0.9)
+    brand = leading_brand(pd.Series(titles), min_count=10, share=0.9)
     assert brand[:5].tolist() == ["Nike", "Nike", "Peter England", "Peter England", ""]
 
 
@@ -136,4 +136,4 @@ def test_stems(word, expected):
 
 
 def test_words_leave_whole():
-    assert without("Red redder navy-blue, men's", {"red", "navy", "men"}) == "redder ,"
+    assert without_words("Red redder navy-blue, men's", {"red", "navy", "men"}) == "redder ,"

@@ -84,7 +84,7 @@ def test_the_map_tells_what_each_block_knows(ran: dict[str, list[NotebookNode]])
 
 def test_the_evaluation_has_intervals_and_slices(ran: dict[str, list[NotebookNode]]) -> None:
     cells = ran["03_evaluation"]
-    assert all(name in shown(cells, "rankers(evaluation).round(4)") for name in ("EASE + recency", "at least"))
+    assert all(name in shown(cells, "rankers(evaluation).round(4)") for name in ("EASE + recency", "lead_low"))
     assert "all products" in shown(cells, "slices(evaluation).round(4)")
     assert "popular_share" in shown(cells, "beyond_accuracy(evaluation).round(3)")
 

@@ -27,31 +27,35 @@ def rec(demo_bundles: Path) -> Recommender:
     return recommender.load(demo_bundles)
 
 
-def test_health_counts_what_is_missing(rec: Recommender, demo_shop: Shop) -> None:
+def test_data_quality_counts_missing_values(rec: Recommender, demo_shop: Shop) -> None:
     found = data_quality(rec)
     photos = np.mean([product.has_photo for product in demo_shop.products])
-    assert found["known"]["image"] == pytest.approx(photos)
-    columns = {column["name"]: column for column in found["columns"]}
-    assert columns["brand"]["values"] == len({product.brand for product in demo_shop.products})
+    assert found.blocks["image"] == pytest.approx(photos)
+    columns = {column["name"]: column for column in found.columns}
+    assert columns["brand"]["distinct"] == len({product.brand for product in demo_shop.products})
     assert columns["description"]["filled"] == np.mean(
         [bool(product.description) for product in demo_shop.products]
     )
-    assert columns["price"]["most common"].startswith(str(min(product.price for product in demo_shop.products)))
+    assert columns["price"]["top"].startswith(str(min(product.price for product in demo_shop.products)))
 
 
-def test_products_that_are_alike_are_found(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = data_quality(rec)["alike"]
+def test_indistinguishable_products_are_counted(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = data_quality(rec).indistinguishable
     vectors = rec.segment.vectors.copy()
     first, second = np.unique(rec.segment.groups, return_index=True)[1][:2]
     vectors[second] = vectors[first]
     monkeypatch.setattr(rec, "segment", replace(rec.segment, vectors=vectors))
-    assert data_quality(rec)["alike"] >= before + 1
+    assert data_quality(rec).indistinguishable >= before + 1
+    assert "indistinguishable" in repr(data_quality(rec))
 
 
-def test_speed_is_of_every_kind_of_question(rec: Recommender) -> None:
+def test_latency_of_each_kind_of_request(rec: Recommender) -> None:
     measured = latency(rec)
-    assert set(measured) == {"similar", "for a user"}
-    assert all(0 < one["p50"] <= one["p95"] and one["per second"] > 1 for one in measured.values())
+    assert all(
+        0 < row.p50_ms <= row.p95_ms and row.requests_per_second > 1
+        for row in (measured.similar, measured.recommend)
+    )
+    assert list(measured.to_frame().index) == ["similar", "recommend"]
 
 
 def test_a_line_goes_from_left_to_right_and_high_is_up() -> None:
@@ -68,7 +72,7 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
     out = tmp_path / "report.html"
     write_report(rec, out, histories)
     with quiet_page(browser, out.as_uri(), viewport={"width": 1200, "height": 900}) as page:
-        for part in ("data", "training", "evaluation", "worth", "index", "products", "shoppers"):
+        for part in ("data", "training", "evaluation", "ablation", "index", "products", "users"):
             assert page.locator(f"#{part} h2").count() == 1
         evaluation = rec.manifest.metrics["evaluation"]
         rows = page.locator("#evaluation table tr")
@@ -76,10 +80,12 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
         popularity = page.locator("#evaluation tr", has_text="popularity, last 30 days").inner_text()
         assert f"{evaluation['rankers']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
         assert page.locator("#training polyline").count() >= 3
-        assert page.locator("#worth .words li").count() == len(evaluation["ablation"]["all products"]["lost"])
+        assert page.locator("#ablation .sentences li").count() == len(
+            evaluation["ablation"]["all products"]["recall_drop"]
+        )
         assert page.locator("#products .example").count() == 20
-        assert page.locator("#shoppers .example").count() == 20
-        assert page.locator("#shoppers h3", has_text="events").first.inner_text().split(" ")[0] in histories
+        assert page.locator("#users .example").count() == 20
+        assert page.locator("#users h3", has_text="events").first.inner_text().split(" ")[0] in histories
 
         card = page.locator("#products .example ol:not(.seeds) .card").first
         assert card.locator(".more").is_hidden()
@@ -95,7 +101,7 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
         assert all(word in text.lower() for text in left.all_text_contents() for word in words)
 
 
-def test_the_command_makes_shoppers_up(
+def test_the_command_writes_synthetic_users(
     demo_bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "r.html"
@@ -104,4 +110,4 @@ def test_the_command_makes_shoppers_up(
         main()
     assert not ended.value.code
     assert json.loads(capsys.readouterr().out) == {"out": str(out), "bytes": out.stat().st_size}
-    assert out.read_text(encoding="utf-8").count("made up") == 20
+    assert out.read_text(encoding="utf-8").count("synthetic ") == 20

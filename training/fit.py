@@ -15,7 +15,7 @@ from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
-from recommender.evaluation.ranking_task import Map
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.events import PLAYED
 from recommender.stores import open_store
 from training.behaviour.checkpoint import unfinished
@@ -36,7 +36,7 @@ def fit(
     learn_until: datetime | None = None,
     cache_dir: Path | None = None,
     strict: bool = False,
-    run: Map = map,
+    run: MapFunction = map,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
 
@@ -91,7 +91,7 @@ def fit(
         return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
 
 
-def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: Map = map) -> dict[str, Any]:
+def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: MapFunction = map) -> dict[str, Any]:
     """Fit on the earlier part of the events and return the figures on the later; publishes nothing."""
     with TemporaryDirectory() as folder:
         fit(config, folder, cache_dir=cache_dir, run=run)
@@ -142,7 +142,7 @@ def _figures(
     encoded: EncodedCatalog,
     config: Config,
     clock: Clock,
-    run: Map,
+    run: MapFunction,
     folder: Path | None,
 ) -> dict[str, Any]:
     """Measure the draft through the product itself: published to a temporary folder and asked."""

@@ -1,10 +1,12 @@
-"""Measures recommendations: one module for fit, the command line, benchmarks and notebooks.
+"""Evaluate recommendations: used by fit, the command line, benchmarks and notebooks.
 
-Full ranking over all items, the history masked, ties by id; intervals by a paired bootstrap over customers.
+Full ranking over all items, items of the history masked, ties by id; intervals by a paired bootstrap over users.
 """
 
+from recommender.evaluation.ablation import Ablation
+from recommender.evaluation.bootstrap import Interval, Intervals, bootstrap
 from recommender.evaluation.evaluate import evaluate
 from recommender.evaluation.report import EvaluationReport
 from recommender.evaluation.table import table
 
-__all__ = ["EvaluationReport", "evaluate", "table"]
+__all__ = ["Ablation", "EvaluationReport", "Interval", "Intervals", "bootstrap", "evaluate", "table"]

@@ -1,36 +1,78 @@
-"""What each part of the score is worth: lists with all of it against lists without one, by slices."""
+"""Ablation of the score: recall with all its terms against recall without one, by slice of the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from recommender.core.blocks import Mask, Rows
-from recommender.evaluation import metrics
+from recommender.evaluation import frames, metrics
+from recommender.evaluation.ablation_text import describe_ablation
 from recommender.evaluation.bootstrap import Interval, bootstrap
 from recommender.evaluation.queries import Queries
-from recommender.evaluation.rankers import without
-from recommender.evaluation.ranking_task import Map, RankingTask
+from recommender.evaluation.rankers import ablated_rankers
+from recommender.evaluation.ranking_task import MapFunction, RankingTask
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
-LEAST_QUERIES = 20  # of a slice; fewer say nothing
+MIN_QUERIES = 20  # of a slice; an interval over fewer is too wide to be of use
+
+
+@dataclass(frozen=True)
+class Ablation(Mapping[str, Mapping[str, Any]]):
+    """Recall of each slice of the catalogue, and the recall lost without each term of the score.
+
+    Attributes
+    ----------
+    slices
+        Slice to ``queries``, ``interactions``, ``recall`` and ``recall_drop``: term to the interval of the paired
+        difference. Intervals are dicts of ``mean``, ``low`` and ``high``.
+    """
+
+    slices: Mapping[str, Mapping[str, Any]]
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return self.slices[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.slices)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a manifest holds."""
+        return dict(self.slices)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per slice and term, see `recommender.evaluation.frames.ablation`."""
+        return frames.ablation({"ablation": self.slices})
+
+    def describe(self) -> dict[str, str]:
+        """Return one sentence per term, see `describe_ablation`."""
+        return describe_ablation(self.slices)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().round(4).to_html())
 
 
 def ablation(
-    recommender: "Recommender", queries: Queries, slices: Mapping[str, Mask], k: int, run: Map = map
-) -> dict[str, Any]:
-    """Ask once with the whole score and once without each of its parts.
+    recommender: "Recommender", queries: Queries, slices: Mapping[str, Mask], k: int, run: MapFunction = map
+) -> Ablation:
+    """Measure recall@k with the whole score and without each of its terms, per slice.
 
-    Every list ranks all products; in a slice, only choices of its products count.
+    Every list ranks all products; in a slice, only interactions with its products are relevant. Slices with fewer
+    than `MIN_QUERIES` queries are left out.
 
     Parameters
     ----------
     recommender
-        Trained on what went before.
+        Trained on the events before the split.
     queries
-        Customers and what they chose afterwards.
+        Users with their held-out interactions.
     slices
         Name to mask (n,), such as `recommender.evaluation.slices.slices`; "all products" first.
     k
@@ -40,31 +82,31 @@ def ablation(
 
     Returns
     -------
-    dict
-        Slice to ``queries``, ``choices``, ``recall`` with its interval, and ``lost``: what recall@k loses without
-        each part, as an interval of the paired difference. Slices of few queries are left out.
+    Ablation
+        By slice.
     """
-    ways = without(recommender)
-    found = RankingTask(ways, {"all": None}, k).of(queries, run, "ablation")
-    lists = {one.name: ranked.lists["all"] for one, ranked in zip(ways, found, strict=True)}
-    told = {name: _slice(lists, queries, mask) for name, mask in slices.items()}
-    return {name: figures for name, figures in told.items() if figures["queries"] >= LEAST_QUERIES}
+    rankers = ablated_rankers(recommender)
+    ranked = RankingTask(rankers, {"all": None}, k).run(queries, run, "ablation")
+    lists = {ranker.name: result.lists["all"] for ranker, result in zip(rankers, ranked, strict=True)}
+    measured = {name: _slice(lists, queries, mask) for name, mask in slices.items()}
+    return Ablation({name: row for name, row in measured.items() if row["queries"] >= MIN_QUERIES})
 
 
 def _slice(lists: Mapping[str, Rows], queries: Queries, mask: Mask) -> dict[str, Any]:
     relevant = queries.relevant_among(mask)
     count = metrics.counts(relevant)
-    whole, *others = (metrics.recall(metrics.hits(rows, relevant), count) for rows in lists.values())
-    own, *lost = bootstrap(np.column_stack([whole, *(whole - other for other in others)]), queries.customers)
-    names = list(lists)[1:]
+    whole, *ablated = (metrics.recall(metrics.hits(rows, relevant), count) for rows in lists.values())
+    values = np.column_stack([whole, *(whole - recall for recall in ablated)])
+    recall, *drops = bootstrap(values, queries.user_ids)
+    terms = list(lists)[1:]
     return {
         "queries": int((count > 0).sum()),
-        "choices": int(relevant.nnz),
-        "recall": _stated(own),
-        "lost": {name: _stated(interval) for name, interval in zip(names, lost, strict=True)},
+        "interactions": int(relevant.nnz),
+        "recall": _rounded(recall),
+        "recall_drop": {term: _rounded(interval) for term, interval in zip(terms, drops, strict=True)},
     }
 
 
-def _stated(interval: Interval) -> dict[str, float | None]:
-    figures = {"mean": interval.mean, "low": interval.low, "high": interval.high}
-    return {name: None if np.isnan(value) else round(value, 5) for name, value in figures.items()}
+def _rounded(interval: Interval) -> dict[str, float | None]:
+    bounds = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return {name: None if np.isnan(value) else round(value, 5) for name, value in bounds.items()}

@@ -1,4 +1,4 @@
-"""Products that belong together (a room, a set, a link): some baskets to learn from, the others to foretell."""
+"""Baskets of products that belong together (a set, a room, a link), split into training and held-out baskets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ HELD_OUT = 0.2  # share of the baskets
 
 @dataclass(frozen=True)
 class Baskets:
-    """Baskets parted in two.
+    """Baskets split into a training and a held-out part.
 
     Attributes
     ----------
     train
-        Columns basket and row: the baskets to learn from.
+        Columns basket and row: the training baskets.
     known
-        (n, n) boolean: what stands together in one of them.
+        (n, n) boolean: pairs that are together in a training basket.
     relevant
-        (n, n) boolean: what stands together in a basket held out, and in none of `train`.
+        (n, n) boolean: pairs that are together in a held-out basket and in no training basket.
     """
 
     train: pd.DataFrame
@@ -32,10 +32,10 @@ class Baskets:
 
 
 def read_baskets(path: Path, ids: pd.Series, kind: str | None = None) -> pd.DataFrame:
-    """Read which products belong together: a frame of basket and row, sorted, each once.
+    """Read baskets of products as a frame of basket and row, sorted, without duplicates.
 
-    Where two columns hold ids of the catalogue, every line is a basket of two. Where one does, the other column of
-    most values names the basket.
+    Where two columns hold ids of the catalogue, every line is a basket of two. Where one does, the other column
+    with most distinct values is the basket id.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def read_baskets(path: Path, ids: pd.Series, kind: str | None = None) -> pd.Data
     ids
         (n,) by row.
     kind
-        Keep only lines whose column ``kind`` says so.
+        Keep only lines with this value in the column ``kind``.
 
     Raises
     ------
     DataError
-        If no column holds ids of the catalogue, none names the baskets, or no line is of the kind.
+        If no column holds ids of the catalogue, none identifies the baskets, or no line is of the kind.
     """
     table = (pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)).astype(str)
     if kind is not None:
@@ -73,32 +73,32 @@ def read_baskets(path: Path, ids: pd.Series, kind: str | None = None) -> pd.Data
     return lines.drop_duplicates().sort_values(["basket", "row"], ignore_index=True)
 
 
-def part(baskets: pd.DataFrame, n: int, seed: int) -> Baskets:
-    """Hold out a share of the baskets, drawn with a seed."""
+def split_baskets(baskets: pd.DataFrame, n: int, seed: int) -> Baskets:
+    """Hold out a random share of the baskets."""
     names = baskets["basket"].unique()
     drawn = np.random.default_rng(seed).permutation(names)[: max(1, round(HELD_OUT * len(names)))]
-    held = baskets["basket"].isin(set(drawn))
-    train = baskets[~held].reset_index(drop=True)
-    known = _together(train, n)
-    together = _together(baskets[held], n)
-    return Baskets(train, known, csr_array(together > together.multiply(known)))
+    held_out = baskets["basket"].isin(set(drawn))
+    train = baskets[~held_out].reset_index(drop=True)
+    known = _pairs(train, n)
+    pairs = _pairs(baskets[held_out], n)
+    return Baskets(train, known, csr_array(pairs > pairs.multiply(known)))
 
 
-def _together(baskets: pd.DataFrame, n: int) -> csr_array:
+def _pairs(baskets: pd.DataFrame, n: int) -> csr_array:
     basket, names = pd.factorize(baskets["basket"])
     cells = (np.ones(len(baskets), np.int32), (basket, baskets["row"].to_numpy()))
     contains = csr_array(cells, shape=(len(names), n))
-    together = (contains.T @ contains).tocsr()
-    together.setdiag(0)
-    together.eliminate_zeros()
-    return csr_array(together > 0)
+    pairs = (contains.T @ contains).tocsr()
+    pairs.setdiag(0)
+    pairs.eliminate_zeros()
+    return csr_array(pairs > 0)
 
 
-def among_others(pairs: csr_array, *labels: pd.Series) -> csr_array:
-    """Keep the pairs whose products differ in every label (n,); "" is like no other."""
+def without_same_label(pairs: csr_array, *labels: pd.Series) -> csr_array:
+    """Return the pairs whose products differ in every label (n,); "" differs from everything."""
     a, b = pairs.tocoo().coords
-    keep = np.ones(len(a), bool)
+    mask = np.ones(len(a), bool)
     for label in labels:
         values = label.to_numpy(object)
-        keep &= (values[a] != values[b]) | (values[a] == "")
-    return csr_array((np.ones(int(keep.sum()), bool), (a[keep], b[keep])), shape=pairs.shape)
+        mask &= (values[a] != values[b]) | (values[a] == "")
+    return csr_array((np.ones(int(mask.sum()), bool), (a[mask], b[mask])), shape=pairs.shape)

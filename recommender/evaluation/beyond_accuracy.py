@@ -1,12 +1,27 @@
-"""What lists are like beside being right: how different their products are, how much the popular fill them."""
+"""Beyond-accuracy metrics of recommendation lists: coverage, novelty, diversity and popularity bias."""
 
 import numpy as np
 
-from recommender.core.blocks import Float
-from recommender.evaluation.metrics import Floats, Rows
+from recommender.core.blocks import Float, Rows
+from recommender.evaluation.metrics import Floats
 
 HEAD = 0.1  # share of products that count as the most popular
-_LISTS = 512  # looked at at once
+_LISTS = 512  # processed at once
+
+
+def coverage(rows: Rows, n: int) -> float:
+    """Return the share of the n items that are in at least one list (catalogue coverage)."""
+    return np.unique(rows[rows >= 0]).size / n
+
+
+def novelty(rows: Rows, popularity: Floats) -> float:
+    """Return the mean self-information -log2 p of the recommended items, in bits, p = (count + 1) / (total + n).
+
+    Zhou et al., "Solving the apparent diversity-accuracy dilemma", PNAS 2010; one event is added to each item so
+    that a new one is finite.
+    """
+    bits = -np.log2((popularity + 1) / (popularity.sum() + popularity.size))
+    return float(bits[rows[rows >= 0]].mean()) if (rows >= 0).any() else float("nan")
 
 
 def diversity(rows: Rows, vectors: Float) -> float:
@@ -21,22 +36,30 @@ def diversity(rows: Rows, vectors: Float) -> float:
     vectors
         (n, d) of norm 1, or 0.
     """
-    found = []
+    chunks = []
     for start in range(0, len(rows), _LISTS):
-        part = rows[start : start + _LISTS]
-        filled = part >= 0
-        listed = vectors[np.maximum(part, 0)] * filled[:, :, None]
+        chunk = rows[start : start + _LISTS]
+        filled = chunk >= 0
+        listed = vectors[np.maximum(chunk, 0)] * filled[:, :, None]
         count = filled.sum(axis=1)
-        # the sum of all cosines is the squared norm of the sum; those of a product with itself are taken off
+        # the sum of all cosines is the squared norm of the sum; those of a product with itself are subtracted
         cosines = np.square(listed.sum(axis=1)).sum(axis=1) - np.square(listed).sum(axis=(1, 2))
-        some = count > 1
-        found.append(1 - cosines[some] / (count * (count - 1))[some])
-    values = np.concatenate(found) if found else np.empty(0)
+        pairs = count > 1
+        chunks.append(1 - cosines[pairs] / (count * (count - 1))[pairs])
+    values = np.concatenate(chunks) if chunks else np.empty(0)
     return float(values.mean()) if len(values) else float("nan")
 
 
 def popular_share(rows: Rows, popularity: Floats) -> float:
-    """Return the share of all places that go to the most popular tenth of products, `popularity` being (n,)."""
+    """Return the share of recommendations that are among the most popular tenth of products (popularity bias).
+
+    Parameters
+    ----------
+    rows
+        (b, k), padded with -1.
+    popularity
+        Events of each product, (n,).
+    """
     head = np.zeros(len(popularity), bool)
     head[np.argsort(-popularity, kind="stable")[: max(1, round(HEAD * len(popularity)))]] = True
     listed = rows[rows >= 0]

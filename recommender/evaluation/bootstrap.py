@@ -1,71 +1,90 @@
-"""How sure a figure is: a bootstrap over customers, since one customer's queries are alike."""
+"""Bootstrap confidence intervals over users: the queries of one user are correlated, so users are drawn."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 SAMPLES = 2000
-_CELLS = 10_000_000  # draws held at once: 80 MB
+_CELLS = 10_000_000  # draws in memory at once: 80 MB
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over queries with its standard error and the 95 % percentile interval."""
+    """A mean over queries with its standard error and its 95 % percentile interval."""
 
     mean: float
-    error: float
+    std_error: float
     low: float
     high: float
 
     @property
     def positive(self) -> bool:
-        """Whether the interval lies above 0: of a paired difference, whether one beats the other."""
+        """Whether the interval lies above 0: a paired difference is significant."""
         return self.low > 0
 
 
-def bootstrap(values: NDArray[np.float64], customers: NDArray[np.object_], seed: int = 0) -> list[Interval]:
-    """Interval of each column's mean, drawing customers with replacement (Efron's percentile method).
+class Intervals(list[Interval]):
+    """The intervals of several columns."""
+
+    def to_frame(self, names: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return one row per interval: mean, std_error, low and high.
+
+        Parameters
+        ----------
+        names
+            Of the columns, as the index; numbers by default.
+        """
+        frame = pd.DataFrame([asdict(interval) for interval in self], columns=["mean", "std_error", "low", "high"])
+        return frame if names is None else frame.set_axis([*names], axis="index")
+
+
+def bootstrap(values: NDArray[np.float64], user_ids: NDArray[np.object_], seed: int = 0) -> Intervals:
+    """Return the confidence interval of each column's mean, drawing users with replacement (percentile method).
+
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993.
 
     Parameters
     ----------
     values
-        (q, m) one row per query. Columns share every draw, and a column that holds the difference of two
-        rankers gives their paired comparison. NaN: the query has no value in that column.
-    customers
-        (q,) whose query it is.
+        (q, m) one row per query. Columns share every draw, so that a column with the difference of two rankers
+        gives their paired comparison. NaN: the query has no value in that column.
+    user_ids
+        (q,) the user of each query.
     seed
         Of the draws; equal seeds give equal intervals.
 
     Returns
     -------
-    list of Interval
+    Intervals
         One per column; NaN throughout where a column has no value.
     """
-    _, customer = np.unique(customers, return_inverse=True)
+    _, user = np.unique(user_ids, return_inverse=True)
     known = ~np.isnan(values)
-    sums = _by_customer(np.where(known, values, 0.0), customer)
-    sizes = _by_customer(known.astype(np.float64), customer)
+    sums = _by_user(np.where(known, values, 0.0), user)
+    sizes = _by_user(known.astype(np.float64), user)
     means, draws = _ratio(sums.sum(axis=0), sizes.sum(axis=0)), _draws(sums, sizes, seed)
-    return [_interval(*column) for column in zip(means, draws.T, strict=True)]
+    return Intervals(_interval(*column) for column in zip(means, draws.T, strict=True))
 
 
-def _by_customer(values: NDArray[np.float64], customer: NDArray[np.intp]) -> NDArray[np.float64]:
-    sums = np.zeros((int(customer.max(initial=-1)) + 1, values.shape[1]))
-    np.add.at(sums, customer, values)
+def _by_user(values: NDArray[np.float64], user: NDArray[np.intp]) -> NDArray[np.float64]:
+    sums = np.zeros((int(user.max(initial=-1)) + 1, values.shape[1]))
+    np.add.at(sums, user, values)
     return sums
 
 
 def _draws(sums: NDArray[np.float64], sizes: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Means of resampled customers, (SAMPLES, m)."""
-    people = len(sums)
-    if people == 0:
+    """Return the means of resampled users, (SAMPLES, m)."""
+    users = len(sums)
+    if users == 0:
         return np.full((1, sums.shape[1]), np.nan)
     rng = np.random.default_rng(seed)
-    step = max(1, _CELLS // people)
+    step = max(1, _CELLS // users)
     means = []
     for start in range(0, SAMPLES, step):
-        times = rng.multinomial(people, np.full(people, 1 / people), size=min(step, SAMPLES - start))
+        times = rng.multinomial(users, np.full(users, 1 / users), size=min(step, SAMPLES - start))
         means.append(_ratio(times @ sums, times @ sizes))
     return np.concatenate(means)
 
@@ -75,7 +94,7 @@ def _ratio(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.
 
 
 def _interval(mean: float, draws: NDArray[np.float64]) -> Interval:
-    draws = draws[~np.isnan(draws)]  # a draw may miss the few customers who have a value
+    draws = draws[~np.isnan(draws)]  # a draw may miss the few users who have a value
     if draws.size == 0:
         return Interval(float("nan"), float("nan"), float("nan"), float("nan"))
     low, high = np.quantile(draws, [0.025, 0.975])

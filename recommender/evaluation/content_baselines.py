@@ -1,4 +1,4 @@
-"""Content without training: what the products' own vectors say, the baseline of every learned tower."""
+"""Content baselines without training: similarity of the raw encoder vectors to the history's centroid."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,16 +11,16 @@ from recommender.evaluation.baselines import Histories, Scores
 
 
 class ContentCentroid:
-    """Cosine of centred, unit blocks side by side with the history's centroid, its weight halving every 90 days.
+    """Cosine of an item's concatenated, centred, normalised blocks with the centroid of the history.
 
     Parameters
     ----------
     name
-        What the table calls it.
+        Shown in tables.
     blocks
-        Raw vectors (n, d_m) each; a row of zeros is missing and stays zero. All blocks count alike.
+        Raw vectors (n, d_m) each; a row of zeros is missing and stays zero. All blocks weigh the same.
     half_life
-        Days until an event weighs half as much as the latest.
+        Days after which the weight of an event is halved.
     """
 
     def __init__(self, name: str, blocks: Iterable[NDArray[np.floating]], half_life: float = 90.0) -> None:
@@ -29,7 +29,7 @@ class ContentCentroid:
         self.half_life = half_life
 
     def scores(self, histories: Histories) -> Scores:
-        """Score all items for each history, (b, n)."""
+        """Return the scores of all items for each history, (b, n)."""
         return (np.vstack([self._query(history) for history in histories]) @ self.vectors.T).astype(np.float64)
 
     def _query(self, history: pd.DataFrame) -> Float:
@@ -38,26 +38,26 @@ class ContentCentroid:
         return (weights @ self.vectors[history["row"]]).astype(np.float32)
 
 
-def untrained(blocks: Mapping[str, NDArray[np.floating]]) -> list[ContentCentroid]:
-    """List each block alone, untrained, and all of them concatenated: the untrained fusion."""
+def untrained_baselines(blocks: Mapping[str, NDArray[np.floating]]) -> list[ContentCentroid]:
+    """Return a `ContentCentroid` of each block alone, and one of all blocks ("untrained fusion")."""
     alone = [ContentCentroid(f"untrained {name}", [block]) for name, block in blocks.items()]
     return [*alone, ContentCentroid("untrained fusion", blocks.values())] if len(alone) > 1 else alone
 
 
 def centred(block: NDArray[np.floating]) -> Float:
-    """Take the mean of the rows present away and scale each to norm 1; missing rows (zeros) stay zero."""
+    """Subtract the mean of the rows present and normalise each row; missing rows (zeros) stay zero."""
     present: NDArray[np.bool_] = (block != 0).any(axis=1)
     centre = block[present].mean(axis=0) if present.any() else 0.0
     return unit(np.where(present[:, None], block - centre, 0.0))
 
 
 def one_hot(columns: Iterable[pd.Series]) -> Float:
-    """One column per value, weighted by its rarity log(n / count), (n, values); missing values are zeros.
+    """Return one-hot columns weighted by inverse document frequency log(n / count), (n, values).
 
     Parameters
     ----------
     columns
-        Of text ("" missing) or of lists of text.
+        Of text ("" missing) or of lists of text; missing values are zeros.
     """
     return np.hstack([_one_hot(column) for column in columns])
 

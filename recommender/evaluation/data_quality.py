@@ -1,8 +1,11 @@
-"""How well a shop's data serve: what is known of how many products, and what stands there twice."""
+"""Data quality of a catalogue: missing blocks, filled columns, variants and indistinguishable products."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from recommender.core.blocks import Mask
 from recommender.items import Attributes
@@ -10,42 +13,83 @@ from recommender.items import Attributes
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
-_SHOWN = 3  # values of a column
+_TOP = 3  # values of a column
 
 
-def data_quality(recommender: "Recommender") -> dict[str, Any]:
-    """Return what a bundle knows of its catalogue.
+@dataclass(frozen=True)
+class DataQuality:
+    """Data quality of a bundle's catalogue.
 
-    Returns
-    -------
-    dict
-        ``products``; ``known``: block to the share of products that have it of their own; ``columns``: a line for
-        each, with ``name``, ``kind``, ``filled`` (share), ``values`` (how many differ) and its ``most common``;
-        ``variants``: products that share an `item_group_id`; ``alike``: products that the engine cannot tell from
-        another, since photo, text and categories are the same.
+    Attributes
+    ----------
+    products
+        That can be recommended today; removed ones do not count.
+    blocks
+        Block to the share of products for which it is known, not predicted.
+    columns
+        For each column ``name``, ``kind``, ``filled`` (share of products), ``distinct`` (values) and its ``top``
+        values, or their range.
+    variants
+        Products that share an `item_group_id` with another.
+    indistinguishable
+        Products with the same photo, text and categories as one of another `item_group_id`.
+    """
+
+    products: int
+    blocks: Mapping[str, float]
+    columns: tuple[Mapping[str, Any], ...]
+    variants: int
+    indistinguishable: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as plain values."""
+        return asdict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per column of the catalogue."""
+        names = ["name", "kind", "filled", "distinct", "top"]
+        return pd.DataFrame(list(self.columns), columns=names).set_index("name")
+
+    def __repr__(self) -> str:
+        return (
+            f"<DataQuality: {self.products:,} products, {len(self.columns)} columns, {self.variants:,} variants, "
+            f"{self.indistinguishable:,} indistinguishable>"
+        )
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().round(3).to_html())
+
+
+def data_quality(recommender: "Recommender") -> DataQuality:
+    """Return the data quality of a recommender's catalogue.
+
+    Parameters
+    ----------
+    recommender
+        Holds the catalogue.
     """
     segment, attributes = recommender.segment, recommender.attributes
     names = recommender.layout.names
-    return {
-        "products": len(recommender),
-        "known": {name: float(segment.present[:, place].mean()) for place, name in enumerate(names)},
-        "columns": [_column(attributes, name) for name in attributes.names],
-        "variants": int((segment.group_sizes[segment.groups] > 1).sum()),
-        "alike": int(_alike(recommender).sum()),
-    }
+    return DataQuality(
+        products=len(recommender),
+        blocks={name: float(segment.present[:, column].mean()) for column, name in enumerate(names)},
+        columns=tuple(_column(attributes, name) for name in attributes.names),
+        variants=int((segment.group_sizes[segment.groups] > 1).sum()),
+        indistinguishable=int(_indistinguishable(recommender).sum()),
+    )
 
 
 def _column(attributes: Attributes, name: str) -> dict[str, Any]:
     kind = attributes.kind(name)
-    line = {"name": name, "kind": kind, "filled": float(attributes.column(name).present().mean())}
+    row = {"name": name, "kind": kind, "filled": float(attributes.column(name).present().mean())}
     if kind in ("number", "date"):
         known = attributes.numbers(name)[attributes.column(name).present()]
-        return line | {"values": len(np.unique(known)), "most common": _range(attributes, name, known)}
+        return row | {"distinct": len(np.unique(known)), "top": _range(attributes, name, known)}
     codes = attributes.multi(name)[1] if kind == "multi" else attributes.codes(name)
     values = attributes.categories(name)
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
-    best = np.argsort(-counts, kind="stable")[:_SHOWN].tolist() if kind != "text" else []
-    return line | {"values": len(values), "most common": ", ".join(f"{values[c]} ({counts[c]:,})" for c in best)}
+    top = np.argsort(-counts, kind="stable")[:_TOP].tolist() if kind != "text" else []
+    return row | {"distinct": len(values), "top": ", ".join(f"{values[c]} ({counts[c]:,})" for c in top)}
 
 
 def _range(attributes: Attributes, name: str, known: np.ndarray) -> str:
@@ -56,21 +100,21 @@ def _range(attributes: Attributes, name: str, known: np.ndarray) -> str:
     return " to ".join(str(attributes.value(name, row)) for row in rows)
 
 
-def _alike(recommender: "Recommender") -> Mask:
-    """Mask the products whose content is that of another of another group, shape (n,)."""
+def _indistinguishable(recommender: "Recommender") -> Mask:
+    """Mask the products with the same content as a product of another group, shape (n,)."""
     segment, layout = recommender.segment, recommender.layout
-    places = [layout.slices[name] for name in layout.names if name != "behaviour"]
-    if not places:
+    slices = [layout.slices[name] for name in layout.names if name != "behaviour"]
+    if not slices:
         return np.zeros(recommender.n, bool)
-    content = np.round(np.hstack([segment.vectors[:, place] for place in places]), 4)
-    _, which = np.unique(content @ _hashes(content.shape[1]), return_inverse=True)
-    firsts = np.full(which.max() + 1, -1)
-    firsts[which[::-1]] = segment.groups[::-1]
-    odd = np.zeros(len(firsts), bool)
-    odd[which[segment.groups != firsts[which]]] = True  # a second group has the same content
-    return odd[which]
+    content = np.round(np.hstack([segment.vectors[:, columns] for columns in slices]), 4)
+    _, cluster = np.unique(content @ _hash_direction(content.shape[1]), return_inverse=True)
+    first_group = np.full(cluster.max() + 1, -1)
+    first_group[cluster[::-1]] = segment.groups[::-1]
+    shared = np.zeros(len(first_group), bool)
+    shared[cluster[segment.groups != first_group[cluster]]] = True  # a second group has the same content
+    return shared[cluster]
 
 
-def _hashes(d: int) -> np.ndarray:
-    """Return a direction on which vectors that differ differ, shape (d,)."""
+def _hash_direction(d: int) -> np.ndarray:
+    """Return a random direction, shape (d,): different vectors have different inner products with it."""
     return np.random.default_rng(0).normal(size=d)

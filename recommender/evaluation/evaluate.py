@@ -1,27 +1,27 @@
-"""Measure a recommender on what customers chose after it was trained, beside its parts and the baselines."""
+"""Evaluate a recommender on held-out interactions, next to its components alone and baselines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from recommender.core.blocks import Float, unit
+from recommender.core.blocks import Float, Mask, unit
 from recommender.evaluation import beyond_accuracy, metrics
 from recommender.evaluation.ablation import ablation
-from recommender.evaluation.baselines import Baseline, Popularity, standard
-from recommender.evaluation.queries import Mask, Queries, chosen
+from recommender.evaluation.baselines import Baseline, Popularity, standard_baselines
+from recommender.evaluation.queries import Queries, warm_items
 from recommender.evaluation.rankers import CONTENT, Ranker, baseline_rankers, recommender_rankers
-from recommender.evaluation.ranking_task import Map, Ranked, RankingTask
-from recommender.evaluation.report import EvaluationReport, Measured
+from recommender.evaluation.ranking_task import MapFunction, RankedLists, RankingTask
+from recommender.evaluation.report import EvaluationReport, RankerMetrics
 from recommender.evaluation.slices import slices
 
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
     from recommender.recommender import Recommender
 
-# Customers asked at most: standard errors of a few ten-thousandths, and minutes for the largest shop.
+# Standard errors of a few ten-thousandths, in minutes for the largest shop.
 MAX_USERS = 5_000
 
 
@@ -32,42 +32,39 @@ def evaluate(
     k: int = 12,
     *,
     baselines: Sequence[Baseline] | None = None,
-    run: Map = map,
+    run: MapFunction = map,
 ) -> EvaluationReport:
-    """Ask for every customer of both parts and compare the lists with what they then chose that was new to them.
+    """Measure the top-k lists of every user of both parts against the new items of their test events.
 
-    Full ranking: every item may be recommended but those in the customer's history. Items that nobody chose in
-    `train` are cold; cold and warm choices are also ranked each among their own kind.
+    Full ranking: every item may be recommended but those in the user's history. Items without an event of positive
+    weight in `train` are cold; cold and warm items are also ranked among themselves.
 
     Parameters
     ----------
     recommender
         Trained on `train` and nothing later.
     train, test
-        The events before and after a moment, rows as in the recommender's bundle.
+        The events before and after the split, rows as in the recommender's bundle.
     k
         Length of the lists.
     baselines
-        What to compare with beside the product's own parts; None: `standard`, fitted on `train`.
+        To compare with, beside the recommender's own components; None: `standard_baselines`, fitted on `train`.
     run
-        Maps a function over parts of the customers, in their order, as `map` does; on a cluster:
+        Maps a function over partitions of the queries, in their order, as `map` does; on a cluster:
         `recommender.batch.on_ray.map_on_ray`.
 
     Returns
     -------
     EvaluationReport
-        With no query in it if no customer of `train` chose anything new in `test`; otherwise its facts hold what
-        each part of the score is worth, see `ablation`.
+        Without queries if no user of `train` has a new item in `test`; otherwise with an ablation of the score.
     """
     queries = Queries.of(train, test, recommender.n, limit=MAX_USERS)
     if baselines is None:
-        baselines = standard(train, recommender.n) if len(queries) else []
+        baselines = standard_baselines(train, recommender.n) if len(queries) else []
     report = compare(recommender, queries, train, baselines, [k], run)[0]
-    first = test.frame["timestamp"].min() if len(test.frame) else None
-    told: dict[str, Any] = {"cuts": [] if first is None else [first.isoformat()]}
-    if len(queries):
-        told["ablation"] = ablation(recommender, queries, slices(recommender, train), k, run)
-    return replace(report, facts={**report.facts, **told})
+    dates = [test.frame["timestamp"].min().isoformat()] if len(test.frame) else []
+    ablated = ablation(recommender, queries, slices(recommender, train), k, run) if len(queries) else None
+    return replace(report, split_dates=tuple(dates), ablation=ablated)
 
 
 def compare(
@@ -76,16 +73,20 @@ def compare(
     train: "Interactions",
     baselines: Sequence[Baseline],
     cutoffs: Sequence[int],
-    run: Map = map,
+    run: MapFunction = map,
 ) -> list[EvaluationReport]:
-    """Rank once for every query, and report on the lists at each cutoff.
+    """Rank all queries once, and report the metrics at each cutoff.
 
     Parameters
     ----------
+    recommender
+        Compared with its components and the baselines.
     queries
         Their histories may hold more than `train` does.
     train
-        What the recommender and the baselines learned from: an item that nobody chose in it is cold.
+        What the recommender and the baselines were trained on: items without an event in it are cold.
+    baselines
+        Fitted.
     cutoffs
         Lengths of the lists.
     run
@@ -96,19 +97,24 @@ def compare(
     list of EvaluationReport
         One per cutoff.
     """
-    warm = chosen(train, recommender.n)
-    kinds: dict[str, Mask | None] = {"all": None, "cold": ~warm, "warm": warm}
-    relevant = {kind: queries.relevant_among(candidates) for kind, candidates in kinds.items()}
+    warm = warm_items(train, recommender.n)
+    candidates: dict[str, Mask | None] = {"all": None, "cold": ~warm, "warm": warm}
+    relevant = {name: queries.relevant_among(mask) for name, mask in candidates.items()}
     rankers = [*recommender_rankers(recommender), *baseline_rankers(baselines)]
-    ranked = [*zip(rankers, RankingTask(rankers, kinds, max(cutoffs)).of(queries, run), strict=True)]
+    ranked = RankingTask(rankers, candidates, max(cutoffs)).run(queries, run)
     popularity = Popularity(train, recommender.n).counts
     content = _content(recommender)
-    choices, cold = relevant["all"].nnz, relevant["cold"].nnz
-    share = round(cold / max(choices, 1), 4)
-    facts = {"n": recommender.n, "cuts": [], "choices": int(choices), "cold_share": share}
     return [
         EvaluationReport(
-            k, queries.customers, tuple(_measured(*one, relevant, popularity, content, k) for one in ranked), facts
+            k=k,
+            user_ids=queries.user_ids,
+            rankers=tuple(
+                _measured(ranker, lists, relevant, popularity, content, k)
+                for ranker, lists in zip(rankers, ranked, strict=True)
+            ),
+            n=recommender.n,
+            interactions=int(relevant["all"].nnz),
+            cold_interactions=int(relevant["cold"].nnz),
         )
         for k in cutoffs
     ]
@@ -123,19 +129,19 @@ def _content(recommender: "Recommender") -> Float:
 
 def _measured(
     ranker: Ranker,
-    ranked: Ranked,
+    ranked: RankedLists,
     relevant: Mapping[str, csr_array],
     popularity: metrics.Floats,
     content: Float,
     k: int,
-) -> Measured:
-    lists = {kind: rows[:, :k] for kind, rows in ranked.lists.items()}
-    return Measured(
+) -> RankerMetrics:
+    lists = {name: rows[:, :k] for name, rows in ranked.lists.items()}
+    return RankerMetrics(
         ranker.name,
         ranker.group,
-        {kind: metrics.measure(rows, relevant[kind]) for kind, rows in lists.items()},
-        metrics.coverage(lists["all"], len(popularity)),
-        metrics.novelty(lists["all"], popularity),
+        {name: metrics.measure(rows, relevant[name]) for name, rows in lists.items()},
+        beyond_accuracy.coverage(lists["all"], len(popularity)),
+        beyond_accuracy.novelty(lists["all"], popularity),
         beyond_accuracy.diversity(lists["all"], content),
         beyond_accuracy.popular_share(lists["all"], popularity),
         ranked.seconds,

@@ -1,88 +1,130 @@
-"""A bundle's figures as frames, for notebooks."""
+"""Evaluation metrics of a bundle as DataFrames, for notebooks."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from recommender.evaluation.ablation_text import WHOLE
+from recommender.evaluation.ablation_text import ALL_PRODUCTS
 from recommender.evaluation.metrics import RANKING
 
-_BEYOND = ("coverage", "novelty", "diversity", "popular_share")
+_BEYOND_ACCURACY = ("coverage", "novelty", "diversity", "popular_share")
 
 
-def rankers(evaluation: Mapping[str, Any], measure: str = "recall", kind: str = "all") -> pd.DataFrame:
-    """Return a line for each way to rank: the measure, its 95 % interval, and by how much the engine exceeds it.
+def rankers(evaluation: Mapping[str, Any], metric: str = "recall", candidates: str = "all") -> pd.DataFrame:
+    """Return one row per ranker: the metric, its 95 % interval, and the hybrid's lead with its interval.
 
     Parameters
     ----------
     evaluation
-        ``rec.manifest.metrics["evaluation"]``.
-    measure
+        `EvaluationReport.to_dict`, or ``rec.manifest.metrics["evaluation"]``.
+    metric
         recall, ndcg, hit_rate or mrr.
-    kind
-        What may be ranked: "all" products, or only those that were "cold" or "warm" before.
+    candidates
+        "all" products, or only those that were "cold" or "warm" before the split.
     """
-    lines = {}
-    for name, one in evaluation["rankers"].items():
-        figure = one[kind][measure]
-        ahead = figure["hybrid_lead"]
-        lines[name] = {
-            "is": one["group"],
-            measure: figure["mean"],
-            "low": figure["low"],
-            "high": figure["high"],
-            "engine ahead by": ahead["mean"],
-            "at least": ahead["low"],
-            "at most": ahead["high"],
+    rows = {}
+    for name, ranker in evaluation["rankers"].items():
+        value = ranker[candidates][metric]
+        lead = value["hybrid_lead"]
+        rows[name] = {
+            "group": ranker["group"],
+            metric: value["mean"],
+            "low": value["low"],
+            "high": value["high"],
+            "hybrid_lead": lead["mean"],
+            "lead_low": lead["low"],
+            "lead_high": lead["high"],
         }
-    return pd.DataFrame.from_dict(lines, orient="index")
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def beyond_accuracy(evaluation: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a line for each way to rank: every ranking measure, and what lists are like beside being right."""
-    lines = {
-        name: {measure: one["all"][measure]["mean"] for measure in RANKING} | {each: one[each] for each in _BEYOND}
-        for name, one in evaluation["rankers"].items()
+    """Return one row per ranker: every ranking metric, then coverage, novelty, diversity and popular_share.
+
+    Parameters
+    ----------
+    evaluation
+        See `rankers`.
+    """
+    rows = {
+        name: {metric: ranker["all"][metric]["mean"] for metric in RANKING}
+        | {metric: ranker[metric] for metric in _BEYOND_ACCURACY}
+        for name, ranker in evaluation["rankers"].items()
     }
-    return pd.DataFrame.from_dict(lines, orient="index")
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def ablation(evaluation: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a line for each slice of the catalogue and part of the score: what recall loses without the part.
+    """Return one row per slice of the catalogue and term of the score: the recall lost without the term.
+
+    Parameters
+    ----------
+    evaluation
+        See `rankers`.
 
     Returns
     -------
     DataFrame
-        slice, part, customers, choices, recall, lost, low, high; "shown" where the interval leaves out 0.
+        slice, term, queries, interactions, recall, recall_drop, low, high; "significant" where the interval
+        excludes 0.
     """
-    lines = [
-        {
-            "slice": name,
-            "part": part,
-            "customers": told["queries"],
-            "choices": told["choices"],
-            "recall": told["recall"]["mean"],
-            "lost": lost["mean"],
-            "low": lost["low"],
-            "high": lost["high"],
-            "shown": lost["mean"] is not None and not lost["low"] <= 0 <= lost["high"],
-        }
-        for name, told in evaluation.get("ablation", {}).items()
-        for part, lost in told["lost"].items()
+    columns = ["slice", "term", "queries", "interactions", "recall", "recall_drop", "low", "high", "significant"]
+    rows = [
+        (
+            name,
+            term,
+            row["queries"],
+            row["interactions"],
+            row["recall"]["mean"],
+            drop["mean"],
+            drop["low"],
+            drop["high"],
+            drop["mean"] is not None and not drop["low"] <= 0 <= drop["high"],
+        )
+        for name, row in evaluation.get("ablation", {}).items()
+        for term, drop in row["recall_drop"].items()
     ]
-    return pd.DataFrame(lines)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def slices(evaluation: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a line for each slice of the catalogue: how many chose there, and the engine's recall."""
-    lines = {
-        name: {"customers": one["queries"], "choices": one["choices"], **one["recall"]}
-        for name, one in evaluation.get("ablation", {}).items()
+    """Return one row per slice of the catalogue: its queries and held-out interactions, and the hybrid's recall.
+
+    Parameters
+    ----------
+    evaluation
+        See `rankers`.
+    """
+    rows = {
+        name: {"queries": row["queries"], "interactions": row["interactions"], **row["recall"]}
+        for name, row in evaluation.get("ablation", {}).items()
     }
-    frame = pd.DataFrame.from_dict(lines, orient="index").rename(columns={"mean": "recall"})
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename(columns={"mean": "recall"})
     return (
-        frame.assign(whole=frame.index == WHOLE)
-        .sort_values(["whole", "choices"], ascending=False)
+        frame.assign(whole=frame.index == ALL_PRODUCTS)
+        .sort_values(["whole", "interactions"], ascending=False)
         .drop(columns="whole")
     )
+
+
+def similar_items(figures: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row per ranker and metric of `label_precision` or `pair_recall`.
+
+    Parameters
+    ----------
+    figures
+        What those return.
+
+    Returns
+    -------
+    DataFrame
+        ranker, metric, mean, std_error, lead_low, lead_high: the first ranker's lead as an interval.
+    """
+    rows = [
+        (name, metric, value["mean"], value["std_error"], value["first_lead"]["low"], value["first_lead"]["high"])
+        for name, values in figures.items()
+        if isinstance(values, Mapping)
+        for metric, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["ranker", "metric", "mean", "std_error", "lead_low", "lead_high"])

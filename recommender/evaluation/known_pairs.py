@@ -1,4 +1,4 @@
-"""Known pairs of products (also bought, related, shown together) as a matrix."""
+"""Known pairs of products (bought together, related) as sparse matrices."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from recommender.errors import DataError
 
 
 def read_known_pairs(path: Path, ids: pd.Series) -> dict[str, csr_array]:
-    """Read pairs of products by kind, each (n, n) boolean: with the row's product goes the column's.
+    """Read pairs of products by kind as (n, n) boolean matrices: the column's product is relevant to the row's.
 
     The two columns that hold most ids of the catalogue are the pair, in their order in the file; a column ``kind``
-    splits the pairs, otherwise their kind is "all". Edges are a set: repeated pairs count once; a product with
-    itself and unknown ids are left out. Pairs of variants stay: a list that leaves variants out misses them.
+    groups the pairs, otherwise their kind is "all". Repeated pairs count once; a product with itself and unknown
+    ids are left out. Pairs of variants stay: a list without variants misses them.
 
     Parameters
     ----------

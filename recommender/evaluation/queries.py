@@ -1,4 +1,4 @@
-"""Who is asked, what they did before, and what they then chose that was new to them."""
+"""Evaluation queries: users with their histories and their held-out interactions."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -9,33 +9,32 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recommender.core.blocks import Mask
 from recommender.events import Event
 
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
 
-Mask = NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class Queries:
-    """b customers with a past and a future.
+    """The queries of b users.
 
     Attributes
     ----------
-    customers
-        (b,) user ids, sorted.
+    user_ids
+        (b,) sorted.
     histories
-        b frames of the events before, oldest first: item_id, event_name, timestamp, value, row, weight.
+        b frames of the events before the split, oldest first: item_id, event_name, timestamp, value, row, weight.
     events
-        The same as b lists of `Event`, as the product is asked.
+        The same as b lists of `Event`, the input of `Recommender.recommend`.
     seen
-        (b, n) what stands in the history, of whatever kind of event; never recommended.
+        (b, n) items of the history, whatever the event; masked in every list.
     relevant
-        (b, n) what was chosen afterwards (an event of positive weight) and was not seen before.
+        (b, n) items of held-out interactions (positive weight) that are not in the history.
     """
 
-    customers: NDArray[np.object_]
+    user_ids: NDArray[np.object_]
     histories: tuple[pd.DataFrame, ...]
     events: tuple[list[Event], ...]
     seen: csr_array
@@ -43,46 +42,53 @@ class Queries:
 
     @classmethod
     def of(cls, train: "Interactions", test: "Interactions", n: int, limit: int | None = None) -> "Queries":
-        """Ask every customer with an event in `train` and something new to find in `test`.
+        """Return a query for every user with an event in `train` and a new item in `test`.
 
-        `limit` keeps that many of them, drawn with a fixed seed, so that a large shop is measured in minutes.
+        Parameters
+        ----------
+        train, test
+            Events before and after the split.
+        n
+            Items.
+        limit
+            At most so many users, drawn with a fixed seed; by default all.
         """
-        past, future = weighed(train), weighed(test)
+        past, future = with_weights(train), with_weights(test)
         future = future[future["weight"] > 0]
-        customers = np.intersect1d(past["user_id"].to_numpy(object), future["user_id"].to_numpy(object))
-        seen = _matrix(past, customers, n)
-        relevant = _matrix(future, customers, n)
+        user_ids = np.intersect1d(past["user_id"].to_numpy(object), future["user_id"].to_numpy(object))
+        seen = _matrix(past, user_ids, n)
+        relevant = _matrix(future, user_ids, n)
         relevant = csr_array(relevant > relevant.multiply(seen))
-        ask = _sample(np.flatnonzero(np.diff(relevant.indptr)), limit)
-        groups = past[past["user_id"].isin(customers[ask])].groupby("user_id", sort=True)
+        drawn = _sample(np.flatnonzero(np.diff(relevant.indptr)), limit)
+        groups = past[past["user_id"].isin(user_ids[drawn])].groupby("user_id", sort=True)
         histories = tuple(frame for _, frame in groups)
-        return cls(customers[ask], histories, tuple(map(_events, histories)), seen[ask], relevant[ask])
+        return cls(user_ids[drawn], histories, tuple(map(_events, histories)), seen[drawn], relevant[drawn])
 
     def __len__(self) -> int:
-        return len(self.customers)
+        return len(self.user_ids)
 
-    def __getitem__(self, asked: NDArray[np.intp]) -> "Queries":
-        histories = tuple(self.histories[query] for query in asked)
-        events = tuple(self.events[query] for query in asked)
-        return Queries(self.customers[asked], histories, events, self.seen[asked], self.relevant[asked])
+    def __getitem__(self, positions: NDArray[np.intp]) -> "Queries":
+        histories = tuple(self.histories[query] for query in positions)
+        events = tuple(self.events[query] for query in positions)
+        return Queries(self.user_ids[positions], histories, events, self.seen[positions], self.relevant[positions])
 
     def relevant_among(self, candidates: Mask | None) -> csr_array:
-        """Keep what is right among the candidates (n,), or all of it; (b, n)."""
+        """Return the relevant items among the candidates (n,), or all of them; (b, n)."""
         if candidates is None:
             return self.relevant
-        kept = self.relevant.multiply(candidates[None, :]).tocsr()
-        kept.eliminate_zeros()
-        return csr_array(kept)
+        relevant = self.relevant.multiply(candidates[None, :]).tocsr()
+        relevant.eliminate_zeros()
+        return csr_array(relevant)
 
 
-def weighed(events: "Interactions") -> pd.DataFrame:
-    """Add a column ``weight``: what each event says about taste."""
+def with_weights(events: "Interactions") -> pd.DataFrame:
+    """Return the events with a column ``weight``, the event weight."""
     return events.frame.assign(weight=events.event_weights())
 
 
-def chosen(events: "Interactions", n: int) -> Mask:
-    """Which of the n items somebody chose (an event of positive weight): the warm ones, (n,)."""
-    frame = weighed(events)
+def warm_items(events: "Interactions", n: int) -> Mask:
+    """Mask the items with an event of positive weight, (n,); the others are cold."""
+    frame = with_weights(events)
     mask = np.zeros(n, bool)
     mask[frame.loc[frame["weight"] > 0, "row"]] = True
     return mask
@@ -96,11 +102,11 @@ def _events(history: pd.DataFrame) -> list[Event]:
     return [Event(item, name, time, value=None if value != value else value) for item, name, time, value in cells]
 
 
-def _matrix(frame: pd.DataFrame, customers: NDArray[np.object_], n: int) -> csr_array:
-    frame = frame[frame["user_id"].isin(customers)]
-    query = np.searchsorted(customers, frame["user_id"].to_numpy(object))
+def _matrix(frame: pd.DataFrame, user_ids: NDArray[np.object_], n: int) -> csr_array:
+    frame = frame[frame["user_id"].isin(user_ids)]
+    query = np.searchsorted(user_ids, frame["user_id"].to_numpy(object))
     cells = (np.ones(len(frame), np.int32), (query, frame["row"].to_numpy()))
-    return csr_array(cells, shape=(len(customers), n)) > 0
+    return csr_array(cells, shape=(len(user_ids), n)) > 0
 
 
 def _sample(rows: NDArray[np.intp], limit: int | None) -> NDArray[np.intp]:

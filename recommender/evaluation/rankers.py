@@ -1,4 +1,4 @@
-"""The ways to rank that are compared: the product whole, the product in parts, and the baselines."""
+"""The rankers that an evaluation compares: the hybrid recommender, its components alone, and baselines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,93 +6,98 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recommender.core.blocks import Rows
+from recommender.core.blocks import Mask, Rows
 from recommender.evaluation.baselines import Baseline
-from recommender.evaluation.queries import Mask, Queries
+from recommender.evaluation.queries import Queries
 from recommender.evaluation.top_k import top_k
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
 CONTENT = ("image", "text", "category")
-CHUNK = 256
+CHUNK = 256  # users whose scores are in memory at once
+HYBRID = "hybrid"
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """One way to rank.
+    """A named function that ranks items for queries.
 
     Attributes
     ----------
-    name, group
-        What it is called in the table, and what it is: the product, a part of it, or a baseline.
+    name
+        Shown in tables.
+    group
+        The recommender itself, one of its components, or a baseline.
     rank
         Best rows among the candidates (None: all) for each query, (b, k) int32, padded with -1.
     """
 
     name: str
-    group: Literal["product", "part", "baseline"]
+    group: Literal["recommender", "component", "baseline"]
     rank: Callable[[Queries, int, Mask | None], Rows]
 
 
-HYBRID = "hybrid"
-
-
 def recommender_rankers(recommender: "Recommender") -> list[Ranker]:
-    """List the product as it answers, without its prior, by Annoy, and by each of its parts alone."""
+    """Return the recommender by its exact plan, by Annoy, without its prior, and with each component alone."""
     weights = recommender.weights["user"]
-    asked = _Asked(recommender)
-    product = [Ranker(HYBRID, "product", asked), Ranker("hybrid, annoy", "product", asked.by(plan="annoy"))]
+    hybrid = _RecommenderRanker(recommender)
+    rankers = [
+        Ranker(HYBRID, "recommender", hybrid),
+        Ranker("hybrid, annoy", "recommender", hybrid.with_options(plan="annoy")),
+    ]
     if "prior" in weights:
-        product.append(Ranker("hybrid, no prior", "product", asked.by(weights={"prior": 0.0})))
-    parts = component_weights(weights).items()
-    return product + [Ranker(name, "part", asked.by(weights=alone)) for name, alone in parts]
+        rankers.append(Ranker("hybrid, no prior", "recommender", hybrid.with_options(weights={"prior": 0.0})))
+    components = component_weights(weights).items()
+    return rankers + [Ranker(name, "component", hybrid.with_options(weights=alone)) for name, alone in components]
 
 
 def component_weights(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Weights that leave one term of the score, or its content blocks alike, by name; the prior is no part."""
-    parts = {f"{name} alone": [name] for name in weights if name != "prior"}
+    """Return weights of one term of the score alone, or its content blocks equally, by name; no prior."""
+    components = {f"{name} alone": [name] for name in weights if name != "prior"}
     content = [name for name in CONTENT if name in weights]
     if len(content) > 1:
-        parts["content, equal weights"] = content
-    return {name: {term: float(term in part) for term in weights} for name, part in parts.items()}
+        components["content, equal weights"] = content
+    return {name: {term: float(term in terms) for term in weights} for name, terms in components.items()}
 
 
-def without(recommender: "Recommender") -> list[Ranker]:
-    """List the product as it answers, then without each term that counts, by the term's name."""
-    weights, asked = recommender.weights["user"], _Asked(recommender)
-    counted = [name for name, weight in weights.items() if weight > 0]
-    ablated = [Ranker(name, "part", asked.by(weights={name: 0.0})) for name in counted if len(counted) > 1]
-    return [Ranker(HYBRID, "product", asked), *ablated]
+def ablated_rankers(recommender: "Recommender") -> list[Ranker]:
+    """Return the recommender, then the recommender without each term of non-zero weight, named by the term."""
+    weights, hybrid = recommender.weights["user"], _RecommenderRanker(recommender)
+    terms = [name for name, weight in weights.items() if weight > 0]
+    ablated = [
+        Ranker(name, "component", hybrid.with_options(weights={name: 0.0})) for name in terms if len(terms) > 1
+    ]
+    return [Ranker(HYBRID, "recommender", hybrid), *ablated]
 
 
 def baseline_rankers(baselines: Sequence[Baseline]) -> list[Ranker]:
-    """List baselines."""
-    return [Ranker(baseline.name, "baseline", _Scored(baseline)) for baseline in baselines]
+    """Return the rankers of baselines."""
+    return [Ranker(baseline.name, "baseline", _BaselineRanker(baseline)) for baseline in baselines]
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Asks the product as anybody would; every variant counts, since customers choose variants."""
+class _RecommenderRanker:
+    """Ranks by `Recommender.recommend_many`; variants are not collapsed, since users choose variants."""
 
     recommender: "Recommender"
     options: Mapping[str, Any] = field(default_factory=lambda: {"plan": "exact", "variants": "all"})
 
-    def by(self, **options: Any) -> "_Asked":
-        return _Asked(self.recommender, {**self.options, **options})
+    def with_options(self, **options: Any) -> "_RecommenderRanker":
+        return _RecommenderRanker(self.recommender, {**self.options, **options})
 
     def __call__(self, queries: Queries, k: int, candidates: Mask | None) -> Rows:
-        only = None if candidates is None else self._only(candidates)
-        return self.recommender.recommend_many(queries.events, k, filter=only, **self.options).rows
+        ids = None if candidates is None else self._filter(candidates)
+        return self.recommender.recommend_many(queries.events, k, filter=ids, **self.options).rows
 
-    def _only(self, candidates: Mask) -> dict[str, Any]:
+    def _filter(self, candidates: Mask) -> dict[str, Any]:
         id_of = self.recommender.attributes.id_of
         return {"must": [{"ids": [id_of(int(row)) for row in np.flatnonzero(candidates)]}]}
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """Ranks by a baseline's scores, a chunk of customers at a time."""
+class _BaselineRanker:
+    """Ranks by a baseline's scores, a chunk of users at a time."""
 
     baseline: Baseline
 
@@ -100,7 +105,7 @@ class _Scored:
         chunks = [slice(start, start + CHUNK) for start in range(0, len(queries), CHUNK)]
         return np.concatenate(
             [
-                top_k(self.baseline.scores(queries.histories[part]), k, queries.seen[part], candidates)
-                for part in chunks
+                top_k(self.baseline.scores(queries.histories[chunk]), k, queries.seen[chunk], candidates)
+                for chunk in chunks
             ]
         )

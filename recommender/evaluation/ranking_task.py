@@ -1,4 +1,4 @@
-"""Customers asked part by part: what one part says depends on no other, so parts may be asked anywhere."""
+"""Rank all queries of an evaluation in partitions, in this process or on a cluster."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from recommender.core.blocks import Rows
-from recommender.evaluation.queries import Mask, Queries
+from recommender.core.blocks import Mask, Rows
+from recommender.evaluation.queries import Queries
 from recommender.evaluation.rankers import Ranker
 from recommender.progress import progress
 
-PARTITION_SIZE = 512  # customers; baselines take 256 at once
+PARTITION_SIZE = 512  # queries; a multiple of the baselines' chunk of 256
 
-Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+MapFunction = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """What a ranker answered.
+class RankedLists:
+    """The lists of one ranker.
 
     Attributes
     ----------
     lists
-        Among each kind of candidates, (b, k).
+        Candidate set to rows (b, k).
     seconds
-        That they took.
+        To rank them.
     """
 
     lists: Mapping[str, Rows]
@@ -35,50 +35,62 @@ class Ranked:
 
 @dataclass(frozen=True)
 class RankingTask:
-    """What every customer is asked of every ranker. It is all that a worker needs to know.
+    """The rankers, candidate sets and cutoff of an evaluation: all that a worker needs beside its queries.
+
+    A partition's result does not depend on the others, so partitions may run anywhere.
 
     Attributes
     ----------
     rankers
-        Who ranks.
-    kinds
-        Candidates by name, each a mask (n,) or None for all; only customers with something right among them are
-        asked.
+        To be compared.
+    candidates
+        Candidate set to a mask (n,), or None for all items; only queries with a relevant item among them are
+        ranked.
     k
         Length of the lists.
     """
 
     rankers: Sequence[Ranker]
-    kinds: Mapping[str, Mask | None]
+    candidates: Mapping[str, Mask | None]
     k: int
 
-    def of(self, queries: Queries, run: Map = map, label: str = "evaluation") -> list[Ranked]:
-        """Ask all customers, part by part, `run` being what `map` is; one `Ranked` for each ranker."""
-        parts = [queries[some] for some in _parts(len(queries))]
-        told = progress(run(self.rank, parts), label, len(parts), "part")
-        return [_joined(found) for found in zip(*told, strict=True)]
+    def run(self, queries: Queries, run: MapFunction = map, label: str = "evaluation") -> list[RankedLists]:
+        """Rank all queries, partition by partition, and return the lists of each ranker.
 
-    def rank(self, queries: Queries) -> list[Ranked]:
-        """Ask some customers; one `Ranked` a ranker."""
-        relevant = {kind: queries.relevant_among(candidates) for kind, candidates in self.kinds.items()}
-        asked = {kind: np.flatnonzero(np.diff(right.indptr)) for kind, right in relevant.items()}
-        return [self._ranked(ranker, queries, asked) for ranker in self.rankers]
+        Parameters
+        ----------
+        queries
+            To rank.
+        run
+            Maps a function over partitions in their order, as `map` does.
+        label
+            Of the progress bar.
+        """
+        partitions = [queries[positions] for positions in _partitions(len(queries))]
+        results = progress(run(self.rank, partitions), label, len(partitions), "partition")
+        return [_concatenated(parts) for parts in zip(*results, strict=True)]
 
-    def _ranked(self, ranker: Ranker, queries: Queries, asked: Mapping[str, np.ndarray]) -> Ranked:
+    def rank(self, queries: Queries) -> list[RankedLists]:
+        """Rank the queries of one partition, and return the lists of each ranker."""
+        relevant = {name: queries.relevant_among(mask) for name, mask in self.candidates.items()}
+        answerable = {name: np.flatnonzero(np.diff(matrix.indptr)) for name, matrix in relevant.items()}
+        return [self._ranked(ranker, queries, answerable) for ranker in self.rankers]
+
+    def _ranked(self, ranker: Ranker, queries: Queries, answerable: Mapping[str, np.ndarray]) -> RankedLists:
         started = perf_counter()
         lists = {}
-        for kind, candidates in self.kinds.items():
-            lists[kind] = np.full((len(queries), self.k), -1, np.int32)
-            if len(asked[kind]):
-                lists[kind][asked[kind]] = ranker.rank(queries[asked[kind]], self.k, candidates)
-        return Ranked(lists, perf_counter() - started)
+        for name, mask in self.candidates.items():
+            lists[name] = np.full((len(queries), self.k), -1, np.int32)
+            if len(answerable[name]):
+                lists[name][answerable[name]] = ranker.rank(queries[answerable[name]], self.k, mask)
+        return RankedLists(lists, perf_counter() - started)
 
 
-def _parts(queries: int) -> list[np.ndarray]:
-    """Return the positions of each part; no customers are one empty part."""
+def _partitions(queries: int) -> list[np.ndarray]:
+    """Return the positions of each partition; no queries are one empty partition."""
     return np.split(np.arange(queries), range(PARTITION_SIZE, queries, PARTITION_SIZE))
 
 
-def _joined(parts: Sequence[Ranked]) -> Ranked:
-    lists = {kind: np.concatenate([part.lists[kind] for part in parts]) for kind in parts[0].lists}
-    return Ranked(lists, sum(part.seconds for part in parts))
+def _concatenated(parts: Sequence[RankedLists]) -> RankedLists:
+    lists = {name: np.concatenate([part.lists[name] for part in parts]) for name in parts[0].lists}
+    return RankedLists(lists, sum(part.seconds for part in parts))

@@ -1,41 +1,40 @@
-"""What was measured: every figure with its interval, and beside the product's own."""
+"""The report of an evaluation: every metric with its interval, and its paired difference from the hybrid."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from recommender.evaluation import frames
 from recommender.evaluation.bootstrap import Interval, bootstrap
 from recommender.evaluation.metrics import RANKING
 from recommender.evaluation.rankers import HYBRID
 from recommender.evaluation.table import table
 
+if TYPE_CHECKING:
+    from recommender.evaluation.ablation import Ablation
+
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One ranker's figures.
+class RankerMetrics:
+    """The metrics of one ranker.
 
     Attributes
     ----------
     name, group
         See `Ranker`.
     values
-        Candidates ("all", "cold", "warm") to (q, len(RANKING)); NaN where a query has nothing right among them.
-    coverage
-        Share of the n items in at least one list over all candidates.
-    novelty
-        Mean surprise of the items in them, in bits.
-    diversity
-        How unlike two items of a list are, one minus their cosine.
-    popular_share
-        Share of the places that go to the most popular tenth.
+        Candidates ("all", "cold", "warm") to (q, len(RANKING)); NaN where a query has no relevant item among them.
+    coverage, novelty, diversity, popular_share
+        Of the lists over all candidates, see `recommender.evaluation.beyond_accuracy`.
     seconds
-        To rank all queries, fitting left out.
+        To rank all queries, without fitting.
     """
 
     name: str
@@ -48,112 +47,140 @@ class Measured:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluationReport:
-    """What ranking for q customer-moments showed.
+    """The metrics of several rankers over q queries.
 
     Attributes
     ----------
     k
         Length of the lists.
-    customers
-        (q,) whose query each line of the values is; bootstrap intervals draw customers.
+    user_ids
+        (q,) the user of each query; bootstrap intervals draw users.
     rankers
-        What was compared, `HYBRID` first.
-    facts
-        The setting, to be printed: n, cuts, choices, share of them cold; of one cut what each part is worth.
+        Compared, `HYBRID` first.
+    n
+        Products ranked.
+    interactions, cold_interactions
+        Held-out interactions, and those with cold products.
+    split_dates
+        Where training ends and testing begins, ISO 8601; empty for a split by user.
+    ablation
+        Recall by slice and without each term of the score; None where it was not measured.
     """
 
     k: int
-    customers: NDArray[np.object_]
-    rankers: tuple[Measured, ...]
-    facts: Mapping[str, Any]
+    user_ids: NDArray[np.object_]
+    rankers: tuple[RankerMetrics, ...]
+    n: int
+    interactions: int
+    cold_interactions: int
+    split_dates: tuple[str, ...] = ()
+    ablation: "Ablation | None" = None
 
     @classmethod
     def pool(cls, reports: Sequence["EvaluationReport"]) -> "EvaluationReport":
-        """Join the reports of several cuts; a customer who was asked at several is still one customer."""
-        reports = [report for report in reports if len(report.customers)] or reports[:1]
+        """Join the reports of several splits; the queries of one user at several splits are drawn together."""
+        reports = [report for report in reports if len(report.user_ids)] or reports[:1]
         first = reports[0]
-        names = [c.name for c in first.rankers if all(c.name in r.names for r in reports)]
-        rankers = tuple(_pooled([report[name] for report in reports]) for name in names)
-        return cls(first.k, np.concatenate([r.customers for r in reports]), rankers, _joined(reports))
+        names = [name for name in first.names if all(name in report.names for report in reports)]
+        return replace(
+            first,
+            user_ids=np.concatenate([report.user_ids for report in reports]),
+            rankers=tuple(_pooled([report[name] for report in reports]) for name in names),
+            interactions=sum(report.interactions for report in reports),
+            cold_interactions=sum(report.cold_interactions for report in reports),
+            split_dates=tuple(date for report in reports for date in report.split_dates),
+            ablation=None,
+        )
 
     @property
     def names(self) -> list[str]:
-        """What was compared."""
+        """The names of the rankers."""
         return [ranker.name for ranker in self.rankers]
 
-    def __getitem__(self, name: str) -> Measured:
+    def __getitem__(self, name: str) -> RankerMetrics:
         return next(ranker for ranker in self.rankers if ranker.name == name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single queries: what a manifest and ``--json`` hold."""
-        return {
+        figures = {
             "k": self.k,
-            "queries": len(self.customers),
-            "customers": len(np.unique(self.customers)),
-            **self.facts,
-            "rankers": self._contenders(),
+            "queries": len(self.user_ids),
+            "users": len(np.unique(self.user_ids)),
+            "n": self.n,
+            "split_dates": [*self.split_dates],
+            "interactions": self.interactions,
+            "cold_share": round(self.cold_interactions / max(self.interactions, 1), 4),
+            "rankers": self._rankers(),
         }
+        return figures | ({} if self.ablation is None else {"ablation": self.ablation.to_dict()})
+
+    def to_frame(self, metric: str = "recall", candidates: str = "all") -> pd.DataFrame:
+        """Return one row per ranker: the metric, its 95 % interval, and the hybrid's lead with its interval.
+
+        Parameters
+        ----------
+        metric
+            recall, ndcg, hit_rate or mrr.
+        candidates
+            "all" products, or only those that were "cold" or "warm" before the split.
+        """
+        return frames.rankers(self.to_dict(), metric, candidates)
 
     def to_table(self) -> str:
-        """Return the figures as lines of text."""
+        """Return the metrics as lines of text."""
         return table(self.to_dict())
 
-    def _contenders(self) -> dict[str, Any]:
-        """One bootstrap for all figures, so that every interval rests on the same draws of customers."""
+    def __repr__(self) -> str:
+        return f"<EvaluationReport: {len(self.rankers)} rankers, {len(self.user_ids):,} queries, k={self.k}>"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().round(4).to_html())
+
+    def _rankers(self) -> dict[str, Any]:
+        """Return all metrics by one bootstrap, so that every interval is over the same draws of users."""
         hybrid = self[HYBRID].values
-        pairs = [(c, kind, values) for c in self.rankers for kind, values in c.values.items()]
-        columns = [block for _, kind, values in pairs for block in (values, hybrid[kind] - values)]
-        intervals = iter(bootstrap(np.hstack(columns), self.customers))
+        pairs = [(ranker, name, values) for ranker in self.rankers for name, values in ranker.values.items()]
+        columns = [block for _, name, values in pairs for block in (values, hybrid[name] - values)]
+        intervals = iter(bootstrap(np.hstack(columns), self.user_ids))
         figures = {ranker.name: _overview(ranker) for ranker in self.rankers}
-        for ranker, kind, _ in pairs:
-            own, ahead = (list(islice(intervals, len(RANKING))) for _ in range(2))
-            figures[ranker.name][kind] = dict(zip(RANKING, map(_figure, own, ahead), strict=True))
+        for ranker, name, _ in pairs:
+            value, lead = (list(islice(intervals, len(RANKING))) for _ in range(2))
+            figures[ranker.name][name] = dict(zip(RANKING, map(_figure, value, lead), strict=True))
         return figures
 
 
-def _overview(ranker: Measured) -> dict[str, Any]:
+def _overview(ranker: RankerMetrics) -> dict[str, Any]:
     return {
         "group": ranker.group,
         "coverage": round(ranker.coverage, 4),
-        "novelty": _short(ranker.novelty),
-        "diversity": _short(ranker.diversity),
-        "popular_share": _short(ranker.popular_share),
+        "novelty": _rounded(ranker.novelty),
+        "diversity": _rounded(ranker.diversity),
+        "popular_share": _rounded(ranker.popular_share),
         "seconds": round(ranker.seconds, 2),
     }
 
 
-def _figure(own: Interval, difference: Interval) -> dict[str, Any]:
-    """One figure, and by how much the hybrid exceeds it."""
-    ahead = {"mean": difference.mean, "low": difference.low, "high": difference.high}
-    numbers = {name: _short(value) for name, value in asdict(own).items()}
-    return numbers | {"hybrid_lead": {name: _short(value) for name, value in ahead.items()}}
+def _figure(value: Interval, difference: Interval) -> dict[str, Any]:
+    """Return a metric with its interval, and the hybrid's lead over it."""
+    lead = {"mean": difference.mean, "low": difference.low, "high": difference.high}
+    numbers = {name: _rounded(number) for name, number in asdict(value).items()}
+    return numbers | {"hybrid_lead": {name: _rounded(number) for name, number in lead.items()}}
 
 
-def _short(value: float) -> float | None:
+def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 6)
 
 
-def _pooled(parts: Sequence[Measured]) -> Measured:
-    return Measured(
+def _pooled(parts: Sequence[RankerMetrics]) -> RankerMetrics:
+    return RankerMetrics(
         parts[0].name,
         parts[0].group,
-        {kind: np.concatenate([part.values[kind] for part in parts]) for kind in parts[0].values},
+        {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values},
         float(np.mean([part.coverage for part in parts])),
         float(np.mean([part.novelty for part in parts])),
         float(np.mean([part.diversity for part in parts])),
         float(np.mean([part.popular_share for part in parts])),
         sum(part.seconds for part in parts),
     )
-
-
-def _joined(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
-    choices = sum(report.facts["choices"] for report in reports)
-    cold = sum(report.facts["choices"] * report.facts["cold_share"] for report in reports)
-    return {
-        "n": reports[0].facts["n"],
-        "cuts": [cut for report in reports for cut in report.facts["cuts"]],
-        "choices": choices,
-        "cold_share": round(cold / max(choices, 1), 4),
-    }

@@ -1,25 +1,30 @@
-"""The figures of a report as lines of text, from its JSON form, so that published figures print alike."""
+"""Format an evaluation as a text table, from its JSON form."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-KINDS = ("all", "cold", "warm")
-WHOLE = ("ndcg", "hit_rate")  # beside the metric asked for, over all candidates
-LEGEND = (
-    "< the hybrid beats it, > it beats the hybrid, ~ neither is shown (95 %, paired by customer); ± standard error"
-)
+CANDIDATES = ("all", "cold", "warm")
+OTHER_METRICS = ("ndcg", "hit_rate")  # beside the requested metric, over all candidates
+LEGEND = "< worse than the hybrid, > better, ~ no significant difference (95 %, paired by user); ± standard error"
 
 
 def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
-    """Lay out one line per ranker: `metric` among all, cold and warm candidates, then other measures of all.
+    """Return one line per ranker: `metric` among all, cold and warm candidates, then other metrics among all.
 
-    A figure stands with its standard error and a mark: ``<`` the hybrid beats it (the paired 95 % interval of
-    the difference excludes 0), ``>`` it beats the hybrid, ``~`` neither is shown.
+    A value has its standard error and a mark: ``<`` worse than the hybrid (the paired 95 % interval of the
+    difference excludes 0), ``>`` better, ``~`` no significant difference.
+
+    Parameters
+    ----------
+    figures
+        `EvaluationReport.to_dict`, or ``manifest.metrics["evaluation"]``.
+    metric
+        recall, ndcg, hit_rate or mrr.
     """
-    k, others = figures["k"], [name for name in WHOLE if name != metric]
+    k, others = figures["k"], [name for name in OTHER_METRICS if name != metric]
     header = [
         "",
-        *(f"{metric}@{k} {kind}" for kind in KINDS),
+        *(f"{metric}@{k} {name}" for name in CANDIDATES),
         *(f"{name}@{k}" for name in others),
         "coverage",
         "s",
@@ -27,29 +32,29 @@ def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
     lines = [_line(name, ranker, metric, others) for name, ranker in figures["rankers"].items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
-    return "\n".join([_setting(figures), *body, LEGEND])
+    return "\n".join([_summary(figures), *body, LEGEND])
 
 
-def _setting(figures: Mapping[str, Any]) -> str:
+def _summary(figures: Mapping[str, Any]) -> str:
     return (
-        f"{figures['queries']:,} queries of {figures['customers']:,} customers, {figures['n']:,} products ranked; "
-        f"{figures['choices']:,} choices new to them, {figures['cold_share']:.0%} of products nobody chose before"
+        f"{figures['queries']:,} queries of {figures['users']:,} users, {figures['n']:,} products ranked; "
+        f"{figures['interactions']:,} held-out interactions, {figures['cold_share']:.0%} with cold products"
     )
 
 
 def _line(name: str, ranker: Mapping[str, Any], metric: str, others: Sequence[str]) -> list[str]:
-    kinds = [_cell(ranker.get(kind, {}).get(metric)) for kind in KINDS]
-    whole = [f"{ranker['all'][name]['mean'] or 0:.4f}" for name in others]
-    return [name, *kinds, *whole, f"{ranker['coverage']:.3f}", f"{ranker['seconds']:.1f}"]
+    values = [_cell(ranker.get(candidates, {}).get(metric)) for candidates in CANDIDATES]
+    rest = [f"{ranker['all'][name]['mean'] or 0:.4f}" for name in others]
+    return [name, *values, *rest, f"{ranker['coverage']:.3f}", f"{ranker['seconds']:.1f}"]
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:
     if figure is None or figure["mean"] is None:
         return "-"
-    ahead = figure["hybrid_lead"]
-    mark = "<" if ahead["low"] > 0 else ">" if ahead["high"] < 0 else "~"
-    same = ahead["low"] == ahead["high"] == 0
-    return f"{figure['mean']:.4f} ±{figure['error']:.4f} {' ' if same else mark}"
+    lead = figure["hybrid_lead"]
+    mark = "<" if lead["low"] > 0 else ">" if lead["high"] < 0 else "~"
+    same = lead["low"] == lead["high"] == 0
+    return f"{figure['mean']:.4f} ±{figure['std_error']:.4f} {' ' if same else mark}"
 
 
 def _padded(line: list[str], widths: list[int]) -> list[str]:

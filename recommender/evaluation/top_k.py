@@ -1,15 +1,15 @@
-"""From scores of every item to lists: full ranking, never sampled negatives."""
+"""Select the k best rows of a score matrix: full ranking, no sampled negatives."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recommender.evaluation.queries import Mask
+from recommender.core.blocks import Mask, Rows
 
 
 def top_k(
     scores: NDArray[np.floating], k: int, seen: csr_array | None = None, candidates: Mask | None = None
-) -> NDArray[np.int32]:
+) -> Rows:
     """Return the k best rows of each query (b, k), ties by row, -1 where candidates run out.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Pages for people without a notebook: one file each, which asks the network for nothing."""
+"""Self-contained HTML pages: the map of the products and the report of a bundle."""
 
 from recommender.pages.map_page import write_map
 from recommender.pages.projection import METHODS, positions

@@ -1,4 +1,4 @@
-"""Lines of figures as SVG paths."""
+"""Line charts and interval bars of the report, as SVG coordinates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,31 +6,31 @@ from typing import Any
 WIDTH, HEIGHT, EDGE = 260, 110, 6
 
 
-def line(name: str, values: Sequence[float], places: Sequence[float] | None = None) -> dict[str, Any]:
-    """Return what a template draws of a curve.
+def line(name: str, values: Sequence[float], x: Sequence[float] | None = None) -> dict[str, Any]:
+    """Return a line chart for the template.
 
     Parameters
     ----------
     name
-        Its title.
+        The title.
     values
         At least one.
-    places
-        Where each lies from left to right; by default evenly.
+    x
+        Horizontal position of each value; evenly spaced by default.
     """
-    places = range(len(values)) if places is None else places
-    xs, ys = _spread(places, EDGE, WIDTH - EDGE), _spread(values, HEIGHT - EDGE, EDGE)
-    points = [f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True)]
+    x = range(len(values)) if x is None else x
+    xs, ys = _scaled(x, EDGE, WIDTH - EDGE), _scaled(values, HEIGHT - EDGE, EDGE)
+    points = [f"{left:.1f},{top:.1f}" for left, top in zip(xs, ys, strict=True)]
     return {"name": name, "points": " ".join(points), "first": values[0], "last": values[-1], "best": max(values)}
 
 
-def _spread(values: Sequence[float], start: float, end: float) -> list[float]:
+def _scaled(values: Sequence[float], start: float, end: float) -> list[float]:
     low, high = min(values), max(values)
     return [start + (end - start) * ((value - low) / (high - low) if high > low else 0.5) for value in values]
 
 
-def interval(figure: dict[str, Any], most: float) -> dict[str, float] | None:
-    """Return a mean and its interval as percentages of a width that `most` fills; None where nothing is known."""
-    if figure["mean"] is None or not most:
+def interval(figure: dict[str, Any], maximum: float) -> dict[str, float] | None:
+    """Return a mean and its interval as percentages of `maximum`; None without a value."""
+    if figure["mean"] is None or not maximum:
         return None
-    return {name: 100 * max(0.0, figure[name]) / most for name in ("mean", "low", "high")}
+    return {name: 100 * max(0.0, figure[name]) / maximum for name in ("mean", "low", "high")}

@@ -1,4 +1,4 @@
-"""Products with their neighbours, and shoppers with what is recommended to them: what figures cannot show."""
+"""Example recommendations of the report: products with similar items, and users with recommendations."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,84 +13,84 @@ if TYPE_CHECKING:
 
 COUNT = 20
 K = 6
-_HISTORY = 5  # products of a history that are shown
-_LEAST = 3  # products of a shopper worth showing
+_SHOWN_HISTORY = 5  # products
+_MIN_HISTORY = 3  # products of a user to be shown
 _FIELDS = ("title", "price", "brand", "product_type")
 
 
 def products(recommender: "Recommender", count: int = COUNT) -> list[dict[str, Any]]:
-    """Return products from all over the catalogue, in order of popularity, with their neighbours."""
+    """Return products evenly spaced over the popularity ranking, with their similar items."""
     order = recommender.segment.popular
     rows = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))]
     ids = [recommender.attributes.id_of(int(row)) for row in rows]
     return [
         {
-            "seeds": [shown(recommender, item_id)],
+            "seeds": [product_card(recommender, item_id)],
             "answer": _answer(recommender, recommender.similar(item_id, K, explain=True)),
         }
         for item_id in ids
     ]
 
 
-def shoppers(
+def users(
     recommender: "Recommender", histories: Mapping[str, Sequence[Event]] | None = None, count: int = COUNT
 ) -> list[dict[str, Any]]:
-    """Return shoppers with their last products and what is recommended to them.
+    """Return users with their latest products and their recommendations.
 
     Parameters
     ----------
     histories
-        Of real users, by id; by default some are made up, who wander from a product to its neighbours.
+        Of real users, by id; by default synthetic ones, random walks over similar items.
     """
-    known = _made(recommender, count) if histories is None else _drawn(recommender, histories, count)
-    found = []
-    for name, history in known.items():
+    drawn = _synthetic(recommender, count) if histories is None else _sampled(recommender, histories, count)
+    examples = []
+    for name, history in drawn.items():
         ids = list(dict.fromkeys(event.item_id for event in reversed(history) if event.item_id in recommender))
         answer = recommender.recommend(history, K, explain=True)
-        seeds = [shown(recommender, item_id) for item_id in ids[:_HISTORY]]
-        found.append(
+        seeds = [product_card(recommender, item_id) for item_id in ids[:_SHOWN_HISTORY]]
+        examples.append(
             {"name": name, "seeds": seeds, "events": len(history), "answer": _answer(recommender, answer)}
         )
-    return found
+    return examples
 
 
-def shown(recommender: "Recommender", item_id: str) -> dict[str, Any]:
-    """Return what a page shows of a product."""
+def product_card(recommender: "Recommender", item_id: str) -> dict[str, Any]:
+    """Return the image and fields of a product for a page."""
     names = [name for name in _FIELDS if name in recommender.attributes.names]
-    return {"id": item_id, "picture": recommender.thumbnail(item_id), **recommender.fields(item_id, names)}
+    return {"id": item_id, "image": recommender.thumbnail(item_id), **recommender.fields(item_id, names)}
 
 
 def _answer(recommender: "Recommender", answer: Recommendations) -> list[dict[str, Any]]:
-    return [shown(recommender, item.item_id) | _why(item) for item in answer]
+    return [product_card(recommender, item.item_id) | _explanation(item) for item in answer]
 
 
-def _why(item: Recommendation) -> dict[str, Any]:
+def _explanation(item: Recommendation) -> dict[str, Any]:
     parts = {name: value for name, value in (item.parts or {}).items() if abs(value) > 1e-4}
-    return {"score": item.score, "why": item.text or "", "parts": parts}
+    return {"score": item.score, "explanation": item.text or "", "parts": parts}
 
 
-def _drawn(
+def _sampled(
     recommender: "Recommender", histories: Mapping[str, Sequence[Event]], count: int
 ) -> dict[str, Sequence[Event]]:
-    enough = [
+    eligible = [
         user
         for user, history in histories.items()
-        if len({event.item_id for event in history if event.item_id in recommender}) >= _LEAST
+        if len({event.item_id for event in history if event.item_id in recommender}) >= _MIN_HISTORY
     ]
-    places = np.linspace(0, len(enough) - 1, min(count, len(enough))).astype(int).tolist()
-    return {enough[place]: histories[enough[place]] for place in places}
+    positions = np.linspace(0, len(eligible) - 1, min(count, len(eligible))).astype(int).tolist()
+    return {eligible[position]: histories[eligible[position]] for position in positions}
 
 
-def _made(recommender: "Recommender", count: int) -> dict[str, Sequence[Event]]:
+def _synthetic(recommender: "Recommender", count: int) -> dict[str, Sequence[Event]]:
     generator = np.random.default_rng(0)
     known = recommender.ids
-    made: dict[str, Sequence[Event]] = {}
+    histories: dict[str, Sequence[Event]] = {}
     for number in range(count):
         ids = [known[int(generator.integers(len(known)))]]
-        while len(ids) < _LEAST:
-            near = [item_id for item_id in recommender.similar(ids[-1], K).item_ids if item_id not in ids]
-            if not near:
+        while len(ids) < _MIN_HISTORY:
+            similar = [item_id for item_id in recommender.similar(ids[-1], K).item_ids if item_id not in ids]
+            if not similar:
                 break
-            ids.append(near[int(generator.integers(len(near)))])
-        made[f"made up {number + 1}"] = as_events(ids)
-    return made
+            ids.append(similar[int(generator.integers(len(similar)))])
+        histories[f"synthetic {number + 1}"] = as_events(ids)
+    return histories

@@ -1,4 +1,4 @@
-"""All products in the plane, as one page."""
+"""The map of the products: a 2-D projection of their vectors as one HTML page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from recommender.items import Attributes
     from recommender.recommender import Recommender
 
-_GRID = 65_535  # places are whole numbers up to this
-_COLOURED = ("category", "multi", "number", "date")
-_MOST_COLUMNS = 12
-_NOT_COLOURED = ("item_group_id",)
+_GRID = 65_535  # coordinates are integers up to this
+_COLUMN_KINDS = ("category", "multi", "number", "date")
+_MAX_COLUMNS = 12
+_EXCLUDED_COLUMNS = ("item_group_id",)
 
 
 def write_map(recommender: "Recommender", out: Path, block: str | None = None, method: str | None = None) -> int:
-    """Write a page with every product as a point: its picture on hover, search, colour by column.
+    """Write an interactive map of all products: images on hover, search, colour by column.
 
     Parameters
     ----------
     recommender
-        Whose products.
+        Holds the products.
     out
-        An HTML file; it asks the network for nothing.
+        A self-contained HTML file.
     block, method
         See `positions`.
 
@@ -38,34 +38,34 @@ def write_map(recommender: "Recommender", out: Path, block: str | None = None, m
     int
         Products on the map.
     """
-    places = positions(recommender, block, method)
+    coordinates = positions(recommender, block, method)
     attributes = recommender.attributes
     known = np.asarray(attributes.ids.in_order)
-    order: list[int] = known[_along_a_curve(places[known])].tolist()
+    order: list[int] = known[_morton_order(coordinates[known])].tolist()
     titled = "title" in attributes.names
     ids = [attributes.id_of(row) for row in order]
-    pictured = [int(recommender.thumbnail(item_id) is not None) for item_id in ids]
+    has_image = [int(recommender.thumbnail(item_id) is not None) for item_id in ids]
     products = {
         "ids": ids,
         "titles": [str(attributes.value("title", row) or "") for row in order] if titled else None,
-        "places": np.rint(places[order] * _GRID).astype(np.int32).ravel(),
-        "pictured": pictured,
+        "coordinates": np.rint(coordinates[order] * _GRID).astype(np.int32).ravel(),
+        "has_image": has_image,
         "columns": [_column(attributes, name, order) for name in _columns(attributes)],
         "tile": tile_size(len(order))[0],
         "side": SIDE,
         "grid": _GRID,
     }
-    pictures = sheets(ids, recommender.thumbnail) if any(pictured) else []
-    what = f"the block {block}" if block else "all blocks, as they count for similar products"
-    about = {"n": len(order), "generation": recommender.generation, "what": what}
-    write_page(out, "map.html", products=products, sheets=pictures, about=about)
+    images = sheets(ids, recommender.thumbnail) if any(has_image) else []
+    blocks = f"the block {block}" if block else "all blocks, weighted as for similar products"
+    about = {"n": len(order), "generation": recommender.generation, "blocks": blocks}
+    write_page(out, "map.html", products=products, sheets=images, about=about)
     return len(order)
 
 
-def _along_a_curve(places: Float) -> NDArray[np.intp]:
-    """Return positions in Morton order, so that what lies near shares a sheet of thumbnails."""
-    cells = np.minimum(places * 1024, 1023).astype(np.int64)
-    code = np.zeros(len(places), np.int64)
+def _morton_order(coordinates: Float) -> NDArray[np.intp]:
+    """Return an order along the Z-order curve, so that close products share a sprite sheet."""
+    cells = np.minimum(coordinates * 1024, 1023).astype(np.int64)
+    code = np.zeros(len(coordinates), np.int64)
     for bit in range(10):
         for axis in range(2):
             code |= (cells[:, axis] >> bit & 1) << (2 * bit + axis)
@@ -73,12 +73,12 @@ def _along_a_curve(places: Float) -> NDArray[np.intp]:
 
 
 def _columns(attributes: "Attributes") -> list[str]:
-    names = [name for name in attributes.names if attributes.kind(name) in _COLOURED]
-    return [name for name in names if name not in _NOT_COLOURED][:_MOST_COLUMNS]
+    names = [name for name in attributes.names if attributes.kind(name) in _COLUMN_KINDS]
+    return [name for name in names if name not in _EXCLUDED_COLUMNS][:_MAX_COLUMNS]
 
 
 def _column(attributes: "Attributes", name: str, order: list[int]) -> dict[str, Any]:
-    """Return a column as the page has it: numbers, or codes into values by how many products have them."""
+    """Return a column for the page: numbers, or codes into values by descending frequency."""
     kind = attributes.kind(name)
     if kind in ("number", "date"):
         numbers = attributes.numbers(name)[order]
@@ -99,6 +99,6 @@ def _column(attributes: "Attributes", name: str, order: list[int]) -> dict[str, 
 
 def _first_codes(starts: np.ndarray, codes: np.ndarray) -> np.ndarray:
     first = np.full(len(starts) - 1, -1, np.int32)
-    some = starts[1:] > starts[:-1]
-    first[some] = codes[starts[:-1][some]]
+    filled = starts[1:] > starts[:-1]
+    first[filled] = codes[starts[:-1][filled]]
     return first

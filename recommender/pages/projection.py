@@ -1,4 +1,4 @@
-"""Where products lie in the plane, so that what the score finds alike lies near."""
+"""2-D projection of the product vectors by PaCMAP, UMAP or PCA: similar products are close."""
 
 import logging
 from collections.abc import Callable
@@ -17,23 +17,22 @@ if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
 METHODS = ("pacmap", "umap", "pca")
-# Nearest-neighbour layouts need some neighbours; fewer products than this lie well enough by their main axes.
-_FEW = 50
-_AXES = 50  # main axes that a layout is made from: what lies beyond is noise, and costs time
+_MIN_PRODUCTS = 50  # of a neighbour-based projection; fewer are projected by PCA
+_COMPONENTS = 50  # principal components that are projected: further ones are noise and cost time
 _CHUNK = 8192
 
 
 def positions(recommender: "Recommender", block: str | None = None, method: str | None = None) -> Float:
-    """Return the place of each row, shape (n, 2), in [0, 1] with both axes on one scale.
+    """Return the 2-D coordinates of each row, shape (n, 2), in [0, 1] with both axes on one scale.
 
-    Kept beside the bundle in ``maps/``, so that a layout is made once for the same products.
+    They are cached beside the bundle in ``maps/``.
 
     Parameters
     ----------
     recommender
-        Whose products.
+        Holds the products.
     block
-        One block of the vectors alone; by default all, weighted as for similar products.
+        Project one block of the vectors; by default all, weighted as for similar products.
     method
         "pacmap" (Wang et al., JMLR 2021), "umap" (McInnes et al., 2018) or "pca"; by default the first that is
         installed.
@@ -53,21 +52,21 @@ def positions(recommender: "Recommender", block: str | None = None, method: str 
         )
     folder = recommender.bundle.root / "maps"
     parts = recommender.manifest.parts
-    part = parts.get(DELTA, parts["base"])["path"]  # an update's part says all that differs from its base
-    kept = folder / f"{part}-{block or 'all'}-{method}.npy"
-    if kept.exists():
-        return np.asarray(np.load(kept, allow_pickle=False), np.float32)
-    notice(f"laying out {recommender.n:,} products by {method}")
-    places = _scaled(_LAYOUTS[method](_axes(_vectors(recommender, block))))
+    part = parts.get(DELTA, parts["base"])["path"]  # a delta has all that differs from its base
+    cached = folder / f"{part}-{block or 'all'}-{method}.npy"
+    if cached.exists():
+        return np.asarray(np.load(cached, allow_pickle=False), np.float32)
+    notice(f"projecting {len(recommender):,} products by {method}")
+    coordinates = _scaled(_PROJECTIONS[method](_principal_components(_vectors(recommender, block))))
     try:
         folder.mkdir(exist_ok=True)
         for old in folder.glob("*.npy"):  # of generations that were pruned
             if not (recommender.bundle.root / "parts" / old.name.partition("-")[0]).exists():
                 old.unlink()
-        np.save(kept, places)
+        np.save(cached, coordinates)
     except OSError as error:
-        notice(f"the map's positions are not kept: {error}")
-    return places
+        notice(f"the coordinates of the map are not cached: {error}")
+    return coordinates
 
 
 def _method(method: str | None) -> str:
@@ -93,41 +92,42 @@ def _vectors(recommender: "Recommender", block: str | None) -> Float:
     return np.asarray(vectors[:, roots > 0] * roots[roots > 0], np.float32)
 
 
-def _axes(vectors: Float) -> Float:
-    """Return centred vectors along their main axes (n, up to 50), in chunks: vectors may be many."""
+def _principal_components(vectors: Float) -> Float:
+    """Return the principal components of the vectors (n, up to 50), in chunks to bound memory."""
     mean = vectors.mean(axis=0, dtype=np.float64)
     chunks = [vectors[start : start + _CHUNK] - mean for start in range(0, len(vectors), _CHUNK)]
     _, directions = np.linalg.eigh(sum(chunk.T @ chunk for chunk in chunks))
-    main = directions[:, ::-1][:, :_AXES]
-    main = main * np.where(
-        main[np.abs(main).argmax(axis=0), range(main.shape[1])] < 0, -1, 1
-    )  # signs are arbitrary
-    return np.concatenate([chunk @ main for chunk in chunks]).astype(np.float32)
+    axes = directions[:, ::-1][:, :_COMPONENTS]
+    largest = axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])]
+    axes = axes * np.where(largest < 0, -1, 1)  # signs are arbitrary
+    return np.concatenate([chunk @ axes for chunk in chunks]).astype(np.float32)
 
 
-def _pca(axes: Float) -> Float:
-    return np.pad(axes[:, :2], ((0, 0), (0, max(0, 2 - axes.shape[1]))))
+def _pca(components: Float) -> Float:
+    return np.pad(components[:, :2], ((0, 0), (0, max(0, 2 - components.shape[1]))))
 
 
-def _pacmap(axes: Float) -> Float:
-    if len(axes) < _FEW:
-        return _pca(axes)
-    logging.getLogger("pacmap").setLevel(logging.ERROR)  # it warns that a seed was set, and of 50 dimensions
-    layout: Float = import_module("pacmap").PaCMAP(random_state=0, apply_pca=False).fit_transform(axes, init="pca")
-    return layout
+def _pacmap(components: Float) -> Float:
+    if len(components) < _MIN_PRODUCTS:
+        return _pca(components)
+    logging.getLogger("pacmap").setLevel(logging.ERROR)  # it warns about the seed and about 50 dimensions
+    projected: Float = (
+        import_module("pacmap").PaCMAP(random_state=0, apply_pca=False).fit_transform(components, init="pca")
+    )
+    return projected
 
 
-def _umap(axes: Float) -> Float:
-    if len(axes) < _FEW:
-        return _pca(axes)
-    layout: Float = import_module("umap").UMAP(random_state=0, n_jobs=1).fit_transform(axes)
-    return layout
+def _umap(components: Float) -> Float:
+    if len(components) < _MIN_PRODUCTS:
+        return _pca(components)
+    projected: Float = import_module("umap").UMAP(random_state=0, n_jobs=1).fit_transform(components)
+    return projected
 
 
-_LAYOUTS: dict[str, Callable[[Float], Float]] = {"pacmap": _pacmap, "umap": _umap, "pca": _pca}
+_PROJECTIONS: dict[str, Callable[[Float], Float]] = {"pacmap": _pacmap, "umap": _umap, "pca": _pca}
 
 
-def _scaled(places: Float) -> Float:
-    low = places.min(axis=0)
-    size = float((places.max(axis=0) - low).max())
-    return np.asarray((places - low) / (size or 1.0), np.float32)
+def _scaled(coordinates: Float) -> Float:
+    low = coordinates.min(axis=0)
+    size = float((coordinates.max(axis=0) - low).max())
+    return np.asarray((coordinates - low) / (size or 1.0), np.float32)

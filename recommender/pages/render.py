@@ -1,4 +1,4 @@
-"""From a template and data to one file of HTML."""
+"""Render a template to one self-contained HTML file."""
 
 import os
 from base64 import b64encode
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 
 def write_page(out: Path, template: str, **data: Any) -> None:
-    """Write a page of this package's templates, beside `out` and then renamed."""
+    """Write a page from one of this package's templates, atomically."""
     environment = Environment(loader=PackageLoader("recommender", "pages"), autoescape=True, trim_blocks=True)
     environment.filters |= {"script": _script, "base64": _base64}
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
@@ -23,7 +23,7 @@ def write_page(out: Path, template: str, **data: Any) -> None:
 
 
 def _script(value: Any) -> Markup:
-    """Return JSON that may stand in a script element: no "<" can end it."""
+    """Return JSON that is safe inside a script element: without "<"."""
     text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     return Markup(text.replace("<", "\\u003c"))
 

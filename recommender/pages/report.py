@@ -1,4 +1,4 @@
-"""A bundle in figures and pictures, as one page for people who do not open a notebook."""
+"""The report of a bundle: data quality, training, evaluation and examples as one HTML page."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recommender.evaluation.ablation_text import describe_ablation
 from recommender.evaluation.data_quality import data_quality
 from recommender.evaluation.latency import latency
+from recommender.evaluation.metrics import RANKING
 from recommender.events import Event
 from recommender.pages import charts, examples
 from recommender.pages.render import write_page
@@ -14,95 +15,97 @@ from recommender.pages.render import write_page
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
-_METRICS = ("recall", "ndcg", "hit_rate", "mrr")
-_BEYOND = ("coverage", "novelty", "diversity", "popular_share")
+_OTHER_METRICS = tuple(name for name in RANKING if name != "recall")
+_BEYOND_ACCURACY = ("coverage", "novelty", "diversity", "popular_share")
+_QUERIES = {
+    "learned": "learned weights",
+    "other": "other weights",
+    "single": "one term alone",
+    "filtered": "half filtered out",
+}
 
 
 def write_report(
     recommender: "Recommender", out: Path, histories: Mapping[str, Sequence[Event]] | None = None
 ) -> None:
-    """Write a page with the health of the data, the training, every figure of the evaluation, and examples.
+    """Write a report: data quality, training, every metric of the evaluation, latency, and examples.
 
     Parameters
     ----------
     recommender
-        Whose bundle.
+        To report on.
     out
-        An HTML file; it asks the network for nothing.
+        A self-contained HTML file.
     histories
-        Of real users, by id, to recommend to; by default some are made up.
+        Of real users, by id, as examples; by default synthetic ones.
     """
     metrics = recommender.manifest.metrics
     evaluation = metrics.get("evaluation") or {}
     ablation = evaluation.get("ablation") or {}
+    recall = metrics.get("recall", {})
     write_page(
         out,
         "report.html",
         about=recommender.manifest,
         weights=recommender.weights,
-        health=data_quality(recommender),
+        quality=data_quality(recommender),
         seconds=metrics.get("seconds", {}),
         curves=list(_curves(metrics)),
         evaluation=evaluation,
-        rankers=_contenders(evaluation),
-        measures=_METRICS,
-        beyond=_BEYOND,
+        rankers=_rankers(evaluation),
+        other_metrics=_OTHER_METRICS,
+        beyond_accuracy=_BEYOND_ACCURACY,
         slices=ablation,
-        words=describe_ablation(ablation),
-        recall=metrics.get("recall", {}),
-        searches=_searches(metrics.get("recall", {})),
-        speed=latency(recommender),
+        sentences=describe_ablation(ablation),
+        recall=recall,
+        operating_points=_operating_points(recall),
+        latency=latency(recommender).to_dict(),
         products=examples.products(recommender),
-        shoppers=examples.shoppers(recommender, histories),
-        made=histories is None,
+        users=examples.users(recommender, histories),
+        synthetic=histories is None,
     )
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return the curves that a bundle keeps: losses, and what a training was stopped by."""
-    for name, told in metrics.get("training", {}).items():
-        if not isinstance(told, Mapping):
+    """Yield the learning curves of a bundle: training losses and validation scores."""
+    for name, stage in metrics.get("training", {}).items():
+        if not isinstance(stage, Mapping):
             continue
-        if told.get("loss"):
-            yield charts.line(f"{name}: loss", told["loss"])
-        if told.get("validation"):
-            shares = [each["share"] for each in told["validation"]]
-            yield charts.line(
-                f"{name}: later choices found", [each["soft_recall"] for each in told["validation"]], shares
-            )
-    validation = metrics.get("fine_tuning", {}).get("validation", [])
-    if validation:
-        yield charts.line("fine-tuning: recall@10", [each["recall@10"] for each in validation])
+        if stage.get("loss"):
+            yield charts.line(f"{name}: loss", stage["loss"])
+        if validation := stage.get("validation"):
+            shares = [check["share"] for check in validation]
+            yield charts.line(f"{name}: validation recall", [check["soft_recall"] for check in validation], shares)
+    if validation := metrics.get("fine_tuning", {}).get("validation"):
+        yield charts.line("fine-tuning: recall@10", [check["recall@10"] for check in validation])
 
 
-def _contenders(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a line for each ranker: its figures, its interval as a bar, and who beats whom."""
+def _rankers(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per ranker: its metrics, its interval as a bar, and the comparison with the hybrid."""
     rankers = evaluation.get("rankers", {})
-    most = max((one["all"]["recall"]["high"] or 0 for one in rankers.values()), default=0)
+    maximum = max((ranker["all"]["recall"]["high"] or 0 for ranker in rankers.values()), default=0)
     return [
         {
             "name": name,
-            **one,
-            "bar": charts.interval(one["all"]["recall"], most),
-            "verdict": _verdict(one["all"]["recall"]["hybrid_lead"]) if one["group"] == "baseline" else "",
+            **ranker,
+            "bar": charts.interval(ranker["all"]["recall"], maximum),
+            "comparison": _comparison(ranker["all"]["recall"]["hybrid_lead"])
+            if ranker["group"] == "baseline"
+            else "",
         }
-        for name, one in rankers.items()
+        for name, ranker in rankers.items()
     ]
 
 
-def _verdict(ahead: Mapping[str, float | None]) -> str:
-    low, high = ahead["low"], ahead["high"]
+def _comparison(lead: Mapping[str, float | None]) -> str:
+    low, high = lead["low"], lead["high"]
     if low is None or high is None:
         return ""
-    return "the engine is better" if low > 0 else "it is better" if high < 0 else "no difference shown"
+    return "worse than the hybrid" if low > 0 else "better" if high < 0 else "no significant difference"
 
 
-def _searches(recall: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the build tried of the index: how far it looks, and what it finds."""
-    kinds = {
-        "learned": "learned weights",
-        "other": "other weights",
-        "single": "one part alone",
-        "filtered": "half filtered out",
-    }
-    return [{"asked": kinds[kind], **tried} for kind, curve in recall.get("curves", {}).items() for tried in curve]
+def _operating_points(recall: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the recall of the index at each operating point that the build measured."""
+    return [
+        {"queries": _QUERIES[kind], **point} for kind, curve in recall.get("curves", {}).items() for point in curve
+    ]

@@ -12,7 +12,7 @@ from recommender import Recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.evaluation import EvaluationReport, evaluate, split
-from recommender.evaluation.baselines import Baseline, standard
+from recommender.evaluation.baselines import Baseline, standard_baselines
 from recommender.progress import progress
 
 
@@ -42,14 +42,14 @@ def measure(shop: Config, at: datetime, rolling: int, pairs: Path | None) -> dic
     cuts = list(split.rolling(events, at, rolling)) if rolling else []
     reports = []
     for each in progress(cuts, "cuts", len(cuts), "cut"):
-        with fitted(shop, until=each.cut) as rec:
+        with fitted(shop, until=each.date) as rec:
             reports.append(_measured(rec, each, untrained))
             if each is cuts[-1]:
-                figures["neighbours"] |= known_pairs(rec, each.cut)
+                figures["neighbours"] |= known_pairs(rec, each.date)
     if reports:
         figures["reports"]["rolling cuts"] = EvaluationReport.pool(reports).to_dict()
     return figures
 
 
 def _measured(rec: Recommender, parts: split.Split, untrained: list[Baseline]) -> EvaluationReport:
-    return evaluate(rec, parts.train, parts.test, baselines=[*standard(parts.train, rec.n), *untrained])
+    return evaluate(rec, parts.train, parts.test, baselines=[*standard_baselines(parts.train, rec.n), *untrained])

@@ -14,7 +14,7 @@ from protocols.shops import AFTER, fitted, provenance
 from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.config import Config, EventsConfig
-from recommender.evaluation.baskets import among_others, part, read_baskets
+from recommender.evaluation.baskets import read_baskets, split_baskets, without_same_label
 from recommender.evaluation.rankers import component_weights
 from recommender.evaluation.similar_items import pair_recall
 from recommender.progress import progress
@@ -36,10 +36,10 @@ def measure(shop: Config, pairs: Path, kind: str | None, other_type: bool) -> di
         Whether products of the query's own type are neither asked for nor answered.
     """
     catalog = Catalog.load(shop)
-    baskets = part(read_baskets(pairs, catalog.frame["id"], kind), len(catalog), shop.train.seed)
+    baskets = split_baskets(read_baskets(pairs, catalog.frame["id"], kind), len(catalog), shop.train.seed)
     labels = [catalog.frame[name] for name in ("item_group_id", "product_type") if name in catalog.frame]
     apart = [label for label in labels if other_type or label.name != "product_type"]
-    relevant = among_others(baskets.relevant, *apart)
+    relevant = without_same_label(baskets.relevant, *apart)
     rows = np.flatnonzero(np.diff(relevant.indptr))
     with TemporaryDirectory() as folder:
         _events(baskets.train, catalog).to_csv(Path(folder) / "events.csv", index=False)

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from recommender import Recommender
 from recommender.catalog import Catalog
-from recommender.evaluation.baskets import among_others
+from recommender.evaluation.baskets import without_same_label
 from recommender.evaluation.content_baselines import ContentCentroid
 from recommender.evaluation.known_pairs import read_known_pairs
 from recommender.evaluation.similar_items import CHUNK, neighbours, pair_recall
@@ -43,7 +43,7 @@ def edges(
         lists = neighbours(rec, rows, K, among)
         lists |= {each.name: _listed(each, rows, groups, among) for each in untrained}
         figures[f"pairs: {kind}"] = pair_recall(lists, relevant[rows])
-        others = among_others(relevant, groups)
+        others = without_same_label(relevant, groups)
         if others.nnz < relevant.nnz:
             figures[f"pairs: {kind}, variants left out"] = pair_recall(lists, others[rows])
     return figures

@@ -17,10 +17,10 @@ from recommender.catalog import Catalog, Interactions
 from recommender.config import Config, EncoderChoice
 from recommender.core.blocks import Rows
 from recommender.evaluation import evaluate, split
-from recommender.evaluation.baskets import among_others
+from recommender.evaluation.baskets import without_same_label
 from recommender.evaluation.held_out_attribute import hold_out
 from recommender.evaluation.known_pairs import read_known_pairs
-from recommender.evaluation.similar_items import DEEP, label_precision, neighbours, pair_recall
+from recommender.evaluation.similar_items import MAP_CUTOFF, label_precision, neighbours, pair_recall
 
 TEXTS = ("tfidf", "word2vec", "lstm")  # what needs no download; "transformers" is what "offline" reads texts with
 WAYS = ("hybrid", "text alone", "image alone")
@@ -50,7 +50,9 @@ def measure(
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory()))
             less = {name: without(each, catalog, held.frame, folder) for name, each in asked.items()}
-            lists = _lists({name: stack.enter_context(fitted(each)) for name, each in less.items()}, rows, DEEP)
+            lists = _lists(
+                {name: stack.enter_context(fitted(each)) for name, each in less.items()}, rows, MAP_CUTOFF
+            )
         figures["neighbours"][str(values.name)] = label_precision(lists, rows, held.labels, groups_of(catalog))
     if pairs is not None:
         figures["neighbours"] |= _pairs(asked, catalog, pairs)
@@ -74,7 +76,7 @@ def _pairs(asked: Mapping[str, Config], catalog: Catalog, path: Path) -> dict[st
     with ExitStack() as stack:
         recs = {name: stack.enter_context(fitted(shop)) for name, shop in asked.items()}
         for kind, relevant in read_known_pairs(path, catalog.frame["id"]).items():
-            others = among_others(relevant, groups_of(catalog))
+            others = without_same_label(relevant, groups_of(catalog))
             rows = np.flatnonzero(np.diff(others.indptr))
             figures[f"pairs: {kind}, variants left out"] = pair_recall(_lists(recs, rows, K), others[rows])
     return figures

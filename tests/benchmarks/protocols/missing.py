@@ -26,7 +26,7 @@ from recommender.evaluation import metrics, split
 from recommender.evaluation.evaluate import MAX_USERS
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.rankers import recommender_rankers
-from recommender.evaluation.similar_items import compared, label_precision
+from recommender.evaluation.similar_items import label_precision, paired_comparison
 
 SHARE = 0.1  # of the products that have the block
 STRIPPED = ("image", "text", "category")
@@ -98,7 +98,7 @@ def _handled(complete: Recommender, block: str, rows: np.ndarray) -> dict[str, A
         shared = [len(set(a) & set(b) - {-1}) / K for a, b in zip(before.tolist(), after.tolist(), strict=True)]
         flock = np.isin(after, rows).sum(axis=1) / np.maximum((after >= 0).sum(axis=1), 1)
         columns[way] = {f"overlap@{K}": np.array(shared), "share that lost it too": flock}
-    return compared(columns)
+    return paired_comparison(columns)
 
 
 def _by_labels(shops: Mapping[str, Recommender], catalog: Catalog, draw: np.random.Generator) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _by_users(shops: Mapping[str, Recommender], queries: Queries) -> dict[str, A
         rows = recommender_rankers(rec)[0].rank(queries, K_USERS, None)
         found = metrics.recall(metrics.hits(rows, queries.relevant), metrics.counts(queries.relevant))
         columns[name] = {f"recall@{K_USERS}": found}
-    return {"queries": len(queries)} | compared(columns)
+    return {"queries": len(queries)} | paired_comparison(columns)
 
 
 def _similar(rec: Recommender, rows: np.ndarray) -> np.ndarray:

@@ -47,4 +47,4 @@ def neighbour_table(figures: Mapping[str, Any]) -> str:
 def _cell(measure: str, value: Mapping[str, Any]) -> str:
     low, high = value["first_lead"]["low"], value["first_lead"]["high"]
     mark = "<" if low > 0 else ">" if high < 0 else " " if low == high == 0 else "~"
-    return f"{measure} {value['mean']:.4f} ±{value['error']:.4f} {mark}"
+    return f"{measure} {value['mean']:.4f} ±{value['std_error']:.4f} {mark}"

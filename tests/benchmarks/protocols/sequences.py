@@ -16,7 +16,7 @@ from protocols.shops import LAST, aligned, fitted, provenance
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
 from recommender.evaluation import EvaluationReport
-from recommender.evaluation.baselines import standard
+from recommender.evaluation.baselines import standard_baselines
 from recommender.evaluation.evaluate import compare
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.split import leave_last_out
@@ -34,7 +34,7 @@ def measure(sequences: Path, attributes: Path | None) -> dict[str, Any]:
         parts, train = leave_last_out(events), events.before(VALIDATION)
         queries = Queries.of(parts.train, parts.test, len(catalog))
         with fitted(shop, until=LAST, learn_until=VALIDATION) as rec:
-            reports = compare(rec, queries, train, standard(train, len(catalog)), CUTOFFS)
+            reports = compare(rec, queries, train, standard_baselines(train, len(catalog)), CUTOFFS)
             return {
                 "protocol": "p1",
                 "seed": shop.train.seed,

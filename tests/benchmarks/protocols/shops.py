@@ -13,7 +13,7 @@ from recommender import Recommender, load
 from recommender.catalog import Catalog
 from recommender.config import CatalogConfig, Config
 from recommender.encoders.pipeline import encode_catalog
-from recommender.evaluation.content_baselines import ContentCentroid, one_hot, untrained
+from recommender.evaluation.content_baselines import ContentCentroid, one_hot, untrained_baselines
 from training.encoders.texts import encoder_for
 from training.fit import fit
 
@@ -45,7 +45,7 @@ def content(shop: Config, catalog: Catalog) -> list[ContentCentroid]:
     blocks = {"image": encoded.image, "text": encoded.text}
     if learned:
         blocks["category"] = one_hot([catalog.frame[column.name] for column in learned])
-    return untrained({name: block for name, block in blocks.items() if block.any()})
+    return untrained_baselines({name: block for name, block in blocks.items() if block.any()})
 
 
 def aligned(sequences: Mapping[str, Sequence[str]], last: datetime = LAST) -> pd.DataFrame:

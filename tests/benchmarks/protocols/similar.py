@@ -15,7 +15,7 @@ from protocols.words import words_to_photos
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.evaluation.held_out_attribute import HeldOutAttribute, hold_out, leading_brand
-from recommender.evaluation.similar_items import DEEP, label_precision, neighbours
+from recommender.evaluation.similar_items import MAP_CUTOFF, label_precision, neighbours
 from recommender.progress import progress
 
 LABELS = ("product_type", "brand", "color", "gender", "material", "pattern")
@@ -54,6 +54,6 @@ def _held_out(shop: Config, catalog: Catalog, held: HeldOutAttribute) -> dict[st
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:QUERIES])
     groups = groups_of(catalog)
     with TemporaryDirectory() as folder, fitted(without(shop, catalog, held.frame, Path(folder))) as rec:
-        figures = label_precision(neighbours(rec, rows, DEEP), rows, held.labels, groups)
-    setting = {"held_out": list(held.columns), "named_in_texts": held.named}
+        figures = label_precision(neighbours(rec, rows, MAP_CUTOFF), rows, held.labels, groups)
+    setting = {"held_out": list(held.columns), "mentioned_in_texts": held.mentioned}
     return setting | figures | {"seconds": round(perf_counter() - started, 1)}

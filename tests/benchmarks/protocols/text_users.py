@@ -13,7 +13,7 @@ from protocols.sequences import CUTOFFS, named
 from protocols.shops import AFTER, aligned, content, fitted, provenance
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
-from recommender.evaluation.baselines import standard
+from recommender.evaluation.baselines import standard_baselines
 from recommender.evaluation.evaluate import compare
 from recommender.evaluation.queries import Queries
 
@@ -33,7 +33,7 @@ def measure(items: Path, train: Path, test: Path) -> dict[str, Any]:
         shop = _shop(Path(folder), items, training_histories(pd.read_csv(train, dtype=str), asked))
         catalog = Catalog.load(shop)
         known = Interactions.load(shop, catalog)
-        baselines = [*standard(known, len(catalog)), *content(shop, catalog)]
+        baselines = [*standard_baselines(known, len(catalog)), *content(shop, catalog)]
         with fitted(shop, until=AFTER) as rec:
             reports = compare(rec, _queries(asked, catalog), known, baselines, CUTOFFS)
             return {
@@ -75,5 +75,5 @@ def _queries(asked: pd.DataFrame, catalog: Catalog) -> Queries:
     targets = dict(zip(lines, asked[["item_id"]].to_numpy().tolist(), strict=True))
     before, after = (Interactions.from_frame(aligned(part), catalog) for part in (histories, targets))
     queries = Queries.of(before, after, len(catalog))
-    users = [line.split(" ", 1)[1] for line in queries.customers]
-    return replace(queries, customers=np.array(users, dtype=object))
+    users = [line.split(" ", 1)[1] for line in queries.user_ids]
+    return replace(queries, user_ids=np.array(users, dtype=object))
