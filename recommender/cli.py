@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from recommender.commands import ask, benchmark, bundles, events, learn, serve, write
-from recommender.errors import RecommenderError
+from recommender.errors import RecommenderError, full_installation
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 app = typer.Typer(help="Recommend products from a shop's own files.", pretty_exceptions_enable=False, **_PLAIN)
@@ -62,7 +62,8 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     logger.handlers = [_Notices()]
     try:
-        app()
+        with full_installation("this command"):
+            app()
     except (RecommenderError, OSError) as error:
         typer.echo(f"recommender: {' '.join(str(error).split())}", err=True)
         sys.exit(1)

@@ -4,7 +4,8 @@ They are raised at four doors only: reading the config, reading a catalogue or e
 parsing a request. Each message says what was found, what was expected and what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -22,6 +23,10 @@ class DataError(RecommenderError):
 
 class EncoderError(RecommenderError):
     """An encoder cannot be loaded: a missing package extra, weights or checkpoint."""
+
+
+class MissingPackageError(RecommenderError):
+    """A library of the full installation is missing, as it is where requirements-serve.txt was installed."""
 
 
 class BundleError(RecommenderError):
@@ -63,3 +68,23 @@ class UnknownItemError(RequestError):
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name most like `name`, or None if none is close."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
+@contextmanager
+def full_installation(needed_by: str) -> Iterator[None]:
+    """Report a library that cannot be imported within the block as a `MissingPackageError`.
+
+    Parameters
+    ----------
+    needed_by
+        What cannot be done without it; the subject of the message.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in ("", "recommender", "training", "serving"):
+            raise  # a bug, not a missing library
+        raise MissingPackageError(
+            f"{needed_by} needs {library}, which is not installed; run: pip install hybrid-recommender"
+        ) from error

@@ -22,7 +22,7 @@ import numpy as np
 
 from recommender.bundle import current
 from recommender.core.blocks import Float
-from recommender.errors import RequestError
+from recommender.errors import RecommenderError, RequestError
 from serving.problems import Problem
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 MAX_PIXELS = 40_000_000
 ANSWER_SECONDS = 10.0
+# The exit code of a process whose encoder cannot be loaded, and how long to wait before the next attempt.
+NO_ENCODER = 3
+RETRY_SECONDS = 60.0
 
 
 class RemoteEncoder:
@@ -97,12 +100,16 @@ def keep_running(bundles: Path, socket: Path, parent: int) -> None:
         process.start()
         while process.is_alive() and os.getppid() == parent:
             process.join(1)
-        sleep(1)
+        sleep(RETRY_SECONDS if process.exitcode == NO_ENCODER else 1)
 
 
 def run(bundles: Path, socket: Path, parent: int) -> None:
     """Answer until the parent is gone, with the encoder of the current bundle; loads torch."""
-    encoder = _Current(bundles)
+    try:
+        encoder = _Current(bundles)
+    except RecommenderError as error:
+        logger.error("text and image queries are refused: %s", error)
+        sys.exit(NO_ENCODER)
     with suppress(FileNotFoundError):
         socket.unlink()
     listener = Listener(str(socket), "AF_UNIX")

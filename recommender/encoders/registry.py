@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recommender.config import EncoderChoice, EncoderConfig
 from recommender.encoders.base import INT8_SUFFIX, Asymmetric, Encoder
 from recommender.encoders.support.pair import Pair, quantize
-from recommender.errors import EncoderError, nearest
+from recommender.errors import EncoderError, full_installation, nearest
 
 if TYPE_CHECKING:
     from recommender.bundle import Bundle
@@ -117,7 +117,11 @@ def _load(choice: EncoderChoice) -> Encoder:
         guess = nearest(choice.name, names())
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise EncoderError(f"encoder {choice.name!r} is none of {', '.join(names())}{hint}")
-    module = import_module(f"recommender.encoders.{choice.name}")
+    with full_installation(f"encoder {choice.name!r}"):
+        return _create(import_module(f"recommender.encoders.{choice.name}"), choice)
+
+
+def _create(module: Any, choice: EncoderChoice) -> Encoder:
     options = ("name", "batch_size", "text", "image", *module.OPTIONS)
     unknown = [option for option, value in choice if value is not None and option not in options]
     if unknown:
