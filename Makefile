@@ -31,6 +31,9 @@ bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
 	$(BIN)/python tests/benchmarks/quality.py p3 --config demo-shop/shop.toml
 	$(BIN)/python tests/benchmarks/quality.py p4 --config demo-shop/shop.toml --split 2026-06-01
 
+requirements-serve.txt: deploy/requirements_serve.py setup.cfg constraints.txt $(VENV)/installed-test
+	$(BIN)/python $< > $@
+
 demo-shop/bundles/CURRENT:
 	$(BIN)/recommender demo --no-serve
 

@@ -1,10 +1,11 @@
-"""Print requirements-serve.txt: what answers questions, without the libraries that only training and encoders need.
+"""Print requirements-serve.txt: what serving, requests and batches need, without training and encoders.
 
 Run it, as `make requirements-serve.txt` does, where the package is installed: the closure is read from the
 metadata of the installed packages, the versions from constraints.txt.
 """
 
 import configparser
+import sys
 from collections.abc import Iterator
 from importlib.metadata import requires
 from pathlib import Path
@@ -20,7 +21,7 @@ TRAINING_ONLY = {
 }
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HEADER = """\
-# The packages that a service, questions and batches need, without torch; made by `make requirements-serve.txt`.
+# What serving, requests and batches need, without torch; made by `make requirements-serve.txt`.
 # Complete, so nothing is resolved: pip install --no-deps -r requirements-serve.txt && pip install --no-deps .
 """
 
@@ -68,7 +69,7 @@ def main() -> None:
     names = closure(declared())
     if unpinned := sorted(names - pins.keys()):
         raise SystemExit(f"not in constraints.txt: {', '.join(unpinned)}")
-    print(HEADER + "\n".join(pins[name] for name in sorted(names)))
+    sys.stdout.write(HEADER + "".join(f"{pins[name]}\n" for name in sorted(names)))
 
 
 if __name__ == "__main__":

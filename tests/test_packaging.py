@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
 import venv
@@ -11,6 +12,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -142,3 +144,42 @@ def test_pins_are_portable() -> None:
     assert "+cpu" not in text  # a local version is on one index only
     assert "/" not in text
     assert " @ " not in text
+
+
+def test_the_serving_requirements_are_complete_pinned_and_without_torch() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "deploy" / "requirements_serve.py"], capture_output=True, text=True, check=True
+    )
+    text = (ROOT / "requirements-serve.txt").read_text()
+    assert text == made.stdout, "setup.cfg or constraints.txt has changed; run: make requirements-serve.txt"
+    names = {canonicalize_name(line.split("==")[0]) for line in text.splitlines() if "==" in line}
+    assert {"annoy", "flask", "pandas", "numba", "onnxruntime", "psycopg-binary"} <= names
+    assert not names & {"torch", "torchvision", "scipy", "scikit-learn", "transformers", "timm"}
+    assert {"torch", "open-clip-torch", "pandas", "scikit-learn", "annoy", "flask"} <= {
+        canonicalize_name(requirement.name) for requirement in _requirements()
+    }
+
+
+def test_the_image_has_two_targets_and_small_is_the_default() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    stages = [line.split(" AS ")[1] for line in lines if line.startswith("FROM ")]
+    assert {"serve", "full"} <= set(stages)
+    assert stages[-1] == "serve"
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert services["service"]["build"]["target"] == "serve"
+    assert services["update"]["build"]["target"] == "full"  # it embeds products
+
+
+def test_the_image_is_built_from_the_packages_and_what_installs_them() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    context = {line[1:] for line in ignored if line.startswith("!")}
+    assert ignored[0] == "*"
+    assert all((ROOT / name).exists() for name in context)
+    assert {*PACKAGES, "setup.cfg", "pyproject.toml", "README.md", "constraints.txt"} <= context
+
+
+def test_an_image_runs_on_other_processors_than_the_one_that_built_it() -> None:
+    (flags,) = re.findall('ANNOY_COMPILER_ARGS="(.*)"', (ROOT / "Dockerfile").read_text())
+    assert "native" not in flags
+    # the variable replaces all of Annoy's own flags
+    assert {"-DANNOYLIB_MULTITHREADED_BUILD", "-std=c++14", "-O3"} <= set(flags.split(","))

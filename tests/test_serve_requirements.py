@@ -71,7 +71,9 @@ def run(code: str, *args: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def test_the_command_line_answers_and_batches(refusing: str, demo_shop: Shop, demo_bundles: Path, tmp_path: Path) -> None:
+def test_the_command_line_answers_and_batches(
+    refusing: str, demo_shop: Shop, demo_bundles: Path, tmp_path: Path
+) -> None:
     events = demo_shop.config.parent / "events.csv"
     user = events.read_text().splitlines()[1].split(",")[0]
     for args in [
@@ -97,7 +99,9 @@ def test_the_service_answers(refusing: str, demo_bundles: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_needs_more_says_so_in_one_line(refusing: str, demo_shop: Shop, demo_bundles: Path, tmp_path: Path) -> None:
+def test_what_needs_more_says_so_in_one_line(
+    refusing: str, demo_shop: Shop, demo_bundles: Path, tmp_path: Path
+) -> None:
     for args in [
         ["fit", "--config", demo_shop.config, "--out", tmp_path / "bundles"],
         ["encode", "--config", demo_shop.config],
