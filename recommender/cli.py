@@ -4,7 +4,6 @@ Whatever is heavy is imported inside the command that needs it, so that `recomme
 go to stdout; progress and notices go to stderr.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import typer
 
 from recommender.commands import ask, benchmark, bundles, events, learn, serve, write
 from recommender.errors import RecommenderError, full_installation
+from recommender.progress import print_notices
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 app = typer.Typer(help="Recommend products from a shop's own files.", pretty_exceptions_enable=False, **_PLAIN)
@@ -46,21 +46,12 @@ app.add_typer(_benchmark, name="benchmark")
 _commands(_benchmark, architecture=benchmark.architecture)
 
 
-class _Notices(logging.Handler):
-    """Writes notices to stderr, above a progress bar that may be there."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        tqdm.write(record.getMessage(), file=sys.stderr)
-
-
 def main() -> None:
     """Run the command line: exit code 0, 1 for an expected error, 2 for a wrong usage."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine, spinning makes torch ten times slower
-    logger = logging.getLogger("recommender")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [_Notices()]
+    if "--json" in sys.argv:
+        os.environ["TTY_COMPATIBLE"] = "0"  # rich then draws no bars
+    print_notices()
     try:
         with full_installation("this command"):
             app()

@@ -100,7 +100,7 @@ class Training:
             if at_end:
                 self._validate(state)
                 now, best = (state.history[epoch]["recall@10"] for epoch in (-1, state.best_epoch))
-                bar.set_postfix_str(f"recall@10 {now:.3f}, best {best:.3f}", refresh=False)
+                bar.note(f"recall@10 {now:.3f}, best {best:.3f}")
             if at_end or checkpoint.due:
                 self._save(checkpoint, state)
         self.model.load_state_dict(state.best, strict=False)
