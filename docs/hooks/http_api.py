@@ -3,10 +3,9 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-Json = dict[str, Any]
+from json_schema import Json, kind, remarks, table
 
 
 def document() -> Json:
@@ -59,12 +58,12 @@ def _call(method: str, path: str, operation: Json) -> str:
     if "description" in operation:
         lines += ["", operation["description"]]
     if operation["parameters"]:
-        lines += ["", *_table(("parameter", "in", "type", ""), [*map(_parameter, operation["parameters"])])]
+        lines += ["", *table(("parameter", "in", "type", ""), [*map(_parameter, operation["parameters"])])]
     if body := operation.get("requestBody"):
         lines += ["", f"Request body: {_contents(body)}"]
     answers = sorted(operation["responses"].items())
     rows = [(code, _text(each["description"]), _contents(each)) for code, each in answers if code < "400"]
-    lines += ["", *_table(("status", "", "body"), rows)]
+    lines += ["", *table(("status", "", "body"), rows)]
     if errors := [code for code, _ in answers if code >= "400"]:
         lines += ["", f"Errors: {', '.join(errors)}, each with a [Problem](#problem)."]
     return "\n".join(lines) + "\n"
@@ -72,74 +71,32 @@ def _call(method: str, path: str, operation: Json) -> str:
 
 def _parameter(parameter: Json) -> tuple[str, ...]:
     schema = parameter["schema"]
-    return f"`{parameter['name']}`", parameter["in"], _kind(schema), _remarks(schema, parameter.get("required"))
+    return (
+        f"`{parameter['name']}`",
+        parameter["in"],
+        kind(schema),
+        remarks(schema, parameter.get("required", False)),
+    )
 
 
 def _schema(name: str, schema: Json) -> str:
     lines = [f"### {name}", "", _text(schema.get("description", ""))]
     required = schema.get("required", ())
     rows = [
-        (f"`{member}`", _kind(each), _remarks(each, member in required))
+        (f"`{member}`", kind(each), remarks(each, member in required))
         for member, each in schema.get("properties", {}).items()
     ]
     if rows:
-        lines += ["", *_table(("member", "type", ""), rows)]
+        lines += ["", *table(("member", "type", ""), rows)]
     if "example" in schema:
         lines += ["", "```json", json.dumps(schema["example"], indent=2, ensure_ascii=False), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
-    for row in (heads, ("---",) * len(heads), *rows):
-        yield "| " + " | ".join(row) + " |"
-
-
 def _contents(part: Json) -> str:
-    kinds = [
-        _kind(content["schema"]) if content.get("schema") else f"`{kind}`"
-        for kind, content in part.get("content", {}).items()
-    ]
+    contents = part.get("content", {}).items()
+    kinds = (kind(each["schema"]) if each.get("schema") else f"`{media_type}`" for media_type, each in contents)
     return " or ".join(dict.fromkeys(kinds))
-
-
-def _kind(schema: Json) -> str:
-    """Return the type of a schema, linked where it is one of the page's own."""
-    if ref := schema.get("$ref"):
-        name = ref.rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    if options := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(dict.fromkeys(_kind(each) for each in options))
-    if values := schema.get("enum"):
-        return ", ".join(f"`{value}`" for value in values)
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    kind = schema.get("type", "any")
-    if kind == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
-    if kind == "object" and isinstance(extra := schema.get("additionalProperties"), dict):
-        return f"object of {_kind(extra)}"
-    return str(schema.get("format", kind))
-
-
-_LIMITS = {
-    "minimum": "≥ {}",
-    "maximum": "≤ {}",
-    "exclusiveMinimum": "> {}",
-    "minLength": "length ≥ {}",
-    "maxLength": "length ≤ {}",
-    "minItems": "entries ≥ {}",
-    "maxItems": "entries ≤ {}",
-}
-
-
-def _remarks(schema: Json, required: bool | None) -> str:
-    parts = ["required"] if required else []
-    parts += [text.format(schema[limit]) for limit, text in _LIMITS.items() if limit in schema]
-    if schema.get("default") not in (None, [], {}):
-        parts.append(f"default `{json.dumps(schema['default'])}`")
-    parts += [f"such as `{json.dumps(example, ensure_ascii=False)}`" for example in schema.get("examples", ())]
-    described = _text(schema.get("description", ""))
-    return f"{described} {'; '.join(parts)}".strip()
 
 
 def _text(text: str) -> str:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent.parent
 MADE: dict[str, Callable[[], str]] = {
     "reference/http-api.md": lambda: http_api.page(http_api.document()),
     "reference/command-line.md": command_line.page,
-    "reference/settings.md": settings.page,
+    "reference/configuration.md": settings.shop_page,
+    "reference/settings.md": settings.service_page,
 }
 COPIED = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 
