@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recommender.bundle import Bundle, PatchedThumbnails, Thumbnails
-from recommender.bundle.delta import PART, Delta, arrays_of
+from recommender.bundle import Bundle, DeltaThumbnails, Thumbnails
+from recommender.bundle.delta import DELTA, Delta, array_loader
 from recommender.bundle.manifest import REMEDY
 from recommender.core.blocks import Layout
 from recommender.core.segment import Segment
@@ -20,7 +20,7 @@ from recommender.towers.user import UserTower
 
 def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Planner:
     """Map the base segment and its index, patched by what has changed since."""
-    delta, load = Delta.of(bundle), arrays_of(bundle)
+    delta, load = Delta.of(bundle), array_loader(bundle)
     tabled = bundle.has("base", "neighbours.npy")
     segment = Segment.open(load, layout, tabled, attributes.ids)
     chosen = bundle.manifest.extra["index"]["budgets"]
@@ -29,7 +29,7 @@ def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Plan
     graph = budgets != Budgets() and bundle.has("base", "graph.npy")
     index = _open_index(bundle, load, layout, graph)
     learned = tuple(bundle.manifest.weights.values())
-    return Planner(segment, index, budgets, learned, None if delta is None else delta.fresh)
+    return Planner(segment, index, budgets, learned, None if delta is None else delta.unindexed)
 
 
 def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool) -> Index:
@@ -49,15 +49,15 @@ def open_attributes(bundle: Bundle) -> Attributes:
     base, delta = Attributes.open(bundle.folder("base") / "attributes"), Delta.of(bundle)
     if delta is None:
         return base
-    return base.patched(Attributes.open(bundle.folder(PART) / "attributes"), delta.rows, delta.removed)
+    return base.patched(Attributes.open(bundle.folder(DELTA) / "attributes"), delta.rows, delta.removed)
 
 
-def open_thumbnails(bundle: Bundle) -> Thumbnails | PatchedThumbnails:
+def open_thumbnails(bundle: Bundle) -> Thumbnails | DeltaThumbnails:
     """Map the products' pictures."""
     base, delta = Thumbnails(bundle.folder("thumbnails")), Delta.of(bundle)
     if delta is None:
         return base
-    return PatchedThumbnails(base, Thumbnails(bundle.folder(PART) / "thumbnails"), delta.rows)
+    return DeltaThumbnails(base, Thumbnails(bundle.folder(DELTA) / "thumbnails"), delta.rows)
 
 
 def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:

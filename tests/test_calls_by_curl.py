@@ -68,4 +68,4 @@ def republished(bundles: Path) -> str:
 
     old = open_bundle(bundles)
     with Staging(bundles) as staging:
-        return staging.publish(old.manifest.to_dict(), over=old, keeping=old.manifest.parts)
+        return staging.publish(old.manifest.to_dict(), parent=old, reuse=old.manifest.parts)

@@ -1,16 +1,17 @@
-"""Published generations: written so that a crash leaves the old one, opened only when whole."""
+"""Bundles: generations of a recommender, published atomically and opened only when complete."""
 
-from recommender.bundle.generations import current, generations, prune, rollback
+from recommender.bundle.generations import Generations, current, generations, prune, rollback
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, open_bundle
 from recommender.bundle.publish import Staging
-from recommender.bundle.thumbnails import PatchedThumbnails, Thumbnails, write_thumbnails
+from recommender.bundle.thumbnails import DeltaThumbnails, Thumbnails, write_thumbnails
 
 __all__ = [
     "FORMAT",
     "Bundle",
+    "DeltaThumbnails",
+    "Generations",
     "Manifest",
-    "PatchedThumbnails",
     "Staging",
     "Thumbnails",
     "current",

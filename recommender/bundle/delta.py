@@ -1,4 +1,4 @@
-"""What a generation changes of its base: products changed, added and removed since, in one small part."""
+"""The delta of a generation: the products changed, added and removed since its base, in one small part."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,59 +7,67 @@ from typing import Self
 import numpy as np
 
 from recommender.bundle import Bundle
-from recommender.bundle.extended import grown
+from recommender.bundle.extended import extended_array
 from recommender.core.blocks import Rows
 
-PART = "delta"
-# Arrays of which the part has the rows that `rows.npy` names, those of `neighbour_rows.npy`, and all.
+DELTA = "delta"
+# Arrays that the delta has for the rows of `rows.npy`, for those of `neighbour_rows.npy`, and as a whole.
 BY_ROWS = ("vectors.npy", "present.npy", "prior.npy", "codes.npy", "graph.npy")
 BY_NEIGHBOUR_ROWS = ("neighbours.npy", "neighbour_scores.npy")
 WHOLE = ("groups.npy", "codes_scales.npy")
 
 
-def arrays_of(bundle: Bundle) -> Callable[[str], np.ndarray]:
-    """Return what maps an array of the base by its file's name, patched where the bundle has a delta."""
+def array_loader(bundle: Bundle) -> Callable[[str], np.ndarray]:
+    """Return a function that maps an array of the base by its file name, with the delta applied."""
     delta = Delta.of(bundle)
     return partial(bundle.array, "base") if delta is None else delta.array
 
 
 class Delta:
-    """The part of a bundle that patches its base.
+    """The delta of an opened generation.
 
-    A product that was changed keeps its row, one that was added has a row beyond the base's end, one that was
-    removed leaves a row that is never answered. The part says all that has changed since the base was built, so
-    that a generation needs but the latest.
+    A changed product keeps its row, an added one has a row beyond the end of the base, the row of a removed one is
+    never returned. A delta has all changes since the base was built, so that a generation has one at most.
 
     Parameters
     ----------
     bundle
-        An opened generation that has one.
+        An opened generation that has a delta.
+
+    Attributes
+    ----------
+    rows
+        Changed and added rows, shape (c,).
+    removed
+        Rows of removed products.
+    added
+        Number of rows beyond the end of the base.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self.rows: Rows = bundle.array(PART, "rows.npy")
-        self.removed: Rows = bundle.array(PART, "removed.npy")
+        self.rows: Rows = bundle.array(DELTA, "rows.npy")
+        self.removed: Rows = bundle.array(DELTA, "removed.npy")
         self.added = int(np.count_nonzero(self.rows >= bundle.manifest.base_n))
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self | None:
-        """Return the delta of a generation; None if it is a base and nothing else."""
-        return cls(bundle) if PART in bundle.manifest.parts else None
+        """Return the delta of a generation; None if it has none."""
+        return cls(bundle) if DELTA in bundle.manifest.parts else None
 
     @property
-    def fresh(self) -> Rows:
-        """Rows of which the index knows nothing, or nothing right, shape (c,): they are scanned."""
+    def unindexed(self) -> Rows:
+        """Rows that the index lacks or has outdated, shape (c,): they are scanned."""
         return np.setdiff1d(self.rows, self.removed)
 
     def array(self, file: str) -> np.ndarray:
-        """Map an array of the base as it is now."""
-        if file in WHOLE and self._bundle.has(PART, file):
-            return self._bundle.array(PART, file)
-        if file.endswith("_indptr.npy"):  # of C: what was added goes together with nothing yet
+        """Map an array of the base with the delta applied."""
+        if file in WHOLE and self._bundle.has(DELTA, file):
+            return self._bundle.array(DELTA, file)
+        if file.endswith("_indptr.npy"):  # of co-occurrence: added products have none yet
             starts = self._bundle.array("base", file)
             return np.append(starts, np.repeat(starts[-1], self.added))
         if file not in BY_ROWS + BY_NEIGHBOUR_ROWS:
             return self._bundle.array("base", file)
-        rows = self.rows if file in BY_ROWS else self._bundle.array(PART, "neighbour_rows.npy")
-        return grown(self._bundle.path("base", file), rows, self._bundle.array(PART, file))
+        rows = self.rows if file in BY_ROWS else self._bundle.array(DELTA, "neighbour_rows.npy")
+        return extended_array(self._bundle.path("base", file), rows, self._bundle.array(DELTA, file))

@@ -1,4 +1,4 @@
-"""What a crash-safe folder needs of the kernel: fsync, rename, flock; and a digest."""
+"""Crash-safe file operations: fsync, atomic replacement, file locks and digests."""
 
 import fcntl
 import hashlib
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def sync(path: Path) -> None:
-    """Force a file's bytes, or a folder's names, onto the disk."""
+def fsync(path: Path) -> None:
+    """Flush a file's bytes, or a folder's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -17,26 +17,26 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Give `path` new content in one step: after a crash it holds all of the old or all of the new.
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace the content of a file atomically: after a crash it is all old or all new.
 
-    The temporary name is fixed, so the caller holds `exclusive`.
+    The temporary name is fixed, so that the caller holds `exclusive_lock`.
     """
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_bytes(data)
-    sync(temporary)
+    fsync(temporary)
     temporary.replace(path)
-    sync(path.parent)
+    fsync(path.parent)
 
 
-def digest(path: Path) -> str:
+def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hold(path: Path) -> int:
-    """Lock an existing file together with other readers; closing the descriptor, or dying, lets go.
+def lock_shared(path: Path) -> int:
+    """Acquire a shared lock on an existing file; closing the descriptor, or the end of the process, releases it.
 
     Needs no write permission, so that a service can read from a read-only volume.
     """
@@ -49,8 +49,8 @@ def hold(path: Path) -> int:
     return descriptor
 
 
-def seize(path: Path) -> int | None:
-    """Lock a file, made if need be, against everybody else; None, at once, if anybody holds it."""
+def try_lock(path: Path) -> int | None:
+    """Acquire an exclusive lock on a file, created if missing; None without waiting if it is locked."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,8 +63,8 @@ def seize(path: Path) -> int | None:
 
 
 @contextmanager
-def exclusive(root: Path) -> Iterator[None]:
-    """Hold the one lock of a bundle's folder: publishers, pruners and rollbacks wait here for each other."""
+def exclusive_lock(root: Path) -> Iterator[None]:
+    """Hold the lock of a folder: publishing, pruning and rollback wait here for each other."""
     with (root / ".lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""A mapped array of which some rows are replaced and others added."""
+"""Memory-map an array with some rows replaced and others appended, without writing to its file."""
 
 import ctypes
 import mmap
@@ -16,13 +16,15 @@ _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
 
 
-def grown(path: Path, rows: Rows, values: np.ndarray) -> np.ndarray:
-    """Map an array and put `values` at `rows`; rows beyond its end make it longer.
+def extended_array(path: Path, rows: Rows, values: np.ndarray) -> np.ndarray:
+    """Map an array with `values` at `rows`; rows beyond its end extend it.
 
-    Nothing is written: workers go on sharing the file's pages, but for those that hold a replaced row.
+    Copy-on-write: processes share the pages of the file except those with a replaced row.
 
     Parameters
     ----------
+    path
+        Of the array.
     rows
         Shape (c,); every row beyond the end of the array is among them.
     values
@@ -30,14 +32,14 @@ def grown(path: Path, rows: Rows, values: np.ndarray) -> np.ndarray:
     """
     base = np.load(path, mmap_mode="c", allow_pickle=False)
     length = max(len(base), int(rows.max(initial=-1)) + 1)
-    array = base if length == len(base) else _longer(path, base, length)
+    array = base if length == len(base) else _extended(path, base, length)
     array[rows] = values
     array.setflags(write=False)
     return np.asarray(array)
 
 
-def _longer(path: Path, base: np.memmap, length: int) -> np.ndarray:
-    """Map the file over the beginning of a longer range of memory, so that one plain array spans both."""
+def _extended(path: Path, base: np.memmap, length: int) -> np.ndarray:
+    """Map the file over the beginning of a larger anonymous mapping, so that one array spans both."""
     size = base.offset + length * (base.nbytes // max(len(base), 1))
     region = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     start = ctypes.addressof(ctypes.c_char.from_buffer(region))

@@ -1,12 +1,39 @@
-"""Which generations there are, which one is current, and how to go back or clean up."""
+"""List, roll back and prune the generations of a bundle."""
 
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recommender.bundle.disk import exclusive, replace, seize, sync
+from recommender.bundle.disk import exclusive_lock, fsync, try_lock, write_atomically
 from recommender.bundle.manifest import Manifest, read_manifest
 from recommender.errors import BundleError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Generations(list[Manifest]):
+    """The manifests of a bundle's generations, oldest first."""
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return one row per generation: created_at, products, encoder, index recall and package_version."""
+        import pandas as pd
+
+        rows = {
+            manifest.generation: {
+                "created_at": manifest.created_at,
+                "products": manifest.n,
+                "encoder": manifest.encoders.get("name"),
+                "recall": manifest.metrics.get("recall", {}).get("recall"),
+                "package_version": manifest.package_version,
+            }
+            for manifest in self
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("generation")
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html())
 
 
 def current(root: Path | str) -> str:
@@ -25,62 +52,87 @@ def names(root: Path | str) -> list[str]:
 
 
 def manifest_path(root: Path | str, generation: str) -> Path:
-    """Return where the manifest of a generation lies."""
+    """Return the path of a generation's manifest."""
     return Path(root) / "generations" / f"{generation}.json"
 
 
-def generations(root: Path | str) -> list[Manifest]:
-    """Return the manifests of all generations, oldest first."""
-    return [read_manifest(manifest_path(root, name)) for name in names(root)]
+def generations(root: Path | str) -> Generations:
+    """Return the manifests of all generations, oldest first.
 
-
-def unknown_generation(root: Path, generation: str) -> BundleError:
-    """Return the error for a name that no generation has."""
-    known = names(root)
-    likely = nearest(generation, known)
-    hint = f"did you mean {likely!r}?" if likely else f"there are: {', '.join(known) or 'none'}"
-    return BundleError(f"no generation {generation!r} in {root}; {hint}")
-
-
-def rollback(root: Path | str, generation: str | None = None) -> str:
-    """Make a generation current: the one named, or the one published before the current one.
-
-    Returns
-    -------
-    str
-        The generation that is current now.
+    Parameters
+    ----------
+    root
+        The bundle's folder.
 
     Raises
     ------
     BundleError
-        There is no such generation or it cannot be opened; then nothing has changed.
+        One of them cannot be read.
+    """
+    return Generations(read_manifest(manifest_path(root, name)) for name in names(root))
+
+
+def unknown_generation(root: Path, generation: str) -> BundleError:
+    """Return the error for an unknown generation."""
+    known = names(root)
+    suggestion = nearest(generation, known)
+    hint = f"did you mean {suggestion!r}?" if suggestion else f"there are: {', '.join(known) or 'none'}"
+    return BundleError(f"no generation {generation!r} in {root}; {hint}")
+
+
+def rollback(root: Path | str, generation: str | None = None) -> str:
+    """Make a generation current: the given one, or the one before the current.
+
+    Parameters
+    ----------
+    root
+        The bundle's folder.
+    generation
+        Its name; by default the one published before the current one.
+
+    Returns
+    -------
+    str
+        The generation that is now current.
+
+    Raises
+    ------
+    BundleError
+        There is no such generation or it cannot be opened; nothing has changed.
     """
     from recommender.bundle.open import open_bundle
 
     root = Path(root)
     if generation is None:
-        current(root)  # raises where there is no bundle, before a lock file is made
+        current(root)  # raises where there is no bundle, before a lock file is created
     elif generation not in names(root):
         raise unknown_generation(root, generation)
-    with exclusive(root):
+    with exclusive_lock(root):
         target = generation or _before(root, current(root))
         open_bundle(root, target).close()
-        replace(root / "CURRENT", f"{target}\n".encode())
+        write_atomically(root / "CURRENT", f"{target}\n".encode())
     return target
 
 
 def _before(root: Path, name: str) -> str:
-    older = [known for known in names(root) if known < name]
+    older = [other for other in names(root) if other < name]
     if not older:
         raise BundleError(f"cannot roll back: {name} is the oldest generation in {root}")
     return older[-1]
 
 
 def prune(root: Path | str, keep: int = 2) -> list[str]:
-    """Remove all but the newest `keep` generations, and the parts that no generation names any more.
+    """Remove all but the newest `keep` generations, and the parts that no generation references.
 
-    The current generation stays, and so does one that a process has open: each holds a lock on its manifest,
-    which the kernel releases when the process dies.
+    The current generation is retained, and so is one that a process has open: it holds a lock on the manifest,
+    which the kernel releases when the process ends.
+
+    Parameters
+    ----------
+    root
+        The bundle's folder.
+    keep
+        Generations to retain, at least 1.
 
     Returns
     -------
@@ -91,42 +143,42 @@ def prune(root: Path | str, keep: int = 2) -> list[str]:
         raise BundleError(f"cannot keep {keep} generations; expected at least 1")
     root = Path(root)
     current(root)  # as above
-    with exclusive(root):
-        stay = {current(root), *names(root)[-keep:]}
-        removed = [name for name in names(root) if name not in stay and _remove(root, name)]
-        # A manifest must not come back after a power cut to name parts that are gone.
-        sync(root / "generations")
+    with exclusive_lock(root):
+        retained = {current(root), *names(root)[-keep:]}
+        removed = [name for name in names(root) if name not in retained and _remove(root, name)]
+        # A manifest must not reappear after a power failure and reference parts that are removed.
+        fsync(root / "generations")
         sweep(root)
     return removed
 
 
 def _remove(root: Path, name: str) -> bool:
     path = manifest_path(root, name)
-    held = seize(path)
-    if held is None:
+    lock = try_lock(path)
+    if lock is None:
         return False
     path.unlink()
-    os.close(held)
+    os.close(lock)
     return True
 
 
 def sweep(root: Path) -> None:
-    """Remove what the dead left: staging folders that nobody locks, and parts that no generation names.
+    """Remove leftovers of crashes: staging folders without a lock, and parts that no generation references.
 
-    The caller holds `exclusive`, under which staging folders are made and parts placed. While some manifest
-    cannot be read, no part is removed, since it may be one of that generation's.
+    The caller holds `exclusive_lock`, under which staging folders are created and parts are moved. While a
+    manifest cannot be read, no part is removed, since that generation may reference it.
     """
     for folder in (root / ".staging").glob("*"):
-        held = seize(folder / ".lock")
-        if held is not None:
+        lock = try_lock(folder / ".lock")
+        if lock is not None:
             shutil.rmtree(folder)
-            os.close(held)
+            os.close(lock)
     for leftover in (root / "generations").glob(".*.new"):
         leftover.unlink()
     try:
-        named = {part["path"] for manifest in generations(root) for part in manifest.parts.values()}
+        referenced = {part["path"] for manifest in generations(root) for part in manifest.parts.values()}
     except BundleError:
         return
     for folder in (root / "parts").glob("*"):
-        if folder.name not in named:
+        if folder.name not in referenced:
             shutil.rmtree(folder)

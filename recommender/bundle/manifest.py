@@ -1,4 +1,4 @@
-"""What a generation says of itself: its parts by hash, its dims and weights, how it was made and measured."""
+"""The manifest of a generation: its parts by hash, blocks, weights, configuration and metrics."""
 
 import hashlib
 import json
@@ -9,38 +9,39 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from recommender.bundle.migrate import OLDEST, migrate
 from recommender.errors import BundleError
 
-FORMAT = 2
+FORMAT = 3  # raised with a rename or another layout; `migrate` reads the older ones
 REMEDY = "roll back (recommender bundles rollback) or fit again"
 _HASH = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """One generation, described.
+    """The metadata of one generation.
 
     Parameters
     ----------
     generation
         ``<UTC time>-<first 8 hex digits of the SHA-256 of everything else>``.
     format, package_version, created_at
-        Layout of the folder; who wrote it; when, ISO 8601 in UTC.
+        Version of the manifest's keys and of the files; version of the package that wrote it; ISO 8601 in UTC.
     n
-        Items.
+        Products that can be recommended.
     blocks
-        Block name to d_m, in the order in which they are concatenated.
+        Block name to dimensions d_m, in the order of concatenation.
     weights
-        ``{"item": {name: w}, "user": {name: w}}``, the learned weights of the score; beside them
-        ``"item: <first level of product_type>"`` where that of what is like a product of a category differs.
+        ``{"item": {name: w}, "user": {name: w}}``, the learned weights of the score, and
+        ``"item: <first level of product_type>"`` where those of similar products of a category differ.
     metric, trees, seed
-        How the index was built.
+        Metric, trees and random seed of the index.
     encoders, config, metrics
-        Fingerprints; the resolved configuration; figures with the split they were measured on.
+        Fingerprints; the resolved configuration; evaluation, index recall and training metrics.
     parts
         ``{part: {"path": hash, "files": {file: {"bytes": int, "sha256": hex}}}}``.
     extra
-        Whatever else the publisher said; kept as it is.
+        Other members, unchanged.
     """
 
     n: int
@@ -61,38 +62,38 @@ class Manifest:
 
     @property
     def base_n(self) -> int:
-        """Rows of the base segment; other than `n` where products were added or removed since it was built."""
+        """Rows of the base segment; differs from `n` where a delta adds or removes products."""
         return int(self.extra.get("delta", {}).get("base_n", self.n))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the generation's JSON file holds, `extra` beside the named fields."""
+        """Return the JSON of the manifest: `extra` and the named fields."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         return {**self.extra, **named}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Manifest":
-        """Split `data` into the named fields and `extra`; numpy scalars become numbers, NaN becomes None."""
+        """Make a manifest from its JSON; numpy scalars become numbers, NaN becomes None."""
         data = plain(data)
         names = {f.name for f in fields(cls)} - {"extra"}
         known = {name: value for name, value in data.items() if name in names}
         return cls(**known, extra={name: value for name, value in data.items() if name not in names})
 
-    def with_fields(self, **changed: Any) -> "Manifest":
-        """Return the same manifest with some fields changed."""
-        return replace(self, **changed)
+    def with_fields(self, **fields: Any) -> "Manifest":
+        """Return a copy with other values of some fields."""
+        return replace(self, **fields)
 
-    def seal(self) -> str:
+    def digest(self) -> str:
         """Return the SHA-256 of everything but the name."""
         body = {**self.to_dict(), "generation": ""}
         return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
     def to_json(self) -> bytes:
-        """Return the bytes of the generation's file."""
+        """Return the bytes of the manifest file."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False).encode() + b"\n"
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON knows it: numpy scalars as numbers, a figure that is not finite as None."""
+    """Return `value` as JSON types: numpy scalars as numbers, a float that is not finite as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -103,41 +104,49 @@ def plain(value: Any) -> Any:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read and check one generation's file.
+    """Read and check a manifest; one of an older format is migrated.
 
     Raises
     ------
     BundleError
-        It is no manifest, of another format, or not what was published under that name.
+        The file is no manifest, has an unsupported format, or was changed after it was published.
     """
     try:
         data = json.loads(path.read_bytes())
-        found = data["format"]
-        if found == FORMAT:
-            manifest = Manifest.from_dict(data)
+        version = data["format"]
+        if version in range(OLDEST, FORMAT + 1):
+            published = Manifest.from_dict(data)
+            manifest = Manifest.from_dict(migrate(data))
             _check_parts(manifest)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BundleError(f"{path} is not a manifest ({error!r}); {REMEDY}") from None
-    if found != FORMAT:
-        raise BundleError(
-            f"{path} has format {found!r}, this version of the package reads format {FORMAT}: "
-            f"install {data.get('package_version', 'another version')}, or {REMEDY}"
-        )
-    if manifest.generation != path.stem or path.stem.rpartition("-")[2] != manifest.seal()[:8]:
+    if version not in range(OLDEST, FORMAT + 1):
+        raise _unsupported(path, version, data.get("package_version"))
+    if manifest.generation != path.stem or path.stem.rpartition("-")[2] != published.digest()[:8]:
         raise BundleError(f"{path} is not what was published under that name: it was changed since; {REMEDY}")
     return manifest
 
 
+def _unsupported(path: Path, version: object, package: str | None) -> BundleError:
+    newer = isinstance(version, int) and version > FORMAT
+    writer = f"hybrid-recommender {package}" if package else "another version of hybrid-recommender"
+    remedy = f"upgrade (pip install --upgrade hybrid-recommender) or {REMEDY}" if newer else REMEDY
+    return BundleError(
+        f"{path} has format {version!r}, written by {writer}; this version reads formats {OLDEST} to {FORMAT}; "
+        f"{remedy}"
+    )
+
+
 def _check_parts(manifest: Manifest) -> None:
-    """Raise unless what opening relies on has its type and no path leaves the bundle's folder."""
+    """Raise unless the members that opening needs have their types and no path leaves the bundle's folder."""
     dims = [manifest.n, manifest.base_n, *manifest.blocks.values()]
     paths = [part["path"] for part in manifest.parts.values()]
     files = [pair for part in manifest.parts.values() for pair in part["files"].items()]
-    sound = (
+    valid = (
         all(isinstance(number, int) and number >= 0 for number in dims)
         and all(_HASH.fullmatch(path) for path in paths)
         and all(type(entry["bytes"]) is int and type(entry["sha256"]) is str for _, entry in files)
         and not any(file.startswith("/") or ".." in file.split("/") for file, _ in files)
     )
-    if not sound:
+    if not valid:
         raise ValueError("n, blocks or parts")

@@ -1,4 +1,4 @@
-"""Publishing: staged, synced, renamed into place, and only then pointed at."""
+"""Publish a generation atomically: stage its parts, fsync, rename, then replace CURRENT."""
 
 import errno
 import hashlib
@@ -13,24 +13,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from recommender import __version__
-from recommender.bundle.disk import digest, exclusive, replace, seize, sync
+from recommender.bundle.disk import exclusive_lock, fsync, sha256, try_lock, write_atomically
 from recommender.bundle.generations import current, manifest_path, names, sweep
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, part_folder
 from recommender.bundle.shapes import check_shapes
 from recommender.errors import BundleError
 
-_STAMP = "%Y%m%dT%H%M%SZ"
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# `ndarray.tofile`, Annoy and safetensors lose the error's number and keep its words.
-_FULL_WORDS = re.compile("|".join([r"\d+ requested and \d+ written", *map(os.strerror, _FULL)]))
+# `ndarray.tofile`, Annoy and safetensors drop the errno and keep its message.
+_FULL_MESSAGE = re.compile("|".join([r"\d+ requested and \d+ written", *map(os.strerror, _FULL)]))
 
 
 class Staging:
-    """A folder to write a generation's parts into, and the one step that makes them current.
+    """A staging folder for a generation's parts, which `publish` makes current in one step.
 
-    Leaving the block without `publish`, by an error or by ``kill -9``, leaves the bundle as it was; the next
-    staging sweeps up what a dead one left.
+    Without `publish`, by an error or by ``kill -9``, the bundle is unchanged; the next staging removes leftovers.
 
     >>> with Staging("bundles") as staging:                                   # doctest: +SKIP
     ...     np.save(staging.part("base") / "vectors.npy", vectors)
@@ -40,12 +39,12 @@ class Staging:
     Parameters
     ----------
     root
-        The bundle's folder, made if need be.
+        The bundle's folder, created if missing.
 
     Raises
     ------
     BundleError
-        The folder cannot be written, or the disk fills up inside the block.
+        The folder cannot be written, or the disk is full.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -55,10 +54,10 @@ class Staging:
         try:
             for name in ("parts", "generations", ".staging"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
-            with exclusive(self.root):
+            with exclusive_lock(self.root):
                 sweep(self.root)
                 self._folder = Path(tempfile.mkdtemp(dir=self.root / ".staging"))
-                self._lock = seize(self._folder / ".lock")
+                self._lock = try_lock(self._folder / ".lock")
         except OSError as error:
             raise BundleError(f"cannot publish in {self.root}: {error.strerror} ({error.filename})") from error
         return self
@@ -66,35 +65,35 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with exclusive(self.root):  # a sweep must not meet half a folder
+        with exclusive_lock(self.root):  # a sweep must not see half a folder
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
-        if getattr(error, "errno", None) in _FULL or _FULL_WORDS.search(str(error)):
+        if getattr(error, "errno", None) in _FULL or _FULL_MESSAGE.search(str(error)):
             raise BundleError(
                 f"no room to publish in {self.root}: {error}; free some space and fit again. "
                 "What was published before is unchanged"
             ) from error
 
     def part(self, name: str) -> Path:
-        """Return the folder of a part: whatever files it holds at `publish` are its content."""
+        """Return the folder of a part, to be filled before `publish`."""
         path = self._folder / name
         path.mkdir(exist_ok=True)
         return path
 
     def publish(
-        self, manifest_fields: Mapping[str, Any], over: Bundle | None = None, keeping: Collection[str] = ()
+        self, manifest_fields: Mapping[str, Any], parent: Bundle | None = None, reuse: Collection[str] = ()
     ) -> str:
-        """Make what was staged the current generation.
+        """Publish the staged parts as the current generation.
 
         Parameters
         ----------
         manifest_fields
-            `n`, and what else of `Manifest` the publisher knows; other names are kept as extra.
-        over
+            `n` and other fields of `Manifest`; other names become `extra`.
+        parent
             An opened generation that must still be the current one.
-        keeping
-            Parts of `over` that the new generation has too, as far as there are such.
+        reuse
+            Parts of `parent` that the new generation shares, where it has them.
 
         Returns
         -------
@@ -104,28 +103,28 @@ class Staging:
         Raises
         ------
         BundleError
-            The arrays disagree with `n` or the blocks' dims, or another generation has become current since
-            `over` was opened; nothing was published.
+            The arrays differ from `n` or the blocks' dims, or another generation has become current since `parent`
+            was opened; nothing was published.
         """
         folders = {path.name: path for path in sorted(self._folder.iterdir()) if path.is_dir()}
         parts = {name: _described(folder) for name, folder in folders.items()}
-        old = {} if over is None else {name: part for name, part in over.manifest.parts.items() if name in keeping}
-        stated = {"format": FORMAT, "package_version": __version__, "parts": old | parts}
-        draft = Manifest.from_dict({**manifest_fields, **stated})
+        shared = {} if parent is None else {n: p for n, p in parent.manifest.parts.items() if n in reuse}
+        fixed = {"format": FORMAT, "package_version": __version__, "parts": shared | parts}
+        draft = Manifest.from_dict({**manifest_fields, **fixed})
         check_shapes(draft, lambda name: folders[name] if name in folders else part_folder(self.root, draft, name))
-        with exclusive(self.root):
-            if over is not None and current(self.root) != over.generation:
-                raise BundleError(f"{current(self.root)} was published meanwhile; publish again, over that one")
+        with exclusive_lock(self.root):
+            if parent is not None and current(self.root) != parent.generation:
+                raise BundleError(f"{current(self.root)} was published meanwhile; open it and publish again")
             for name, folder in folders.items():
-                self._place(folder, parts[name])
-            sync(self.root / "parts")
+                self._move(folder, parts[name])
+            fsync(self.root / "parts")
             manifest = _named(self.root, draft)
-            replace(manifest_path(self.root, manifest.generation), manifest.to_json())
-            replace(self.root / "CURRENT", f"{manifest.generation}\n".encode())
+            write_atomically(manifest_path(self.root, manifest.generation), manifest.to_json())
+            write_atomically(self.root / "CURRENT", f"{manifest.generation}\n".encode())
         return manifest.generation
 
-    def _place(self, folder: Path, part: Mapping[str, Any]) -> None:
-        """Move a part to where its hash says, unless it is there already; a damaged one makes way."""
+    def _move(self, folder: Path, part: Mapping[str, Any]) -> None:
+        """Move a part to the folder of its hash, unless it exists; a damaged one is replaced."""
         target = self.root / "parts" / part["path"]
         if target.exists():
             if all(_intact(target / file, entry) for file, entry in part["files"].items()):
@@ -135,16 +134,16 @@ class Staging:
 
 
 def _intact(path: Path, entry: Mapping[str, Any]) -> bool:
-    return path.is_file() and path.stat().st_size == entry["bytes"] and digest(path) == entry["sha256"]
+    return path.is_file() and path.stat().st_size == entry["bytes"] and sha256(path) == entry["sha256"]
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """Sync a part, and return its manifest entry; a part's hash is that of its files' names and hashes."""
+    """Fsync a part, and return its manifest entry; a part's hash is that of its files' names and hashes."""
     inside = sorted(folder.rglob("*"))
     for path in [*inside, folder]:
-        sync(path)
+        fsync(path)
     files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in inside
         if path.is_file()
     }
@@ -153,10 +152,10 @@ def _described(folder: Path) -> dict[str, Any]:
 
 
 def _named(root: Path, draft: Manifest) -> Manifest:
-    """Date and name a manifest; names sort in the order of publishing, whatever the clock does."""
+    """Date and name a manifest; names sort in the order of publishing, even if the clock is set back."""
     moment = now = datetime.now(UTC)
     if known := names(root):
-        newest = datetime.strptime(known[-1].partition("-")[0], _STAMP).replace(tzinfo=UTC)
+        newest = datetime.strptime(known[-1].partition("-")[0], _TIMESTAMP).replace(tzinfo=UTC)
         moment = max(now, newest + timedelta(seconds=1))
     dated = draft.with_fields(created_at=now.isoformat(timespec="seconds"))
-    return dated.with_fields(generation=f"{moment.strftime(_STAMP)}-{dated.seal()[:8]}")
+    return dated.with_fields(generation=f"{moment.strftime(_TIMESTAMP)}-{dated.digest()[:8]}")

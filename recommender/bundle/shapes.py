@@ -1,4 +1,4 @@
-"""The arrays of a segment are what the manifest states."""
+"""Check that the shapes and types of a segment's arrays agree with the manifest."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,19 +13,19 @@ Array: TypeAlias = tuple[str, tuple[int | None, ...]]
 
 
 def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
-    """Compare the arrays that have a row per item with n, and the fused vectors with the blocks' dims.
+    """Check the arrays with a row per item against n, and the fused vectors against the blocks' dims.
 
     Parameters
     ----------
     manifest
-        Says n and the blocks.
+        Has n and the blocks.
     folder_of
-        From a part's name to its folder.
+        Returns the folder of a part.
 
     Raises
     ------
     BundleError
-        An array and the manifest disagree.
+        An array differs from the manifest.
     """
     n, d, blocks = manifest.base_n, sum(manifest.blocks.values()), len(manifest.blocks)
     base = _by_row(n, d, blocks) | _by_neighbour_row(n) | {"index_axes.npy": ("float32", (d, None))}
@@ -60,24 +60,24 @@ def _by_neighbour_row(n: int) -> dict[str, Array]:
 
 def _table(name: str, n: int) -> dict[str, Array]:
     arrays = {"indptr": ("int64", (n + 1,)), "indices": ("int32", (None,)), "values": ("float32", (None,))}
-    return {f"{name}_{array}.npy": stated for array, stated in arrays.items()}
+    return {f"{name}_{array}.npy": expected for array, expected in arrays.items()}
 
 
 def _check(manifest: Manifest, part: str, expected: Mapping[str, Array], folder_of: Callable[[str], Path]) -> None:
     for file in expected.keys() & manifest.parts.get(part, {"files": {}})["files"].keys():
         path, (kind, shape) = folder_of(part) / file, expected[file]
-        found = map_array(path)
-        agree = [wanted in (size, None) for size, wanted in zip(found.shape, shape, strict=False)]
-        if found.ndim != len(shape) or not all(agree):
-            raise BundleError(f"{path} has shape {found.shape}; the manifest's n and blocks say {shape}; {REMEDY}")
-        if not found.dtype.name.startswith(kind):
-            raise BundleError(f"{path} holds {found.dtype.name}; expected {kind}; {REMEDY}")
+        array = map_array(path)
+        agree = [wanted in (size, None) for size, wanted in zip(array.shape, shape, strict=False)]
+        if array.ndim != len(shape) or not all(agree):
+            raise BundleError(f"{path} has shape {array.shape}; the manifest's n and blocks say {shape}; {REMEDY}")
+        if not array.dtype.name.startswith(kind):
+            raise BundleError(f"{path} holds {array.dtype.name}; expected {kind}; {REMEDY}")
 
 
 def map_array(path: Path) -> np.ndarray:
-    """Map an array read-only; raises `BundleError` if the file is none."""
+    """Map an array read-only; raises `BundleError` if the file is not an array."""
     try:
-        # As a plain array: one element of a memmap takes ten times as long.
+        # As a plain array: access to one element of a memmap is ten times slower.
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
         raise BundleError(f"{path} is not an array: {error}; {REMEDY}") from None

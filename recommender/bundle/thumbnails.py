@@ -1,4 +1,4 @@
-"""The products' pictures, small, in one file: every page and notebook shows them."""
+"""Thumbnails of the products in one file, by row."""
 
 import mmap
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from recommender.core.blocks import Rows
 
 
 def write_thumbnails(folder: Path, images: Iterable[bytes | None]) -> None:
-    """Write one encoded picture per row, in order of rows; None or empty where a product has no photo.
+    """Write one encoded image per row, in order of rows; None or empty where a product has no photo.
 
-    Writes ``thumbnails.bin``, the pictures end to end, and ``offsets.npy``, int64 (n + 1,).
+    Writes ``thumbnails.bin``, the images end to end, and ``offsets.npy``, int64 (n + 1,).
     """
     offsets = [0]
     with (folder / "thumbnails.bin").open("wb") as file:
@@ -22,7 +22,7 @@ def write_thumbnails(folder: Path, images: Iterable[bytes | None]) -> None:
 
 
 class Thumbnails:
-    """Pictures by row, mapped from the folder that `write_thumbnails` filled."""
+    """Thumbnails by row, mapped from the folder that `write_thumbnails` filled."""
 
     def __init__(self, folder: Path) -> None:
         self._offsets = np.asarray(np.load(folder / "offsets.npy", mmap_mode="r", allow_pickle=False))
@@ -34,27 +34,27 @@ class Thumbnails:
         return len(self._offsets) - 1
 
     def get(self, row: int) -> bytes | None:
-        """Return the encoded picture of a row, or None if it has none."""
+        """Return the encoded image of a row, or None if it has none."""
         start, end = self._offsets[row : row + 2].tolist()
         return self._bytes[start:end] or None
 
 
-class PatchedThumbnails:
-    """Pictures of which some rows have others.
+class DeltaThumbnails:
+    """Thumbnails of a base with a delta applied.
 
     Parameters
     ----------
-    base, changed
-        The base's, and those of the c products changed or added.
+    base, delta
+        Those of the base, and those of the c products changed or added.
     rows
-        Their rows, shape (c,).
+        Of the delta's products, shape (c,).
     """
 
-    def __init__(self, base: Thumbnails, changed: Thumbnails, rows: Rows) -> None:
-        self._base, self._changed = base, changed
-        self._place = {row: place for place, row in enumerate(rows.tolist())}
+    def __init__(self, base: Thumbnails, delta: Thumbnails, rows: Rows) -> None:
+        self._base, self._delta = base, delta
+        self._position = {row: position for position, row in enumerate(rows.tolist())}
 
     def get(self, row: int) -> bytes | None:
         """See `Thumbnails.get`."""
-        place = self._place.get(int(row))
-        return self._base.get(row) if place is None else self._changed.get(place)
+        position = self._position.get(int(row))
+        return self._base.get(row) if position is None else self._delta.get(position)

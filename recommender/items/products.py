@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from recommender.bundle import PatchedThumbnails, Thumbnails
+from recommender.bundle import DeltaThumbnails, Thumbnails
 from recommender.errors import UnknownItemError
 from recommender.items import Attributes
 from recommender.items.overlay import OverlayState
@@ -28,7 +28,7 @@ class Products:
     def __init__(
         self,
         attributes: Attributes,
-        thumbnails: Thumbnails | PatchedThumbnails,
+        thumbnails: Thumbnails | DeltaThumbnails,
         overlay: "ItemOverlay | None" = None,
     ) -> None:
         self.attributes = attributes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recommender.bundle.delta import PART as DELTA
+from recommender.bundle.delta import DELTA
 from recommender.core.blocks import Float
 from recommender.errors import RequestError, nearest
 from recommender.progress import notice

@@ -178,7 +178,7 @@ def republish(bundles: Path) -> str:
     """Publish the same parts once more."""
     old = open_bundle(bundles)
     with Staging(bundles) as staging:
-        name = staging.publish(old.manifest.to_dict(), over=old, keeping=old.manifest.parts)
+        name = staging.publish(old.manifest.to_dict(), parent=old, reuse=old.manifest.parts)
     old.close()
     return name
 

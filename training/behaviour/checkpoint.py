@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from recommender.bundle.disk import sync
+from recommender.bundle.disk import fsync
 
 Weights = dict[str, Tensor]
 
@@ -64,9 +64,9 @@ class Checkpoint:
         }
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         save_file(tensors, temporary, {name: json.dumps(value) for name, value in stated.items()})
-        sync(temporary)
+        fsync(temporary)
         temporary.replace(self.path)
-        sync(self.path.parent)
+        fsync(self.path.parent)
         ended = time.monotonic()
         self._due = ended + max(SECONDS, LEAST_TIMES * (ended - started))
 

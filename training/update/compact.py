@@ -52,7 +52,7 @@ def compact(root: Path) -> str:
         del fields["delta"]
         seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}
         fields["metrics"] = manifest.metrics | {"recall": built.stated, "seconds": seconds}
-        return staging.publish(fields, over=bundle, keeping=("towers", "encoder"))
+        return staging.publish(fields, parent=bundle, reuse=("towers", "encoder"))
 
 
 def live_segment(recommender: Recommender) -> Segment:

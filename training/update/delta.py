@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from recommender.bundle import Staging, write_thumbnails
-from recommender.bundle.delta import PART, Delta, arrays_of
-from recommender.bundle.extended import grown
+from recommender.bundle.delta import DELTA, Delta, array_loader
+from recommender.bundle.extended import extended_array
 from recommender.core.blocks import NO_ROWS, Float, Mask, Rows
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
@@ -73,10 +73,10 @@ def publish_delta(recommender: Recommender, embedded: Embedded, removed: Sequenc
     bundle = recommender.bundle
     with Staging(bundle.root) as staging:
         draft = _Draft(recommender, embedded, removed)
-        counts = draft.write(staging.part(PART))
+        counts = draft.write(staging.part(DELTA))
         manifest = bundle.manifest
         fields = manifest.with_fields(n=draft.products).to_dict() | {"delta": counts}
-        return staging.publish(fields, over=bundle, keeping=KEPT)
+        return staging.publish(fields, parent=bundle, reuse=KEPT)
 
 
 class _Draft:
@@ -145,7 +145,7 @@ class _Draft:
         for name, new in values.items():
             patch = self._gathered(getattr(old, name), new)
             np.save(folder / f"{name}.npy", patch)
-            arrays[name] = grown(self._bundle.path("base", f"{name}.npy"), self._rows, patch)
+            arrays[name] = extended_array(self._bundle.path("base", f"{name}.npy"), self._rows, patch)
         groups = self._groups()
         np.save(folder / "groups.npy", groups)
         ids = Ids.open(self._bundle.path("base", "attributes/ids.npy"))
@@ -167,7 +167,7 @@ class _Draft:
 
     def _write_index(self, folder: Path, segment: Segment) -> None:
         """Write the codes of the changed, and their edges: what is new has none, and is scanned."""
-        load = arrays_of(self._bundle)
+        load = array_loader(self._bundle)
         if self._bundle.has("base", "codes.npy"):
             codes = Codes.open(load, segment.layout)
             rounded, error = codes.rounded(segment.vectors[self._rows], segment.prior[self._rows])
@@ -188,7 +188,7 @@ class _Draft:
         changed, gone = np.unique(self._now), (self._removed, removed)
         patch = NeighbourPatch(before, after, weights, self._kinds(), changed, gone)
         lists = dict(patch.lists())
-        old = NO_ROWS if self._delta is None else self._bundle.array(PART, "neighbour_rows.npy")
+        old = NO_ROWS if self._delta is None else self._bundle.array(DELTA, "neighbour_rows.npy")
         added = np.arange(self._bundle.manifest.base_n, self._n)
         rows = np.unique(np.concatenate([old, added, [*lists]])).astype(np.int32)
         width = before.neighbours.shape[1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recommender.bundle.disk import exclusive, replace, sync
+from recommender.bundle.disk import exclusive_lock, fsync, write_atomically
 from recommender.catalog import Catalog
 from recommender.config import ClipConfig, EncoderConfig
 from recommender.encoders import open_clip
@@ -82,7 +82,7 @@ def finetune(
         )
     folder = cache_location(cache_dir) / "fine-tuned" / _key(encoder, examples, catalog, settings, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
+    with exclusive_lock(folder):
         if not (folder / "figures.json").is_file():
             towers = _towers(encoder, encoded, examples, catalog, settings.locked)
             _train(Training(encoder, towers, examples, settings, seed), folder)
@@ -102,7 +102,7 @@ def _train(training: Training, folder: Path) -> None:
     figures |= {"seconds": round(time.monotonic() - started, 1)}
     if state.best_epoch:
         _export(training.encoder, folder / "model")
-    replace(folder / "figures.json", json.dumps(figures).encode())
+    write_atomically(folder / "figures.json", json.dumps(figures).encode())
     checkpoint.unlink(missing_ok=True)
 
 
@@ -112,7 +112,7 @@ def _export(encoder: OpenClipEncoder, folder: Path) -> None:
     staged.mkdir()
     encoder.save(staged)
     for path in [*staged.iterdir(), staged]:
-        sync(path)
+        fsync(path)
     shutil.rmtree(folder, ignore_errors=True)
     staged.replace(folder)
 

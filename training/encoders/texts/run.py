@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from recommender.bundle.disk import exclusive, sync
+from recommender.bundle.disk import exclusive_lock, fsync
 from recommender.catalog import Catalog
 from recommender.config import EncoderChoice, EncoderConfig
 from recommender.encoders.base import Encoder
@@ -57,7 +57,7 @@ def _trained(choice: EncoderChoice, texts: Sequence[str], seed: int, cache_dir: 
     what = [choice.model_dump_json(exclude={"text", "image"}), str(seed), _state(choice.checkpoint), *texts]
     folder = cache_location(cache_dir) / "trained" / digest("\0".join(what)).decode()
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
+    with exclusive_lock(folder):
         if not (folder / "model").is_dir():
             notice(f"training {choice.name} on {len(texts)} texts")
             staged = folder / "new"
@@ -65,7 +65,7 @@ def _trained(choice: EncoderChoice, texts: Sequence[str], seed: int, cache_dir: 
             staged.mkdir()
             _TRAINED[choice.name](staged, texts, choice, seed)
             for path in [*staged.iterdir(), staged]:
-                sync(path)
+                fsync(path)
             staged.replace(folder / "model")
     return folder / "model"
 
