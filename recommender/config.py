@@ -14,13 +14,13 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A table of the TOML; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CatalogConfig(Section):
+class CatalogConfig(ConfigSection):
     """The products: a file, and which of its columns is what.
 
     `id` to `published_at` name a column of the file, or are a template over columns such as
@@ -77,7 +77,7 @@ class CatalogConfig(Section):
     text: str | None = None
 
 
-class EventsConfig(Section):
+class EventsConfig(ConfigSection):
     """The events: a file, and which of its columns is what.
 
     Attributes
@@ -111,7 +111,7 @@ class EventsConfig(Section):
         return EVENT_WEIGHTS | self.weights
 
 
-class EncoderChoice(Section):
+class EncoderChoice(ConfigSection):
     """One encoder and its options; an encoder refuses those that mean nothing to it.
 
     Attributes
@@ -166,7 +166,7 @@ class EncoderConfig(EncoderChoice):
 Choice = TypeVar("Choice", bound=EncoderChoice | None)
 
 
-class IndexConfig(Section):
+class IndexConfig(ConfigSection):
     """How candidates are found.
 
     Attributes
@@ -182,7 +182,7 @@ class IndexConfig(Section):
     recall_floor: Share = 0.90
 
 
-class ClipConfig(Section):
+class ClipConfig(ConfigSection):
     """How `training.encoders.finetune` fine-tunes an open_clip model on the catalogue's own texts and photos.
 
     Attributes
@@ -204,7 +204,7 @@ class ClipConfig(Section):
     learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-5
 
 
-class TrainConfig(Section):
+class TrainConfig(ConfigSection):
     """How to learn.
 
     Attributes
@@ -219,7 +219,7 @@ class TrainConfig(Section):
     clip: ClipConfig | None = None
 
 
-class Config(Section):
+class Config(ConfigSection):
     """All that a fit needs to know.
 
     Attributes

@@ -34,7 +34,7 @@ OWN = resolve(WEIGHTS, {"text": 0.9, "image": 0.1, "cooccurrence": 0.2})  # of w
 
 
 @dataclass(frozen=True)
-class Product:
+class DemoProduct:
     """One product; `prior` and `partners` (id to strength) are what events taught, and stay when it changes."""
 
     item_id: str
@@ -45,14 +45,14 @@ class Product:
     partners: dict[str, float]
 
 
-def draw_product(generator: np.random.Generator, item_id: str, others: list[str]) -> Product:
+def draw_product(generator: np.random.Generator, item_id: str, others: list[str]) -> DemoProduct:
     """Return a product that is often the copy of another in some block, to make ties."""
     vector = np.zeros(LAYOUT.d, dtype=np.float32)
     for place in LAYOUT.slices.values():
         shape = np.random.default_rng(generator.integers(4)).normal(size=place.stop - place.start)
         vector[place] = unit(shape) * generator.choice([1.0, 1.0, 0.4, 0.0])
     partners = generator.choice(others, min(3, len(others)), replace=False).tolist() if others else []
-    return Product(
+    return DemoProduct(
         item_id,
         vector,
         generator.random(len(LAYOUT.names)) < 0.8,
@@ -70,7 +70,9 @@ def draw_product(generator: np.random.Generator, item_id: str, others: list[str]
     )
 
 
-def publish_products(root: Path, products: list[Product], budget: Budget | None = None, own: bool = True) -> str:
+def publish_products(
+    root: Path, products: list[DemoProduct], budget: Budget | None = None, own: bool = True
+) -> str:
     """Publish products, given in order of id, as a base; with `own`, those of type A have weights of their own."""
     weights = {"item": WEIGHTS, "user": WEIGHTS} | ({"item: A": OWN} if own else {})
     kinds = [item_kind(weights, str(product.cells["product_type"])) for product in products]
@@ -105,7 +107,7 @@ def publish_products(root: Path, products: list[Product], budget: Budget | None 
         )
 
 
-def _together(products: list[Product]) -> Cooccurrence:
+def _together(products: list[DemoProduct]) -> Cooccurrence:
     row = {product.item_id: place for place, product in enumerate(products)}
     known = [sorted((row[o], s) for o, s in each.partners.items() if o in row) for each in products]
     flat = [pair for pairs in known for pair in pairs]

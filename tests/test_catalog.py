@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.catalog import Catalog, Column, DataReport
+from recommender.catalog import Catalog, ColumnSpec, DataReport
 from recommender.config import Config
 from recommender.errors import ConfigError, DataError, RecommenderError
 
@@ -218,8 +218,8 @@ def test_kinds_and_what_is_learned_from():
         "empty": "category",
     }
     chosen = Catalog.from_frame(frame, learn=["availability"]).columns
-    assert Column("availability", "category", True) in chosen
-    assert Column("brand", "category", False) in chosen
+    assert ColumnSpec("availability", "category", True) in chosen
+    assert ColumnSpec("brand", "category", False) in chosen
 
 
 def test_from_frame_takes_what_frames_hold():

@@ -24,7 +24,7 @@ from recommender.evaluation.data_quality import data_quality
 from recommender.evaluation.latency import latency
 from recommender.pages import positions, write_map
 from recommender.retrieval.planner import Budget
-from tests.made_bundles import KINDS, Product, draw_product, publish_products
+from tests.made_bundles import KINDS, DemoProduct, draw_product, publish_products
 from tests.test_bundle_crashes import kill_at
 from training.update.compact import live_segment
 from training.update.delta import Embedded, publish_delta
@@ -46,7 +46,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def embedded(products: list[Product]) -> Embedded:
+def embedded(products: list[DemoProduct]) -> Embedded:
     return Embedded(
         [product.item_id for product in products],
         np.stack([product.vector for product in products]) if products else np.zeros((0, 18), np.float32),
@@ -82,8 +82,8 @@ class World:
         self.live, self.oracle = recommender.load(folder / "live"), recommender.load(folder / "oracle")
 
     def _drawn(
-        self, generator: np.random.Generator, products: dict[str, Product]
-    ) -> tuple[list[Product], list[str]]:
+        self, generator: np.random.Generator, products: dict[str, DemoProduct]
+    ) -> tuple[list[DemoProduct], list[str]]:
         """Draw products to change, to add (ids that come before, between and after) and to remove."""
         known = list(products)
         some = generator.permutation(known)[: generator.integers(len(known))].tolist()

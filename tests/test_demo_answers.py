@@ -12,7 +12,7 @@ from recommender.batch import by_user
 from recommender.catalog import read_events
 from recommender.cli import main
 from recommender.config import EventsConfig
-from recommender.demo.products import KINDS, Product
+from recommender.demo.products import KINDS, DemoProduct
 from recommender.demo.shop import Shop
 from recommender.demo.tour import introduce, shopper, tour
 from recommender.recommender import Recommender
@@ -29,7 +29,7 @@ def goes_with(kinds: Iterable[str]) -> set[str]:
 
 def shares(shop: Shop, wanted: Sequence[set[str]], answers: Sequence[Sequence[str | None]]) -> tuple[float, float]:
     """Share of products of a wanted kind: among those answered, and among all."""
-    by_id: dict[str, Product] = {product.id: product for product in shop.products}
+    by_id: dict[str, DemoProduct] = {product.id: product for product in shop.products}
     hits = [by_id[i].kind in kinds for kinds, line in zip(wanted, answers, strict=True) for i in line if i]
     return float(np.mean(hits)), float(np.mean([p.kind in kinds for kinds in wanted for p in shop.products]))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import recommender
-from recommender.config import Config, Section
+from recommender.config import Config, ConfigSection
 from serving.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +75,7 @@ def test_pages_made_from_the_code_have_all_of_it(site: Path) -> None:
     from recommender.cli import app
 
     keys = (site / "reference/configuration/index.html").read_text("utf-8")
-    tables = [table for table in Section.__subclasses__() if table is not Config]
+    tables = [table for table in ConfigSection.__subclasses__() if table is not Config]
     names = {name for table in tables for name in table.model_fields}
     assert [name for name in names if f"<code>{name}</code>" not in keys and f".{name}]" not in keys] == []
     settings = (site / "reference/settings/index.html").read_text("utf-8")

@@ -1,7 +1,7 @@
 """A shop's own files, read and checked: products, their photos, and what users did."""
 
 from recommender.catalog.catalog import Catalog as Catalog
-from recommender.catalog.columns import Column as Column
+from recommender.catalog.columns import ColumnSpec as ColumnSpec
 from recommender.catalog.event_files import read_events as read_events
 from recommender.catalog.images import ImageSource as ImageSource
 from recommender.catalog.interactions import Interactions as Interactions

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.catalog.cells import fill
-from recommender.catalog.columns import Column, columns_of
+from recommender.catalog.columns import ColumnSpec, columns_of
 from recommender.catalog.images import ImageSource
 from recommender.catalog.mapping import map_products, sources_of
 from recommender.catalog.photos import open_images
@@ -41,7 +41,7 @@ class Catalog:
     """
 
     frame: pd.DataFrame
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnSpec, ...]
     images: ImageSource
     report: DataReport = field(default_factory=DataReport)
     text: str | None = None

@@ -14,7 +14,7 @@ _NEVER_LEARNED = {"availability", "item_group_id"}
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSpec:
     """A column of a catalogue: its name, what its cells are, and whether the category block learns from it."""
 
     name: str
@@ -22,7 +22,7 @@ class Column:
     learn: bool
 
 
-def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind], config: CatalogConfig) -> tuple[Column, ...]:
+def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind], config: CatalogConfig) -> tuple[ColumnSpec, ...]:
     """Decide which columns the category block learns from.
 
     Raises
@@ -40,7 +40,7 @@ def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind], config: CatalogConfi
             raise ConfigError(f"[catalog] learn: there is no column {name!r}{hint}")
         if kinds[name] not in ("category", "multi", "number"):
             raise ConfigError(f"[catalog] learn: {name!r} is a {kinds[name]}; expected categories or numbers")
-    return tuple(Column(name, kind, name in chosen) for name, kind in kinds.items())
+    return tuple(ColumnSpec(name, kind, name in chosen) for name, kind in kinds.items())
 
 
 def _teaches(name: str, kind: Kind, cells: pd.Series) -> bool:

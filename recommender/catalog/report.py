@@ -16,7 +16,7 @@ Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class DataProblem:
     """One thing found in a file.
 
     Attributes
@@ -63,7 +63,7 @@ class DataReport:
     """
 
     shown: int = 20
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[DataProblem] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     facts: dict[str, int] = field(default_factory=dict)
     errors: int = 0
@@ -90,7 +90,7 @@ class DataReport:
             return
         room = max(0, self.shown - self.counts[kind])
         for i in range(min(room, len(rows))):
-            self.problems.append(Problem(kind, severity, file, int(rows[i]), str(ids[i]), message(i)))
+            self.problems.append(DataProblem(kind, severity, file, int(rows[i]), str(ids[i]), message(i)))
         self.counts[kind] += len(rows)
         self.errors += len(rows) if severity == "error" else 0
 

@@ -67,7 +67,7 @@ _NAMES = (
 
 
 @dataclass(frozen=True)
-class Product:
+class DemoProduct:
     """One product; `item_group_id` is its design, shared by its colours."""
 
     id: str
@@ -86,13 +86,13 @@ class Product:
     popularity: float
 
 
-def make_products(n: int, rng: np.random.Generator) -> list[Product]:
+def make_products(n: int, rng: np.random.Generator) -> list[DemoProduct]:
     """Return `n` products in id order.
 
     One in fifty has no photo, one in twenty-five no description and as many are out of stock; a fifth
     appears while the shop is open, the latest in its last weeks, so that some have hardly any events.
     """
-    products: list[Product] = []
+    products: list[DemoProduct] = []
     design = 0
     while len(products) < n:
         design += 1
@@ -100,7 +100,7 @@ def make_products(n: int, rng: np.random.Generator) -> list[Product]:
     return products[:n]
 
 
-def _make_design(design: int, rng: np.random.Generator) -> list[Product]:
+def _make_design(design: int, rng: np.random.Generator) -> list[DemoProduct]:
     kind = str(rng.choice(list(KINDS)))
     pattern = str(rng.choice(list(PATTERNS)))
     brand = str(rng.choice(list(BRANDS)))
@@ -111,7 +111,7 @@ def _make_design(design: int, rng: np.random.Generator) -> list[Product]:
     popularity = float(rng.lognormal(sigma=0.8))
     tilt = float(rng.uniform(-12, 12))
     return [
-        Product(
+        DemoProduct(
             id=f"{design:04d}{color:02d}",
             item_group_id=f"{design:04d}",
             title=f"{brand} {name} {pattern} {kind}, {list(COLORS)[color]}",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender.demo.drawing import draw_product
-from recommender.demo.products import KINDS, Product, make_products
+from recommender.demo.products import KINDS, DemoProduct, make_products
 from recommender.demo.shoppers import Taste, make_events, make_tastes
 from recommender.events import Event
 from recommender.progress import progress
@@ -49,7 +49,7 @@ class Shop:
     """The files, and what was planted in them."""
 
     config: Path
-    products: list[Product]
+    products: list[DemoProduct]
     tastes: dict[str, Taste]
 
 
@@ -89,7 +89,7 @@ def make_shop(folder: Path, n: int = 800, users: int = 2000, events: int = 30_00
     return Shop(folder / "shop.toml", products, tastes)
 
 
-def _product_row(product: Product) -> Sequence[object]:
+def _product_row(product: DemoProduct) -> Sequence[object]:
     return (
         product.id,
         product.title,
@@ -118,7 +118,7 @@ def _event_row(event: Event) -> Sequence[object]:
     )
 
 
-def _photo_name(product: Product) -> str:
+def _photo_name(product: DemoProduct) -> str:
     return f"{product.id}.jpg"
 
 
@@ -129,7 +129,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer.writerows(rows)
 
 
-def _write_photos(path: Path, products: list[Product]) -> None:
+def _write_photos(path: Path, products: list[DemoProduct]) -> None:
     photographed = [product for product in products if product.has_photo]
     with zipfile.ZipFile(path, "w") as archive:
         for product in progress(photographed, "drawing products", unit="photo"):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.demo.drawing import COLORS, PATTERNS
-from recommender.demo.products import BRANDS, DAYS, KINDS, OPENED, Product
+from recommender.demo.products import BRANDS, DAYS, KINDS, OPENED, DemoProduct
 from recommender.events import Event
 
 _KIND, _COLOR, _PATTERN, _BRAND = 3.0, 2.0, 1.0, 1.0  # how much each liking adds to the log-odds of a visit
@@ -29,7 +29,7 @@ class Taste:
     pattern: str
     brand: str
 
-    def appeal(self, product: Product) -> float:
+    def appeal(self, product: DemoProduct) -> float:
         """Return the log-odds with which the shopper looks at `product`."""
         return (
             _KIND * (product.kind in self.kinds)
@@ -58,7 +58,7 @@ def make_tastes(users: int, rng: np.random.Generator) -> dict[str, Taste]:
 
 
 def make_events(
-    products: list[Product], tastes: dict[str, Taste], count: int, rng: np.random.Generator
+    products: list[DemoProduct], tastes: dict[str, Taste], count: int, rng: np.random.Generator
 ) -> list[Event]:
     """Return `count` events in order of time.
 
@@ -69,7 +69,7 @@ def make_events(
     return sorted(events, key=lambda event: (event.timestamp, event.user_id))
 
 
-def _visits(products: list[Product], tastes: dict[str, Taste], rng: np.random.Generator) -> Iterator[Event]:
+def _visits(products: list[DemoProduct], tastes: dict[str, Taste], rng: np.random.Generator) -> Iterator[Event]:
     users = list(tastes)
     appeals = np.array([[tastes[user].appeal(product) for product in products] for user in users])
     published = np.array([(product.published_at - OPENED) / timedelta(days=1) for product in products])
@@ -89,7 +89,7 @@ def _visits(products: list[Product], tastes: dict[str, Taste], rng: np.random.Ge
             yield from _funnel(users[user], products[other], now + timedelta(minutes=5), rng)
 
 
-def _styles(products: list[Product]) -> npt.NDArray[np.float64]:
+def _styles(products: list[DemoProduct]) -> npt.NDArray[np.float64]:
     """Return (n, n): how well the column's product goes with the row's; −inf unless it is a companion."""
     kind, color, pattern, brand = (
         np.array([getattr(product, name) for product in products])
@@ -108,7 +108,7 @@ def _draw(log_odds: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
     return int(np.argmax(log_odds + rng.gumbel(size=len(log_odds))))
 
 
-def _funnel(user: str, product: Product, now: datetime, rng: np.random.Generator) -> Iterator[Event]:
+def _funnel(user: str, product: DemoProduct, now: datetime, rng: np.random.Generator) -> Iterator[Event]:
     yield Event(product.id, "view_item", now, user)
     if rng.random() < _CART:
         yield Event(product.id, "add_to_cart", now + timedelta(minutes=1), user)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.support.hosted import HostedEncoder, Model, Provider
+from recommender.encoders.support.hosted import HostedEncoder, HostedModel, Provider
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice
@@ -25,9 +25,9 @@ _PROVIDER = Provider(
     path="/v2/embed",
     key_names=("CO_API_KEY", "COHERE_API_KEY"),
     models={
-        "embed-v4.0": Model(1536, {"tokens": 0.12, "image_tokens": 0.47}, shortens=True),
-        "embed-english-v3.0": Model(1024, _V3),
-        "embed-multilingual-v3.0": Model(1024, _V3),
+        "embed-v4.0": HostedModel(1536, {"tokens": 0.12, "image_tokens": 0.47}, shortens=True),
+        "embed-english-v3.0": HostedModel(1024, _V3),
+        "embed-multilingual-v3.0": HostedModel(1024, _V3),
     },
     texts=96,
     bytes=128_000,

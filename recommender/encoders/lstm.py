@@ -39,7 +39,7 @@ class LstmEncoder:
 
     def __init__(self, folder: Path) -> None:
         self.fingerprint = folder_fingerprint("lstm", folder)
-        self._words = Words(json.loads((folder / "words.json").read_text("utf-8")))
+        self._words = Vocabulary(json.loads((folder / "words.json").read_text("utf-8")))
         self._tower = OnnxTower((folder / "lstm.onnx").read_bytes())
         self.text_dim = self._tower(**self._words.rows(["a"])).shape[1]
 
@@ -53,7 +53,7 @@ class LstmEncoder:
         return np.concatenate([np.empty((0, self.text_dim), np.float32), *found])
 
 
-class Words:
+class Vocabulary:
     """The words that have a row of their own in the embedding table; row 0 is padding."""
 
     def __init__(self, words: Sequence[str]) -> None:

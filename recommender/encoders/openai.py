@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.support.hosted import HostedEncoder, Model, Provider
+from recommender.encoders.support.hosted import HostedEncoder, HostedModel, Provider
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice
@@ -22,9 +22,9 @@ _PROVIDER = Provider(
     path="/embeddings",
     key_names=("OPENAI_API_KEY",),
     models={
-        "text-embedding-3-small": Model(1536, {"tokens": 0.02}, shortens=True),
-        "text-embedding-3-large": Model(3072, {"tokens": 0.13}, shortens=True),
-        "text-embedding-ada-002": Model(1536, {"tokens": 0.10}),
+        "text-embedding-3-small": HostedModel(1536, {"tokens": 0.02}, shortens=True),
+        "text-embedding-3-large": HostedModel(3072, {"tokens": 0.13}, shortens=True),
+        "text-embedding-ada-002": HostedModel(1536, {"tokens": 0.10}),
     },
     texts=512,  # 2,048 may be; they would gain nothing
     bytes=300_000,

@@ -15,7 +15,7 @@ _TOKENS_AN_IMAGE = 1600  # of 512 x 512 pixels
 
 
 @dataclass(frozen=True)
-class Model:
+class HostedModel:
     """What a provider says of a model.
 
     Parameters
@@ -55,7 +55,7 @@ class Provider:
     url: str
     path: str
     key_names: Sequence[str]
-    models: Mapping[str, Model]
+    models: Mapping[str, HostedModel]
     texts: int
     bytes: int
     text_bytes: int
@@ -88,7 +88,7 @@ class HostedEncoder:
         if known is None and dimensions is None:
             listed = ", ".join(provider.models)
             raise EncoderError(f"{model} is none of {listed}; say how long its vectors are: dimensions = N")
-        stated = known or Model(dim=dimensions or 0)
+        stated = known or HostedModel(dim=dimensions or 0)
         self.text_dim = dimensions or stated.dim
         self.name = f"{provider.name} {model}"
         address = (url or provider.url).rstrip("/")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recommender.config import EncoderChoice
-from recommender.encoders.lstm import Words
+from recommender.encoders.lstm import Vocabulary
 from recommender.encoders.support.onnx_tower import exported
 from recommender.encoders.support.words import words_of
 from recommender.progress import progress
@@ -52,7 +52,7 @@ def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) 
     """Train on the texts and write the network as ONNX, and its words."""
     counts = Counter(word for text in texts for word in words_of(text))
     known = sorted(word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_COUNT)
-    words = Words(known)
+    words = Vocabulary(known)
     torch.manual_seed(seed)
     network = Network(words.size, choice.dimensions or DIM)
     _descend(network, [words.rows([text])["ids"][0] for text in texts], np.random.default_rng(seed))
