@@ -21,34 +21,36 @@ class ConfigSection(BaseModel):
 
 
 class CatalogConfig(ConfigSection):
-    """The products: a file, and which of its columns is what.
+    """File of products and the mapping of its columns.
 
-    `id` to `published_at` name a column of the file, or are a template over columns such as
-    ``"{article_id}.jpg"``; left out, the column of that very name is taken where there is one. The names are
-    those of Google Merchant's product data.
+    The keys `id` to `published_at` are the names of Google Merchant's product data.
 
     Attributes
     ----------
     path
-        CSV, Parquet, JSON Lines or XML.
+        CSV, Parquet, JSON Lines or XML file.
     format
-        Of which shop system the file is an export, see `recommender.catalog.formats`; left out, of none. The
-        columns then bear the standard names, and the mapping starts from those.
+        Shop system that exported the file; its columns are mapped to the standard names first. By default none.
+    id
+        Column of the unique id.
+    title, description, image_link, product_type, brand, price, availability, item_group_id
+        Column, or template over columns such as ``"{article_id}.jpg"``. By default the column of the same name.
+    color, size, gender, age_group, material, pattern, published_at
+        Column, or template over columns. By default the column of the same name.
     images
-        Folder or zip that `image_link` is relative to; without it, the data folder. Links that begin with
+        Folder or zip that `image_link` is relative to; by default the data folder. Links that begin with
         ``http://`` or ``https://`` are downloaded.
     attributes
-        Further columns that can be filtered on; left out, every other one.
+        Further columns to filter on; by default all others.
     learn
-        Columns (by these names) that the category block learns from; left out, those whose values are shared
-        by two products or more on average, and the price.
+        Columns that the category block is trained on; by default those whose values are shared by two products
+        or more on average, and the price.
     separators
-        What parts the values of a multi-valued column of the file, such as ``{categories = "|"}``.
+        Separator of the values of a multi-valued column, such as ``{categories = "|"}``.
     levels
-        What parts the levels of a hierarchical value, such as ``{categories = "/"}``, where it is not " > ".
+        Separator of the levels of a hierarchical value, such as ``{categories = "/"}``; by default " > ".
     text
-        Template of what the text encoder reads, such as ``"{title}. {material}"``; left out, title and
-        description.
+        Template of the text to encode, such as ``"{title}. {material}"``; by default title and description.
     """
 
     path: Path
@@ -78,21 +80,23 @@ class CatalogConfig(ConfigSection):
 
 
 class EventsConfig(ConfigSection):
-    """The events: a file, and which of its columns is what.
+    """File of events and the mapping of its columns.
 
     Attributes
     ----------
     path
-        CSV, Parquet or JSON Lines.
+        CSV, Parquet or JSON Lines file.
     format
-        Of which tracker the file is an export, see `recommender.catalog.formats`; left out, of none.
+        Tracker that exported the file; by default none.
+    user_id, item_id, timestamp
+        Columns of the user, the product and the time.
     event_name
-        A column, or else one name that all events have, such as ``"purchase"``.
+        Column of the event type, or the type of all events, such as ``"purchase"``.
     value, quantity, price
         Columns that may be missing.
     weights
-        How much an event of each name says; over `recommender.events.EVENT_WEIGHTS`. A name that is new here is
-        a new kind of event.
+        Weight of each event type, over the defaults `recommender.events.EVENT_WEIGHTS`. A new name adds an event
+        type.
     """
 
     path: Path
@@ -112,30 +116,29 @@ class EventsConfig(ConfigSection):
 
 
 class EncoderChoice(ConfigSection):
-    """One encoder and its options; an encoder refuses those that mean nothing to it.
+    """One encoder and its options; an option that the encoder does not have is refused.
 
     Attributes
     ----------
     name
-        A module of `recommender/encoders/`, or "auto": real CLIP weights where they can be had, else offline.
+        Encoder, or "auto": CLIP where its weights can be downloaded, else offline.
     model
-        What the library or provider calls it (for open_clip and transformers also ``hf-hub:...`` or a folder);
-        ``local-dir:FOLDER`` for an encoder that an earlier fit has trained.
+        Name of the model at its library or provider; for open_clip and transformers also ``hf-hub:...`` or a
+        folder; ``local-dir:FOLDER`` for an encoder that an earlier fit trained.
     pretrained
-        For open_clip: the tag of the weights.
+        For open_clip: tag of the weights.
     checkpoint
-        A local file of weights, or of vectors that are there already.
+        Local file of weights, or of precomputed vectors.
     pooling
-        For transformers: how the vectors of a text's tokens become one; left out, as the model says.
+        For transformers: pooling of the token vectors; by default the model's own.
     prompt, query_prompt
-        For transformers: what is put before a product's text, and before a question; left out, as the model
-        says.
+        For transformers: prefix of a product's text, and of a query; by default the model's own.
     dimensions
-        For hosted and trained encoders: length of the vectors.
+        For hosted and trained encoders: dimension of the vectors.
     base_url
-        For hosted ones: where the provider, or what speaks its language, answers.
+        For hosted encoders: URL of the provider, or of a compatible server.
     batch_size
-        Images or texts at once.
+        Images or texts per batch.
     """
 
     name: str = "auto"
@@ -151,12 +154,12 @@ class EncoderChoice(ConfigSection):
 
 
 class EncoderConfig(EncoderChoice):
-    """What turns texts and photos into vectors.
+    """Encoder of texts and images, or one for each.
 
     Attributes
     ----------
     text, image
-        Another encoder for this modality alone.
+        Encoder of this modality alone.
     """
 
     text: EncoderChoice | None = None
@@ -167,14 +170,16 @@ Choice = TypeVar("Choice", bound=EncoderChoice | None)
 
 
 class IndexConfig(ConfigSection):
-    """How candidates are found.
+    """Index and its target recall.
 
     Attributes
     ----------
     trees
-        Of Annoy: more are more exact and larger.
-    recall_target, recall_floor
-        The search budget is raised until recall@k reaches the target; a bundle under the floor is not published.
+        Annoy's trees: more are more accurate and take more space.
+    recall_target
+        The search is widened until its recall@10 reaches this.
+    recall_floor
+        A bundle with a lower recall is not published.
     """
 
     trees: Count = 16
@@ -183,18 +188,20 @@ class IndexConfig(ConfigSection):
 
 
 class ClipConfig(ConfigSection):
-    """How `training.encoders.finetune` fine-tunes an open_clip model on the catalogue's own texts and photos.
+    """Fine-tuning of an open_clip model on the catalogue's texts and photos.
 
     Attributes
     ----------
     locked
-        The tower that stays as it is, "image" (LiT), "text" or "none"; its vectors are computed once.
+        Tower that is not trained: "image" (LiT), "text" or "none".
     batch_size
-        Pairs that are contrasted with each other; no more than the encoder's `batch_size` are in memory at once.
-    epochs, patience
-        At most so many passes; fewer if held-out retrieval has not improved for `patience` of them.
+        Pairs in a contrastive batch; at most the encoder's `batch_size` are in memory at once.
+    epochs
+        Maximum number of epochs.
+    patience
+        Epochs without better held-out retrieval after which training stops.
     learning_rate
-        Its peak.
+        Peak learning rate.
     """
 
     locked: Literal["image", "text", "none"] = "image"
@@ -205,14 +212,14 @@ class ClipConfig(ConfigSection):
 
 
 class TrainConfig(ConfigSection):
-    """How to learn.
+    """Training.
 
     Attributes
     ----------
     seed
-        Of everything drawn at random.
+        Seed of all random numbers.
     clip
-        Given, if only as an empty table, the encoder is fine-tuned first.
+        Table of CLIP's fine-tuning; if present, even empty, the encoder is fine-tuned first.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -220,7 +227,7 @@ class TrainConfig(ConfigSection):
 
 
 class Config(ConfigSection):
-    """All that a fit needs to know.
+    """Configuration of a shop: its files, encoders, index and training.
 
     Attributes
     ----------
