@@ -11,7 +11,7 @@ from recommender.filters.conditions import All, Not
 from recommender.ranking.request import Boost, Options
 from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
-from recommender.stores.attribution import Served
+from recommender.stores.attribution import Attribution
 from serving.metrics import answered, stage
 from serving.placements import BURIED
 from serving.schemas.requests import Explain, Query, Question, Search
@@ -111,9 +111,9 @@ def body(
     arm: str = "",
 ) -> dict[str, Any]:
     """Return an answer as the contract has it."""
-    served = Served(found.generation, placement, found.strategy, arm)
+    attribution = Attribution(found.generation, placement, found.strategy, arm)
     answered(placement, found, min(asked.limit, found.eligible))
-    told = {"recommendation_id": served.new_id(), "placement": placement or None, **found.to_dict()}
+    told = {"recommendation_id": attribution.new_id(), "placement": placement or None, **found.to_dict()}
     told["warnings"].extend(warnings)
     if asked.fields:
         for item in told["items"]:

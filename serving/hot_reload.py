@@ -11,7 +11,7 @@ from recommender.bundle import current
 from recommender.errors import BundleError, RecommenderError
 from recommender.recommender import Recommender
 from recommender.stores import ItemOverlay
-from recommender.stores.base import Attributes, Queued
+from recommender.stores.base import AttributeValues, QueuedItem
 
 logger = logging.getLogger(__name__)
 # A generation that could not be opened is tried again after this long: its files may have been on their way.
@@ -30,7 +30,7 @@ class OverlaySnapshot:
 
     def __init__(self, source: ItemOverlay) -> None:
         self._source = source
-        self._known: tuple[int, Mapping[str, Attributes]] = (0, {})
+        self._known: tuple[int, Mapping[str, AttributeValues]] = (0, {})
 
     def refresh(self) -> None:
         """Read the changes again if there are any since."""
@@ -38,29 +38,31 @@ class OverlaySnapshot:
         if revision != self._known[0]:
             # what is read after the revision may be newer than it says: then it is read once more, next time
             known, changes = self._known
-            self._known = (revision, {**changes, **self._source.changes(since=known)})
+            self._known = (revision, {**changes, **self._source.read(since=known)})
 
     def revision(self) -> int:
         """See `ItemOverlay.revision`."""
         return self._known[0]
 
-    def changes(self, since: int = 0) -> Mapping[str, Attributes]:
-        """See `ItemOverlay.changes`; here always all of them."""
+    def read(self, since: int = 0) -> Mapping[str, AttributeValues]:
+        """See `ItemOverlay.read`; here always all of them."""
         return self._known[1]
 
-    def put(self, changes: Mapping[str, Attributes], *, replace: bool = False, queue: Collection[str] = ()) -> int:
+    def put(
+        self, items: Mapping[str, AttributeValues], *, replace: bool = False, queue: Collection[str] = ()
+    ) -> int:
         """See `ItemOverlay.put`; shown from here on in this process, by the next refresh in others."""
-        revision = self._source.put(changes, replace=replace, queue=queue)
+        revision = self._source.put(items, replace=replace, queue=queue)
         self.refresh()
         return revision
 
-    def queued(self, limit: int = 10_000) -> list[Queued]:
+    def queued(self, limit: int = 10_000) -> list[QueuedItem]:
         """See `ItemOverlay.queued`."""
         return self._source.queued(limit)
 
-    def embedded(self, products: Iterable[Queued]) -> None:
-        """See `ItemOverlay.embedded`."""
-        self._source.embedded(products)
+    def mark_embedded(self, products: Iterable[QueuedItem]) -> None:
+        """See `ItemOverlay.mark_embedded`."""
+        self._source.mark_embedded(products)
 
     def close(self) -> None:
         """See `ItemOverlay.close`."""

@@ -46,7 +46,7 @@ class FakeRecommender:
         self.asked: dict[str, Any] = {}
 
     def fields(self, item_id: str, names: Iterable[str]) -> dict[str, Any]:
-        changed = self.overlay.changes().get(item_id) or {}
+        changed = self.overlay.read().get(item_id) or {}
         return {
             n: changed.get(n, v) for n, v in self.attributes.fields(self.attributes.row_of(item_id), names).items()
         }
@@ -61,7 +61,7 @@ class FakeRecommender:
         if item_id not in self:
             raise UnknownItemError(item_id)
         fields = self.attributes.fields(IDS.index(item_id), self.attributes.names)
-        return {"id": item_id, **fields, **(self.overlay.changes().get(item_id) or {})}
+        return {"id": item_id, **fields, **(self.overlay.read().get(item_id) or {})}
 
     def thumbnail(self, item_id: str) -> bytes | None:
         return b"\xff\xd8jpeg" if item_id == "A" else None

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from recommender.errors import StoreError
 from recommender.events import EVENT_WEIGHTS, PLAYED, Event
 from recommender.stores import Store, open_store, store_modules
-from recommender.stores.attribution import Served
-from recommender.stores.base import Count, Queued
+from recommender.stores.attribution import Attribution
+from recommender.stores.base import AttributionCount, QueuedItem
 from recommender.stores.sql.database import Database
 from tests.benchmarks.postgres import Postgres, missing
 
@@ -238,7 +238,7 @@ def test_shoppers_played_in_the_storefront_make_nothing_trend(store: Store) -> N
 
 
 def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: Store) -> None:
-    home, page = Served("g1", "home", "for_you", "b"), Served("g1", "", "similar")
+    home, page = Attribution("g1", "home", "for_you", "b"), Attribution("g1", "", "similar")
     first, second, third = home.new_id(), home.new_id(), page.new_id()
     told = [("view_item_list", first, "A"), ("view_item_list", first, "A"), ("view_item_list", first, "B")]
     told += [("view_item_list", second, "A"), ("select_item", first, "A"), ("purchase", third, "A")]
@@ -249,21 +249,21 @@ def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: 
     ]
     store.events.add(events)
     assert store.events.counts(NOON, NOON + timedelta(hours=1)) == [
-        Count(page, "purchase", 1),
-        Count(home, "select_item", 1),
-        Count(home, "view_item_list", 3),
+        AttributionCount(page, "purchase", 1),
+        AttributionCount(home, "select_item", 1),
+        AttributionCount(home, "view_item_list", 3),
     ]
     assert store.events.counts(NOON + timedelta(minutes=6), NOON + timedelta(hours=1)) == []
 
 
 def test_overlay_merges_and_counts(store: Store) -> None:
     assert store.overlay.revision() == 0
-    assert store.overlay.changes() == {}
+    assert store.overlay.read() == {}
     assert store.overlay.put({"A": {"price": 9.5, "availability": "in_stock"}}) == 1
     assert store.overlay.put({"B": {"tags": ["x", "y"], "price": None}}) == 2
     assert store.overlay.put({"A": {"price": 8}}) == 3
     assert store.overlay.revision() == 3
-    assert store.overlay.changes() == {
+    assert store.overlay.read() == {
         "A": {"price": 8, "availability": "in_stock"},
         "B": {"tags": ["x", "y"], "price": None},
     }
@@ -272,10 +272,10 @@ def test_overlay_merges_and_counts(store: Store) -> None:
 def test_overlay_tells_what_changed_since(store: Store) -> None:
     store.overlay.put({"A": {"price": 1}, "B": {"price": 2}})
     store.overlay.put({"B": {"price": 3}, "C": None})
-    assert store.overlay.changes(since=1) == {"B": {"price": 3}, "C": None}
-    assert store.overlay.changes(since=2) == {}
+    assert store.overlay.read(since=1) == {"B": {"price": 3}, "C": None}
+    assert store.overlay.read(since=2) == {}
     store.overlay.put({"A": {"size": "M"}, "C": {"price": 4}}, replace=True)
-    assert store.overlay.changes() == {"A": {"size": "M"}, "B": {"price": 3}, "C": {"price": 4}}
+    assert store.overlay.read() == {"A": {"size": "M"}, "B": {"price": 3}, "C": {"price": 4}}
 
 
 def test_the_queue_keeps_what_waits_until_it_is_embedded(store: Store) -> None:
@@ -283,12 +283,12 @@ def test_the_queue_keeps_what_waits_until_it_is_embedded(store: Store) -> None:
     store.overlay.put({"gone": None}, queue={"gone"})
     store.overlay.put({"new": {"price": 5}})
     waiting = store.overlay.queued()
-    assert waiting == [Queued("new", {"title": "Oak", "price": 5}, 1), Queued("gone", None, 2)]
+    assert waiting == [QueuedItem("new", {"title": "Oak", "price": 5}, 1), QueuedItem("gone", None, 2)]
     assert store.overlay.queued(limit=1) == waiting[:1]
     store.overlay.put({"new": {"title": "Ash"}}, queue={"new"})  # while it is being embedded
-    store.overlay.embedded(waiting)
-    assert store.overlay.queued() == [Queued("new", {"title": "Ash", "price": 5}, 4)]
-    assert store.overlay.changes()["gone"] is None
+    store.overlay.mark_embedded(waiting)
+    assert store.overlay.queued() == [QueuedItem("new", {"title": "Ash", "price": 5}, 4)]
+    assert store.overlay.read()["gone"] is None
 
 
 def test_a_store_of_before_the_migrations_is_brought_up_to_date(url: str) -> None:
@@ -300,11 +300,11 @@ def test_a_store_of_before_the_migrations_is_brought_up_to_date(url: str) -> Non
     for _ in range(2):
         with open_store(url) as store:
             assert [kept.item_id for kept in store.events.history("u1")] == ["A"]
-            assert store.overlay.changes() == {"B": {"price": 9}}
+            assert store.overlay.read() == {"B": {"price": 9}}
             assert store.overlay.queued() == []
     with open_store(url) as store:
         assert store.overlay.put({"C": None}) == 5
-        assert store.overlay.changes(since=4) == {"C": None}
+        assert store.overlay.read(since=4) == {"C": None}
 
 
 def test_a_store_of_a_newer_version_is_left_alone(url: str) -> None:
@@ -323,7 +323,7 @@ def test_what_is_kept_outlives_the_process(url: str) -> None:
         store.overlay.put({"A": {"price": 1}})
     with open_store(url) as store:
         assert store.events.history("u1") == [event(1)]
-        assert store.overlay.changes() == {"A": {"price": 1}}
+        assert store.overlay.read() == {"A": {"price": 1}}
 
 
 def test_threads_lose_nothing(store: Store) -> None:
@@ -336,7 +336,7 @@ def test_threads_lose_nothing(store: Store) -> None:
         revisions = list(pool.map(write, range(4)))
     assert len(list(store.events.scan())) == 20 + 4 * 20
     assert max(revisions) == store.overlay.revision() == 80
-    assert store.overlay.changes() == {"A": {"0": 19, "1": 19, "2": 19, "3": 19}}
+    assert store.overlay.read() == {"A": {"0": 19, "1": 19, "2": 19, "3": 19}}
 
 
 def _open_and_write(url: str, process: int) -> None:

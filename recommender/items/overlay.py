@@ -55,7 +55,7 @@ class OverlayState:
     def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "OverlayState":
         """Read an overlay; without one, what the bundle itself says remains."""
         revision = overlay.revision() if overlay is not None else 0
-        by_id = dict(overlay.changes()) if overlay is not None else {}
+        by_id = dict(overlay.read()) if overlay is not None else {}
         by_row, removed = {}, []
         for item_id, change in by_id.items():
             if (row := attributes.row_of(item_id)) < 0:

@@ -1,7 +1,7 @@
-"""Where live data are kept: users' events, and what changed of a product since the bundle.
+"""Stores of live data: users' events, and the overlay of products changed since the bundle.
 
-A store is one module of this folder that names the URL schemes it serves in `SCHEMES` and offers `open_url`;
-adding a module is all that adding a store takes (the conformance suite walks the folder, too).
+A store is one module of this folder with `SCHEMES`, the URL schemes it supports, and `open_url`. To add a store,
+add a module; the conformance tests find it too.
 """
 
 import pkgutil
@@ -21,7 +21,7 @@ def store_modules() -> dict[str, ModuleType]:
 
 
 def open_store(url: str) -> Store:
-    """Open the store at `url`, making its tables where they are missing.
+    """Open the store at `url`; missing tables are created.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def open_store(url: str) -> Store:
     Raises
     ------
     StoreError
-        For a scheme that nobody serves and a database that does not answer.
+        For an unknown scheme, or a database that does not respond.
     """
     modules = store_modules()
     scheme = url.partition(":")[0].partition("+")[0]

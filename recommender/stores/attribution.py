@@ -1,23 +1,23 @@
-"""What an answer was, told by its `recommendation_id`: so that events which send the id back say what worked."""
+"""Recommendation ids: they attribute events to the generation, placement, strategy and arm that was shown."""
 
 import os
 from typing import NamedTuple
 
 _RANDOM = 8  # bytes
-SUFFIX = 1 + 2 * _RANDOM  # characters at the end of an id that tell one answer from another
+SUFFIX_LENGTH = 1 + 2 * _RANDOM  # characters at the end of an id that differ between answers of one kind
 
 
-class Served(NamedTuple):
-    """The kind of an answer: what a report tells apart.
+class Attribution(NamedTuple):
+    """What a recommendation id attributes an event to; reports are grouped by it.
 
     Parameters
     ----------
     generation
-        The bundle that answered.
+        Of the bundle.
     placement, strategy
-        What was asked; an empty placement is none.
+        Of the request; the placement is empty without one.
     arm
-        Of the placement's experiment; empty if there is none.
+        Of the placement's experiment; empty without one.
     """
 
     generation: str
@@ -26,11 +26,11 @@ class Served(NamedTuple):
     arm: str = ""
 
     def new_id(self) -> str:
-        """Return an id for one more answer of this kind."""
+        """Return a new recommendation id."""
         return f"{'~'.join(self)}~{os.urandom(_RANDOM).hex()}"
 
     @classmethod
-    def of(cls, prefix: str) -> "Served | None":
-        """Read an id without its last `SUFFIX` characters; None if it is none of ours."""
+    def parse(cls, prefix: str) -> "Attribution | None":
+        """Parse an id without its last `SUFFIX_LENGTH` characters; None if it is not one of ours."""
         parts = prefix.split("~")
         return cls(*parts) if len(parts) == len(cls._fields) else None

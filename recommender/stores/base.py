@@ -1,133 +1,134 @@
-"""What a store of live data promises, whatever keeps it."""
+"""The protocols of a store of live data: `EventStore` and `ItemOverlay`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
 from recommender.events import Event
-from recommender.stores.attribution import Served
+from recommender.stores.attribution import Attribution
 
-# What a product's attributes have become; None once it is removed.
-Attributes = Mapping[str, Any] | None
+# Changed attributes of a product; None once it is removed.
+AttributeValues = Mapping[str, Any] | None
 
 
 class Erasure(NamedTuple):
-    """The receipt of a user's erasure: it names no user."""
+    """The receipt of a user's erasure, without the user's id."""
 
     receipt_id: str
     erased_at: datetime
     events: int
 
 
-class Count(NamedTuple):
-    """How many products of a kind of recommendation met with one kind of event."""
+class AttributionCount(NamedTuple):
+    """How many recommended products of one attribution had an event of one name."""
 
-    served: Served
+    attribution: Attribution
     event_name: str
     items: int
 
 
-class Queued(NamedTuple):
-    """A product that waits to be embedded: new, or with another text or picture than the bundle has.
+class QueuedItem(NamedTuple):
+    """A product that waits to be embedded: new, or with another text or image than in the bundle.
 
     Parameters
     ----------
     item_id
-        The shop's id.
+        Its id.
     attributes
-        All that is known of it beside the bundle; None if it was removed, and is to become a tombstone.
+        All of its changed attributes; None if it was removed.
     revision
-        The change that queued it.
+        At which it was queued.
     """
 
     item_id: str
-    attributes: Attributes
+    attributes: AttributeValues
     revision: int
 
 
 class EventStore(Protocol):
-    """Live events of users. Safe to use from several threads; several processes may open the same one."""
+    """Live events of users; thread-safe, and several processes may open the same store."""
 
     def add(self, events: Sequence[Event]) -> list[bool]:
-        """Keep `events`, all or none, and say of each whether it is new.
+        """Store `events`, all or none, and return of each whether it is new.
 
-        An event is known by its `event_id` and `item_id`; seen again, it is kept as it was. Events of an erased
-        user that are older than the erasure are not kept, and not new. Once this has returned, every later
-        `history` shows the events.
+        The key of an event is `event_id` and `item_id`; a known event is not changed. Events of an erased user
+        that are older than the erasure are not stored, and not new. Every later `history` has the events.
         """
 
     def history(self, user_id: str, limit: int = 200) -> list[Event]:
-        """Return the latest `limit` events of a user, oldest first; empty for a user never seen."""
+        """Return the latest `limit` events of a user, oldest first; empty for an unknown user."""
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
         """Yield every event, oldest first, reading `batch` at a time."""
 
     def merge(self, session_id: str, user_id: str) -> int:
-        """Give the events of a session that have no user to a user, and return how many there were."""
+        """Assign the anonymous events of a session to a user, and return their number."""
 
     def erase(self, user_id: str) -> Erasure:
-        """Delete every event of a user, and refuse those until now whenever they come again."""
+        """Delete every event of a user, and reject events from before the erasure from now on."""
 
     def expire(self, before: datetime) -> int:
-        """Delete every event older than `before`, and return how many there were."""
+        """Delete every event older than `before`, and return their number."""
 
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
-        """Return the products that events since then weigh most for, and that weight; the most first.
+        """Return the products of highest total event weight since then, and that weight, in descending order.
 
-        Shoppers that are played in the storefront are no users: their events do not count.
+        Events of simulated shoppers of the storefront do not count.
         """
 
-    def counts(self, start: datetime, end: datetime) -> list[Count]:
-        """Count the products of events in [start, end) that name a recommendation; each of an answer once."""
+    def counts(self, start: datetime, end: datetime) -> list[AttributionCount]:
+        """Count the products of events in [start, end) with a recommendation id, once per id and event name."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections."""
 
 
 class ItemOverlay(Protocol):
-    """What has changed of products since the bundle, and the queue of those that wait to be embedded.
+    """Attributes changed since the bundle was built, and the queue of products to be embedded.
 
-    Every change raises the revision. A product stays in `changes` after it was embedded: what the shop said
-    last goes.
+    Every change raises the revision. A product stays in the overlay after it was embedded: the overlay takes
+    precedence over the bundle.
     """
 
     def revision(self) -> int:
-        """Return the number of the latest change, 0 before the first."""
+        """Return the revision of the latest change, 0 before the first."""
 
-    def put(self, changes: Mapping[str, Attributes], *, replace: bool = False, queue: Collection[str] = ()) -> int:
-        """Change products, all or none, and return the new revision.
+    def put(
+        self, items: Mapping[str, AttributeValues], *, replace: bool = False, queue: Collection[str] = ()
+    ) -> int:
+        """Change attributes of products, all or none, and return the new revision.
 
         Parameters
         ----------
-        changes
-            Item id to attributes, which are set while its others stay; None removes the product.
+        items
+            Item id to attributes, which are merged into its overlay; None removes the product.
         replace
-            Whether its others go.
+            Replace its overlay instead.
         queue
-            Those of the ids that are to be embedded.
+            Those of the ids to be embedded.
         """
 
-    def changes(self, since: int = 0) -> Mapping[str, Attributes]:
-        """Return all that is changed of every product that has changed after that revision, by item id."""
+    def read(self, since: int = 0) -> Mapping[str, AttributeValues]:
+        """Return the overlay of every product changed after that revision, by item id."""
 
-    def queued(self, limit: int = 10_000) -> list[Queued]:
-        """Return the products that wait to be embedded, the longest waiting first."""
+    def queued(self, limit: int = 10_000) -> list[QueuedItem]:
+        """Return the products to be embedded, in the order they were queued."""
 
-    def embedded(self, products: Iterable[Queued]) -> None:
-        """Take products off the queue once a published generation has them; those queued again since stay."""
+    def mark_embedded(self, products: Iterable[QueuedItem]) -> None:
+        """Remove products from the queue once a generation has them, except those queued again since."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections."""
 
 
 class Store(NamedTuple):
-    """The two halves of one database; also a context manager."""
+    """The events and the overlay of one database; also a context manager."""
 
     events: EventStore
     overlay: ItemOverlay
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections."""
         self.events.close()
         self.overlay.close()
 

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from recommender.filters import parse
-from recommender.stores.attribution import SUFFIX, Served
+from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
 from serving.hot_reload import Engine
 from tests.serving_fakes import NOW, ids
 
@@ -16,7 +16,9 @@ def test_similar_answers_as_the_contract_says(client: FlaskClient) -> None:
     answer = client.get("/v1/items/A/similar?limit=2&explain=summary&fields=title,price")
     assert answer.content_type == "application/json"
     body = answer.json
-    assert Served.of(body.pop("recommendation_id")[:-SUFFIX]) == Served("g1", "", "similar", "")
+    assert Attribution.parse(body.pop("recommendation_id")[:-SUFFIX_LENGTH]) == Attribution(
+        "g1", "", "similar", ""
+    )
     assert body == {
         "placement": None,
         "strategy": "similar",

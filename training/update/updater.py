@@ -121,7 +121,7 @@ class Updater:
         done = self._publish(recommender, said, known, started)
         self._read = stamp
         if self.store is not None:
-            self.store.overlay.embedded(queued)
+            self.store.overlay.mark_embedded(queued)
         return done
 
     def watch(self, seconds: float) -> Iterator[Updated]:

@@ -10,7 +10,7 @@ SCHEMES = ("sqlite", "postgresql")
 
 
 def open_url(url: str) -> Store:
-    """Open both stores on the database at `url`, bringing its tables up to date."""
+    """Open both stores on the database at `url`, migrating its tables."""
     database = Database(url)
     try:
         migrate(database)

@@ -1,4 +1,4 @@
-"""The connection to a database, and what all its users have in common."""
+"""A database connection: transactions, locks and errors, on SQLite and PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,32 +12,32 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from recommender.errors import StoreError
 
 METADATA = sa.MetaData()
-# PostgreSQL answers at once or not at all: a question is not worth a longer wait.
+# A request does not wait longer for PostgreSQL.
 _CONNECT_SECONDS = 3
 
 
 class Utc(sa.TypeDecorator[datetime]):
-    """An aware datetime in UTC; SQLite keeps no zone, so there the zone is taken off and put back."""
+    """An aware datetime in UTC; SQLite stores no time zone, so that it is removed and added there."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Return what is written."""
+        """Return the value to store."""
         if value is None:
             return None
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Return what was read."""
+        """Return the stored value in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 class Database:
-    """An engine whose every failure is a `StoreError`.
+    """A SQLAlchemy engine whose errors are raised as `StoreError`.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Begin a transaction; it is committed at the end, or rolled back by an error."""
+        """Begin a transaction; it is committed at the end, or rolled back on an error."""
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -70,9 +70,9 @@ class Database:
             raise StoreError(f"the store {self.name} refuses: {reason}") from error
 
     def lock(self, connection: sa.Connection, number: int, *, shared: bool = False) -> None:
-        """Wait until nobody else holds that lock, to the end of the transaction.
+        """Acquire an advisory lock until the end of the transaction.
 
-        In SQLite there is one writer at a time, so that the lock on the whole file does.
+        SQLite has one writer at a time: there the lock on the file is used.
         """
         if self.is_sqlite:
             if not shared:
@@ -82,7 +82,7 @@ class Database:
         connection.execute(sa.select(take(number)))
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
 
@@ -93,7 +93,7 @@ def _unopenable(error: Exception) -> str:
 
 
 def _configure_sqlite(connection: Any, record: object) -> None:
-    """WAL: readers go on while one process writes. FULL: an acknowledged event outlives a power cut."""
+    """Set WAL (readers do not wait for a writer) and FULL (acknowledged events survive a power failure)."""
     cursor = connection.cursor()
     for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -10,8 +10,8 @@ from secrets import token_hex
 import sqlalchemy as sa
 
 from recommender.events import EVENT_WEIGHTS, PLAYED, Event
-from recommender.stores.attribution import SUFFIX, Served
-from recommender.stores.base import Count, Erasure
+from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
+from recommender.stores.base import AttributionCount, Erasure
 from recommender.stores.sql.database import METADATA, Database, Utc
 
 _EVENTS = sa.Table(
@@ -28,7 +28,7 @@ _EVENTS = sa.Table(
     sa.Column("quantity", sa.Double),
     sa.Column("price", sa.Double),
 )
-# Who was erased: by a hash under the store's own salt, so that the table names nobody.
+# Erased users, by a hash with the store's salt, so that the table has no user ids.
 _ERASURES = sa.Table(
     "erasures",
     METADATA,
@@ -42,11 +42,11 @@ _LATEST = (
     sa.select(*_EVENT_COLUMNS)
     .where(_EVENTS.c.user_id == sa.bindparam("user_id"))
     .order_by(*(column.desc() for column in _OLDEST_FIRST))
-    .limit(sa.bindparam("most"))
+    .limit(sa.bindparam("limit"))
 )
-_ERASING = 0x6572617365  # any number of our own
-# An event from further ahead is not of a clock that was set back, but of one that is wrong.
-_CLOCKS_DIFFER = timedelta(days=1)
+_ERASING = 0x6572617365  # id of the advisory lock
+# Timestamps further in the future come from a wrong clock.
+_MAX_CLOCK_SKEW = timedelta(days=1)
 _key = attrgetter("event_id", "item_id")
 
 
@@ -65,20 +65,20 @@ class SqlEvents:
         keys = insert.returning(_EVENTS.c.event_id, _EVENTS.c.item_id)
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING, shared=True)
-            # sorted, so that two writers with the same events never wait for each other in a circle
+            # sorted, so that two writers with the same events do not deadlock
             new = {tuple(key) for key in connection.execute(keys, [rows[key] for key in sorted(rows)])}
-            # after the insertion, which in SQLite has taken the write lock: no erasure can come in between
-            new -= self._strike_erased(connection, events)
-        answer = []
+            # after the insertion, which in SQLite holds the write lock: no erasure can come in between
+            new -= self._delete_erased(connection, events)
+        is_new = []
         for key in map(_key, events):
-            answer.append(key in new)
-            new.discard(key)  # the same event further on is not new any more
-        return answer
+            is_new.append(key in new)
+            new.discard(key)  # a repetition in `events` is not new
+        return is_new
 
     def history(self, user_id: str, limit: int = 200) -> list[Event]:
         """See `EventStore.history`."""
         with self._database.transaction() as connection:
-            rows = connection.execute(_LATEST, {"user_id": user_id, "most": limit}).all()
+            rows = connection.execute(_LATEST, {"user_id": user_id, "limit": limit}).all()
             return [Event(*row) for row in reversed(rows)]
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
@@ -102,13 +102,13 @@ class SqlEvents:
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING)
             hashed = _hash(_salt(connection), user_id)
-            moment = self._moment_of_erasure(connection, user_id, hashed)
-            gone = connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.user_id == user_id)).rowcount
+            moment = self._time_of_erasure(connection, user_id, hashed)
+            deleted = connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.user_id == user_id)).rowcount
             insert = self._database.insert(_ERASURES)
             merged = {"erased_at": insert.excluded.erased_at}
             known = {"user_hash": hashed, "erased_at": moment}
             connection.execute(insert.on_conflict_do_update(index_elements=["user_hash"], set_=merged), known)
-        return Erasure(token_hex(8), moment, gone)
+        return Erasure(token_hex(8), moment, deleted)
 
     def expire(self, before: datetime) -> int:
         """See `EventStore.expire`."""
@@ -118,7 +118,7 @@ class SqlEvents:
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
         """See `EventStore.trending`."""
         weight = sa.func.sum(sa.case(EVENT_WEIGHTS, value=_EVENTS.c.event_name, else_=0.0)).label("weight")
-        # not LIKE, to which SQLite's letters are the same in either case
+        # not LIKE, which is case-insensitive in SQLite
         real = sa.func.substr(_EVENTS.c.user_id, 1, len(PLAYED)) != PLAYED
         heaviest = (
             sa.select(_EVENTS.c.item_id, weight)
@@ -130,45 +130,49 @@ class SqlEvents:
         with self._database.transaction() as connection:
             return [(row.item_id, float(row.weight)) for row in connection.execute(heaviest) if row.weight > 0]
 
-    def counts(self, start: datetime, end: datetime) -> list[Count]:
+    def counts(self, start: datetime, end: datetime) -> list[AttributionCount]:
         """See `EventStore.counts`."""
         whole = _EVENTS.c.recommendation_id
-        prefix = sa.func.substr(whole, 1, sa.func.length(whole) - SUFFIX).label("prefix")
-        during = (_EVENTS.c.timestamp >= start) & (_EVENTS.c.timestamp < end) & (sa.func.length(whole) > SUFFIX)
+        prefix = sa.func.substr(whole, 1, sa.func.length(whole) - SUFFIX_LENGTH).label("prefix")
+        during = (
+            (_EVENTS.c.timestamp >= start) & (_EVENTS.c.timestamp < end) & (sa.func.length(whole) > SUFFIX_LENGTH)
+        )
         once = (
             sa.select(prefix, whole, _EVENTS.c.item_id, _EVENTS.c.event_name).where(during).distinct().subquery()
         )
         kind = (once.c.prefix, once.c.event_name)
         counted = sa.select(*kind, sa.func.count()).group_by(*kind)
         with self._database.transaction() as connection:
-            rows = [(Served.of(prefix), name, items) for prefix, name, items in connection.execute(counted)]
-        return sorted(Count(served, name, items) for served, name, items in rows if served is not None)
+            rows = [
+                (Attribution.parse(prefix), name, items) for prefix, name, items in connection.execute(counted)
+            ]
+        return sorted(AttributionCount(key, name, items) for key, name, items in rows if key is not None)
 
     def close(self) -> None:
         """See `EventStore.close`."""
         self._database.close()
 
     @staticmethod
-    def _moment_of_erasure(connection: sa.Connection, user_id: str, hashed: str) -> datetime:
-        """Return now, or what is later: a clock set back must not let in again what is erased."""
+    def _time_of_erasure(connection: sa.Connection, user_id: str, hashed: str) -> datetime:
+        """Return now, or the user's last event or erasure if later, so that erased events stay rejected."""
         now = datetime.now(UTC)
         latest = sa.select(sa.func.max(_EVENTS.c.timestamp)).where(_EVENTS.c.user_id == user_id)
         before = sa.select(_ERASURES.c.erased_at).where(_ERASURES.c.user_hash == hashed)
-        told = [connection.execute(moment).scalar() for moment in (latest, before)]
-        return max([now, *(min(moment, now + _CLOCKS_DIFFER) for moment in told if moment is not None)])
+        times = [connection.execute(query).scalar() for query in (latest, before)]
+        return max([now, *(min(time, now + _MAX_CLOCK_SKEW) for time in times if time is not None)])
 
     @staticmethod
-    def _strike_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:
+    def _delete_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:
         """Delete those of `events` that are older than their user's erasure, and return their keys."""
         salt = _salt(connection)
         hashes = {_hash(salt, event.user_id): event.user_id for event in events if event.user_id}
         known = sa.select(_ERASURES).where(_ERASURES.c.user_hash.in_([*hashes]))
         erased = {hashes[row.user_hash]: row.erased_at for row in connection.execute(known)}
-        struck = {_key(e) for e in events if e.user_id in erased and e.timestamp <= erased[e.user_id]}
-        for event_id, item_id in struck:
+        deleted = {_key(e) for e in events if e.user_id in erased and e.timestamp <= erased[e.user_id]}
+        for event_id, item_id in deleted:
             same = (_EVENTS.c.event_id == event_id) & (_EVENTS.c.item_id == item_id)
             connection.execute(sa.delete(_EVENTS).where(same))
-        return struck
+        return deleted
 
 
 def _salt(connection: sa.Connection) -> bytes:

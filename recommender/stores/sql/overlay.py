@@ -1,11 +1,11 @@
-"""What has changed of products, in a SQL database."""
+"""The item overlay in a SQL database."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from recommender.stores.base import Attributes, Queued
+from recommender.stores.base import AttributeValues, QueuedItem
 from recommender.stores.sql.database import METADATA, Database
 
 _OVERLAY = sa.Table(
@@ -35,19 +35,21 @@ class SqlOverlay:
         with self._database.transaction() as connection:
             return connection.scalar(sa.select(_REVISION.c.revision)) or 0
 
-    def put(self, changes: Mapping[str, Attributes], *, replace: bool = False, queue: Collection[str] = ()) -> int:
+    def put(
+        self, items: Mapping[str, AttributeValues], *, replace: bool = False, queue: Collection[str] = ()
+    ) -> int:
         """See `ItemOverlay.put`."""
         with self._database.transaction() as connection:
-            revision = self._raise_revision(connection)  # first, for its lock keeps other writers out
-            known = {} if replace else _known(connection, changes)
+            revision = self._raise_revision(connection)  # first, since its lock excludes other writers
+            known = {} if replace else _known(connection, items)
             rows: list[dict[str, Any]] = [
                 {
                     "item_id": item_id,
-                    "attributes": None if change is None else {**(known.get(item_id) or {}), **change},
+                    "attributes": None if values is None else {**(known.get(item_id) or {}), **values},
                     "revision": revision,
                     "queued": revision if item_id in queue else None,
                 }
-                for item_id, change in changes.items()
+                for item_id, values in items.items()
             ]
             if rows:
                 self._upsert(connection, rows)
@@ -62,7 +64,7 @@ class SqlOverlay:
     def _upsert(self, connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
         insert = self._database.insert(_OVERLAY)
         new = insert.excluded
-        # a product that waits already goes on waiting, whatever else of it changes
+        # a queued product stays queued when other attributes change
         merged = {
             "attributes": new.attributes,
             "revision": new.revision,
@@ -70,13 +72,13 @@ class SqlOverlay:
         }
         connection.execute(insert.on_conflict_do_update(index_elements=["item_id"], set_=merged), rows)
 
-    def changes(self, since: int = 0) -> dict[str, Attributes]:
-        """See `ItemOverlay.changes`."""
+    def read(self, since: int = 0) -> dict[str, AttributeValues]:
+        """See `ItemOverlay.read`."""
         changed = sa.select(_OVERLAY.c.item_id, _OVERLAY.c.attributes).where(_OVERLAY.c.revision > since)
         with self._database.transaction() as connection:
             return {row.item_id: row.attributes for row in connection.execute(changed)}
 
-    def queued(self, limit: int = 10_000) -> list[Queued]:
+    def queued(self, limit: int = 10_000) -> list[QueuedItem]:
         """See `ItemOverlay.queued`."""
         waiting = (
             sa.select(_OVERLAY.c.item_id, _OVERLAY.c.attributes, _OVERLAY.c.queued)
@@ -85,10 +87,10 @@ class SqlOverlay:
             .limit(limit)
         )
         with self._database.transaction() as connection:
-            return [Queued(*row) for row in connection.execute(waiting)]
+            return [QueuedItem(*row) for row in connection.execute(waiting)]
 
-    def embedded(self, products: Iterable[Queued]) -> None:
-        """See `ItemOverlay.embedded`."""
+    def mark_embedded(self, products: Iterable[QueuedItem]) -> None:
+        """See `ItemOverlay.mark_embedded`."""
         done = [{"id": product.item_id, "at": product.revision} for product in products]
         if not done:
             return
@@ -101,6 +103,6 @@ class SqlOverlay:
         self._database.close()
 
 
-def _known(connection: sa.Connection, item_ids: Iterable[str]) -> dict[str, Attributes]:
+def _known(connection: sa.Connection, item_ids: Iterable[str]) -> dict[str, AttributeValues]:
     rows = sa.select(_OVERLAY.c.item_id, _OVERLAY.c.attributes).where(_OVERLAY.c.item_id.in_([*item_ids]))
     return {row.item_id: row.attributes for row in connection.execute(rows)}

@@ -1,4 +1,4 @@
-"""Brings a database's tables up to date; each change of them is one file in `versions/`."""
+"""Migrate the tables of a database by Alembic; the migrations are in `versions/`."""
 
 from pathlib import Path
 
@@ -8,26 +8,27 @@ from recommender.errors import StoreError
 from recommender.stores.sql.database import Database
 
 HEAD = "0002"
-_LOCK = 0x7265636F  # any number of our own
+_LOCK = 0x7265636F  # id of the advisory lock
 
 
 def migrate(database: Database) -> None:
-    """Make or change what is missing, whoever else does so at the same time.
+    """Create or migrate the tables; safe to run in several processes at once.
 
     Raises
     ------
     StoreError
-        The database does not answer, or a newer version of this package has changed it.
+        The database does not respond, or has the schema of a newer version of this package.
     """
     with database.transaction() as connection:
         if _version(connection) == HEAD:
             return
     with database.transaction() as connection:
         database.lock(connection, _LOCK)
-        found = _version(connection)
-        if found is not None and found > HEAD:
+        version = _version(connection)
+        if version is not None and version > HEAD:
             raise StoreError(
-                f"the store {database.name} is of version {found}, this package knows up to {HEAD}; update it"
+                f"the store {database.name} has schema version {version}, this package supports up to {HEAD}; "
+                "upgrade hybrid-recommender"
             )
         _upgrade(connection)
 
@@ -35,8 +36,8 @@ def migrate(database: Database) -> None:
 def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return found
+    version: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return version
 
 
 def _upgrade(connection: sa.Connection) -> None:

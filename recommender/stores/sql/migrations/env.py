@@ -1,4 +1,4 @@
-"""Alembic runs this: it migrates over the connection, and in the transaction, that `migrate` has opened."""
+"""The script that Alembic runs: it migrates by the connection and transaction that `migrate` has opened."""
 
 from alembic import context
 
