@@ -1,4 +1,4 @@
-"""Events, the overlay and its revision; a store of before the migrations has them already."""
+"""Create the events, the overlay and its revision, unless a store from before the migrations has them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "events",
         sa.Column("event_id", sa.Text, primary_key=True),

@@ -1,4 +1,4 @@
-"""The queue of products to embed, removed products, and who was erased."""
+"""Add the queue of products to embed, removed products, and erasures."""
 
 from secrets import token_hex
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Change the overlay, which numbers its changes from here on, and make the rest."""
+    """Add revisions and the queue to the overlay, and the tables of erasures."""
     with op.batch_alter_table("item_overlay") as overlay:
         overlay.add_column(sa.Column("revision", sa.BigInteger, nullable=False, server_default="1"))
         overlay.add_column(sa.Column("queued", sa.BigInteger))
