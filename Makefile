@@ -24,12 +24,13 @@ docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
-	$(BIN)/python tests/benchmarks/serve.py demo-shop/bundles
-	$(BIN)/python tests/benchmarks/faults.py demo-shop/bundles
-	$(BIN)/python tests/benchmarks/retrieval.py --n 20000 --dim 128
-	$(BIN)/python tests/benchmarks/quality.py p2 --config demo-shop/shop.toml --split 2026-06-01 --rolling 0
-	$(BIN)/python tests/benchmarks/quality.py p3 --config demo-shop/shop.toml
-	$(BIN)/python tests/benchmarks/quality.py p4 --config demo-shop/shop.toml --split 2026-06-01
+	$(BIN)/recommender benchmark architecture demo-shop/bundles
+	$(BIN)/recommender benchmark serve demo-shop/bundles
+	$(BIN)/recommender benchmark faults demo-shop/bundles
+	$(BIN)/recommender benchmark retrieval --n 20000 --dim 128
+	$(BIN)/recommender benchmark quality cold-start --config demo-shop/shop.toml --split 2026-06-01 --rolling 0
+	$(BIN)/recommender benchmark quality neighbours --config demo-shop/shop.toml
+	$(BIN)/recommender benchmark quality missing --config demo-shop/shop.toml --split 2026-06-01
 
 requirements-serve.txt: deploy/requirements_serve.py setup.cfg constraints.txt $(VENV)/installed-test
 	$(BIN)/python $< > $@

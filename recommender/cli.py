@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from recommender.commands import ask, benchmark, bundles, events, learn, serve, write
+from recommender.commands import ask, benchmark, bundles, events, learn, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 
@@ -21,7 +21,7 @@ app = typer.Typer(help="Recommend products from a shop's own files.", pretty_exc
 
 def _commands(into: typer.Typer, **commands: Callable[..., None]) -> None:
     for name, command in commands.items():
-        into.command(name)(command)
+        into.command(name.replace("_", "-"))(command)
 
 
 _commands(app, validate=learn.validate, encode=learn.encode, fit=learn.fit, update=learn.update)
@@ -39,11 +39,17 @@ app.add_typer(_bundles, name="bundles")
 _commands(_bundles, list=bundles.list_generations, rollback=bundles.rollback)
 _commands(_bundles, prune=bundles.prune, compact=bundles.compact)
 
-_benchmark = typer.Typer(
-    help="Measure quality, speed and memory, beside other libraries where they are installed.", **_PLAIN
-)
+_benchmark = typer.Typer(help="Measure quality, speed, memory and robustness.", **_PLAIN)
 app.add_typer(_benchmark, name="benchmark")
+_commands(_benchmark, retrieval=benchmark.retrieval, serve=benchmark.serve, faults=benchmark.faults)
+_commands(_benchmark, scale=benchmark.scale, encode=benchmark.encode, batch=benchmark.batch)
 _commands(_benchmark, architecture=benchmark.architecture)
+
+_quality = typer.Typer(help="Measure the quality of recommendations by a protocol.", **_PLAIN)
+_benchmark.add_typer(_quality, name="quality")
+_commands(_quality, sequences=quality.sequences, neighbours=quality.neighbours, missing=quality.missing)
+_commands(_quality, complementary=quality.complementary, encoders=quality.encoders)
+_commands(_quality, cold_start=quality.cold_start, next_item=quality.next_item)
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ ARROWS = {"recommender": set(), "training": {"recommender"}, "serving": {"recomm
 # What a worker of the service must not pay for, and the parts of the library that it therefore never loads.
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers", "pandas", "sklearn", "scipy", "pyarrow"}
 OFFLINE = {
-    "recommender." + name for name in ("batch", "catalog", "demo", "encoders", "evaluation", "pages", "testing")
+    "recommender." + name
+    for name in ("batch", "catalog", "commands.benchmarks", "demo", "encoders", "evaluation", "pages", "testing")
 }
 
 SOURCES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]

@@ -2,9 +2,7 @@
 
 import json
 import random
-import sys
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,20 +13,19 @@ from typer.testing import CliRunner
 
 import recommender
 from recommender.catalog import Catalog
+from recommender.cli import app
+from recommender.commands.benchmarks.protocols import missing_modalities, next_item
+from recommender.commands.benchmarks.protocols.text_to_image import text_to_image
 from recommender.config import Config
 from recommender.core.blocks import Layout, unit
 from training.item_tower.content import fit_content
-
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from protocols import missing, text_users, words
-from quality import app
 
 pytestmark = pytest.mark.slow
 CIRCLES, ITEMS = 4, 10  # users walk around one of four circles of ten items
 
 
 def run(*args):
-    ran = CliRunner().invoke(app, [*map(str, args), "--json"], catch_exceptions=False)
+    ran = CliRunner().invoke(app, ["benchmark", "quality", *map(str, args), "--json"], catch_exceptions=False)
     return json.loads(ran.stdout)
 
 
@@ -37,19 +34,19 @@ def mean(figures, report, ranker, measure="hit_rate", kind="all"):
 
 
 def walks(users=120, steps=6):
-    """Each user's steps along a circle; item 10 c + i + 1 is place i of circle c."""
+    """Each user's steps along a circle; item 10 c + i + 1 is position i of circle c."""
     draw = random.Random(0)
     for user in range(users):
         circle, start = user % CIRCLES, draw.randrange(ITEMS)
         yield str(user), [str(circle * ITEMS + (start + step) % ITEMS + 1) for step in range(steps)]
 
 
-def test_sequences_are_foretold_from_the_training_part(tmp_path):
+def test_sequences_are_predicted_from_the_training_part(tmp_path):
     lines = [" ".join([user, *items]) for user, items in walks()]
     (tmp_path / "walks.txt").write_text("\n".join(lines))
     attributes = {str(item + 1): [item // ITEMS] for item in range(CIRCLES * ITEMS)}
     (tmp_path / "attributes.json").write_text(json.dumps(attributes))
-    figures = run("p1", "--sequences", tmp_path / "walks.txt", "--attributes", tmp_path / "attributes.json")
+    figures = run("sequences", "--sequences", tmp_path / "walks.txt", "--attributes", tmp_path / "attributes.json")
     assert figures["reports"]["protocol, @10"]["queries"] == 120
     for ranker in ("hybrid", "hybrid, annoy", "ItemKNN + recency", "EASE + recency"):
         # the ten of the circle, five of them in the history
@@ -58,7 +55,7 @@ def test_sequences_are_foretold_from_the_training_part(tmp_path):
     assert figures["seconds"] > 0
 
 
-def test_users_with_texts_are_asked_line_by_line(tmp_path):
+def test_the_next_item_of_each_line_is_predicted(tmp_path):
     words = ["red ink pen", "paper ring binder", "steel desk lamp", "soft chair cushion"]
     items = [(str(i + 1), f"{words[i // ITEMS]} no {i}", f"brand {i // ITEMS}") for i in range(CIRCLES * ITEMS)]
     pd.DataFrame(items, columns=["item_id", "title", "brand"]).to_csv(tmp_path / "items.csv", index=False)
@@ -67,7 +64,7 @@ def test_users_with_texts_are_asked_line_by_line(tmp_path):
     lines[:160].to_csv(tmp_path / "train.csv", index=False)
     lines[160:].to_csv(tmp_path / "test.csv", index=False)
     files = [option for name in ("items", "train", "test") for option in (f"--{name}", tmp_path / f"{name}.csv")]
-    figures = run("p6", *files)
+    figures = run("next-item", *files)
     report = figures["reports"]["next item, @10"]
     assert (report["queries"], report["users"]) == (80, 40)
     assert mean(figures, "next item, @10", "hybrid") == 1.0
@@ -85,12 +82,14 @@ def write_sets(folder, sets=20, size=5):
     pd.DataFrame(lines, columns=["sku", "scene", "kind of scene"]).to_csv(folder / "scenes.csv", index=False)
 
 
-def test_what_is_shown_together_is_foretold(tmp_path):
+def test_complementary_products_are_predicted(tmp_path):
     write_sets(tmp_path)
     lines = pd.read_csv(tmp_path / "scenes.csv")
     few = lines[lines["scene"].isin([f"scene {s}" for s in range(40)])]
     few.to_csv(tmp_path / "few.csv", index=False)
-    figures = run("p5", "--config", tmp_path / "shop.toml", "--edges", tmp_path / "few.csv", "--other-type")
+    figures = run(
+        "complementary", "--config", tmp_path / "shop.toml", "--pairs", tmp_path / "few.csv", "--other-type"
+    )
     found = figures["neighbours"]["held-out pairs: all"]
     assert found["queries"] > 5
     assert found["other_type"] is True
@@ -98,35 +97,35 @@ def test_what_is_shown_together_is_foretold(tmp_path):
     assert {"complementary", "similar", "similar, annoy", "cooccurrence alone"} <= set(found)
 
 
-def test_what_a_line_asks_for_is_no_training():
+def test_the_item_of_a_test_line_is_not_trained_on():
     columns = ["user_id", "history_item_id", "item_id"]
     train = pd.DataFrame([("a", "1 2", "3"), ("a", "2 3", "4"), ("b", "1", "2")], columns=columns)
     test = pd.DataFrame([("a", "2 3 4", "1"), ("b", "1 2", "5")], columns=columns)
-    assert text_users.training_histories(train, test) == {"a": ["2", "3"], "b": ["1"]}
+    assert next_item.training_histories(train, test) == {"a": ["2", "3"], "b": ["1"]}
 
 
-def test_a_stripped_tenth_is_told_by_what_is_left(demo_shop):
-    figures = run("p4", "--config", demo_shop.config, "--split", "2026-06-01")
+def test_a_missing_block_is_imputed_from_the_others(demo_shop):
+    figures = run("missing", "--config", demo_shop.config, "--split", "2026-06-01")
     chance = 10 / 80
     for block in ("image", "text", "category"):
-        lists = figures["neighbours"][f"lists of what lost its {block}"]
+        lists = figures["neighbours"][f"lists of products without {block}"]
         assert set(lists) == {"predicted", "left at 0"}
         assert chance < lists["predicted"]["overlap@10"]["mean"] <= 1
-        assert all(0 <= each["share that lost it too"]["mean"] < 1 for each in lists.values())
-    users = figures["neighbours"]["recall@12 of what customers chose next"]
+        assert all(0 <= each["share that also lacks it"]["mean"] < 1 for each in lists.values())
+    users = figures["neighbours"]["recall@12 of next purchases"]
     assert {"complete", "without image", "without text", "without category"} <= set(users)
     assert "label color" in figures["neighbours"]
 
 
-def test_a_stripped_block_is_predicted_and_the_others_stay(demo_bundles):
+def test_a_removed_block_is_imputed_and_the_others_stay(demo_bundles):
     rec = recommender.load(demo_bundles)
-    rows = missing.drawn(rec, "image", np.random.default_rng(0))
+    rows = missing_modalities.drawn(rec, "image", np.random.default_rng(0))
     assert len(rows) == round(0.1 * rec.segment.present[:, rec.layout.index("image")].sum())
-    without = missing.stripped(rec, "image", rows)
-    place = rec.layout.slices["image"]
+    without = missing_modalities.without_block(rec, "image", rows)
+    block = rec.layout.slices["image"]
     same = np.isclose(without.segment.vectors, rec.segment.vectors)
-    assert not same[rows, place].all(axis=1).any()
-    assert (np.linalg.norm(without.segment.vectors[rows, place], axis=1) <= 1 + 1e-5).all()
+    assert not same[rows, block].all(axis=1).any()
+    assert (np.linalg.norm(without.segment.vectors[rows, block], axis=1) <= 1 + 1e-5).all()
     assert same[np.setdiff1d(np.arange(rec.n), rows)].all()
     assert same[rows, rec.layout.slices["text"]].all()
     ids = [rec.ids[row] for row in rows]
@@ -140,7 +139,7 @@ def test_centring_closes_a_planted_gap_between_texts_and_photos():
     things, has = generator.normal(size=(300, 8)).astype(np.float32), np.ones(300, bool)
     cones = {name: unit(things + 3 * sign) for name, sign in (("image", 1), ("text", -1))}
     blocks = {name: fit_content(things, has, cone, 0) for name, cone in cones.items()}
-    found = missing.gap(
+    found = missing_modalities.gap(
         SimpleNamespace(
             item_tower=SimpleNamespace(content=blocks, projection=cones),
             layout=Layout({name: block.dim for name, block in blocks.items()}),
@@ -165,8 +164,10 @@ def pairs(demo_shop, tmp_path):
     return tmp_path / "pairs.csv"
 
 
-def test_cold_start_beside_its_baselines(demo_shop, pairs):
-    figures = run("p2", "--config", demo_shop.config, "--split", "2026-06-01", "--rolling", 1, "--edges", pairs)
+def test_cold_start_is_compared_with_baselines(demo_shop, pairs):
+    figures = run(
+        "cold-start", "--config", demo_shop.config, "--split", "2026-06-01", "--rolling", 1, "--pairs", pairs
+    )
     assert {"single cut", "rolling cuts"} == set(figures["reports"])
     rankers = figures["reports"]["single cut"]["rankers"]
     assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(rankers)
@@ -177,17 +178,17 @@ def test_cold_start_beside_its_baselines(demo_shop, pairs):
 
 
 def test_neighbours_by_labels_and_pairs(demo_shop, pairs):
-    figures = run("p3", "--config", demo_shop.config, "--label", "color", "--edges", pairs)["neighbours"]
+    figures = run("neighbours", "--config", demo_shop.config, "--label", "color", "--pairs", pairs)["neighbours"]
     known = figures["pairs: all, variants left out"]
     assert known["hybrid"]["recall@10"]["mean"] > 0.3  # ten of some eighty products, and the pair is of one kind
     assert "untrained fusion" in known
     assert figures["color"]["hybrid"]["precision@10"]["mean"] > figures["color"]["chance"]
 
 
-def test_words_ask_for_photos_that_they_were_not_trained_with(demo_shop, tmp_path):
+def test_text_finds_images_that_it_was_not_trained_with(demo_shop, tmp_path):
     shop = Config.load(demo_shop.config).model_copy(update={"events": None, "encoder": tiny_clip(tmp_path)})
     catalog = Catalog.load(shop)
-    figures = words.words_to_photos(shop, catalog)
+    figures = text_to_image(shop, catalog)
     shown = catalog.frame[pd.Series(catalog.image_refs()) != ""]
     assert figures["candidates"] == shown["title"].nunique()
     assert figures["queries"] == round(0.1 * figures["candidates"])
@@ -196,7 +197,7 @@ def test_words_ask_for_photos_that_they_were_not_trained_with(demo_shop, tmp_pat
 
 
 def test_encoders_side_by_side(demo_shop, pairs):
-    options = ["--config", demo_shop.config, "--edges", pairs, "--label", "color", "--text", "tfidf"]
+    options = ["--config", demo_shop.config, "--pairs", pairs, "--label", "color", "--text", "tfidf"]
     figures = run("encoders", *options)["neighbours"]
     known = figures["pairs: all, variants left out"]
     for encoder in ("own", "tfidf (texts)"):

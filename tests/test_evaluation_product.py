@@ -1,21 +1,16 @@
 """The comparison through a real bundle, and the benchmark's own steps on the demo shop."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import recommender
 from recommender.catalog import Catalog, Interactions
+from recommender.commands.benchmarks.protocols import shops
 from recommender.config import Config
 from recommender.evaluation import evaluate, split
 from recommender.evaluation.held_out_attribute import hold_out
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.rankers import recommender_rankers
-
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from protocols import shops
 
 
 @pytest.fixture(scope="module")

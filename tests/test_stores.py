@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recommender.commands.benchmarks.postgres import Postgres, missing
 from recommender.errors import StoreError
 from recommender.events import EVENT_WEIGHTS, PLAYED, Event
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.attribution import Attribution
 from recommender.stores.base import AttributionCount, QueuedItem
 from recommender.stores.sql.database import Database
-from tests.benchmarks.postgres import Postgres, missing
 
 POSTGRES = os.environ.get("RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error, status_code_conformance
 
+from recommender.commands.benchmarks.malformed import MalformedRequests
 from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
-from tests.benchmarks.malformed import Maker
 from tests.calls.asking import rec_of
 from tests.test_filters_oracle import bounds, groups, holds
 
@@ -80,7 +80,7 @@ def trees(products: list[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
 
 def test_what_is_malformed_is_refused_and_tells_nothing(client: FlaskClient) -> None:
     document = client.get("/openapi.json").json
-    for sent in Maker(document, seed=0).requests(500):
+    for sent in MalformedRequests(document, seed=0).requests(500):
         answer = client.open(sent.path, method=sent.method, data=sent.body, content_type=sent.content_type)
         told = answer.get_data(as_text=True)
         assert answer.status_code < 500 or answer.status_code == 501, sent

@@ -1,0 +1,120 @@
+"""The libraries that the retrieval benchmark compares with: what builds an index, and what searches it.
+
+They are installed by `pip install 'hybrid-recommender[benchmark]'`.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from recommender.core.blocks import Float, Mask
+
+K = 10
+WIDTHS = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)  # of the search: each step is slower and finds more
+SearchOne = Callable[[Float], Any]  # from a query vector to k rows
+Steps = Iterator[SearchOne]  # a way to search for each width
+Library = tuple[Callable[[Float], Any], Callable[..., Steps]]
+
+
+def hnswlib_index(vectors: Float) -> Any:
+    """Build hnswlib's graph in one thread."""
+    import hnswlib
+
+    index = hnswlib.Index("ip", vectors.shape[1])
+    index.init_index(len(vectors), M=16, ef_construction=200)
+    index.add_items(vectors, num_threads=1)
+    index.set_num_threads(1)
+    return index
+
+
+def hnswlib(index: Any, mask: Mask | None = None) -> Steps:
+    """Search hnswlib's graph, with its filter where there is a mask."""
+    allowed = None if mask is None else mask.tolist().__getitem__
+
+    def search(ef: int, vector: Float) -> Any:
+        index.set_ef(ef)
+        return index.knn_query(vector, K, num_threads=1, filter=allowed)[0][0]
+
+    return (partial(search, ef) for ef in WIDTHS)
+
+
+def faiss_index(vectors: Float) -> Any:
+    """Build Faiss's HNSW graph in one thread."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexHNSWFlat(vectors.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 200
+    index.add(vectors)
+    return index
+
+
+def faiss(index: Any, mask: Mask | None = None) -> Steps:
+    """Search Faiss's graph, with a bitmap selector where there is a mask."""
+    import faiss
+
+    bits = None if mask is None else np.packbits(mask, bitorder="little")
+    selector = None if mask is None else faiss.IDSelectorBitmap(bits)
+
+    def search(ef: int, vector: Float) -> Any:
+        return index.search(vector[None], K, params=faiss.SearchParametersHNSW(efSearch=ef, sel=selector))[1][0]
+
+    yield from (partial(search, ef) for ef in WIDTHS)
+
+
+def usearch_index(vectors: Float) -> Any:
+    """Build USearch's graph in one thread."""
+    from usearch.index import Index
+
+    index = Index(ndim=vectors.shape[1], metric="ip", dtype="bf16", connectivity=16, expansion_add=200)
+    index.add(np.arange(len(vectors)), vectors, threads=1)
+    return index
+
+
+def usearch(index: Any) -> Steps:
+    """Search USearch's graph."""
+
+    def search(ef: int, vector: Float) -> Any:
+        index.expansion_search = ef
+        return index.search(vector, K, threads=1).keys
+
+    return (partial(search, ef) for ef in WIDTHS)
+
+
+def voyager_index(vectors: Float) -> Any:
+    """Build Voyager's graph in one thread."""
+    from voyager import Index, Space
+
+    index = Index(Space.InnerProduct, vectors.shape[1], M=16, ef_construction=200)
+    index.add_items(vectors, num_threads=1)
+    return index
+
+
+def voyager(index: Any) -> Steps:
+    """Search Voyager's graph."""
+
+    def search(ef: int, vector: Float) -> Any:
+        return index.query(vector, K, query_ef=ef)[0]
+
+    return (partial(search, ef) for ef in WIDTHS)
+
+
+LIBRARIES: dict[str, Library] = {
+    "hnswlib": (hnswlib_index, hnswlib),
+    "faiss HNSW": (faiss_index, faiss),
+    "usearch": (usearch_index, usearch),
+    "voyager": (voyager_index, voyager),
+}
+
+
+def installed() -> dict[str, Library]:
+    """Return the libraries that are installed, by name."""
+    return {name: library for name, library in LIBRARIES.items() if find_spec(name.split()[0])}
+
+
+def missing() -> list[str]:
+    """Return the names of the libraries that are not installed."""
+    return [name for name in LIBRARIES if name not in installed()]

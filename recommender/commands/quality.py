@@ -1,0 +1,141 @@
+"""The options of `recommender benchmark quality`: a command for each protocol."""
+
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recommender.commands import options
+from recommender.commands.shared import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="The shop's TOML.")]
+Pairs = Annotated[Path | None, typer.Option("--pairs", help="Known pairs of products: CSV or Parquet.")]
+
+
+def sequences(
+    sequences_file: Annotated[
+        Path, typer.Option("--sequences", help="A user per line: the user's id, then item ids in order of time.")
+    ],
+    attributes: Annotated[
+        Path | None, typer.Option("--attributes", help="JSON: item id to attribute ids.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """P1: leave-one-out; each user's last item is predicted from all before it."""
+    from recommender.commands.benchmarks.protocols import sequences
+
+    _run(lambda: sequences.measure(sequences_file, attributes), as_json)
+
+
+def cold_start(
+    config: ConfigFile,
+    split: Annotated[
+        datetime, typer.Option("--split", help="The single cut, and the day of month of the rolling ones.")
+    ],
+    data: options.Data = None,
+    rolling: Annotated[int, typer.Option("--rolling", help="Monthly cuts; 0 for none.")] = 6,
+    pairs: Pairs = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """P2: the next purchases of customers after a cut in time, of new and of known products."""
+    from recommender.commands.benchmarks.protocols import cold_start
+    from recommender.config import Config
+
+    _run(lambda: cold_start.measure(Config.load(config, data), split, rolling, pairs), as_json)
+
+
+def neighbours(
+    config: ConfigFile,
+    data: options.Data = None,
+    pairs: Pairs = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Column to hold out, repeatable. [default: all usual ones]")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """P3: neighbours by content alone, measured by held-out labels and by known pairs."""
+    from recommender.commands.benchmarks.protocols import neighbours
+    from recommender.config import Config
+
+    _run(lambda: neighbours.measure(Config.load(config, data), pairs, label or neighbours.LABELS), as_json)
+
+
+def missing(
+    config: ConfigFile,
+    data: options.Data = None,
+    split: Annotated[
+        datetime | None, typer.Option("--split", help="Train on the events before it, predict those after.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """P4: the loss where a tenth of the products lack their image, their text or every category."""
+    from recommender.commands.benchmarks.protocols import missing_modalities
+    from recommender.config import Config
+
+    _run(lambda: missing_modalities.measure(Config.load(config, data), split), as_json)
+
+
+def complementary(
+    config: ConfigFile,
+    pairs: Annotated[
+        Path, typer.Option("--pairs", help="Pairs of products, or products and their scenes: CSV or Parquet.")
+    ],
+    data: options.Data = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only pairs with this value in column kind.")] = None,
+    other_type: Annotated[
+        bool, typer.Option("--other-type", help="Exclude products of the query's own type.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """P5: complementary products, measured by pairs held out of the training."""
+    from recommender.commands.benchmarks.protocols import complementary
+    from recommender.config import Config
+
+    _run(lambda: complementary.measure(Config.load(config, data), pairs, kind, other_type), as_json)
+
+
+def next_item(
+    items: Annotated[Path, typer.Option("--items", help="CSV of the products: item_id, texts and brand.")],
+    train: Annotated[Path, typer.Option("--train", help="CSV of histories: user_id, history_item_id, item_id.")],
+    test: Annotated[Path, typer.Option("--test", help="The same columns; the item of each line is predicted.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """P6: the next items of users, where products have texts and brands."""
+    from recommender.commands.benchmarks.protocols import next_item
+
+    _run(lambda: next_item.measure(items, train, test), as_json)
+
+
+def encoders(
+    config: ConfigFile,
+    data: options.Data = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Text encoder to compare with the shop's own, repeatable.")
+    ] = None,
+    image: Annotated[list[str] | None, typer.Option("--image", help="Image encoder, repeatable.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Column to hold out, repeatable. [default: product_type]")
+    ] = None,
+    pairs: Pairs = None,
+    split: Annotated[datetime | None, typer.Option("--split", help="Predict the purchases after it, too.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare encoders: the protocols cold-start and neighbours for each, side by side."""
+    from recommender.commands.benchmarks.protocols import encoders
+    from recommender.config import Config
+
+    shops = encoders.shops(Config.load(config, data), text or encoders.TEXTS, image or [])
+    _run(lambda: encoders.measure(shops, label or ["product_type"], pairs, split), as_json)
+
+
+def _run(protocol: "Callable[[], dict[str, Any]]", as_json: bool) -> None:
+    from recommender.commands.benchmarks.protocols.tables import show
+
+    started = perf_counter()
+    figures = protocol() | {"seconds": round(perf_counter() - started, 1)}
+    emit(figures, show(figures), as_json)

@@ -1,1 +1,0 @@
-"""The protocols of `quality.py`: one module each, every figure through fit, bundle and `Recommender`."""
