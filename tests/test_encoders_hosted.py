@@ -70,7 +70,7 @@ def test_requests_stay_within_the_limits():
         cohere = encoder(server, "cohere")
         cohere.encode_texts(["word"] * 200)
         assert [len(request["texts"]) for request in server.requests[-3:]] == [96, 96, 8]
-        cut = openai._cut(["鍵" * 4000])[0]
+        cut = openai._truncated(["鍵" * 4000])[0]
         assert cut == "鍵" * (8191 // 3)
 
 
@@ -119,7 +119,7 @@ def test_a_run_that_fails_goes_on_without_paying_twice(tmp_path, caplog):
         server.answer = lambda path, body: server.failures.append(refused) or answer(path, body)
         with pytest.raises(EncoderError, match="cohere refuses: status 400: no"):
             encode_catalog(texts_catalog(texts), cohere, tmp_path)
-        assert "cohere embed-v4.0: paid for 288 tokens" in caplog.text
+        assert "cohere embed-v4.0: billed 288 tokens" in caplog.text
         server.answer, paid = answer, list(server.requests[0]["texts"])
         encoded = encode_catalog(texts_catalog(texts), encoder(server, "cohere"), tmp_path)
         sent = [text for request in server.requests[2:] for text in request["texts"]]

@@ -49,7 +49,7 @@ def test_what_is_not_read_is_said(tmp_path, caplog):
     caplog.set_level("INFO")
     frame = pd.DataFrame({"id": ["a"], "title": ["one"], "image_link": ["a.png"]})
     encode_catalog(Catalog.from_frame(frame, tmp_path), TextsOnly(), tmp_path / "cache")
-    assert "texts reads no images: those of 1 products count as missing; name an encoder" in caplog.text
+    assert "texts does not encode images: those of 1 products count as missing; name an encoder" in caplog.text
 
 
 def test_two_halves_of_one_aligned_model_are_aligned(tmp_path):
@@ -64,7 +64,7 @@ def test_brought_vectors_are_looked_up_by_id(tmp_path):
     encoded = encode_catalog(Catalog.from_frame(frame), Pair(vectors, TinyEncoder()), tmp_path)
     assert encoded.has_text.tolist() == [True, True, False]
     np.testing.assert_array_equal(encoded.text[1], vectors.look_up(["p3"])[0][0])
-    with pytest.raises(EncoderError, match=r"v.parquet were brought along by product id; no words"):
+    with pytest.raises(EncoderError, match=r"v.parquet are precomputed by product id; other texts"):
         vectors.encode_texts(["words"])
     same = create(EncoderConfig(name="vectors", checkpoint=brought(tmp_path / "v.npy")))
     assert same.fingerprint == vectors.fingerprint

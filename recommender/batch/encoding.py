@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from recommender.batch.answers import chunks
 from recommender.encoders.base import Encoder, Metered
 from recommender.encoders.cache import Record
-from recommender.encoders.photos import missing_photos, read_photos
-from recommender.encoders.pipeline import cache_of, missing_texts, read_texts
+from recommender.encoders.photos import image_records, uncached_images
+from recommender.encoders.pipeline import cache_of, text_records, uncached_texts
 from recommender.encoders.registry import recreate
 from recommender.encoders.support.pair import encoder_of
 from recommender.encoders.vectors import Precomputed
@@ -52,12 +52,12 @@ class Encoding:
         return recreate(self.config, self.name, self.fingerprint, self.trained)
 
     def photos(self, todo: Sequence[tuple[bytes, str]], known: frozenset[bytes]) -> list[Record]:
-        """Read some photos, see `read_photos`."""
-        return [*chain(*read_photos(dict(todo), self.images, encoder_of(self.encoder, "image"), known))]
+        """Read some photos, see `image_records`."""
+        return [*chain(*image_records(dict(todo), self.images, encoder_of(self.encoder, "image"), known))]
 
     def texts(self, todo: Sequence[str]) -> list[Record]:
-        """Read some texts, see `read_texts`."""
-        return [*chain(*read_texts(todo, encoder_of(self.encoder, "text")))]
+        """Read some texts, see `text_records`."""
+        return [*chain(*text_records(todo, encoder_of(self.encoder, "text")))]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Cluster:
         if encoder is None:
             return 0
         cache = cache_of(encoder, "image", cache_dir)
-        _, todo = missing_photos(catalog, encoder, cache)
+        _, todo = uncached_images(catalog, encoder, cache)
         known = frozenset(cache.contents().tolist())
         return cache.fill(self._spread("photos", [*todo.items()], lambda: partial(work.photos, known=known)))
 
@@ -125,7 +125,7 @@ class Cluster:
         if encoder is None:
             return 0
         cache = cache_of(encoder, "text", cache_dir)
-        _, todo = missing_texts(catalog.texts(), encoder, cache)
+        _, todo = uncached_texts(catalog.texts(), encoder, cache)
         return cache.fill(self._spread("texts", todo, lambda: work.texts))
 
     def _spread(

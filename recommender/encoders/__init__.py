@@ -1,4 +1,4 @@
-"""Texts and photos to vectors, and a cache so that nothing is encoded twice."""
+"""Encode texts and images as vectors, with a cache."""
 
 from recommender.encoders.base import Encoder as Encoder
 from recommender.encoders.pipeline import EncodedCatalog as EncodedCatalog

@@ -1,4 +1,4 @@
-"""The best encoder that can be had here: real CLIP weights, else the offline encoder; it says which."""
+"""The best encoder available: a CLIP model of open_clip, else the offline encoder; a notice says which."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ OPTIONS = open_clip.OPTIONS
 
 
 def create(config: "EncoderChoice") -> Encoder:
-    """Return open_clip's model, or the offline encoder where none can be loaded."""
+    """Load open_clip's model, or the offline encoder where its weights are not available."""
     try:
         encoder: Encoder = open_clip.create(config)
     except EncoderError as error:

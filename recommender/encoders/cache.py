@@ -1,8 +1,7 @@
-"""Vectors on disk, so that nothing is encoded twice: by encoder fingerprint and content, in shards.
+"""An on-disk cache of vectors, by encoder fingerprint and content digest.
 
-A shard is one ``.npy`` file of records (key, content, vector), written beside its place, synced and renamed.
-Killed at any moment, an encoding run loses only the vectors since its last shard; of two runs at once, one
-repeats work.
+It is a folder of shards: ``.npy`` files of records (key, content, vector), written to a temporary file, synced and
+renamed. A run that is killed loses only the vectors since its last shard; two runs at once may repeat work.
 """
 
 import os
@@ -19,31 +18,31 @@ from numpy.typing import NDArray
 from recommender.progress import notice
 
 _SHARD_ROWS = 1024
-_SHARD_SECONDS = 20.0  # with a slow encoder a shard is written before it is full
+_SHARD_SECONDS = 20.0  # a slow encoder's shard is written before it is full
 _MERGED_ROWS = 32_768
-_SMALL_SHARDS = 64  # so many are merged: each open one holds a file descriptor
+_MAX_SMALL_SHARDS = 64  # then they are merged: each open shard holds a file descriptor
 
 Digests = NDArray[np.bytes_]
 
 
 def cache_location(location: str | Path | None = None) -> Path:
-    """Return `location`, else what RECOMMENDER_CACHE says, else ``~/.cache/recommender``."""
+    """Return the cache folder: `location`, else ``$RECOMMENDER_CACHE``, else ``~/.cache/recommender``."""
     return Path(location or os.environ.get("RECOMMENDER_CACHE") or Path.home() / ".cache" / "recommender")
 
 
 def digest(content: str | bytes) -> bytes:
-    """Return 32 hexadecimal bytes that name a content (BLAKE2b, 128 bits)."""
+    """Return the digest of a content, 32 hexadecimal bytes (BLAKE2b, 128 bits)."""
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return blake2b(data, digest_size=16).hexdigest().encode()
 
 
 def digests(contents: Sequence[str]) -> Digests:
-    """Return the digests (n,) of many contents."""
+    """Return the digests of many contents, shape (n,)."""
     return np.array([digest(content) for content in contents], dtype="S32")
 
 
 class Record(NamedTuple):
-    """What an encoder made of one input; None of one whose content the cache knows under another key."""
+    """The vector of one input; None if the cache has its content under another key."""
 
     key: bytes
     content: bytes
@@ -51,20 +50,20 @@ class Record(NamedTuple):
 
 
 class VectorCache:
-    """The vectors of one encoder and one modality.
+    """The cached vectors of one encoder and one modality.
 
     Parameters
     ----------
     folder
-        Where the shards lie; made if missing.
+        Of the shards; created if missing.
     dim
-        Length of a vector.
+        Dimension of a vector.
 
     Notes
     -----
-    A record has two names. The *key* is known without reading the file (a zip member's CRC and size); the
-    *content* is the digest of its bytes, which finds a photo again after it was copied or touched. Records
-    are numbered through the shards in order, and only until the next `flush`.
+    A record has two identifiers. The *key* is known without reading the file (a zip member's CRC and size); the
+    *content* is the digest of its bytes, which stays the same when an image is copied or touched. Record numbers
+    run through the shards in order, and are valid until the next `flush`.
     """
 
     def __init__(self, folder: Path, dim: int) -> None:
@@ -79,7 +78,7 @@ class VectorCache:
             self._open(path)
 
     def find(self, digests: Digests, field: str = "key") -> NDArray[np.int64]:
-        """Return the records (n,) under these keys (or contents), -1 where there is none."""
+        """Return the numbers (n,) of the records with these keys (or contents), -1 where there is none."""
         if field not in self._sorted:
             column = self._column(field)
             order = np.argsort(column, kind="stable")
@@ -87,32 +86,32 @@ class VectorCache:
         known, order = self._sorted[field]
         if not len(known):
             return np.full(len(digests), -1)
-        place = np.minimum(np.searchsorted(known, digests), len(known) - 1)
-        return np.where(known[place] == digests, order[place], -1)
+        position = np.minimum(np.searchsorted(known, digests), len(known) - 1)
+        return np.where(known[position] == digests, order[position], -1)
 
     def vectors(self, records: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the vectors (n, dim) of records that `find` gave, zeros for -1."""
+        """Return the vectors (n, dim) of these record numbers, zeros for -1."""
         out = np.zeros((len(records), self.dim), np.float32)
         start = 0
         for _, shard in self._shards:
-            mine = np.flatnonzero((records >= start) & (records < start + len(shard)))
-            out[mine] = shard["vector"][records[mine] - start]
+            inside = np.flatnonzero((records >= start) & (records < start + len(shard)))
+            out[inside] = shard["vector"][records[inside] - start]
             start += len(shard)
         return out
 
     def contents(self, records: NDArray[np.int64] | None = None) -> Digests:
-        """Return the content digests (n,) of records that `find` gave, or of all."""
+        """Return the content digests (n,) of these record numbers, or of all records."""
         column = self._column("content")
         return column if records is None else column[records]
 
     def put(self, key: bytes, content: bytes, vector: NDArray[np.float32]) -> None:
-        """Remember one vector; it can be found once its shard is written, after `flush` at the latest."""
+        """Add one vector; `find` sees it once its shard is written, after `flush` at the latest."""
         self._pending.append((key, content, vector))
         if len(self._pending) >= _SHARD_ROWS or time.monotonic() - self._flushed > _SHARD_SECONDS:
             self.flush()
 
     def fill(self, batches: Iterable[Sequence[Record]]) -> int:
-        """Remember records as they come; what an interrupted run has done is kept. Returns how many are new."""
+        """Add records as they come, and return the number of new ones; an interrupted run keeps what it has."""
         new = 0
         try:
             for batch in batches:
@@ -126,20 +125,20 @@ class VectorCache:
         return new
 
     def flush(self) -> None:
-        """Write what is pending as a shard, so that it outlives the process."""
+        """Write pending records as a shard."""
         if self._pending:
             self._write(np.array(self._pending, dtype=self._dtype))
             self._pending.clear()
         small = [(path, shard) for path, shard in self._shards if len(shard) < _MERGED_ROWS]
-        if len(small) >= _SMALL_SHARDS:
+        if len(small) >= _MAX_SMALL_SHARDS:
             self._merge(small)
         self._flushed = time.monotonic()
 
     def _merge(self, small: list[tuple[Path, NDArray[np.void]]]) -> None:
         self._write(np.concatenate([shard for _, shard in small]))
-        gone = {path for path, _ in small}
-        self._shards = [(path, shard) for path, shard in self._shards if path not in gone]
-        for path in gone:
+        merged = {path for path, _ in small}
+        self._shards = [(path, shard) for path, shard in self._shards if path not in merged]
+        for path in merged:
             path.unlink(missing_ok=True)
 
     def _write(self, records: NDArray[np.void]) -> None:
@@ -153,13 +152,13 @@ class VectorCache:
         self._open(path)
 
     def _open(self, path: Path) -> None:
-        """Map a shard; one that a crash of the machine has cut short is dropped, and encoded again."""
+        """Memory-map a shard; one that a crash has truncated is dropped, and its inputs are encoded again."""
         try:
             shard: NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:  # merged by another run a moment ago
             return
         except (ValueError, EOFError, OSError) as error:
-            notice(f"{path} is damaged ({error}); what it held is encoded again")
+            notice(f"{path} is damaged ({error}); its vectors are encoded again")
             path.unlink(missing_ok=True)
             return
         self._shards.append((path, shard))

@@ -1,4 +1,4 @@
-"""Cohere's embeddings, version 2 of its interface: texts and images in one space."""
+"""Cohere's embedding API, version 2: texts and images in one space."""
 
 import base64
 import io
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from recommender.config import EncoderChoice
 
 OPTIONS = ("model", "base_url", "dimensions")
-_USUAL = "embed-v4.0"
-_V3 = {"tokens": 0.10, "images": 100.0}
+_DEFAULT = "embed-v4.0"
+_PRICES_V3 = {"tokens": 0.10, "images": 100.0}
 _PROVIDER = Provider(
     name="cohere",
     url="https://api.cohere.com",
     path="/v2/embed",
     key_names=("CO_API_KEY", "COHERE_API_KEY"),
     models={
-        "embed-v4.0": HostedModel(1536, {"tokens": 0.12, "image_tokens": 0.47}, shortens=True),
-        "embed-english-v3.0": HostedModel(1024, _V3),
-        "embed-multilingual-v3.0": HostedModel(1024, _V3),
+        "embed-v4.0": HostedModel(1536, {"tokens": 0.12, "image_tokens": 0.47}, variable_dim=True),
+        "embed-english-v3.0": HostedModel(1024, _PRICES_V3),
+        "embed-multilingual-v3.0": HostedModel(1024, _PRICES_V3),
     },
-    texts=96,
-    bytes=128_000,
-    text_bytes=16_000,
+    max_texts=96,
+    max_bytes=128_000,
+    max_text_bytes=16_000,
 )
 _UNITS = {"input_tokens": "tokens", "image_tokens": "image_tokens", "images": "images"}
 
@@ -52,13 +52,13 @@ class CohereEncoder(HostedEncoder):
         return self.text_dim
 
     def for_queries(self) -> "CohereEncoder":
-        """Return the encoder for questions, which the model tells from documents."""
-        asking = copy(self)
-        asking._input_type = "search_query"
-        return asking
+        """Return the encoder for queries, for which the API has an input type of its own."""
+        encoder = copy(self)
+        encoder._input_type = "search_query"
+        return encoder
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return vectors (b, image_dim) of at most 96 RGB images; all at once from version 4 on."""
+        """Return vectors (b, image_dim) of at most 96 RGB images; in one request from version 4 on."""
         urls = [_as_url(image) for image in images]
         if self.images_per_request == 1:
             bodies: list[dict[str, Any]] = [{"input_type": "image", "images": [url]} for url in urls]
@@ -68,30 +68,30 @@ class CohereEncoder(HostedEncoder):
         return self._joined(bodies)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return vectors (b, text_dim); what goes beyond 16,000 bytes is not read."""
-        said = map(self._cut, self.batches(texts))
-        return self._joined([{"input_type": self._input_type, "texts": some, "truncate": "END"} for some in said])
+        """Return vectors (b, text_dim); texts are truncated to 16,000 bytes."""
+        batches = map(self._truncated, self.batches(texts))
+        return self._joined([{"input_type": self._input_type, "texts": b, "truncate": "END"} for b in batches])
 
     def _joined(self, bodies: Sequence[Mapping[str, Any]]) -> Vectors:
         return np.concatenate([np.empty((0, self.text_dim), np.float32), *map(self._request, bodies)])
 
     def _request(self, content: Mapping[str, Any]) -> Vectors:
         body = {**content, "embedding_types": ["float"]}
-        if self._shortened:
-            body["output_dimension"] = self._shortened
-        answer = self._post(body)
+        if self._output_dim:
+            body["output_dimension"] = self._output_dim
+        response = self._post(body)
         try:
-            for theirs, ours in _UNITS.items():
-                self._billed[ours] += int(answer["meta"]["billed_units"].get(theirs) or 0)
-            return np.array(answer["embeddings"]["float"], np.float32)
+            for name, unit in _UNITS.items():
+                self._billed[unit] += int(response["meta"]["billed_units"].get(name) or 0)
+            return np.array(response["embeddings"]["float"], np.float32)
         except (KeyError, TypeError, ValueError) as error:
-            raise self._strange(error) from error
+            raise self._malformed(error) from error
 
 
 def create(config: "EncoderChoice") -> CohereEncoder:
     """Return the encoder; the key is CO_API_KEY, the address ``base_url``, CO_API_URL or Cohere's own."""
     url = config.base_url or os.environ.get("CO_API_URL")
-    return CohereEncoder(_PROVIDER, config.model or _USUAL, url, config.dimensions)
+    return CohereEncoder(_PROVIDER, config.model or _DEFAULT, url, config.dimensions)
 
 
 def _as_url(image: Image.Image) -> str:

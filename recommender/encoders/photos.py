@@ -1,4 +1,4 @@
-"""A catalogue's photos to vectors: read and decoded ahead of the encoder, cached, placeholders left out."""
+"""Encode the images of a catalogue: read and decoded in threads, cached, placeholders left out."""
 
 import os
 from collections import deque
@@ -22,7 +22,7 @@ from recommender.progress import notice, progress
 if TYPE_CHECKING:
     from recommender.catalog import Catalog, ImageSource
 
-_AT_ONCE = 64
+_BATCH = 64
 _PLACEHOLDER_PRODUCTS = 10
 _PLACEHOLDER_SHARE = 0.005
 
@@ -30,69 +30,69 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def encode_photos(
+def encode_product_images(
     catalog: "Catalog", encoder: Encoder, cache: VectorCache
 ) -> tuple[Vectors, NDArray[np.bool_], dict[str, float]]:
-    """Encode the photos that are not in the cache yet.
+    """Return the vectors of a catalogue's images; those that are not cached are encoded.
 
     Returns
     -------
     vectors
-        (n, image_dim), zeros where there is no usable photo.
+        (n, image_dim), zeros where there is no usable image.
     usable
-        The mask (n,) of the products whose photo is neither missing nor broken nor a placeholder.
+        The mask (n,) of products whose image is neither missing, broken nor a placeholder.
     counts
-        Distinct photos ``encoded`` now and ``cached`` before; products with a ``broken`` and a
-        ``placeholder`` photo.
+        Distinct images ``encoded`` now and ``cached`` before; products with a ``broken`` or a ``placeholder``
+        image.
 
     Notes
     -----
-    One picture ("photo follows") on products of at least 10 item groups, and as many as 0.5 % of the
-    catalogue, shows none of them: it is a placeholder.
+    An image of products of at least 10 item groups, and of at least 0.5 % of the catalogue, is a placeholder
+    such as "photo follows".
     """
-    keys, todo = missing_photos(catalog, encoder, cache)
-    with billing(encoder, images=len(todo)) as bill:
-        encoded = cache.fill(read_photos(todo, catalog.images, encoder, set(cache.contents().tolist())))
-    given = keys != digest("")
-    records = np.where(given, cache.find(keys), -1)
-    broken, placeholder = given & (records < 0), _placeholders(cache, records, _groups(catalog))
+    keys, uncached = uncached_images(catalog, encoder, cache)
+    with billing(encoder, images=len(uncached)) as usage:
+        encoded = cache.fill(image_records(uncached, catalog.images, encoder, set(cache.contents().tolist())))
+    has_key = keys != digest("")
+    records = np.where(has_key, cache.find(keys), -1)
+    broken, placeholder = has_key & (records < 0), _placeholders(cache, records, _groups(catalog))
     _report(catalog, broken, "cannot be read")
-    _report(catalog, placeholder, "are one picture on many products")
+    _report(catalog, placeholder, "are one placeholder")
     usable = (records >= 0) & ~placeholder
-    counts = {"encoded": encoded, "cached": len(np.unique(keys[records >= 0])) - encoded, **bill}
+    counts = {"encoded": encoded, "cached": len(np.unique(keys[records >= 0])) - encoded, **usage}
     counts |= {"broken": int(broken.sum()), "placeholder": int(placeholder.sum())}
     return cache.vectors(np.where(usable, records, -1)), usable, counts
 
 
 @dataclass(frozen=True)
-class _Photo:
+class _LoadedImage:
     key: bytes
     content: bytes
-    image: Image.Image | None  # None: its content is known, or it is broken
+    image: Image.Image | None  # None: its content is cached, or it is broken
 
 
-def missing_photos(catalog: "Catalog", encoder: Encoder, cache: VectorCache) -> tuple[Digests, dict[bytes, str]]:
-    """Return the key of each product's photo (n,), and those that are not in the cache with their references."""
+def uncached_images(catalog: "Catalog", encoder: Encoder, cache: VectorCache) -> tuple[Digests, dict[bytes, str]]:
+    """Return the key of each product's image (n,), and the uncached keys with their references."""
     refs = catalog.image_refs() if encoder.image_dim else [""] * len(catalog)
     keys = digests([catalog.images.key(ref) if ref else "" for ref in refs])
-    lacking = (keys != digest("")) & (cache.find(keys) < 0)
-    return keys, {bytes(keys[row]): refs[row] for row in np.flatnonzero(lacking)}
+    uncached = (keys != digest("")) & (cache.find(keys) < 0)
+    return keys, {bytes(keys[row]): refs[row] for row in np.flatnonzero(uncached)}
 
 
-def read_photos(
-    todo: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, known: Collection[bytes]
+def image_records(
+    refs: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, known: Collection[bytes]
 ) -> Iterator[list[Record]]:
-    """Yield what an encoder makes of photos, in batches; those that cannot be read are left out.
+    """Yield the records of images, in batches; those that cannot be read are left out.
 
     Parameters
     ----------
-    todo
-        Keys and references.
+    refs
+        The reference of each key.
     known
-        Contents that the cache has: they are not encoded again.
+        Cached contents, which are not encoded again.
     """
 
-    def load(item: tuple[bytes, str]) -> _Photo | None:
+    def load(item: tuple[bytes, str]) -> _LoadedImage | None:
         key, ref = item
         try:
             data = images.read(ref)
@@ -102,39 +102,39 @@ def read_photos(
         image = None if content in known else decode(data)
         if image and isinstance(encoder, Preprocesses):
             image = encoder.preprocess(image)
-        return _Photo(key, content, image)
+        return _LoadedImage(key, content, image)
 
     with quiet(), ThreadPoolExecutor(2 + len(os.sched_getaffinity(0))) as pool:
-        loaded = progress(ahead(pool, load, todo.items(), 2 * _AT_ONCE), "photos", len(todo), "photo")
-        for batch in batched(loaded, encoder.images_per_request if isinstance(encoder, Metered) else _AT_ONCE):
-            found = [photo for photo in batch if photo and (photo.image or photo.content in known)]
-            yield _records(found, encoder)
+        loaded = progress(ahead(pool, load, refs.items(), 2 * _BATCH), "images", len(refs), "image")
+        for batch in batched(loaded, encoder.images_per_request if isinstance(encoder, Metered) else _BATCH):
+            usable = [image for image in batch if image and (image.image or image.content in known)]
+            yield _records(usable, encoder)
 
 
-def _records(photos: Sequence[_Photo], encoder: Encoder) -> list[Record]:
-    images = [photo.image for photo in photos if photo.image]
+def _records(loaded: Sequence[_LoadedImage], encoder: Encoder) -> list[Record]:
+    images = [each.image for each in loaded if each.image]
     vectors: Iterator[Vectors] = iter(())
     if images:
         vectors = iter(check_vectors(encoder.encode_images(images), (len(images), encoder.image_dim), encoder))
-    return [Record(photo.key, photo.content, next(vectors) if photo.image else None) for photo in photos]
+    return [Record(each.key, each.content, next(vectors) if each.image else None) for each in loaded]
 
 
 def _placeholders(
     cache: VectorCache, records: NDArray[np.int64], groups: NDArray[np.object_]
 ) -> NDArray[np.bool_]:
-    """Return the mask (n,) of the products whose picture shows no product; see `encode_photos`."""
-    seen = np.flatnonzero(records >= 0)
-    picture = np.unique(cache.contents(records[seen]), return_inverse=True)[1]
-    group = np.unique(groups[seen], return_inverse=True)[1]
-    pairs = np.unique(np.stack([picture, group], axis=1), axis=0)
+    """Return the mask (n,) of products whose image is a placeholder; see `encode_product_images`."""
+    rows = np.flatnonzero(records >= 0)
+    image = np.unique(cache.contents(records[rows]), return_inverse=True)[1]
+    group = np.unique(groups[rows], return_inverse=True)[1]
+    pairs = np.unique(np.stack([image, group], axis=1), axis=0)
     limit = max(_PLACEHOLDER_PRODUCTS, _PLACEHOLDER_SHARE * len(records))
     mask = np.zeros(len(records), dtype=bool)
-    mask[seen] = np.bincount(pairs[:, 0])[picture] >= limit
+    mask[rows] = np.bincount(pairs[:, 0])[image] >= limit
     return mask
 
 
 def _groups(catalog: "Catalog") -> NDArray[np.object_]:
-    """Return each product's item group (n,), its own id where it has none."""
+    """Return each product's item group (n,), its id where it has none."""
     ids = catalog.frame["id"]
     if "item_group_id" not in catalog.frame:
         return ids.to_numpy(object)
@@ -145,11 +145,11 @@ def _groups(catalog: "Catalog") -> NDArray[np.object_]:
 def _report(catalog: "Catalog", mask: NDArray[np.bool_], what: str) -> None:
     if mask.any():
         first = catalog.frame["id"].iloc[int(mask.argmax())]
-        notice(f"the photos of {mask.sum()} products {what} and count as missing, such as that of {first!r}")
+        notice(f"the images of {mask.sum()} products {what} and count as missing, such as that of {first!r}")
 
 
 def ahead(pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterable[S], window: int) -> Iterator[T]:
-    """Yield ``function(item)`` in order, computed at most `window` items ahead, so that memory is bounded."""
+    """Yield ``function(item)`` in order, computed by threads at most `window` items ahead."""
     waiting: deque[Future[T]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))
@@ -160,7 +160,7 @@ def ahead(pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterable[
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of `size` items, the last one shorter (Python 3.12 has it in `itertools`)."""
+    """Yield lists of `size` items, the last one shorter (as `itertools.batched` of Python 3.12)."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

@@ -27,13 +27,13 @@ def names() -> tuple[str, ...]:
 
 def _definitions(module: Path) -> set[str]:
     """Return the functions and variables that a module defines."""
-    found = set()
+    names = set()
     for statement in ast.parse(module.read_text("utf-8")).body:
         if isinstance(statement, ast.FunctionDef):
-            found.add(statement.name)
+            names.add(statement.name)
         elif isinstance(statement, ast.Assign):
-            found |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
-    return found
+            names |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
+    return names
 
 
 def create(config: EncoderConfig) -> Encoder:

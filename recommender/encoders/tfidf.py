@@ -1,4 +1,4 @@
-"""TF-IDF, reduced by SVD: the honest floor. Trained by `training.encoders.texts.tfidf`, numpy alone here."""
+"""TF-IDF reduced by SVD, a baseline for texts: trained by `training.encoders.texts.tfidf`, in numpy here."""
 
 from typing import TYPE_CHECKING
 
@@ -12,5 +12,5 @@ OPTIONS = ("model", "dimensions")
 
 
 def create(config: "EncoderChoice") -> WordVectors:
-    """Open what a fit has trained; raises `EncoderError` if there is nothing."""
+    """Open the model that a fit has trained; raises `EncoderError` if there is none."""
     return WordVectors("tfidf", trained_folder(config))

@@ -1,4 +1,4 @@
-"""Image backbones of timm: any of its names, with downloaded weights or a local file of them."""
+"""Image backbones of timm, with downloaded weights or a local file."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import Vectors
-from recommender.encoders.offline import PHOTO_WEIGHTS, packaged
+from recommender.encoders.offline import IMAGE_WEIGHTS, packaged
 from recommender.encoders.support.hub import hub_answers, something_cached
 from recommender.encoders.support.image_tower import ImageTower
 from recommender.encoders.support.torchvision_shim import ensure_torchvision
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 OPTIONS = ("model", "checkpoint")
 _PACKAGED = "tf_efficientnet_lite0"
-_ALL_OF_IT = {"crop_mode": "squash", "crop_pct": 1.0}  # the middle alone of a tall photo has no shoes
+_NO_CROP = {"crop_mode": "squash", "crop_pct": 1.0}  # the centre of a tall image has no shoes
 _CANNOT_LOAD = (RuntimeError, OSError, ValueError, KeyError, UnpicklingError)
 
 
 class TimmEncoder:
-    """Pooled features under the classifier, images alone; see `recommender.encoders.base.Encoder`.
+    """Pooled features below the classifier, images alone; see `recommender.encoders.base.Encoder`.
 
     Parameters
     ----------
     name
-        What the config calls it.
+        As in the config.
     model
         A timm model without its classifier.
     batch_size
-        Images a forward pass.
+        Images per forward pass.
     """
 
     aligned = False
@@ -45,7 +45,7 @@ class TimmEncoder:
         from timm.data import create_transform, resolve_data_config
 
         self.name = f"timm {name}"
-        recipe = resolve_data_config({}, model=model) | _ALL_OF_IT
+        recipe = resolve_data_config({}, model=model) | _NO_CROP
         self.fingerprint = f"timm-{_fingerprint(model, recipe)}"
         self.image_dim = int(getattr(model, "head_hidden_size", model.num_features))
         transform: Any = create_transform(**recipe, is_training=False)
@@ -60,7 +60,7 @@ class TimmEncoder:
         return self._tower.preprocess(image)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return nothing: texts are not read."""
+        """Return vectors of dimension 0: texts are not supported."""
         return np.empty((len(texts), 0), np.float32)
 
 
@@ -70,7 +70,7 @@ def create(config: "EncoderChoice") -> TimmEncoder:
     Raises
     ------
     EncoderError
-        If there is no such model, or its weights can neither be downloaded nor found on disk.
+        If the model is unknown, or its weights can neither be downloaded nor found on disk.
     """
     ensure_torchvision()
     import timm
@@ -85,7 +85,7 @@ def create(config: "EncoderChoice") -> TimmEncoder:
     try:
         model: Any = timm.create_model(name, pretrained=download)
         if not download:
-            _fill(model, config.checkpoint or packaged(*PHOTO_WEIGHTS))
+            _load_weights(model, config.checkpoint or packaged(*IMAGE_WEIGHTS))
     except _CANNOT_LOAD as error:
         reason = str(error).splitlines()[0]
         raise EncoderError(f"timm cannot load {name} with weights {config.checkpoint}: {reason}") from error
@@ -93,20 +93,20 @@ def create(config: "EncoderChoice") -> TimmEncoder:
     return TimmEncoder(name, model, config.batch_size)
 
 
-def _fill(model: Any, weights: Path) -> None:
-    """Load a file of weights: timm's own names, or, as in files of other libraries, the same order."""
+def _load_weights(model: Any, weights: Path) -> None:
+    """Load a file of weights, with timm's names or, as in files of other libraries, in the same order."""
     from timm.models import load_state_dict
 
-    found = load_state_dict(str(weights), use_ema=False, weights_only=True)
-    own = model.state_dict()
-    if found.keys() != own.keys() and len(found) == len(own):
-        found = dict(zip(own, found.values(), strict=True))
-    model.load_state_dict(found)
+    tensors = load_state_dict(str(weights), use_ema=False, weights_only=True)
+    names = model.state_dict().keys()
+    if tensors.keys() != names and len(tensors) == len(names):
+        tensors = dict(zip(names, tensors.values(), strict=True))
+    model.load_state_dict(tensors)
 
 
 def _fingerprint(model: Any, recipe: Any) -> str:
-    found = sha256(repr(sorted(recipe.items())).encode())
+    hashed = sha256(repr(sorted(recipe.items())).encode())
     for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().float().numpy().tobytes())
-    return found.hexdigest()[:16]
+        hashed.update(name.encode())
+        hashed.update(tensor.detach().cpu().float().numpy().tobytes())
+    return hashed.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Hugging Face's text models: BERT and its kind, GPT-2, sentence-transformers, E5 and BGE with their prompts."""
+"""Text models of Hugging Face: BERT, GPT-2, sentence-transformers, E5 and BGE with their prompts."""
 
 import json
 import zipfile
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 OPTIONS = ("model", "pooling", "prompt", "query_prompt")
 _PACKAGED = "all-MiniLM-L6-v2"
-_MAX_TOKENS = 512  # a product's text that is longer says nothing new
-_LEFT_TO_RIGHT = {"gpt2", "gpt_neo", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3"}
+_MAX_TOKENS = 512
+_CAUSAL = {"gpt2", "gpt_neo", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3"}
 _POOLINGS: Mapping[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "first",
     "pooling_mode_lasttoken": "last",
 }
-# (product, question), where the model's files do not say; what their authors train them with
+# (document, query), where the model's files do not state them; as their authors train them
 _PROMPTS = {
     "e5": ("passage: ", "query: "),
     "bge": ("", "Represent this sentence for searching relevant passages: "),
 }
-_UNUSED = "pooler."  # on top of the last layer, often without weights
+_UNUSED = "pooler."  # above the last layer, often without weights
 _CANNOT_LOAD = (OSError, ValueError, KeyError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a text is read: what is put before it, how many tokens count, how they become one vector."""
+    """How texts are encoded: pooling, prompts and maximal length. Its repr is part of the fingerprint."""
 
     pooling: Pooling
     prompt: str
@@ -57,13 +57,13 @@ class TransformersEncoder:
     Parameters
     ----------
     name
-        What the config calls it.
+        As in the config.
     model, tokenizer
-        Of the Hugging Face kind.
+        Of Hugging Face.
     recipe
-        How they are used.
+        How texts are encoded.
     batch_size
-        Texts at once on a GPU.
+        Texts per forward pass on a GPU.
     """
 
     aligned = False
@@ -78,11 +78,11 @@ class TransformersEncoder:
         self.text_dim = self._tower.dim
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return nothing: images are not read."""
+        """Return vectors of dimension 0: images are not supported."""
         return np.empty((len(images), 0), np.float32)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return unit sentence vectors (b, text_dim); what goes beyond 512 tokens at most is not read."""
+        """Return unit sentence vectors (b, text_dim); texts are truncated to 512 tokens, or fewer by the model."""
         if not texts:
             return np.empty((0, self.text_dim), np.float32)
         prompted = [self._prompt + text for text in texts]
@@ -92,25 +92,25 @@ class TransformersEncoder:
 
     def quantized(self) -> "TransformersEncoder":
         """See `Quantizable`."""
-        small = copy(self)
-        small._tower = self._tower.quantized()
-        small.name, small.fingerprint = f"{self.name} in 8 bits", self.fingerprint + INT8_SUFFIX
-        return small
+        encoder = copy(self)
+        encoder._tower = self._tower.quantized()
+        encoder.name, encoder.fingerprint = f"{self.name} int8", self.fingerprint + INT8_SUFFIX
+        return encoder
 
     def for_queries(self) -> "TransformersEncoder":
-        """Return the encoder with the prompt of questions."""
-        asking = copy(self)
-        asking._prompt = self._recipe.query_prompt
-        return asking
+        """Return the encoder with the prompt of queries."""
+        encoder = copy(self)
+        encoder._prompt = self._recipe.query_prompt
+        return encoder
 
 
 def create(config: "EncoderChoice") -> TransformersEncoder:
-    """Load a model by name or from a folder; without a name the MiniLM that comes with the installation.
+    """Load a model by name or from a folder; without a name, the packaged MiniLM.
 
     Raises
     ------
     EncoderError
-        If it can neither be downloaded nor found on disk.
+        If the model can neither be downloaded nor found on disk.
     """
     name = (config.model or _PACKAGED).removeprefix("hf-hub:")
     if config.model is not None and not (Path(name).is_dir() or something_cached() or hub_answers()):
@@ -120,12 +120,12 @@ def create(config: "EncoderChoice") -> TransformersEncoder:
             with zipfile.ZipFile(packaged(*TEXT_WEIGHTS)) as files:
                 files.extractall(folder)
         source = name if config.model is not None else folder
-        model, tokenizer = _loaded(source, name)
+        model, tokenizer = _load_model(source, name)
         recipe = _recipe(config, source, name, model, tokenizer)
     return TransformersEncoder(name, model, tokenizer, recipe, config.batch_size)
 
 
-def _loaded(source: str, name: str) -> tuple[Any, Any]:
+def _load_model(source: str, name: str) -> tuple[Any, Any]:
     ensure_torchvision()
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -134,11 +134,11 @@ def _loaded(source: str, name: str) -> tuple[Any, Any]:
     disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model, found = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+        model, info = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
     except _CANNOT_LOAD as error:
         reason = str(error).splitlines()[0]
         raise EncoderError(f"transformers cannot load {name}: {reason}") from error
-    random = sorted(key for key in found["missing_keys"] if not key.startswith(_UNUSED))
+    random = sorted(key for key in info["missing_keys"] if not key.startswith(_UNUSED))
     if random:
         raise EncoderError(
             f"{name} has no weights for {random[0]} and {len(random) - 1} more; they would be random"
@@ -147,12 +147,12 @@ def _loaded(source: str, name: str) -> tuple[Any, Any]:
 
 
 def _recipe(config: "EncoderChoice", source: str, name: str, model: Any, tokenizer: Any) -> Recipe:
-    """Take what the config says, else what sentence-transformers wrote beside the model, else what is usual."""
-    pooled = _beside(source, "1_Pooling/config.json")
-    stated = next((_POOLINGS[mode] for mode in _POOLINGS if pooled.get(mode)), None)
-    usual: Pooling = "last" if model.config.model_type in _LEFT_TO_RIGHT else "mean"
+    """Return the recipe of the config, else of the model's sentence-transformers files, else the usual one."""
+    modes = _model_file(source, "1_Pooling/config.json")
+    stated = next((_POOLINGS[mode] for mode in _POOLINGS if modes.get(mode)), None)
+    usual: Pooling = "last" if model.config.model_type in _CAUSAL else "mean"
     prompt, query_prompt = _prompts(source, name)
-    longest = _beside(source, "sentence_bert_config.json").get("max_seq_length") or _MAX_TOKENS
+    longest = _model_file(source, "sentence_bert_config.json").get("max_seq_length") or _MAX_TOKENS
     return Recipe(
         config.pooling or stated or usual,
         prompt if config.prompt is None else config.prompt,
@@ -162,7 +162,7 @@ def _recipe(config: "EncoderChoice", source: str, name: str, model: Any, tokeniz
 
 
 def _prompts(source: str, name: str) -> tuple[str, str]:
-    stated = _beside(source, "config_sentence_transformers.json").get("prompts") or {}
+    stated = _model_file(source, "config_sentence_transformers.json").get("prompts") or {}
     if any(stated.values()):
         product = stated.get("document") or stated.get("passage") or ""
         return product, stated.get("query") or ""
@@ -171,28 +171,28 @@ def _prompts(source: str, name: str) -> tuple[str, str]:
     return _PROMPTS.get(family, ("", "")) if not instructed else ("", "")
 
 
-def _beside(source: str, file: str) -> dict[str, Any]:
-    """Return a JSON file of the model's, {} if it has none."""
+def _model_file(source: str, file: str) -> dict[str, Any]:
+    """Return a JSON file of the model, {} if it has none."""
     from transformers.utils import cached_file
 
-    found = cached_file(
+    path = cached_file(
         source,
         file,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
         _raise_exceptions_for_gated_repo=False,
     )
-    read: dict[str, Any] = json.loads(Path(found).read_text("utf-8")) if found else {}
-    return read
+    document: dict[str, Any] = json.loads(Path(path).read_text("utf-8")) if path else {}
+    return document
 
 
 def _fingerprint(model: Any, tokenizer: Any, recipe: Recipe) -> str:
-    found = sha256(repr(recipe).encode())
-    found.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
-    found.update(model.config.model_type.encode())
+    hashed = sha256(repr(recipe).encode())
+    hashed.update(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode())
+    hashed.update(model.config.model_type.encode())
     for name, tensor in sorted(model.state_dict().items()):
         if name.startswith(_UNUSED):
             continue
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().float().numpy().tobytes())
-    return found.hexdigest()[:16]
+        hashed.update(name.encode())
+        hashed.update(tensor.detach().cpu().float().numpy().tobytes())
+    return hashed.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Vectors that the shop has already, by product id: nothing is encoded, and only products can be asked for."""
+"""Precomputed vectors by product id: nothing is encoded, and text and image queries are not possible."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -19,16 +19,16 @@ OPTIONS = ("checkpoint",)
 
 
 class Precomputed:
-    """Looks products up; see `recommender.encoders.base.Encoder` for the rest.
+    """Vectors from a file; see `recommender.encoders.base.Encoder` for the rest.
 
     Parameters
     ----------
     ids
-        Of the products that have a vector, each once.
+        Distinct ids of the products that have a vector.
     vectors
-        Theirs, shape (v, d).
+        Their vectors, shape (v, d).
     name
-        Of their file.
+        Of the file.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Precomputed:
         self.ids = list(ids)
         self._row = {product: row for row, product in enumerate(ids)}
         self._vectors = vectors
-        found = sha256("\0".join(ids).encode())
-        found.update(np.ascontiguousarray(vectors).tobytes())
-        self.fingerprint = f"vectors-{found.hexdigest()[:16]}"
+        hashed = sha256("\0".join(ids).encode())
+        hashed.update(np.ascontiguousarray(vectors).tobytes())
+        self.fingerprint = f"vectors-{hashed.hexdigest()[:16]}"
 
     def look_up(self, ids: Sequence[str]) -> tuple[Vectors, NDArray[np.bool_]]:
-        """Return the products' vectors (n, d), zeros where there is none, and the mask (n,) of those with one."""
+        """Return products' vectors (n, d), zeros where there is none, and the mask (n,) of those with one."""
         rows = np.array([self._row.get(product, -1) for product in ids], dtype=np.int64)
         known = rows >= 0
         out = np.zeros((len(ids), self._vectors.shape[1]), np.float32)
@@ -58,24 +58,24 @@ class Precomputed:
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Raise `EncoderError`: there is no model here."""
-        raise EncoderError(f"{self.name} were brought along by product id; no other picture can be asked for")
+        raise EncoderError(f"{self.name} are precomputed by product id; other images cannot be encoded")
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Raise `EncoderError`: there is no model here."""
-        raise EncoderError(f"{self.name} were brought along by product id; no words can be asked for")
+        raise EncoderError(f"{self.name} are precomputed by product id; other texts cannot be encoded")
 
 
 def create(config: "EncoderChoice") -> Precomputed:
-    """Read ``checkpoint``: Parquet with id and vector, or .npy with the ids, one a line, in .txt beside.
+    """Read ``checkpoint``: .parquet with id and vector, or .npy beside a .txt with one id per line.
 
     Raises
     ------
     EncoderError
-        If it cannot be read, an id comes twice, or a vector is not finite.
+        If it cannot be read, an id is repeated, or a vector is not finite.
     """
     path = config.checkpoint
     if path is None:
-        raise EncoderError('encoder "vectors" reads a file; expected such as checkpoint = "vectors.parquet"')
+        raise EncoderError('encoder "vectors" needs a file; expected such as checkpoint = "vectors.parquet"')
     try:
         ids, vectors = _parquet(path) if path.suffix == ".parquet" else _numpy(path)
     except (OSError, ValueError, KeyError) as error:

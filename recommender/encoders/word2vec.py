@@ -1,4 +1,4 @@
-"""Word2Vec: trained by `training.encoders.texts.word2vec` or read from a file; this module needs numpy only."""
+"""Word2Vec: trained by `training.encoders.texts.word2vec` or loaded from a file; in numpy here."""
 
 from typing import TYPE_CHECKING
 
@@ -12,5 +12,5 @@ OPTIONS = ("model", "checkpoint", "dimensions")
 
 
 def create(config: "EncoderChoice") -> WordVectors:
-    """Open what a fit has trained; raises `EncoderError` if there is nothing."""
+    """Open the model that a fit has trained; raises `EncoderError` if there is none."""
     return WordVectors("word2vec", trained_folder(config))

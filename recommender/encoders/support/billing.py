@@ -1,4 +1,4 @@
-"""What an encoder costs, said before and after."""
+"""Report what a metered encoder costs, before and after."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from recommender.encoders.base import Encoder, Metered
 
 @contextmanager
 def billing(encoder: Encoder, texts: Sequence[str] = (), images: int = 0) -> Iterator[dict[str, float]]:
-    """Quote the price of what is encoded inside, if it has one; the yielded bill is filled in at the end."""
-    bill: dict[str, float] = {}
+    """Print the estimated cost of what is encoded inside; the yielded dict is filled with the usage at the end."""
+    usage: dict[str, float] = {}
     if not isinstance(encoder, Metered) or not (texts or images):
-        yield bill
+        yield usage
         return
     encoder.report_estimate(texts, images)
     try:
-        yield bill
-    finally:  # a run that fails has paid for what it got
-        bill |= encoder.report_usage()
+        yield usage
+    finally:  # a failed run is billed, too
+        usage |= encoder.report_usage()

@@ -1,4 +1,4 @@
-"""An open_clip model's text tower: texts of like length together, each read up to its end where that is exact."""
+"""The text tower of an open_clip model: batches of similar length, padding left out where that is exact."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -22,22 +22,22 @@ class ClipTexts:
     model
         An open_clip model.
     tokenizer
-        The tokenizer that belongs to it.
+        Its tokenizer.
     dim
-        Length of the vectors.
+        Dimension of the vectors.
     batch_size
-        Texts a forward pass.
+        Texts per forward pass.
     """
 
     def __init__(self, model: Any, tokenizer: Any, dim: int, batch_size: int) -> None:
         self._tokenizer, self._dim = tokenizer, dim
         causal = _Causal.of(model)
-        self._ends = causal.ends if causal else _all_of_it
+        self._ends = causal.ends if causal else _last_positions
         self._module = causal or _Whole(model)
         self._forward: Forward | Int8Forward = Forward(self._module, batch_size)
 
     def quantized(self) -> "ClipTexts":
-        """Return the tower with 8-bit weights, to run on a CPU."""
+        """Return the tower with int8 weights, to run on a CPU."""
         tower = copy(self)
         tower._forward = Int8Forward(self._module, self._tokenizer(["a", "b"]), {0: "b", 1: "length"})
         return tower
@@ -50,7 +50,7 @@ class ClipTexts:
         tokens: Tensor = self._tokenizer(list(texts))
         ends = self._ends(tokens).numpy()
         order = np.argsort(ends, kind="stable")
-        batches = np.split(order, range(self._forward.at_once, len(order), self._forward.at_once))
+        batches = np.split(order, range(self._forward.batch_size, len(order), self._forward.batch_size))
         out[order] = np.concatenate(
             self._forward(tokens.numpy()[rows, : ends[rows].max() + 1] for rows in batches)
         )
@@ -58,14 +58,14 @@ class ClipTexts:
 
 
 class _Causal(nn.Module):
-    """A tower that reads from left to right and takes the vector of a text's end: what follows changes nothing.
+    """A causal tower pooled at the end-of-text token: padding after it changes nothing.
 
     Parameters
     ----------
     tower
-        Where the layers are.
+        With the layers.
     end
-        The token that ends a text; None where it is the highest one.
+        The end-of-text token; None where it is the highest one.
     """
 
     def __init__(self, tower: Any, end: int | None) -> None:
@@ -74,7 +74,7 @@ class _Causal(nn.Module):
 
     @classmethod
     def of(cls, model: Any) -> "_Causal | None":
-        """Return a model's tower, None if it is another kind."""
+        """Return a model's tower, or None if it is of another kind."""
         from open_clip.model import CLIP
         from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 
@@ -83,42 +83,42 @@ class _Causal(nn.Module):
             return None
         prefix = "text_" if isinstance(tower, CLIP) else ""
         pooling = getattr(tower, f"{prefix}pool_type")
-        usual = all(isinstance(block, ResidualAttentionBlock) for block in tower.transformer.resblocks)
-        if pooling not in ("argmax", "eos") or getattr(tower, "cls_emb", None) is not None or not usual:
+        plain = all(isinstance(block, ResidualAttentionBlock) for block in tower.transformer.resblocks)
+        if pooling not in ("argmax", "eos") or getattr(tower, "cls_emb", None) is not None or not plain:
             return None
         return cls(tower, getattr(tower, f"{prefix}eos_id") if pooling == "eos" else None)
 
     def ends(self, tokens: Tensor) -> Tensor:
-        """Return where texts end (b,) in their tokens (b, length)."""
+        """Return the positions (b,) of the end-of-text token in tokens (b, length)."""
         return (tokens if self._end is None else (tokens == self._end).int()).argmax(dim=1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the vectors of texts that are cut after the longest one's end."""
+        """Return the vectors of texts whose tokens are cut after the longest one's end."""
         tower = self.tower
         hidden = tower.token_embedding(tokens) + tower.positional_embedding[: tokens.shape[1]]
         for block in tower.transformer.resblocks:
-            hidden = hidden + block.ls_1(_read_before(block.attn, block.ln_1(hidden)))
+            hidden = hidden + block.ls_1(_causal_attention(block.attn, block.ln_1(hidden)))
             hidden = hidden + block.ls_2(block.mlp(block.ln_2(hidden)))
-        found = tower.ln_final(hidden[torch.arange(tokens.shape[0], device=tokens.device), self.ends(tokens)])
+        pooled = tower.ln_final(hidden[torch.arange(tokens.shape[0], device=tokens.device), self.ends(tokens)])
         if isinstance(tower.text_projection, nn.Linear):
-            found = tower.text_projection(found)
+            pooled = tower.text_projection(pooled)
         elif tower.text_projection is not None:
-            found = found @ tower.text_projection
-        return found
+            pooled = pooled @ tower.text_projection
+        return pooled
 
 
-def _read_before(attention: nn.MultiheadAttention, hidden: Tensor) -> Tensor:
-    """Return what each token finds in itself and those before; torch's own is exported for one length alone."""
+def _causal_attention(attention: nn.MultiheadAttention, hidden: Tensor) -> Tensor:
+    """Apply causal self-attention; torch's own exports to ONNX for one length alone."""
     b, length, width = hidden.shape
     joined = F.linear(hidden, attention.in_proj_weight, attention.in_proj_bias)
     query, key, value = joined.view(b, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    found = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-    output: Tensor = attention.out_proj(found.transpose(1, 2).reshape(b, length, width))
+    heads = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    output: Tensor = attention.out_proj(heads.transpose(1, 2).reshape(b, length, width))
     return output
 
 
 class _Whole(nn.Module):
-    """Any other tower, such as SigLIP's: it looks at what a text is filled up with, too."""
+    """Any other tower, such as SigLIP's: it attends to padding, too."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -129,5 +129,5 @@ class _Whole(nn.Module):
         return vectors
 
 
-def _all_of_it(tokens: Tensor) -> Tensor:
+def _last_positions(tokens: Tensor) -> Tensor:
     return torch.full((len(tokens),), tokens.shape[1] - 1)

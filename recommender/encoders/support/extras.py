@@ -1,4 +1,4 @@
-"""Packages that only some shops need."""
+"""Import optional packages."""
 
 from importlib import import_module
 from types import ModuleType
@@ -7,7 +7,7 @@ from recommender.errors import EncoderError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import a module, or say in one line how to install it.
+    """Import a module of an optional package.
 
     Raises
     ------

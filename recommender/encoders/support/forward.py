@@ -1,4 +1,4 @@
-"""Forward passes of a torch module over batches, one array each: on the GPU, on the CPU, or there in 8 bits."""
+"""Forward passes of a torch module over batches: on a GPU, on the CPU, or int8 on the CPU."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -20,16 +20,16 @@ class Forward:
     ----------
     module
         With one input and one output.
-    at_once
+    batch_size
         Rows of a batch.
     """
 
-    def __init__(self, module: nn.Module, at_once: int) -> None:
-        self.at_once = at_once
+    def __init__(self, module: nn.Module, batch_size: int) -> None:
+        self.batch_size = batch_size
         self.module: Any = OnGpu(module.eval()) if torch.cuda.is_available() else module.eval()
 
     def __call__(self, batches: Iterable[NDArray[Any]]) -> list[Vectors]:
-        """Return the output for every batch; a GPU is waited for only when all of them are on their way."""
+        """Return the output for every batch; a GPU is synchronized only when all of them are queued."""
         return [output.cpu().numpy() for output in [self._output(batch) for batch in batches]]
 
     def _output(self, batch: NDArray[Any]) -> Tensor:
@@ -41,7 +41,7 @@ class Forward:
 
 
 class Int8Forward:
-    """A module run on the CPU with the weights of its matrix products in 8 bits; they are made on first use.
+    """A module run on the CPU with int8 weights of its matrix products; quantized on first use.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Int8Forward:
         See `exported`.
     """
 
-    at_once = 1  # activations are rounded by a batch's largest: a row would know its neighbours
+    batch_size = 1  # activations are scaled by a batch's largest: a row would depend on its neighbours
 
     def __init__(self, module: nn.Module, example: Tensor, axes: Mapping[int, str]) -> None:
         self._module, self._example, self._axes = module, example, axes

@@ -1,4 +1,4 @@
-"""A torch model on a GPU: half precision, pixels as they lie in memory, and copies that nobody waits for."""
+"""Run a torch model on a GPU: half precision, channels-last layout, asynchronous copies."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class OnGpu:
-    """A model that takes arrays and is not waited for: the caller does when it fetches the output.
+    """A model on the GPU that takes arrays; it is synchronized when the caller fetches the output.
 
     Parameters
     ----------
@@ -21,10 +21,10 @@ class OnGpu:
 
     def __call__(self, *inputs: NDArray[Any]) -> Tensor:
         """Return the output for one batch, float32, on the GPU."""
-        sent = [self._sent(torch.from_numpy(array)) for array in inputs]
+        tensors = [self._to_gpu(torch.from_numpy(array)) for array in inputs]
         with torch.inference_mode(), torch.autocast("cuda"):
-            output: Tensor = self._model(*sent)
+            output: Tensor = self._model(*tensors)
         return output.float()
 
-    def _sent(self, array: Tensor) -> Tensor:
+    def _to_gpu(self, array: Tensor) -> Tensor:
         return array.pin_memory().to("cuda", non_blocking=True)

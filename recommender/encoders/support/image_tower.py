@@ -1,4 +1,4 @@
-"""A torch model of images to vectors, with photos fitted to it ahead."""
+"""Encode images with a torch model; preprocessing can run apart."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -19,13 +19,13 @@ class ImageTower:
     Parameters
     ----------
     model
-        From normalised pixels (b, 3, height, width) to vectors (b, dim).
+        From normalized pixels (b, 3, height, width) to vectors (b, dim).
     transform
-        What open_clip and timm make for a model: steps from image to image, then to a tensor, then normalised.
+        As open_clip and timm make it: steps from image to image, then to a tensor, then normalized.
     dim
-        Length of the vectors.
+        Dimension of the vectors.
     batch_size
-        Images a forward pass.
+        Images per forward pass.
     """
 
     def __init__(self, model: nn.Module, transform: Any, dim: int, batch_size: int) -> None:
@@ -34,9 +34,9 @@ class ImageTower:
         self._forward: Forward | Int8Forward = Forward(self._module, batch_size)
 
     def quantized(self) -> "ImageTower":
-        """Return the tower with 8-bit weights, to run on a CPU."""
-        tower, photo = copy(self), np.array(self.preprocess(Image.new("RGB", (64, 64))))
-        tower._forward = Int8Forward(self._module, torch.from_numpy(np.stack([photo, photo])), {0: "b"})
+        """Return the tower with int8 weights, to run on a CPU."""
+        tower, image = copy(self), np.array(self.preprocess(Image.new("RGB", (64, 64))))
+        tower._forward = Int8Forward(self._module, torch.from_numpy(np.stack([image, image])), {0: "b"})
         return tower
 
     def preprocess(self, image: Image.Image) -> Image.Image:
@@ -47,14 +47,14 @@ class ImageTower:
 
     def __call__(self, images: Sequence[Image.Image]) -> Vectors:
         """Return the vectors of RGB images of any size."""
-        size = self._forward.at_once
+        size = self._forward.batch_size
         parts = (images[start : start + size] for start in range(0, len(images), size))
         batches = (np.stack([np.asarray(self.preprocess(image)) for image in part]) for part in parts)
         return np.concatenate([np.empty((0, self._dim), np.float32), *self._forward(batches)])
 
 
 class _OfPixels(nn.Module):
-    """A model of pixels as they lie in memory, (b, height, width, 3), 0 to 255: a quarter of what floats take."""
+    """A model with uint8 pixels (b, height, width, 3) as input: a quarter of the memory of floats."""
 
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

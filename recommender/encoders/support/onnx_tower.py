@@ -1,4 +1,4 @@
-"""A model run by ONNX Runtime: on CPUs up to twice as fast as torch, in threads that don't wait for each other."""
+"""Run a model with ONNX Runtime: on CPUs up to twice as fast as torch, one batch per thread."""
 
 import io
 import logging
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class OnnxTower:
-    """One model, and a thread a core to run small batches.
+    """A model, and one thread per core to run small batches.
 
-    Small batches, since their activations stay in the processor's cache: EfficientNet-Lite0 takes 14 ms a photo
-    and core for 4 at once, and 22 ms for 32.
+    Small batches, since their activations stay in the processor's cache: EfficientNet-Lite0 takes 14 ms per
+    image and core in batches of 4, and 22 ms in batches of 32.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ class OnnxTower:
         return output
 
     def map(self, function: Callable[[Sequence[S]], T], items: Sequence[S], size: int) -> list[T]:
-        """Return ``function(batch)`` for every `size` items, in order; the function calls the tower."""
+        """Return ``function(batch)`` for batches of `size` items, in order; the function calls the tower."""
         batches = [items[start : start + size] for start in range(0, len(items), size)]
         return list(self._pool.map(function, batches))
 
 
 def quantize(model: bytes) -> bytes:
-    """Return an ONNX file's bytes with the weights of its matrix products in 8 bits, one scale a column.
+    """Quantize an ONNX model: int8 weights of matrix products, one scale per column, dynamic activations.
 
-    The activations are rounded as they come. It pays on CPUs; how much is lost has to be measured.
+    It is faster on CPUs; the loss of accuracy has to be measured.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
@@ -70,40 +70,40 @@ def quantize(model: bytes) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep a library's advice to its callers from ours."""
+    """Silence the advice that the quantizer logs to its callers."""
 
-    def silent(record: logging.LogRecord) -> bool:
+    def reject(record: logging.LogRecord) -> bool:
         return False
 
-    logging.getLogger().addFilter(silent)
+    logging.getLogger().addFilter(reject)
     try:
         yield
     finally:
-        logging.getLogger().removeFilter(silent)
+        logging.getLogger().removeFilter(reject)
 
 
 def exported(model: Any, example: Mapping[str, Any], axes: Mapping[int, str]) -> bytes:
-    """Return a torch module as an ONNX file's bytes; it takes a second or two.
+    """Export a torch module to the bytes of an ONNX file; it takes a second or two.
 
     Parameters
     ----------
     model
         In evaluation mode, with one output.
     example
-        Its inputs in order, by the names that the tower is to be called with.
+        Its inputs in order, by the names of the tower's arguments.
     axes
-        Names of the axes whose length may change, by their position; the same for all inputs.
+        Names of the dynamic axes by position; the same for all inputs.
 
     Raises
     ------
     EncoderError
-        If it does something that ONNX has no operator for, or has more than 2 GB of weights.
+        If it uses an operator that ONNX lacks, or has more than 2 GB of weights.
     """
     import torch
 
     device, file = next(model.parameters()).device, io.BytesIO()
-    with torch.inference_mode(), warnings.catch_warnings(), _plain_attention():
-        warnings.simplefilter("ignore")  # this exporter says that it is old; the new one needs a further package
+    with torch.inference_mode(), warnings.catch_warnings(), _no_fused_attention():
+        warnings.simplefilter("ignore")  # this exporter is deprecated; the new one needs another package
         try:
             torch.onnx.export(
                 model,
@@ -121,8 +121,8 @@ def exported(model: Any, example: Mapping[str, Any], axes: Mapping[int, str]) ->
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Keep torch from its one operator for attention, which ONNX has not."""
+def _no_fused_attention() -> Iterator[None]:
+    """Keep torch from its fused attention operator, which ONNX lacks."""
     import torch
 
     before = torch.backends.mha.get_fastpath_enabled()

@@ -1,4 +1,4 @@
-"""One encoder for the texts and another for the images."""
+"""Combine an encoder for texts with one for images."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -14,7 +14,7 @@ class Pair:
     Parameters
     ----------
     text, image
-        Each is asked for its own modality alone.
+        Each encodes its modality alone.
     """
 
     def __init__(self, text: Encoder, image: Encoder) -> None:
@@ -24,7 +24,7 @@ class Pair:
         self.aligned = text.aligned and _space(text) == _space(image)
         self.image_dim, self.text_dim = image.image_dim, text.text_dim
         if not self.aligned and self.text_dim and self.image_dim:
-            notice(f"{self.name} know nothing of each other; what aligns them is learned from the products")
+            notice(f"{self.name} do not share a space; a projection that aligns them is learned from the products")
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """See `Encoder.encode_images`."""
@@ -40,16 +40,16 @@ class Pair:
 
 
 def quantize(encoder: Encoder, modalities: Collection[str]) -> Encoder:
-    """Return the encoder with its texts, images or both read in 8 bits, as far as they can be."""
+    """Return the encoder with int8 weights for texts, images or both, as far as it supports that."""
     parts = [(name, encoder_of(encoder, name)) for name in modalities]
     return replaced(encoder, {name: part.quantized() for name, part in parts if isinstance(part, Quantizable)})
 
 
-def replaced(encoder: Encoder, small: Mapping[str, Encoder]) -> Encoder:
-    """Return the encoder with others for some modalities; what stays keeps its fingerprint, and so its cache."""
-    if not small:
+def replaced(encoder: Encoder, parts: Mapping[str, Encoder]) -> Encoder:
+    """Return the encoder with others for some modalities; the rest keep their fingerprint, and so their cache."""
+    if not parts:
         return encoder
-    return Pair(*(small.get(name) or encoder_of(encoder, name) for name in ("text", "image")))
+    return Pair(*(parts.get(name) or encoder_of(encoder, name) for name in ("text", "image")))
 
 
 def _space(encoder: Encoder) -> str:
@@ -57,5 +57,5 @@ def _space(encoder: Encoder) -> str:
 
 
 def encoder_of(encoder: Encoder, modality: str) -> Encoder:
-    """Return the one that makes the 'image' or the 'text' vectors: caches are kept by its fingerprint."""
+    """Return the encoder of the modality 'image' or 'text': the cache goes by its fingerprint."""
     return getattr(encoder, modality) if isinstance(encoder, Pair) else encoder

@@ -1,4 +1,4 @@
-"""A transformer's last layer to one vector a text: batches of like length, run by ONNX Runtime or on a GPU."""
+"""Sentence vectors from a transformer: pooled last layer, batches of similar length, ONNX Runtime or GPU."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -15,7 +15,7 @@ from recommender.encoders.support.gpu import OnGpu
 from recommender.encoders.support.onnx_tower import OnnxTower, exported, quantize
 
 Pooling = Literal["mean", "last", "first"]
-_TEXTS_AT_ONCE = 8  # on a CPU, see `OnnxTower`
+_CPU_BATCH = 8  # on a CPU, see `OnnxTower`
 
 
 class SentenceTower:
@@ -26,45 +26,44 @@ class SentenceTower:
     model
         A transformer of the Hugging Face kind.
     pooling
-        Of the vectors of a text's tokens: their mean, that of the last one (what a model that reads from left to
-        right has understood), or of the first one (BERT's own summary).
+        Of the tokens' vectors: their mean, the last (for a causal model), or the first (BERT's CLS).
     batch_size
-        Texts at once on a GPU.
+        Texts per forward pass on a GPU.
     """
 
     def __init__(self, model: Any, pooling: Pooling, batch_size: int) -> None:
         self.dim = int(model.config.hidden_size)
         self._pooling = pooling
         self._on_gpu = torch.cuda.is_available()
-        self._batch_size = batch_size if self._on_gpu else _TEXTS_AT_ONCE
+        self._batch_size = batch_size if self._on_gpu else _CPU_BATCH
         self._model = _LastLayer(model.eval())
         self._layer = OnGpu(self._model) if self._on_gpu else OnnxTower(_exported(self._model))
 
     def quantized(self) -> "SentenceTower":
-        """Return the tower with 8-bit weights, to run on a CPU; it takes some seconds."""
+        """Return the tower with int8 weights, to run on a CPU; it takes some seconds."""
         tower = copy(self)
         tower._layer = OnnxTower(quantize(_exported(self._model.cpu())))
-        tower._batch_size = 1  # activations are rounded by a batch's largest: a row would know its neighbours
+        tower._batch_size = 1  # activations are scaled by a batch's largest: a row would depend on its neighbours
         return tower
 
     def __call__(self, tokens: Sequence[Sequence[int]]) -> Vectors:
-        """Return the vectors of texts that are cut into tokens, none of them empty."""
-        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))  # so that little is padding
+        """Return the vectors of tokenized texts, none of them empty."""
+        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))  # less padding
         out = np.empty((len(tokens), self.dim), np.float32)
         ordered = [tokens[row] for row in order]
         if isinstance(self._layer, OnnxTower):
-            found = self._layer.map(self._sentences, ordered, self._batch_size)
+            vectors = self._layer.map(self._sentences, ordered, self._batch_size)
         else:
             starts = range(0, len(ordered), self._batch_size)
-            found = [self._sentences(ordered[start : start + self._batch_size]) for start in starts]
-        out[order] = np.concatenate([out[:0], *found])
+            vectors = [self._sentences(ordered[start : start + self._batch_size]) for start in starts]
+        out[order] = np.concatenate([out[:0], *vectors])
         return out
 
     def _sentences(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
         mask = np.zeros_like(ids)
-        for row, found in enumerate(tokens):
-            ids[row, : len(found)], mask[row, : len(found)] = found, 1
+        for row, text in enumerate(tokens):
+            ids[row, : len(text)], mask[row, : len(text)] = text, 1
         return unit(self._pooled(self._hidden(ids, mask), mask))
 
     def _hidden(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
@@ -75,8 +74,8 @@ class SentenceTower:
     def _pooled(self, hidden: Vectors, mask: NDArray[np.int64]) -> Vectors:
         if self._pooling == "mean":
             return (hidden * mask[:, :, None]).sum(axis=1)
-        place = mask.sum(axis=1) - 1 if self._pooling == "last" else np.zeros(len(mask), np.int64)
-        return hidden[np.arange(len(mask)), place]
+        token = mask.sum(axis=1) - 1 if self._pooling == "last" else np.zeros(len(mask), np.int64)
+        return hidden[np.arange(len(mask)), token]
 
 
 def _exported(model: nn.Module) -> bytes:
@@ -85,7 +84,7 @@ def _exported(model: nn.Module) -> bytes:
 
 
 class _LastLayer(nn.Module):
-    """A transformer as a function of two tensors, which is all that can be exported."""
+    """A transformer as a function of two tensors, which can be exported."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 open_clip, timm and transformers all import torchvision. Its wheel from the registry is linked against the
 CUDA build of torch; beside the CPU build the import dies with ``operator torchvision::nms does not exist``,
-because two operators are described before anyone asks whether they were loaded. None of them is used here.
+because two operators are described before torch checks whether they were loaded. None of them is used here.
 Call `ensure_torchvision` before importing any of the three.
 """
 

@@ -1,4 +1,4 @@
-"""Where an encoder lies that a fit has trained on the shop's own texts."""
+"""Find an encoder that a fit has trained on the shop's texts."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ def trained_folder(config: "EncoderChoice") -> Path:
     Raises
     ------
     EncoderError
-        If the config names none: only a fit has the texts to train on.
+        If the config names none: training needs the texts, which only a fit has.
     """
     folder = Path((config.model or "").removeprefix(_LOCAL))
     if not (config.model or "").startswith(_LOCAL) or not folder.is_dir():
@@ -30,9 +30,9 @@ def trained_folder(config: "EncoderChoice") -> Path:
 
 
 def folder_fingerprint(name: str, folder: Path) -> str:
-    """Return a fingerprint over all of a folder's files."""
-    found = sha256(name.encode())
+    """Return the fingerprint of all files of a folder."""
+    hashed = sha256(name.encode())
     for path in sorted(folder.iterdir()):
-        found.update(path.name.encode())
-        found.update(path.read_bytes())
-    return f"{name}-{found.hexdigest()[:16]}"
+        hashed.update(path.name.encode())
+        hashed.update(path.read_bytes())
+    return f"{name}-{hashed.hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Texts as weighted sums of word vectors: the runtime of Word2Vec and of TF-IDF with SVD, in numpy alone."""
+"""Encode texts as weighted sums of word vectors: Word2Vec, and TF-IDF with SVD, in numpy alone."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+")
 
 
 def words_of(text: str) -> list[str]:
-    """Cut a text into words; one without any (a smiley) is a word itself.
+    """Split a text into words; a text without any, such as an emoji, is one word.
 
     >>> words_of("T-shirt, 100 % wool")
     ['t', 'shirt', '100', 'wool']
@@ -32,16 +32,15 @@ def words_of(text: str) -> list[str]:
 class WordVectors:
     """Texts alone, norm 1; see `recommender.encoders.base.Encoder`.
 
-    A word counts by its weight times 1 + log(how often it is in the text). Words without a vector count only
-    where a text has no others: then each gives a direction of its own, drawn from its digest, so that texts that
-    share it are alike and others are not.
+    A word is weighted by its weight times 1 + log(its count in the text). Words without a vector are ignored, except
+    in a text that has no others: each then has a random vector from its digest, the same in every text.
 
     Parameters
     ----------
     name
         Of the encoder.
     folder
-        What `write` left.
+        As `write` leaves it.
     """
 
     aligned = False
@@ -58,7 +57,7 @@ class WordVectors:
         self.text_dim = self._vectors.shape[1]
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return nothing: images are not read."""
+        """Return vectors of dimension 0: images are not supported."""
         return np.empty((len(images), 0), np.float32)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -69,13 +68,15 @@ class WordVectors:
     def _sum(self, counts: Counter[str]) -> Float:
         known = {self._row[word]: 1 + log(count) for word, count in counts.items() if word in self._row}
         if not known:
-            return np.sum([_drawn(word, self.text_dim) for word in sorted(counts)], axis=0, dtype=np.float32)
+            return np.sum(
+                [_random_vector(word, self.text_dim) for word in sorted(counts)], axis=0, dtype=np.float32
+            )
         rows = list(known)
         return (np.array(list(known.values()), np.float32) * self._weights[rows]) @ self._vectors[rows]
 
 
 def write(folder: Path, words: Sequence[str], vectors: Float, weights: Float) -> None:
-    """Write what `WordVectors` reads: the words, their vectors (v, d) and their weights (v,)."""
+    """Write a folder for `WordVectors`: words, their vectors (v, d) and weights (v,)."""
     (folder / "words.json").write_text(json.dumps(list(words), ensure_ascii=False), "utf-8")
     arrays = {
         "vectors": np.ascontiguousarray(vectors, np.float32),
@@ -84,6 +85,6 @@ def write(folder: Path, words: Sequence[str], vectors: Float, weights: Float) ->
     save_file(arrays, folder / "words.safetensors")
 
 
-def _drawn(word: str, dim: int) -> Float:
+def _random_vector(word: str, dim: int) -> Float:
     seed = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
     return np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
