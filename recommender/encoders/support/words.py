@@ -32,8 +32,8 @@ def words_of(text: str) -> list[str]:
 class WordVectors:
     """Texts alone, norm 1; see `recommender.encoders.base.Encoder`.
 
-    A word is weighted by its weight times 1 + log(its count in the text). Words without a vector are ignored, except
-    in a text that has no others: each then has a random vector from its digest, the same in every text.
+    A word is weighted by its weight times 1 + log(its count in the text). Words without a vector are ignored,
+    except in a text that has no others: each then has a random vector from its digest, the same in every text.
 
     Parameters
     ----------
