@@ -72,7 +72,7 @@ def test_a_slow_encoder_does_not_wait_for_a_full_shard(tmp_path, monkeypatch):
 
 
 def test_many_small_shards_become_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_SMALL_SHARDS", 4)
+    monkeypatch.setattr(module, "_MAX_SMALL_SHARDS", 4)
     early = VectorCache(tmp_path, DIM)
     names = [f"item {i}" for i in range(10)]
     cache = VectorCache(tmp_path, DIM)
@@ -90,7 +90,7 @@ def test_merging_leaves_another_run_its_vectors(tmp_path, monkeypatch):
     put(first := VectorCache(tmp_path, DIM), "a")
     first.flush()
     other = VectorCache(tmp_path, DIM)
-    monkeypatch.setattr(module, "_SMALL_SHARDS", 2)
+    monkeypatch.setattr(module, "_MAX_SMALL_SHARDS", 2)
     put(first, "b")
     first.flush()
     np.testing.assert_array_equal(other.vectors(other.find(digests(["a"]))), [vector("a")])
