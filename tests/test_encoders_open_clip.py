@@ -90,9 +90,9 @@ def test_a_file_that_holds_no_weights_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": "ViT-B-32"}, "ViT-B-32 alone is random; add pretrained = a tag or checkpoint = a file"),
+        ({"model": "ViT-B-32"}, "ViT-B-32 has no weights; add pretrained = a tag or checkpoint = a file"),
         ({"pretrained": "openai"}, "the weights name no architecture"),
-        ({"model": "hf-hub:a/b", "pretrained": "openai"}, "hf-hub:a/b brings its own weights; leave out 'openai'"),
+        ({"model": "hf-hub:a/b", "pretrained": "openai"}, "hf-hub:a/b includes its weights; leave out 'openai'"),
         ({"model": "ViT-B-33", "checkpoint": "x.pt"}, "knows no model 'ViT-B-33'; did you mean 'ViT-B-32'"),
         ({"model": "ViT-B-32", "checkpoint": "x.pt"}, "'x.pt' is neither a file nor a tag of ViT-B-32; those are"),
     ],
