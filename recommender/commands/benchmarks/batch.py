@@ -147,8 +147,8 @@ def implicit(items: Float, queries: Float, k: int) -> Callable[[], Rows] | None:
     """Return implicit's batch recommend over the same factors; None where it is not installed."""
     try:
         from implicit.cpu.als import AlternatingLeastSquares
-    except ModuleNotFoundError:
-        notice("not installed, and left out: implicit (pip install implicit)")
+    except ImportError as error:
+        notice(f"implicit is left out: {error} (pip install 'hybrid-recommender[benchmark]')")
         return None
     model = AlternatingLeastSquares(factors=items.shape[1])
     model.item_factors, model.user_factors = items, queries

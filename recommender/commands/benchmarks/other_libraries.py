@@ -1,11 +1,7 @@
-"""The libraries that the retrieval benchmark compares with: what builds an index, and what searches it.
-
-They are installed by `pip install 'hybrid-recommender[benchmark]'`.
-"""
+"""The libraries that the retrieval benchmark compares with: what builds an index, and what searches it."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -108,13 +104,3 @@ LIBRARIES: dict[str, Library] = {
     "usearch": (usearch_index, usearch),
     "voyager": (voyager_index, voyager),
 }
-
-
-def installed() -> dict[str, Library]:
-    """Return the libraries that are installed, by name."""
-    return {name: library for name, library in LIBRARIES.items() if find_spec(name.split()[0])}
-
-
-def missing() -> list[str]:
-    """Return the names of the libraries that are not installed."""
-    return [name for name in LIBRARIES if name not in installed()]

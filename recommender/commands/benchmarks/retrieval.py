@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recommender.commands.benchmarks.filtered import with_filters
-from recommender.commands.benchmarks.other_libraries import installed, missing
+from recommender.commands.benchmarks.other_libraries import LIBRARIES
 from recommender.commands.benchmarks.own_searches import WEIGHTS, index_alone, walk, whole_query, without_numba
 from recommender.commands.benchmarks.synthetic import clustered, intrinsic_dimension, segment_of
 from recommender.commands.benchmarks.timing import (
@@ -36,8 +36,6 @@ def measure_search(n: int, dim: int, queries: int, seed: int) -> dict[str, Any]:
     from training.retrieval.index import make_index
     from training.retrieval.neighbours import with_neighbours
 
-    if names := missing():
-        notice(f"not installed, and left out: {', '.join(names)} (pip install 'hybrid-recommender[benchmark]')")
     vectors, query_vectors, clusters = clustered(n, dim, seed, queries)
     segment = segment_of(vectors)
     scorer = Scorer(vectors, segment.prior, segment.layout, WEIGHTS)
@@ -52,11 +50,14 @@ def measure_search(n: int, dim: int, queries: int, seed: int) -> dict[str, Any]:
         methods = {"ours, whole query": whole_query(planner, scorer), "ours, index": index_alone(planner, scorer)}
         methods["ours, without numba"] = without_numba(replace(planner, segment=tabled), scorer)
         built = {}
-        libraries = installed()
-        for name, (make, search) in progress(libraries.items(), "other libraries", len(libraries), "index"):
-            with cpu(build, name):
-                built[name] = make(vectors)
-            methods[name] = search(built[name])
+        for name, (make, search) in progress(LIBRARIES.items(), "other libraries", len(LIBRARIES), "index"):
+            try:
+                with cpu(build, name):
+                    built[name] = make(vectors)
+            except ImportError as error:
+                notice(f"{name} is left out: {error} (pip install 'hybrid-recommender[benchmark]')")
+            else:
+                methods[name] = search(built[name])
         curves = measure(methods, query_vectors, exact(vectors, query_vectors))
         few = query_vectors[:FILTERED_QUERIES]
         filters = with_filters(replace(planner, segment=tabled), scorer, built, few, clusters, seed)
