@@ -16,7 +16,7 @@ from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower
 from tests.segments import LAYOUT, TERMS
-from training.model import group_numbers
+from training.items import group_numbers
 from training.retrieval.index import make_index
 from training.retrieval.neighbours import with_neighbours
 

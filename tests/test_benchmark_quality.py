@@ -18,7 +18,7 @@ from recommender.commands.benchmarks.protocols import missing_modalities, next_i
 from recommender.commands.benchmarks.protocols.text_to_image import text_to_image
 from recommender.config import Config
 from recommender.core.blocks import Layout, unit
-from training.item_tower.content import fit_content
+from training.item_tower.train import fit_content
 
 pytestmark = pytest.mark.slow
 CIRCLES, ITEMS = 4, 10  # users walk around one of four circles of ten items

@@ -17,7 +17,7 @@ from recommender.core.weights import category_kind, item_kind, resolve
 from recommender.events import EVENT_WEIGHTS
 from recommender.towers.user import UserTower, item_query
 from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
-from training.tuning.search import Settings, _for_items, untrained
+from training.tuning.search import Hyperparameters, default_hyperparameters, tune_for_items
 
 CLUSTER = 6  # products that go together
 
@@ -62,9 +62,9 @@ class Shop:
         users = [f"u{place // 3}" for place in range(len(rows))]
         return Interactions.from_frame(pd.DataFrame({"user_id": users, **columns}), catalog)
 
-    def learned(self) -> Settings:
-        usual = untrained(self.segment, UserTower(EVENT_WEIGHTS), events=True)
-        return _for_items(self.segment, self.events, usual, self.kinds.tolist(), seed=0)
+    def tuned(self) -> Hyperparameters:
+        default = default_hyperparameters(self.segment, UserTower(EVENT_WEIGHTS), events=True)
+        return tune_for_items(self.segment, self.events, default, self.kinds.tolist(), seed=0)
 
     def recall(self, weights: dict[str, float], kind: str) -> float:
         """How many of a product's own cluster are among as many others that score highest."""
@@ -80,8 +80,8 @@ class Shop:
 
 def test_each_category_learns_what_decides_in_it() -> None:
     shop = Shop("text", seed=0)
-    settings = shop.learned()
-    weights = {kind: learned.weights for kind, learned in settings.weights.items()}
+    tuned = shop.tuned()
+    weights = {kind: of_kind.weights for kind, of_kind in tuned.weights.items()}
     assert set(weights) == {"item", "user", "item: Hats", "item: Books"}
     hats, books, usual = weights["item: Hats"], weights["item: Books"], weights["item"]
     assert hats["image"] > usual["image"] + 0.1
@@ -90,21 +90,21 @@ def test_each_category_learns_what_decides_in_it() -> None:
         assert own["image"] + own["text"] == pytest.approx(1.0)
         assert own["prior"] == 0.0
         assert shop.recall(own, kind) > shop.recall(usual, kind) + 0.1
-    assert set(settings.stated()["own_weights_tried"]) == {"item: Hats", "item: Books"}
+    assert set(tuned.metrics()["categories"]) == {"item: Hats", "item: Books"}
 
 
 def test_categories_that_are_alike_keep_what_all_have() -> None:
     for seed in range(2):
-        settings = Shop("image", seed).learned()
-        assert set(settings.weights) == {"item", "user"}
-        assert settings.weights["item"].weights["image"] > 0.6
-        assert len(settings.tried) == 2
+        tuned = Shop("image", seed).tuned()
+        assert set(tuned.weights) == {"item", "user"}
+        assert tuned.weights["item"].weights["image"] > 0.6
+        assert len(tuned.categories) == 2
 
 
 def test_one_category_is_the_whole_shop() -> None:
     shop = Shop("text", seed=0)
     shop.kinds[:] = "item: Everything"
-    assert shop.learned().tried == ()
+    assert shop.tuned().categories == ()
 
 
 def test_the_first_level_names_the_category() -> None:

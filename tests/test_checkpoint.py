@@ -15,16 +15,16 @@ from torch import nn
 
 from recommender.config import Config
 from recommender.demo.shop import Shop
-from training.behaviour import checkpoint
-from training.behaviour.checkpoint import (
-    LEFT_SECONDS,
+from training import checkpoint
+from training.behaviour.ensemble import EnsembleMember
+from training.checkpoint import (
+    ABANDONED_SECONDS,
     Checkpoint,
-    learned_weights,
-    moments,
-    put_moments,
-    unfinished,
+    checkpoint_folder,
+    load_optimizer_state,
+    optimizer_state,
+    trainable_state,
 )
-from training.behaviour.member import Member
 from training.fit import fit
 
 CHILD = """
@@ -33,13 +33,13 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 import training.behaviour.train, training.checkpoint
 from recommender.catalog import Catalog, Interactions
-from training.behaviour.sequence_model import Content
+from training.behaviour.sequence_model import ItemContent
 from training.behaviour.sequences import Sequences
 
 logging.basicConfig(level=logging.INFO)
 torch.set_num_threads(1)
-training.checkpoint.SECONDS = training.checkpoint.LEAST_TIMES = 0
-training.behaviour.LEAST_STEPS = 80
+training.checkpoint.MIN_INTERVAL_SECONDS = training.checkpoint.MIN_INTERVAL_RATIO = 0
+training.behaviour.train.MIN_STEPS = 80
 shop = Catalog.from_frame(pd.DataFrame({{"id": [f"p{{i:02}}" for i in range(40)], "title": "t"}}))
 generator = np.random.default_rng(0)
 days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(1_500), "D")
@@ -47,12 +47,12 @@ users = [f"u{{i}}" for i in generator.integers(0, 300, 1_500)]
 items = [shop.ids[i] for i in generator.integers(0, 40, 1_500)]
 events = pd.DataFrame({{"user_id": users, "item_id": items, "event_name": "purchase", "timestamp": days}})
 looks = generator.normal(size=(40, 3)).astype(np.float32)
-found = training.behaviour.train_behaviour(
-    Sequences.of(Interactions.from_frame(events, shop)), Content.of(looks, None, 0), 7,
+found = training.behaviour.train.train_sequence_models(
+    Sequences.of(Interactions.from_frame(events, shop)), ItemContent.of(looks, None, 0), 7,
     validate=lambda behaviour: -abs(behaviour.share - 0.8), folder=Path({folder!r}))
 np.savez({out!r}, vectors=found.vectors, matrix=found.predictor.matrix, table=found.predictor.table,
-    tower=np.frombuffer(found.tower.model, np.uint8), share=found.share, loss=found.figures["loss"],
-    figures=[look["soft_recall"] for look in found.figures["validation"]])
+    tower=np.frombuffer(found.tower.model, np.uint8), share=found.share, loss=found.metrics["loss"],
+    scores=[check["soft_recall"] for check in found.metrics["validation"]])
 """
 
 
@@ -61,10 +61,10 @@ def child(folder: Path, out: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
-def kill_once(running: "subprocess.Popen[str]", folder: Path, looks: int) -> None:
-    """Kill -9 as soon as the checkpoint knows of so many looks at the validation."""
+def kill_once(running: "subprocess.Popen[str]", folder: Path, checks: int) -> None:
+    """Kill -9 as soon as the checkpoint has so many validation checks."""
     deadline = time.monotonic() + 120
-    while not any(len(Checkpoint(path).load()[1]["looks"]) >= looks for path in folder.glob("*.safetensors")):
+    while not any(len(Checkpoint(path).load()[1]["checks"]) >= checks for path in folder.glob("*.safetensors")):
         assert running.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -75,31 +75,31 @@ def kill_once(running: "subprocess.Popen[str]", folder: Path, looks: int) -> Non
 @pytest.mark.slow
 def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
     folder, out, whole = tmp_path / "killed", tmp_path / "killed.npz", tmp_path / "whole.npz"
-    kill_once(child(folder, out), folder, looks=0)
-    kill_once(child(folder, out), folder, looks=2)
+    kill_once(child(folder, out), folder, checks=0)
+    kill_once(child(folder, out), folder, checks=2)
     assert not out.exists()
     last = child(folder, out)
     told = last.communicate()[1]
     assert last.returncode == 0
-    step, stop = map(int, told.split("goes on from step ")[1].split()[0:3:2])
-    assert stop / 2 < step < stop, "after the second look, and before the end"
+    step, stop = map(int, told.split("resuming from step ")[1].split()[0:3:2])
+    assert stop / 2 < step < stop, "after the second check, and before the end"
     assert child(tmp_path / "whole", whole).communicate() is not None
     first, second = np.load(out), np.load(whole)
     assert 0.7 < first["share"] < 0.9, "the best is neither where it was killed nor the last"
     for name in second.files:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
     again = child(folder, tmp_path / "again.npz").communicate()[1]
-    assert f"goes on from step {stop} of {stop}" in again, "what had ended is not repeated"
+    assert f"resuming from step {stop} of {stop}" in again, "what had ended is not repeated"
 
 
 def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
     tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
-    monkeypatch.setattr("training.behaviour.train.LEAST_STEPS", 20)
+    monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 20)
     monkeypatch.setattr("training.behaviour.train.PATIENCE", 100)
-    monkeypatch.setattr(checkpoint, "SECONDS", 0)
-    monkeypatch.setattr(checkpoint, "LEAST_TIMES", 0)
+    monkeypatch.setattr(checkpoint, "MIN_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "MIN_INTERVAL_RATIO", 0)
     pd.DataFrame({"id": [f"p{i:02}" for i in range(50)], "title": "t"}).to_csv(tmp_path / "products.csv")
     generator = np.random.default_rng(0)
     days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(900), "h")
@@ -108,47 +108,47 @@ def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
     pd.DataFrame({"user_id": users, **columns, "timestamp": days}).to_csv(tmp_path / "events.csv")
     tables = {"catalog": {"path": tmp_path / "products.csv"}, "events": {"path": tmp_path / "events.csv"}}
     config = Config.model_validate(tables | {"encoder": {"name": "offline"}})
-    step, taken, last = Member.step, [0], [0]
+    step, taken, last = EnsembleMember.step, [0], [0]
 
-    def counted(member: Member) -> None:
+    def counted(member: EnsembleMember) -> None:
         if taken[0] == last[0]:
             raise KeyboardInterrupt
         taken[0] += 1
         step(member)
 
-    monkeypatch.setattr(Member, "step", counted)
+    monkeypatch.setattr(EnsembleMember, "step", counted)
 
     def steps(most: int = 1_000_000) -> int:
         taken[0], last[0] = 0, most
         fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
         return taken[0]
 
-    for most in (12, 60):  # the first training has 60: it is stopped there, then in the one from everything
+    for most in (12, 60):  # the first training has 60 steps: it is stopped there, then in the refit
         with pytest.raises(KeyboardInterrupt):
             steps(most)
     rest = steps()
-    assert not [*(tmp_path / "cache" / "behaviour").iterdir()], "what is finished is not kept"
+    assert not [*(tmp_path / "cache" / "checkpoints").iterdir()], "checkpoints of finished trainings are removed"
     assert 12 + 60 + rest == steps(), "and begins anew"
 
 
 def test_a_checkpoint_holds_what_was_saved(tmp_path: Path) -> None:
     saved = Checkpoint(tmp_path / "folder" / "it.safetensors")
-    assert not saved.there
+    assert not saved.exists
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     model[0].bias.requires_grad = False
     optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
     model(torch.ones(3)).sum().backward()
     optimizer.step()
-    groups = {"now": learned_weights(model), "moments": moments(optimizer), "none": {}}
+    groups = {"model": trainable_state(model), "optimizer": optimizer_state(optimizer), "none": {}}
     saved.save(groups, {"step": 3, "state": {"large": 2**127}, "figure": 0.1})
-    found, stated = Checkpoint(saved.path).load()
-    assert stated == {"step": 3, "state": {"large": 2**127}, "figure": 0.1}
-    assert set(found) == {"now", "moments"}
-    assert set(found["now"]) == {"0.weight", "1.weight", "1.bias"}
+    found, state = Checkpoint(saved.path).load()
+    assert state == {"step": 3, "state": {"large": 2**127}, "figure": 0.1}
+    assert set(found) == {"model", "optimizer"}
+    assert set(found["model"]) == {"0.weight", "1.weight", "1.bias"}
     other = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
-    put_moments(other, found["moments"])
-    torch.testing.assert_close(moments(other), moments(optimizer), rtol=0, atol=0)
+    load_optimizer_state(other, found["optimizer"])
+    torch.testing.assert_close(optimizer_state(other), optimizer_state(optimizer), rtol=0, atol=0)
     assert [path.name for path in saved.path.parent.iterdir()] == ["it.safetensors"]
 
 
@@ -172,12 +172,12 @@ def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path: Path) -> Non
     for name in ("old", "new", "own"):
         (tmp_path / name).mkdir()
     for name in ("old", "own"):
-        long_ago = time.time() - LEFT_SECONDS - 1
+        long_ago = time.time() - ABANDONED_SECONDS - 1
         os.utime(tmp_path / name, (long_ago, long_ago))
-    with unfinished(tmp_path / "own") as folder:
+    with checkpoint_folder(tmp_path / "own") as folder:
         assert folder.is_dir()
         assert not (tmp_path / "old").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
-    with pytest.raises(ZeroDivisionError), unfinished(tmp_path / "new"):
+    with pytest.raises(ZeroDivisionError), checkpoint_folder(tmp_path / "new"):
         raise ZeroDivisionError
     assert (tmp_path / "new").is_dir()

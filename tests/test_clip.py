@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from recommender.towers.projection import AlignedProjection
-from training.encoders import retrieval_metrics as retrieval
-from training.item_tower import alignment as clip
-from training.item_tower.alignment import train_projection
+from training.encoders import retrieval_metrics
+from training.item_tower import alignment
+from training.item_tower.alignment import train_alignment
 
 P = 1200
 
@@ -25,7 +25,7 @@ def planted(seed, aligned=True, groups=None):
 
 @pytest.fixture(scope="module")
 def trained():
-    return train_projection(*planted(0), seed=0, dim=16)
+    return train_alignment(*planted(0), seed=0, dim=16)
 
 
 def test_finds_the_photo_to_a_text_held_out(trained):
@@ -37,12 +37,12 @@ def test_finds_the_photo_to_a_text_held_out(trained):
 
 
 def test_finds_nothing_where_nothing_is():
-    _, figures = train_projection(*planted(0, aligned=False), seed=0, dim=16)
+    _, figures = train_alignment(*planted(0, aligned=False), seed=0, dim=16)
     assert figures["recall@10"] < 0.25
 
 
 def test_same_seed_same_projection(trained):
-    again, _ = train_projection(*planted(0), seed=0, dim=16)
+    again, _ = train_alignment(*planted(0), seed=0, dim=16)
     image = planted(1)[0]
     np.testing.assert_allclose(again.image(image), trained[0].image(image), atol=1e-5)
 
@@ -63,14 +63,14 @@ def test_projections_have_norm_one_and_survive_the_export(trained):
 def test_numpy_computes_what_torch_trained():
     image = planted(0)[0]
     torch.manual_seed(0)
-    head = clip._Head(image, 8).eval()
+    head = alignment._Head(image, 8).eval()
     with torch.inference_mode():
-        np.testing.assert_allclose(head.exported()(image), head(torch.from_numpy(image)).numpy(), atol=1e-5)
+        np.testing.assert_allclose(head.export()(image), head(torch.from_numpy(image)).numpy(), atol=1e-5)
 
 
 def test_variants_are_held_out_together():
     groups = np.repeat(np.arange(P // 4), 4)
-    held = retrieval.hold_out(groups, 0.1, np.random.default_rng(0))
+    held = retrieval_metrics.hold_out(groups, 0.1, np.random.default_rng(0))
     assert held.sum() == P // 10
     assert set(groups[held]).isdisjoint(groups[~held])
 
@@ -78,13 +78,13 @@ def test_variants_are_held_out_together():
 def test_variants_are_no_negatives():
     """A batch of one product's variants has nothing to contrast: the loss is 0, not the log of its size."""
     logits = torch.randn(4, 4)
-    assert clip._contrast(logits, torch.zeros(4, dtype=torch.long)).item() == 0
-    assert clip._contrast(logits, torch.arange(4)).item() > 0
+    assert alignment._contrastive_loss(logits, torch.zeros(4, dtype=torch.long)).item() == 0
+    assert alignment._contrastive_loss(logits, torch.arange(4)).item() > 0
 
 
 def test_a_constant_column_does_no_harm():
     image, text, groups = planted(2)
     image[:, 0] = 7
-    projection, figures = train_projection(image, text, groups, seed=0, dim=16)
+    projection, figures = train_alignment(image, text, groups, seed=0, dim=16)
     assert np.isfinite(projection.image(image)).all()
     assert figures["recall@10"] > 0.5

@@ -9,8 +9,8 @@ from segments import make_segment
 
 from recommender.core.blocks import Layout
 from recommender.core.segment import Segment
-from training.cooccurrence.complements import complements, features, form
-from training.cooccurrence.learn import mix
+from training.cooccurrence.complements import bilinear_form, complements, pair_features
+from training.cooccurrence.tables import CooccurrenceTables
 
 # Rows 0 to 3 are lamps, 4 to 7 tables, 8 and 9 rugs; each kind looks alike, and even rows are in one style.
 KIND, STYLE = [0] * 4 + [1] * 4 + [2] * 2, [0, 1] * 5
@@ -35,7 +35,7 @@ COUNTS = table(10, (0, 4), (4, 0), (1, 5), (5, 1))
 
 @pytest.fixture(autouse=True)
 def few_pairs_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.cooccurrence.complements.PENALTY", 0.1)
+    monkeypatch.setattr("training.cooccurrence.complements.RIDGE_PENALTY", 0.1)
 
 
 def strengths(row: int, counts: sparse.csr_array = COUNTS) -> dict[int, float]:
@@ -57,8 +57,8 @@ def test_a_new_product_goes_with_what_its_like_were_chosen_with() -> None:
 def test_likeness_alone_is_no_complement() -> None:
     of_new_lamp = strengths(2)
     assert max(of_new_lamp.get(lamp, 0.0) for lamp in (0, 1, 3)) < of_new_lamp[4] / 2
-    like = table(10, (2, 0))
-    assert 0 in mix(COUNTS, like, 0.3).row(2)[0], "as it is in C"
+    similarity = table(10, (2, 0))
+    assert 0 in CooccurrenceTables(COUNTS, COUNTS, similarity).smoothed(0.3).row(2)[0], "as it is in C"
 
 
 def test_without_pairs_there_is_nothing() -> None:
@@ -68,7 +68,7 @@ def test_without_pairs_there_is_nothing() -> None:
 def test_a_shop_too_large_to_compare_all_products_has_the_pairs_that_were_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.cooccurrence.complements.MOST_LIKENED", 9)
+    monkeypatch.setattr("training.cooccurrence.complements.MAX_SIMILARITY_ROWS", 9)
     assert strengths(0) == {4: 1.0}
     assert strengths(2) == {}
 
@@ -79,16 +79,17 @@ def test_what_goes_with_much_goes_with_what_is_new() -> None:
     assert columns[values.argmax()] == 9
 
 
-def test_what_is_foretold_to_go_badly_together_is_no_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_predicted_to_go_badly_together_is_no_partner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "training.cooccurrence.complements.form", lambda x, pairs, penalty: -np.eye(x.shape[1], dtype=np.float32)
+        "training.cooccurrence.complements.bilinear_form",
+        lambda x, pairs, penalty: -np.eye(x.shape[1], dtype=np.float32),
     )
-    assert strengths(0) == {4: 1.0}, "all that is foretold is below 0"
+    assert strengths(0) == {4: 1.0}, "all that is predicted is below 0"
 
 
 def test_the_form_is_the_ridge_regression_of_the_pairs_on_both_products() -> None:
     generator = np.random.default_rng(1)
     pairs = sparse.csr_array(generator.random((60, 60)) * (generator.random((60, 60)) < 0.2))
-    x = features(make_segment(1, 60), pairs).astype(np.float64)
+    x = pair_features(make_segment(1, 60), pairs).astype(np.float64)
     hat = x @ np.linalg.inv(x.T @ x + 3.0 * np.eye(x.shape[1])) @ x.T
-    np.testing.assert_allclose(x @ form(x, pairs, 3.0) @ x.T, hat @ pairs.toarray() @ hat.T, atol=1e-5)
+    np.testing.assert_allclose(x @ bilinear_form(x, pairs, 3.0) @ x.T, hat @ pairs.toarray() @ hat.T, atol=1e-5)

@@ -27,7 +27,7 @@ from recommender.retrieval.planner import Budget
 from tests.made_bundles import KINDS, DemoProduct, draw_product, publish_products
 from tests.test_bundle_crashes import kill_at
 from training.update.compact import live_segment
-from training.update.delta import Embedded, publish_delta
+from training.update.delta import EmbeddedProducts, publish_delta
 
 FILTERS = [
     None,
@@ -46,8 +46,8 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def embedded(products: list[DemoProduct]) -> Embedded:
-    return Embedded(
+def embedded(products: list[DemoProduct]) -> EmbeddedProducts:
+    return EmbeddedProducts(
         [product.item_id for product in products],
         np.stack([product.vector for product in products]) if products else np.zeros((0, 18), np.float32),
         np.stack([product.present for product in products]) if products else np.zeros((0, 4), bool),

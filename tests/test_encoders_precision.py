@@ -22,7 +22,7 @@ from training.fit import fit
 
 
 def few(monkeypatch):
-    monkeypatch.setattr(precision, "LEAST", 20)
+    monkeypatch.setattr(precision, "MIN_INPUTS", 20)
     monkeypatch.setattr(precision, "SAMPLE", 20)
 
 
@@ -45,29 +45,32 @@ def test_the_vectors_are_almost_the_same_and_never_taken_for_the_others(tiny):
 
 @pytest.mark.parametrize(("floor", "used"), [(0.9, True), (1.01, False)])
 def test_they_are_used_where_they_say_the_same(tiny, tmp_path, monkeypatch, floor, used):
-    monkeypatch.setattr(precision, "FLOOR", floor)
-    encoder, figures = precision.sped_up(create(tiny), texts_catalog(), 0, tmp_path)
+    monkeypatch.setattr(precision, "MIN_COSINE", floor)
+    encoder, figures = precision.quantize_where_faster(create(tiny), texts_catalog(), 0, tmp_path)
     assert figures.keys() == {"text"}
     assert figures["text"]["used"] == used == (INT8_SUFFIX in encoder.fingerprint)
-    assert 0.9 < figures["text"]["lowest"] <= figures["text"]["cosine"] <= 1
+    assert 0.9 < figures["text"]["min_cosine"] <= figures["text"]["mean_cosine"] <= 1
 
 
 def test_what_is_encoded_already_or_gains_nothing_stays_as_it_is(tiny, tmp_path):
     encoder = create(tiny)
     encode_catalog(texts_catalog(), encoder, tmp_path)
-    assert precision.sped_up(encoder, texts_catalog(), 0, tmp_path) == (encoder, {})
-    assert precision.sped_up(encoder, texts_catalog(TEXTS[:10]), 0, tmp_path / "else") == (encoder, {})
+    assert precision.quantize_where_faster(encoder, texts_catalog(), 0, tmp_path) == (encoder, {})
+    assert precision.quantize_where_faster(encoder, texts_catalog(TEXTS[:10]), 0, tmp_path / "else") == (
+        encoder,
+        {},
+    )
     own = TinyEncoder()
-    assert precision.sped_up(own, texts_catalog(), 0, tmp_path) == (own, {})
+    assert precision.quantize_where_faster(own, texts_catalog(), 0, tmp_path) == (own, {})
 
 
 def test_a_bundle_in_eight_bits_answers_words_in_eight_bits(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "FLOOR", 0.9)
+    monkeypatch.setattr(precision, "MIN_COSINE", 0.9)
     pd.DataFrame({"id": [f"p{i}" for i in range(60)], "title": TEXTS}).to_csv(tmp_path / "p.csv", index=False)
     config = Config.from_files(tmp_path / "p.csv").model_copy(update={"encoder": tiny})
     fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
     rec = recommender.load(tmp_path / "bundles")
-    assert rec.manifest.metrics["eight_bits"]["text"]["used"]
+    assert rec.manifest.metrics["int8"]["text"]["used"]
     assert INT8_SUFFIX in rec.manifest.encoders["fingerprint"]
     assert rec.search(TEXTS[7], k=1, variants="all").item_ids == ["p7"]
 
@@ -114,7 +117,9 @@ def test_each_is_judged_by_itself_and_both_stay_in_one_space(clip, tmp_path, mon
     encoder = create(clip)
     whole = type(encoder).quantized
     monkeypatch.setattr(type(encoder), "quantized", spoilt)
-    small, figures = precision.sped_up(encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache")
+    small, figures = precision.quantize_where_faster(
+        encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache"
+    )
     good = {"text": bad != "text", "image": bad != "image"}
     assert {name: found["used"] for name, found in figures.items()} == good
     assert [part.endswith(INT8_SUFFIX) for part in small.fingerprint.split("+")] == list(good.values())
@@ -127,7 +132,9 @@ def test_a_model_without_that_form_is_read_as_before(clip, tmp_path, monkeypatch
 
     monkeypatch.setattr("recommender.encoders.support.forward.exported", refuse)
     encoder = create(clip)
-    same, figures = precision.sped_up(encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache")
+    same, figures = precision.quantize_where_faster(
+        encoder, Catalog.load(pictures(tmp_path)), 0, tmp_path / "cache"
+    )
     assert same is encoder
     assert figures.keys() == {"text", "image"}
     assert not any(found["used"] for found in figures.values())
@@ -137,7 +144,7 @@ def test_a_bundle_of_photos_in_eight_bits_is_asked_in_eight_bits(clip, tmp_path)
     config = pictures(tmp_path).model_copy(update={"encoder": clip})
     fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
     rec = recommender.load(tmp_path / "bundles")
-    assert [rec.manifest.metrics["eight_bits"][name]["used"] for name in ("text", "image")] == [True, True]
+    assert [rec.manifest.metrics["int8"][name]["used"] for name in ("text", "image")] == [True, True]
     again = create_for(open_bundle(tmp_path / "bundles"))
     photo = Image.open(tmp_path / "3.png").convert("RGB")
     np.testing.assert_array_equal(again.encode_images([photo]), create(clip).quantized().encode_images([photo]))

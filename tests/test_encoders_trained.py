@@ -12,7 +12,7 @@ from recommender.encoders import create
 from recommender.encoders.lstm import LstmEncoder
 from recommender.errors import DataError, EncoderError
 from training.encoders.texts import encoder_for, run
-from training.encoders.texts.lstm import Network
+from training.encoders.texts.lstm import LstmNetwork
 
 ALL = ("tfidf", "word2vec", "lstm")
 # words that stand for each other never stand together: only their neighbours tell that they are alike
@@ -99,7 +99,7 @@ def test_padding_changes_no_vector():
     import torch
 
     torch.manual_seed(0)
-    network = Network(20, 8).eval()
+    network = LstmNetwork(20, 8).eval()
     alone, padded = torch.tensor([[3, 4, 5]]), torch.tensor([[3, 4, 5, 0, 0, 0]])
     with torch.inference_mode():
         torch.testing.assert_close(network(alone), network(padded))

@@ -26,7 +26,7 @@ from recommender.encoders.pipeline import encode_catalog
 from recommender.errors import ConfigError, DataError, EncoderError
 from training.encoders.finetune import finetune
 from training.encoders.finetune.accumulation import backward
-from training.encoders.finetune.examples import Examples, joined
+from training.encoders.finetune.examples import Examples, connected_groups
 from training.encoders.retrieval_metrics import recall
 from training.fit import fit
 
@@ -76,11 +76,11 @@ def test_a_locked_tower_stays_as_it_is_and_nothing_is_encoded_or_trained_twice(t
     photo = [Image.effect_noise((40, 40), 80).convert("RGB")]
     np.testing.assert_allclose(tuned.encoder.encode_images(photo), before.encode_images(photo), atol=1e-6)
     assert not np.allclose(tuned.encoder.encode_texts(["red mug"]), before.encode_texts(["red mug"]), atol=1e-2)
-    assert tuned.figures["after"]["mean_recall"] > tuned.figures["before"]["mean_recall"] + 0.05
+    assert tuned.metrics["after"]["mean_recall"] > tuned.metrics["before"]["mean_recall"] + 0.05
     counts = encode_catalog(catalog, tuned.encoder, tmp_path / "cache").counts
     assert counts["encoded"] == len(catalog)  # the texts alone
     again = finetune(create(config), catalog, settings, 0, tmp_path / "cache")
-    assert again.figures == tuned.figures  # its seconds too
+    assert again.metrics == tuned.metrics  # its seconds too
     assert again.encoder.fingerprint == tuned.encoder.fingerprint
 
 
@@ -139,7 +139,7 @@ def test_what_gains_nothing_changes_nothing(tmp_path, catalog):
     config = tiny(tmp_path)
     settings = ClipConfig(locked="image", learning_rate=0.9, epochs=2, patience=1)
     tuned = finetune(create(config), catalog, settings, 0, tmp_path / "cache")
-    if not tuned.figures["best_epoch"]:
+    if not tuned.metrics["best_epoch"]:
         assert tuned.folder is None
         assert tuned.encoder.fingerprint == create(config).fingerprint
     np.testing.assert_allclose(
@@ -163,7 +163,7 @@ def test_other_encoders_and_too_few_pairs_are_refused(tmp_path, catalog):
 class Dropping(nn.Module):
     """A tower with dropout, so that the second pass must draw what the first one drew."""
 
-    learns = True
+    trainable = True
 
     def __init__(self):
         super().__init__()
@@ -196,7 +196,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
 
 
 def test_labels_join_over_a_third():
-    groups = joined(np.array(["a", "b", "c", "d"]), np.array(["x", "x", "y", "z"]), np.array(["1", "2", "2", "3"]))
+    groups = connected_groups(
+        np.array(["a", "b", "c", "d"]), np.array(["x", "x", "y", "z"]), np.array(["1", "2", "2", "3"])
+    )
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
@@ -209,7 +211,7 @@ def test_products_of_one_group_meet_neither_in_a_batch_nor_across_the_split(cata
     for batch in first + second:
         assert len(np.unique(groups[batch])) == len(batch)
         assert not held[batch].any()
-    assert sum(map(len, first)) == examples.distinct
+    assert sum(map(len, first)) == examples.train_groups
     assert {*np.concatenate(first)} != {*np.concatenate(second)}
     assert np.array_equal(np.concatenate(first), np.concatenate(examples.epoch(0, 20, 0)))
 

@@ -21,7 +21,7 @@ from recommender.errors import DataError
 from recommender.events import PLAYED, Event
 from recommender.recommender import Recommender
 from recommender.stores import open_store
-from training.fit import _interactions, evaluate_config, fit
+from training.fit import _read_interactions, evaluate_config, fit
 
 COLUMNS = {
     "titles": ["title"],
@@ -54,7 +54,7 @@ def fitted(
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train little: what is fitted here need not be good."""
     monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
-    monkeypatch.setattr("training.behaviour.train.LEAST_STEPS", 20)
+    monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 20)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_the_figures_are_of_events_that_the_model_did_not_see(demo_bundles: Path
     metrics = recommender.load(demo_bundles).manifest.metrics
     assert metrics["evaluation"]["queries"] > 10
     assert metrics["recall"]["recall"] >= 0.95
-    assert set(metrics["seconds"]) >= {"reading", "encoding", "towers", "publishing"}
+    assert set(metrics["seconds"]) >= {"reading", "encoding", "item tower", "publishing"}
 
 
 def test_events_that_only_choose_the_settings_teach_nothing_else(
@@ -124,7 +124,7 @@ def test_events_that_only_choose_the_settings_teach_nothing_else(
     assert np.isin(rec.ids, events.loc[late, "item_id"])[never].any()
     assert not rec.segment.prior[never].any()
     assert not rec.segment.present[never, rec.layout.index("behaviour")].any()
-    assert rec.manifest.metrics["training"]["weights"]["user"]["cases"] > 0
+    assert rec.manifest.metrics["training"]["tuning"]["user"]["cases"] > 0
 
 
 def test_events_that_leave_nothing_to_learn_from_are_refused(
@@ -143,7 +143,7 @@ def test_nothing_is_learned_from_shoppers_played_in_the_storefront(tmp_path: Pat
         who = ("customer", f"{PLAYED}Ada")
         store.events.add([Event(catalog.ids[0], "view_item", now, user, event_id=user) for user in who])
     without_files = config.model_copy(update={"events": None})
-    found = _interactions(without_files, catalog, url, strict=False, until=None)
+    found = _read_interactions(without_files, catalog, url, strict=False, until=None)
     assert found is not None
     assert found.frame["user_id"].tolist() == ["customer"]
 

@@ -8,8 +8,8 @@ from recommender.catalog import Catalog
 from recommender.core.blocks import Layout, unit
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.towers.item import ItemInputs
-from training.model import Products, groups_of, inputs_of
-from training.tuning.masked_attributes import by_attributes
+from training.items import TrainingItems, item_inputs, variant_groups
+from training.tuning.masked_attributes import tune_by_masked_attributes
 
 N, DIM = 240, 8
 MATERIALS, SHAPES, COLORS = ["wool", "silk", "cord"], ["round", "square", "long", "wide"], ["red", "blue"]
@@ -45,7 +45,7 @@ class Shop:
         self.vectors = {n: unit(kinds + 0.5 * x) if n in telling else x for n, x in noise.items()}
         self.texts: list[list[str]] = []
 
-    def read(self, catalog: Catalog) -> EncodedCatalog:
+    def encode(self, catalog: Catalog) -> EncodedCatalog:
         self.texts.append(catalog.texts())
         rows, has = self.catalog.row_of(catalog.ids), np.ones(len(catalog), bool)
         image, text = (self.vectors[name][rows].astype(np.float32) for name in ("image", "text"))
@@ -53,10 +53,9 @@ class Shop:
 
     def weights(self) -> tuple[dict[str, float], dict[str, float]]:
         self.tower = Blocks()
-        inputs = inputs_of(self.read(self.catalog), {})
-        return by_attributes(
-            Products(self.catalog, inputs, False, groups_of(self.catalog)), self.tower, self.read, 0
-        )
+        inputs = item_inputs(self.encode(self.catalog), {})
+        items = TrainingItems(self.catalog, inputs, False, variant_groups(self.catalog))
+        return tune_by_masked_attributes(items, self.tower, self.encode, 0)
 
 
 @pytest.mark.parametrize(("telling", "other"), [("image", "text"), ("text", "image")])

@@ -28,7 +28,8 @@ from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Budget, Budgets, Planner, RowQuery
 from recommender.towers.user import item_query
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
-from training.retrieval.index import Asked, build_index, operating_point
+from training.retrieval.calibration import CalibrationQuery, choose_budget
+from training.retrieval.index import build_index
 
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
@@ -223,25 +224,27 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     rows = range(0, search.segment.n, 50)
     asked = [RowQuery(item_query(search.segment, row), 10, search.segment.variants(row)) for row in rows]
     found = Planner(search.segment).search_many(scorer, asked, Eligibility(search.segment, None, False), "exact")
-    oracle = [Asked(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)]
-    whole, _, _ = operating_point(search, [oracle], 0.9)
-    broad, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
+    oracle = [
+        CalibrationQuery(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)
+    ]
+    whole, _, _ = choose_budget(search, [oracle], 0.9)
+    broad, recall, _ = choose_budget(replace(search, index=cut), [oracle], 0.9)
     assert whole.width > 0
     assert whole.entries < broad.entries == broad.width
     assert recall >= 0.9
-    monkeypatch.setattr("training.retrieval.index.WALKS", [(whole.width, whole.entries)])
-    stalled, recall, _ = operating_point(replace(search, index=cut), [oracle], 0.9)
+    monkeypatch.setattr("training.retrieval.calibration.GRAPH_BUDGETS", [(whole.width, whole.entries)])
+    stalled, recall, _ = choose_budget(replace(search, index=cut), [oracle], 0.9)
     assert stalled.width == 0
     assert recall >= 0.9
 
 
 def test_a_budget_that_was_only_lucky_is_not_chosen(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shares(asking: Planner, asked: list[Asked], budget: Budget) -> np.ndarray:
+    def recalls(planner: Planner, queries: list[CalibrationQuery], budget: Budget) -> np.ndarray:
         missed = {16: 40, 24: 19, 32: 8}.get(budget.width, 0)  # of 100 whole answers
         return np.arange(100) >= missed
 
-    monkeypatch.setattr("training.retrieval.index._shares", shares)
-    chosen, recall, curve = operating_point(search, [[]], 0.8)
+    monkeypatch.setattr("training.retrieval.calibration._recalls", recalls)
+    chosen, recall, curve = choose_budget(search, [[]], 0.8)
     assert (chosen.width, recall) == (32, 0.92)
     assert [point["recall"] for point in curve if point["width"]] == [0.6, 0.81, 0.92]
 
@@ -255,8 +258,8 @@ def test_the_build_measures_how_far_a_filtered_question_must_look(
     monkeypatch.setattr("recommender.retrieval.planner.ROWS_EACH", 0)
     weights = {"item": LEARNED, "user": LEARNED}
     built = build_index(tmp_path, make_segment(6, 3_000), weights, [], IndexConfig(), 0)
-    filtered = Budget(**built.stated["budgets"]["filtered"])
-    assert built.stated["curves"]["filtered"][-1]["recall"] >= 0.98
+    filtered = Budget(**built.metrics["budgets"]["filtered"])
+    assert built.metrics["curves"]["filtered"][-1]["recall"] >= 0.98
     index = Index.open(tmp_path / "index.ann", lambda file: np.load(tmp_path / file), LAYOUT, graph=True)
     search = Planner(built.segment, index, Budgets(filtered=filtered), (LEARNED,))
     scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)

@@ -18,8 +18,7 @@ from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower, weighted_query
 from tests.segments import TERMS, make_segment
-from training.item_tower.content import fit_content
-from training.item_tower.predictor import fit_predictor
+from training.item_tower.train import fit_content, fit_imputation
 
 VOCABULARIES = (
     ColumnVocabulary("brand", 0, values=("Acme", "Bolt")),
@@ -87,7 +86,7 @@ def test_a_predicted_block_is_as_long_as_it_is_sure(noise: float, least: float, 
     vectors, present, layout = planted(noise)
     known = vectors.copy()
     known[~present[:, 1], 6:] = 0.0
-    predictor = fit_predictor(known, present, layout)
+    predictor = fit_imputation(known, present, layout)
     filled = predictor.fill(known, present)
     norms = np.linalg.norm(filled[::3, 6:], axis=1)
     assert least <= norms.mean() <= most
@@ -105,7 +104,7 @@ def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
     tower = ItemTower(layout, content, None, EMBEDDING, BlockPredictor({}, layout))
     inputs = ItemInputs(encoded, np.arange(50) % 2 == 0, None, np.zeros(50, bool), {"brand": ["Acme", ""] * 25})
     own, present = tower.own(inputs)
-    tower = ItemTower(layout, content, None, EMBEDDING, fit_predictor(own, present, layout))
+    tower = ItemTower(layout, content, None, EMBEDDING, fit_imputation(own, present, layout))
     tower.save(tmp_path)
     again = ItemTower.open(lambda file: tmp_path / file, [path.name for path in tmp_path.iterdir()], layout)
     assert (again.blocks(inputs)[0] == tower.blocks(inputs)[0]).all()

@@ -12,21 +12,21 @@ from scipy import sparse
 
 from recommender.catalog import Catalog, Interactions
 from recommender.core.blocks import Layout, unit
-from recommender.events import EVENT_WEIGHTS
 from recommender.towers.category import ColumnVocabulary, bag
-from recommender.towers.user import UserTower
 from tests.segments import make_segment
-from training.behaviour.sequence_model import Content
+from training.behaviour.export import Behaviour
+from training.behaviour.sequence_model import ItemContent
 from training.behaviour.sequences import Sequences
-from training.behaviour.train import MOST_EPOCHS, Behaviour, schedule, train_behaviour
-from training.cooccurrence.learn import BACKWARD, HALF_LIFE_DAYS, count_pairs, counts_of, liken, mix, strongest
-from training.cooccurrence.pairs import pairs_of
+from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
+from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
+from training.cooccurrence.sparse import top_k
+from training.cooccurrence.tables import CooccurrenceTables, content_similarity
 from training.item_tower.category import train_category
-from training.model import groups_of
+from training.items import variant_groups
 from training.prior import PriorShape
 from training.tuning.held_out import item_cases, user_cases
-from training.tuning.search import Early
-from training.tuning.weights import equal
+from training.tuning.search import TuningData
+from training.tuning.weights import default_weights
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-01-01")
@@ -63,7 +63,7 @@ def test_pairs_count_by_order_nearness_and_rarity() -> None:
     events = interactions(
         shop, ("a", 0, 0), ("a", 1, 0.01), ("b", 2, 0), ("b", 3, HALF_LIFE_DAYS), ("c", 4, 0), ("d", 4, 0)
     )
-    counted = count_pairs(counts_of(events, 5), events).toarray()
+    counted = normalize_counts(count_pairs(events, 5), events).toarray()
     assert counted[0, 1] == counted.max() == 1.0
     assert 0 < counted[1, 0] < BACKWARD, "against the order: fewer, and more shrunk"
     assert 0 < counted[2, 3] < 0.5, "half as near: fewer, and more shrunk"
@@ -72,40 +72,42 @@ def test_pairs_count_by_order_nearness_and_rarity() -> None:
 
 def test_what_was_chosen_at_one_moment_is_level() -> None:
     events = interactions(catalog(4), ("a", 3, 0), *(("a", row, 1) for row in range(3)))
-    counted = count_pairs(counts_of(events, 4), events).toarray()
+    counted = normalize_counts(count_pairs(events, 4), events).toarray()
     assert len({counted[i, j] for i in range(3) for j in range(3) if i != j}) == 1, "the file's order says nothing"
     assert len({*counted[3, :3]}) == len({*counted[:3, 3]}) == 1
     assert 0 < counted[0, 3] < counted[3, 0] < counted[0, 1]
 
 
 @given(arrays(np.float64, (4, 7), elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])), st.integers(1, 8))
-def test_the_strongest_of_a_row_are_kept_the_first_of_equals(values: np.ndarray, kept: int) -> None:
+def test_top_k_keeps_the_largest_of_a_row_and_the_first_of_equals(values: np.ndarray, kept: int) -> None:
     table = sparse.csr_array(values)
-    found = strongest(table, kept).toarray()
+    found = top_k(table, kept).toarray()
     for before, after in zip(values, found, strict=True):
         best = sorted(np.flatnonzero(before > 0), key=lambda column: (-before[column], column))[:kept]
         assert after.tolist() == [before[column] if column in best else 0.0 for column in range(len(before))]
     assert (table.toarray() == values).all(), "what is given stays as it is"
 
 
-def test_likeness_is_sharp_and_smooths_what_nobody_chose() -> None:
+def test_content_similarity_is_sharp_and_smooths_products_without_events() -> None:
     layout = Layout({"image": 6, "behaviour": 4})
     vectors = unit(np.random.default_rng(3).normal(size=(60, 10)))
-    like = liken(vectors, layout).toarray()
+    similarity = content_similarity(vectors, layout)
+    like = similarity.toarray()
     looks = unit(vectors[:, :6])
     cosines = looks @ looks.T
     np.fill_diagonal(cosines, -np.inf)
     assert (like.argmax(axis=1) == cosines.argmax(axis=1)).all()
     assert like.max() <= 1.0
     assert not like.diagonal().any()
-    nothing = counts_of(interactions(catalog(60), ("a", 0, 0)), 60)
-    assert not len(mix(nothing, liken(vectors, layout), 0.0).indices)
-    smoothed = mix(nothing, liken(vectors, layout), 0.3)
+    nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
+    tables = CooccurrenceTables(nothing, nothing, similarity)
+    assert not len(tables.smoothed(0.0).indices)
+    smoothed = tables.smoothed(0.3)
     assert all(len(smoothed.row(row)[0]) for row in range(60))
     assert smoothed.values.max() == 1.0
 
 
-def test_the_prior_counts_lately_more() -> None:
+def test_the_prior_counts_recent_events_more() -> None:
     shop = catalog(3)
     events = interactions(shop, ("a", 0, 0), ("b", 0, 0), ("c", 1, 60), ("d", 1, 60))
     prior, stated = PriorShape(half_life_days=30.0).fit(events, 3)
@@ -116,7 +118,7 @@ def test_the_prior_counts_lately_more() -> None:
 
 def test_a_small_shop_is_not_learned_by_heart() -> None:
     two = interactions(catalog(2), ("a", 0, 0), ("a", 1, 1))
-    assert schedule(Sequences.of(two)) == MOST_EPOCHS
+    assert schedule(Sequences.of(two)) == MAX_EPOCHS
     apart = interactions(catalog(2), ("a", 0, 0), ("b", 1, 1))
     assert schedule(Sequences.of(apart)) == 0, "nothing follows anything"
 
@@ -133,8 +135,8 @@ def behaviour_of_two_crowds(after: int | None = None) -> tuple[Behaviour, Catalo
         events += [(f"u{user}", row, float(day)) for day, row in enumerate(chosen)]
     looks = np.zeros((22, 2), dtype=np.float32)
     looks[:9, 0] = looks[20, 0] = looks[9:18, 1] = looks[21, 1] = 1.0
-    content = Content.of(looks, None, 0)
-    behaviour = train_behaviour(Sequences.of(interactions(shop, *events)), content, seed=0)
+    content = ItemContent.of(looks, None, 0)
+    behaviour = train_sequence_models(Sequences.of(interactions(shop, *events)), content, seed=0)
     assert behaviour is not None
     return behaviour, shop
 
@@ -162,7 +164,7 @@ def test_the_sequence_model_knows_what_comes_next() -> None:
 def test_one_choice_each_teaches_no_sequence() -> None:
     shop = catalog(3)
     events = Sequences.of(interactions(shop, ("a", 0, 0), ("b", 1, 0)))
-    assert train_behaviour(events, Content.of(np.zeros((3, 0), np.float32), None, 0), seed=0) is None
+    assert train_sequence_models(events, ItemContent.of(np.zeros((3, 0), np.float32), None, 0), seed=0) is None
 
 
 def test_category_embeddings_follow_their_values() -> None:
@@ -214,17 +216,17 @@ def test_columns_of_one_value_teach_nothing() -> None:
 
 def test_groups_are_the_shops_and_never_meet_an_id() -> None:
     shop = catalog(4, item_group_id=["g", "", "g", "p001"])
-    groups = groups_of(shop)
+    groups = variant_groups(shop)
     assert groups[0] == groups[2]
     assert len(set(groups.tolist())) == 3
 
 
-def test_later_choices_leave_out_what_was_known() -> None:
+def test_targets_leave_out_the_history() -> None:
     shop = catalog(5)
     early = interactions(shop, ("a", 0, 0), ("b", 1, 0))
     late = interactions(shop, ("a", 0, 9), ("a", 2, 9), ("b", 1, 9), ("c", 3, 9))
     cases = user_cases(early, late, seed=0)
-    assert [(case.steps.rows.tolist(), case.chosen.tolist(), case.struck.tolist()) for case in cases] == [
+    assert [(case.steps.rows.tolist(), case.targets.tolist(), case.excluded.tolist()) for case in cases] == [
         ([0], [2], [0])
     ]
 
@@ -236,10 +238,10 @@ def test_a_case_knows_what_was_popular_when_it_was_asked() -> None:
     cases = user_cases(early, late, seed=0)
     nothing = sparse.csr_array((6, 6))
     segment = replace(make_segment(0, 6), prior=np.ones(6, np.float32))
-    placed = Early(segment, UserTower(EVENT_WEIGHTS), early, late, nothing, nothing)
-    known = placed.priors(PriorShape(30.0), cases)
-    assert set(known) == {case.moment for case in cases}
-    first, last = known[cases[0].moment][[2, 3]], known[cases[-1].moment][[2, 3]]
+    data = TuningData(segment, CooccurrenceTables(nothing, nothing, nothing), early, late)
+    known = data.priors(PriorShape(30.0), cases)
+    assert set(known) == {case.as_of for case in cases}
+    first, last = known[cases[0].as_of][[2, 3]], known[cases[-1].as_of][[2, 3]]
     assert first.tolist() == [0.0, 0.0], "nobody had chosen them yet"
     assert last[1] == 1.0 > last[0] > 0.0
 
@@ -250,12 +252,12 @@ def test_item_cases_leave_out_variants() -> None:
     events = interactions(shop, *[("a", row, float(row)) for row in range(6)])
     for case in item_cases(segment, pairs_of(events)):
         own = segment.groups[case.steps.rows[0]]
-        assert own not in segment.groups[case.chosen]
-        assert set(case.struck.tolist()) == set(np.flatnonzero(segment.groups == own).tolist())
+        assert own not in segment.groups[case.targets]
+        assert set(case.excluded.tolist()) == set(np.flatnonzero(segment.groups == own).tolist())
 
 
-def test_the_usual_weights_are_alike_for_all_blocks() -> None:
-    assert equal(("image", "text"), events=False) == {"image": 0.5, "text": 0.5}
-    with_events = equal(("text", "behaviour", "cooccurrence", "prior"), events=True)
+def test_default_weights_are_equal_for_all_blocks() -> None:
+    assert default_weights(("image", "text"), events=False) == {"image": 0.5, "text": 0.5}
+    with_events = default_weights(("text", "behaviour", "cooccurrence", "prior"), events=True)
     assert with_events["text"] == with_events["behaviour"] == 0.5
     assert list(with_events) == ["text", "behaviour", "cooccurrence", "prior"]

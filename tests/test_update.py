@@ -22,7 +22,7 @@ from recommender.errors import DataError
 from recommender.stores import Store, open_store
 from tests.attribute_tables import attributes
 from training.update.compact import compact
-from training.update.embed import told
+from training.update.embed import attribute_cells
 from training.update.updater import Updater
 
 
@@ -111,7 +111,7 @@ def test_what_the_service_queued_is_taken_up_and_the_queue_is_empty(
 def test_words_where_the_bundle_has_numbers_are_refused() -> None:
     bundle = SimpleNamespace(attributes=attributes(["a"], stars=("number", [4.5])))
     with pytest.raises(DataError, match='stars is "many"'):
-        told(Catalog.from_frame(pd.DataFrame({"id": ["a"], "stars": ["many"]})), bundle)
+        attribute_cells(Catalog.from_frame(pd.DataFrame({"id": ["a"], "stars": ["many"]})), bundle)
 
 
 def test_a_compacted_bundle_answers_as_before(updater: Updater, demo_shop: Shop) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from recommender.core.weights import resolve
 from recommender.errors import RequestError
-from training.tuning.held_out import Choices
-from training.tuning.weights import equal, gains, learn, search
+from training.tuning.held_out import HeldOutTerms
+from training.tuning.weights import default_weights, random_search, soft_recalls, tune_weights
 
 LEARNED = {"image": 0.5, "text": 0.3, "category": 0.2, "cooccurrence": 0.4, "prior": 0.1}
 
@@ -42,59 +42,59 @@ def test_the_term_that_decides_gets_the_weight() -> None:
     generator = np.random.default_rng(0)
     features = generator.normal(size=(200, 80, 4)).astype(np.float32) * 0.3
     decided = features[:, :, 0] + 0.5 * features[:, :, 1] + generator.gumbel(size=(200, 80)) * 0.1
-    chosen = decided == decided.max(axis=1, keepdims=True)
-    learned = learn(
-        Choices(
+    targets = decided == decided.max(axis=1, keepdims=True)
+    tuned = tune_weights(
+        HeldOutTerms(
             np.arange(80, dtype=np.int32),
             features,
             np.ones((200, 80), bool),
             np.ones(80, np.float32),
-            chosen,
+            targets,
             ("image", "text", "cooccurrence", "prior"),
         ),
         seed=0,
     )
-    assert learned.weights["image"] > 1.5 * learned.weights["text"] > 0.3
-    assert learned.weights["prior"] < 0.1
-    assert learned.weights["image"] + learned.weights["text"] == pytest.approx(1.0)
+    assert tuned.weights["image"] > 1.5 * tuned.weights["text"] > 0.3
+    assert tuned.weights["prior"] < 0.1
+    assert tuned.weights["image"] + tuned.weights["text"] == pytest.approx(1.0)
 
 
-def test_struck_candidates_do_not_count() -> None:
+def test_excluded_candidates_do_not_count() -> None:
     generator = np.random.default_rng(1)
     features = generator.normal(size=(100, 50, 4)).astype(np.float32) * 0.3
-    chosen = features[:, :, 0] == features[:, 1:, 0].max(axis=1, keepdims=True)
-    allowed = np.ones((100, 50), bool)
-    allowed[:, 0] = False
+    targets = features[:, :, 0] == features[:, 1:, 0].max(axis=1, keepdims=True)
+    eligible = np.ones((100, 50), bool)
+    eligible[:, 0] = False
     features[:, 0, 0] = 9.0  # the history itself: nearest of all, and never to be answered
-    learned = learn(
-        Choices(
+    tuned = tune_weights(
+        HeldOutTerms(
             np.arange(50, dtype=np.int32),
             features,
-            allowed,
+            eligible,
             np.ones(50, np.float32),
-            chosen,
+            targets,
             ("image", "text", "cooccurrence", "prior"),
         ),
         seed=0,
     )
-    assert learned.weights["image"] > 0.8
+    assert tuned.weights["image"] > 0.8
 
 
-def chance(queries: int) -> Choices:
-    """Choices that no term foretells."""
+def chance(queries: int) -> HeldOutTerms:
+    """Targets that no term predicts."""
     generator = np.random.default_rng(1)
-    chosen = np.zeros((queries, 60), bool)
-    chosen[np.arange(queries), generator.integers(0, 60, queries)] = True
+    targets = np.zeros((queries, 60), bool)
+    targets[np.arange(queries), generator.integers(0, 60, queries)] = True
     features = generator.normal(size=(queries, 60, 4)).astype(np.float32)
     terms = ("image", "text", "cooccurrence", "prior")
-    rows, alike = np.arange(60, dtype=np.int32), np.ones(60, np.float32)
-    return Choices(rows, features, np.ones((queries, 60), bool), alike, chosen, terms)
+    rows, multiplicity = np.arange(60, dtype=np.int32), np.ones(60, np.float32)
+    return HeldOutTerms(rows, features, np.ones((queries, 60), bool), multiplicity, targets, terms)
 
 
-def test_what_only_chance_favours_leaves_the_usual_weights() -> None:
-    choices = chance(80)
-    usual = equal(choices.terms, events=True)
-    learned = learn(choices, seed=0)
-    assert learned.weights == usual
-    found = search(choices, seed=0)
-    assert gains(choices, found[None]).mean() > learned.gains.mean(), "others suit just these better"
+def test_what_only_chance_favours_leaves_the_default_weights() -> None:
+    held_out = chance(80)
+    default = default_weights(held_out.terms, events=True)
+    tuned = tune_weights(held_out, seed=0)
+    assert tuned.weights == default
+    found = random_search(held_out, seed=0)
+    assert soft_recalls(held_out, found[None]).mean() > tuned.soft_recalls.mean(), "others overfit these"

@@ -1,9 +1,11 @@
-"""From a shop's files to a published generation."""
+"""Fits a shop: read, encode, split, train, tune, evaluate, refit, publish."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -16,15 +18,27 @@ from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import evaluate
 from recommender.evaluation.ranking_task import MapFunction
-from recommender.events import PLAYED
+from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.stores import open_store
-from training.behaviour.checkpoint import unfinished
-from training.clock import Clock
+from recommender.towers.user import UserTower
+from training.behaviour.train import train_behaviour
+from training.behaviour.validation import validation_score
+from training.checkpoint import checkpoint_folder
+from training.cooccurrence.pairs import pairs_of
+from training.cooccurrence.tables import CooccurrenceTables
 from training.encoders.choose import choose_encoder
-from training.learning import Draft, learn_from_events, learn_without_events
-from training.model import Products
+from training.item_tower.train import train_item_tower
+from training.items import TrainingItems, category_kinds
+from training.model import TrainedModel, assemble_model, assemble_segment
+from training.monitor import StageTimer
+from training.prior import no_prior
 from training.publish import publish
-from training.tuning.masked_attributes import reader
+from training.split import EventSplit, split_events
+from training.tuning.held_out import user_cases
+from training.tuning.masked_attributes import Encode, free_encoding, tune_by_masked_attributes
+from training.tuning.search import TuningData, default_hyperparameters, tune
+
+Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], dict[str, Any]]
 
 
 def fit(
@@ -43,110 +57,174 @@ def fit(
     Parameters
     ----------
     config
-        Where the files are and what their columns mean.
+        Paths of the files and the meaning of their columns.
     out
         The bundle's folder.
     store_url
-        An event store whose events join those of the files.
+        An event store whose events are added to those of the files.
     until
-        Only events before this moment are known; figures are then the caller's to measure.
+        Only events before this moment are used; the evaluation is left to the caller.
     learn_until
-        Events from this moment on choose the settings and teach nothing else; figures are then the caller's to
-        measure. Without it the last fifth chooses, and then everything is learned from.
+        Events from this moment on tune the hyperparameters and train nothing; the evaluation is left to the
+        caller. By default the latest fifth is held out for tuning and evaluation, and the final model is refit on
+        all events.
     cache_dir
-        Where encoder vectors are kept between fits, and checkpoints, so that a fit that was killed goes on.
+        Folder of encoder vectors, and of checkpoints, from which an interrupted fit resumes.
     strict
         Whether problems in the data are errors.
     run
-        Asks the customers of the evaluation, see `recommender.evaluation.evaluate`; what runs elsewhere finds the
-        bundle that is measured in the cache folder.
+        Runs the queries of the evaluation, see `recommender.evaluation.evaluate`; on other machines the evaluated
+        bundle is read from the cache folder.
 
     Returns
     -------
     str
         The generation's name.
+
+    Raises
+    ------
+    ConfigError, DataError, EncoderError, BundleError
+        If a file, a column, the encoder or the output folder cannot be used.
     """
-    clock, config = Clock(), config.with_encoder_files()
+    timer, config, seed = StageTimer(), config.with_encoder_files(), config.train.seed
     with Staging(out):
-        pass  # a folder that cannot be written to is better found before the training than after
-    with clock.stage("reading"):
+        pass  # an output folder that is not writable is better found before the training than after
+    with timer.stage("reading"):
         catalog = Catalog.load(config, strict=strict)
-        interactions = _interactions(config, catalog, store_url, strict, until)
-    with clock.stage("encoding"):
+        interactions = _read_interactions(config, catalog, store_url, strict, until)
+    with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
-    products = Products.of(catalog, encoded)
-    _check_something_to_learn(products, interactions)
-    with unfinished(_checkpoints(interactions, learn_until, cache_dir)) as folder:
+    items = TrainingItems.of(catalog, encoded)
+    _require_content_or_events(items, interactions)
+    with checkpoint_folder(_checkpoint_path(interactions, learn_until, cache_dir)) as checkpoints:
+        evaluation: dict[str, Any] = {}
         if interactions is None:
-            read = reader(chosen.encoder, cache_dir)
-            draft, final = None, learn_without_events(products, read, config.train.seed, clock)
+            model = _train_without_events(items, free_encoding(chosen.encoder, cache_dir), seed, timer)
         else:
-            draft, final = learn_from_events(products, interactions, learn_until, config.train.seed, clock, folder)
-        figures = {}
-        if draft is not None and until is None:
-            shared = None if run is map else cache_location(cache_dir)
-            figures = _figures(draft, products, encoded, config, clock, run, shared)
-        metrics = {"evaluation": figures, "seconds": clock.seconds, **chosen.figures}
-        return publish(Path(out), final, products, encoded, config, metrics, encoder_files=chosen.folder)
+            folder = None if run is map else cache_location(cache_dir)
+            measure = partial(_evaluate, items, encoded, config, run, folder) if until is None else None
+            split = split_events(interactions, learn_until)
+            model, evaluation = _train_with_events(items, interactions, split, seed, timer, checkpoints, measure)
+        metrics = {"evaluation": evaluation, "seconds": timer.seconds, **chosen.metrics}
+        return publish(Path(out), model, items, encoded, config, metrics, encoder_files=chosen.folder)
 
 
 def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: MapFunction = map) -> dict[str, Any]:
-    """Fit on the earlier part of the events and return the figures on the later; publishes nothing."""
+    """Fit on the earlier events and return the metrics on the later ones; publish nothing."""
     with TemporaryDirectory() as folder:
         fit(config, folder, cache_dir=cache_dir, run=run)
         return load(folder).manifest.metrics
 
 
-def _check_something_to_learn(products: Products, interactions: Interactions | None) -> None:
+def _train_with_events(
+    items: TrainingItems,
+    interactions: Interactions,
+    split: EventSplit,
+    seed: int,
+    timer: StageTimer,
+    checkpoints: Path,
+    measure: Evaluate | None,
+) -> tuple[TrainedModel, dict[str, Any]]:
+    """Train, tune and evaluate on the split, then refit on all events; return the model and its evaluation."""
+    cases = [] if split.tuning is None else user_cases(split.train, split.tuning, seed)
+    with timer.stage("item tower"):
+        item_tower, metrics = train_item_tower(items, pairs_of(split.train), seed)
+    with timer.stage("behaviour"):
+        validate = partial(validation_score, cases) if cases else None
+        behaviour = train_behaviour(items, item_tower, split.train, seed, validate=validate, folder=checkpoints)
+        metrics |= {} if behaviour is None else {"behaviour": behaviour.metrics}
+    with timer.stage("co-occurrence"):
+        tower, segment = assemble_segment(items, item_tower, behaviour)
+        tables = CooccurrenceTables.of(segment, split.train)
+    user_tower = UserTower(dict(split.train.weights), sequence=None if behaviour is None else behaviour.tower)
+    hyperparameters = default_hyperparameters(segment, user_tower, events=True)
+    if split.tuning is not None:
+        with timer.stage("tuning"):
+            data = TuningData(segment, tables, split.train, split.tuning)
+            hyperparameters = tune(data, hyperparameters, cases, category_kinds(items.catalog), seed)
+    model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
+    if split.test is None:
+        return model, {}
+    evaluation = {}
+    if measure is not None:
+        with timer.stage("evaluation"):
+            evaluation = measure(model, split)
+    with timer.stage("refit"):
+        share = 1.0 if behaviour is None else behaviour.share
+        behaviour = train_behaviour(items, item_tower, interactions, seed, share, folder=checkpoints)
+        tower, segment = assemble_segment(items, item_tower, behaviour)
+        tables = CooccurrenceTables.of(segment, interactions, tables.similarity)
+        hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
+        return assemble_model(tower, segment, tables, hyperparameters, interactions, metrics), evaluation
+
+
+def _train_without_events(
+    items: TrainingItems, encode: Encode | None, seed: int, timer: StageTimer
+) -> TrainedModel:
+    """Train the item tower, and tune the block weights by masked attributes where encoding is free."""
+    with timer.stage("item tower"):
+        item_tower, metrics = train_item_tower(items, None, seed)
+        tower, segment = assemble_segment(items, item_tower, None)
+    hyperparameters = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS), events=False)
+    if encode is not None:
+        with timer.stage("tuning"):
+            weights, metrics["masked_attributes"] = tune_by_masked_attributes(items, tower, encode, seed)
+            hyperparameters = hyperparameters.with_weights(weights)
+    return TrainedModel.of(tower, segment, hyperparameters, {**metrics, "prior": no_prior(items.catalog)[1]})
+
+
+def _evaluate(
+    items: TrainingItems,
+    encoded: EncodedCatalog,
+    config: Config,
+    run: MapFunction,
+    folder: Path | None,
+    model: TrainedModel,
+    split: EventSplit,
+) -> dict[str, Any]:
+    """Evaluate a model as it would be served: published to a temporary folder, opened and queried."""
+    assert split.test is not None
+    with TemporaryDirectory(dir=folder) as published:
+        publish(Path(published), model, items, encoded, config, {}, thumbnails=False)
+        return evaluate(load(published), split.train, split.test, run=run).to_dict()
+
+
+def _require_content_or_events(items: TrainingItems, interactions: Interactions | None) -> None:
     """Refuse a catalogue of bare ids."""
-    inputs = products.inputs
+    inputs = items.inputs
     if inputs.image is None and inputs.text is None and not inputs.columns and interactions is None:
         raise DataError(
-            "the products have neither photo, text nor category, and there are no events: nothing tells "
+            "the products have neither image, text nor category, and there are no events: nothing tells "
             "them apart. Map title, description, image_link or product_type in [catalog], or give [events]"
         )
 
 
-def _interactions(
+def _read_interactions(
     config: Config, catalog: Catalog, store_url: str | None, strict: bool, until: datetime | None
 ) -> Interactions | None:
     """Read the events of the files and of the store; None if there are none."""
-    parts = []
+    sources = []
     if config.events is not None:
-        parts.append(Interactions.load(config, catalog, strict=strict))
+        sources.append(Interactions.load(config, catalog, strict=strict))
     if store_url is not None:
         weights = config.events.weights if config.events is not None else None
         with open_store(store_url) as store:
             shoppers = (event for event in store.events.scan() if not event.user_id.startswith(PLAYED))
-            parts.append(Interactions.from_events(shoppers, catalog, weights))
-    if not parts:
+            sources.append(Interactions.from_events(shoppers, catalog, weights))
+    if not sources:
         return None
-    found = parts[0] if len(parts) == 1 else parts[0].joined(parts[1])
-    found = found if until is None else found.before(until)
-    return found if len(found) else None
+    interactions = sources[0] if len(sources) == 1 else sources[0].joined(sources[1])
+    interactions = interactions if until is None else interactions.before(until)
+    return interactions if len(interactions) else None
 
 
-def _checkpoints(interactions: Interactions | None, learn_until: datetime | None, cache_dir: Path | None) -> Path:
-    """Return the folder of checkpoints of trainings that learn from, and are validated by, these events."""
-    told = "none"
+def _checkpoint_path(
+    interactions: Interactions | None, learn_until: datetime | None, cache_dir: Path | None
+) -> Path:
+    """Return the folder of checkpoints of trainings on these events and this split."""
+    key = "none"
     if interactions is not None:
         lines = pd.util.hash_pandas_object(interactions.frame, index=False).to_numpy()
-        told = repr((digest(lines.tobytes()), sorted(interactions.weights.items()), learn_until))
-    return cache_location(cache_dir) / "behaviour" / digest(told).decode()
-
-
-def _figures(
-    draft: Draft,
-    products: Products,
-    encoded: EncodedCatalog,
-    config: Config,
-    clock: Clock,
-    run: MapFunction,
-    folder: Path | None,
-) -> dict[str, Any]:
-    """Measure the draft through the product itself: published to a temporary folder and asked."""
-    with clock.stage("evaluation"), TemporaryDirectory(dir=folder) as published:
-        publish(Path(published), draft.model, products, encoded, config, {}, pictures=False)
-        report = evaluate(load(published), draft.earlier, draft.later, run=run)
-        return report.to_dict()
+        key = repr((digest(lines.tobytes()), sorted(interactions.weights.items()), learn_until))
+    return cache_location(cache_dir) / "checkpoints" / digest(key).decode()

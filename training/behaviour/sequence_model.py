@@ -1,4 +1,4 @@
-"""The model of how products are shopped for: item vectors and the transformer that reads them."""
+"""The sequence model: item vectors and a causal transformer over a user's events (SASRec)."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,18 @@ from training.behaviour.sequences import Batch
 
 DIM = 64
 DROPOUT = 0.4
-MOST_VALUES = 64  # column values of a product that are read
-OWN_DROPPED = 0.1  # share of products whose own part is hidden in a step, so that content learns to stand alone
+MAX_VALUES = 64  # column values of a product that are used
+ID_DROPOUT = 0.1  # share of products without their id embedding in a step, so that content learns to stand alone
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a product's behaviour vector can be learned from beside its events.
+class ItemContent:
+    """Features of the products from which behaviour vectors are predicted.
 
     Parameters
     ----------
     dense
-        Image and text blocks side by side, filled, shape (n, d_c); d_c may be 0.
+        Image and text blocks side by side, imputed where missing, shape (n, d_c); d_c may be 0.
     values
         The rows of a table of column values that each product looks up, shape (n, l), padded with 0.
     weights
@@ -40,19 +40,19 @@ class Content:
     size: int
 
     @classmethod
-    def of(cls, dense: Float, bags: Bags | None, size: int) -> "Content":
-        """Pad the bags of all products to one length."""
+    def of(cls, dense: Float, bags: Bags | None, size: int) -> "ItemContent":
+        """Pad the column values of all products to one length."""
         n = len(dense)
         if bags is None:
             return cls(dense, np.zeros((n, 1), np.int32), np.zeros((n, 1), np.float32), max(size, 1))
         lengths = np.diff(np.append(bags.starts, len(bags.entries)))
         item = np.repeat(np.arange(n), lengths)
-        place = np.arange(len(item)) - bags.starts[item]
-        kept = place < MOST_VALUES
-        shape = (n, min(int(lengths.max()), MOST_VALUES))
+        position = np.arange(len(item)) - bags.starts[item]
+        used = position < MAX_VALUES
+        shape = (n, min(int(lengths.max()), MAX_VALUES))
         values, weights = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-        values[item[kept], place[kept]] = bags.entries[kept]
-        weights[item[kept], place[kept]] = bags.weights[kept]
+        values[item[used], position[used]] = bags.entries[used]
+        weights[item[used], position[used]] = bags.weights[used]
         return cls(dense, values, weights, size)
 
 
@@ -65,21 +65,22 @@ class Attention(nn.Module):
         self.into = nn.Linear(DIM, 3 * DIM)
         self.out = nn.Linear(DIM, DIM)
 
-    def forward(self, steps: Tensor, places: Tensor) -> Tensor:
-        """Return what each step takes from itself and those before, shape (b, t, DIM)."""
-        asked, keys, values = self.into(self.norm(steps)).chunk(3, dim=-1)
-        past = places[:, None] >= places[None, :]
-        dropped = DROPOUT if self.training else 0.0
-        found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=past, dropout_p=dropped)
-        taken: Tensor = self.out(found)
-        return taken
+    def forward(self, steps: Tensor, positions: Tensor) -> Tensor:
+        """Return the attention of each step to itself and those before, shape (b, t, DIM)."""
+        queries, keys, values = self.into(self.norm(steps)).chunk(3, dim=-1)
+        causal = positions[:, None] >= positions[None, :]
+        dropout = DROPOUT if self.training else 0.0
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=causal, dropout_p=dropout)
+        output: Tensor = self.out(attended)
+        return output
 
 
 class SequenceModel(nn.Module):
-    """SASRec over items that are the sum of a part of their own and of what their content says.
+    """SASRec over items whose vectors are the sum of an id embedding and a projection of their content.
 
-    Raw inner products, not cosines: a vector's length is how much is known and chosen of it. Measured on one
-    public shop's next purchases, cosines with a learned temperature lost a tenth of NDCG@10.
+    It scores by inner products, not cosines: a vector's length says how much is known of a product and how often
+    it is chosen. Measured on one public shop's next purchases, cosines with a learned temperature lost a tenth of
+    NDCG@10.
 
     Parameters
     ----------
@@ -95,12 +96,12 @@ class SequenceModel(nn.Module):
     content_values: Tensor
     content_weights: Tensor
 
-    def __init__(self, n: int, kinds: int, content: Content) -> None:
+    def __init__(self, n: int, kinds: int, content: ItemContent) -> None:
         super().__init__()
-        self.own = nn.Embedding(n, DIM)
+        self.ids = nn.Embedding(n, DIM)
         self.dense = nn.Linear(content.dense.shape[1], DIM, bias=False) if content.dense.shape[1] else None
         self.values = nn.EmbeddingBag(content.size, DIM, mode="sum")
-        self.place = nn.Embedding(WINDOW, DIM)
+        self.position = nn.Embedding(WINDOW, DIM)
         self.kind = nn.Embedding(kinds + 1, DIM)
         self.gap = nn.Embedding(GAPS, DIM)
         self.attention = Attention()
@@ -109,25 +110,25 @@ class SequenceModel(nn.Module):
         )
         self.norm = nn.LayerNorm(DIM)
         self.dropout = nn.Dropout(DROPOUT)
-        for table in (self.own, self.values, self.place):
+        for table in (self.ids, self.values, self.position):
             nn.init.normal_(table.weight, std=0.02)
-        for table in (self.kind, self.gap):  # neutral where training has nothing to tell
+        for table in (self.kind, self.gap):  # neutral for classes that training never sees
             nn.init.zeros_(table.weight)
         for name in ("dense", "values", "weights"):
             array = np.ascontiguousarray(getattr(content, name))
             self.register_buffer(f"content_{name}", torch.from_numpy(array), persistent=False)
 
-    def items(self, rows: Tensor) -> Tensor:
-        """Return the vectors of products, shape (u, DIM); in training some without their own part."""
-        own = self.own(rows)
+    def item_vectors(self, rows: Tensor) -> Tensor:
+        """Return the vectors of products, shape (u, DIM); in training some without their id embedding."""
+        ids = self.ids(rows)
         if self.training:
-            own = own * (torch.rand(len(rows), 1, device=rows.device) >= OWN_DROPPED)
-        return own + self.said(rows)
+            ids = ids * (torch.rand(len(rows), 1, device=rows.device) >= ID_DROPOUT)
+        return ids + self.content_vectors(rows)
 
-    def said(self, rows: Tensor) -> Tensor:
-        """Return what the content says of products, shape (u, DIM)."""
-        said: Tensor = self.values(self.content_values[rows], per_sample_weights=self.content_weights[rows])
-        return said if self.dense is None else said + self.dense(self.content_dense[rows])
+    def content_vectors(self, rows: Tensor) -> Tensor:
+        """Return the content part of product vectors, shape (u, DIM)."""
+        columns: Tensor = self.values(self.content_values[rows], per_sample_weights=self.content_weights[rows])
+        return columns if self.dense is None else columns + self.dense(self.content_dense[rows])
 
     def forward(self, vectors: Tensor, kinds: Tensor, gaps: Tensor) -> Tensor:
         """Return the query after each event, shape (b, t, DIM).
@@ -139,32 +140,35 @@ class SequenceModel(nn.Module):
         kinds, gaps
             Shape (b, t).
         """
-        places = torch.arange(vectors.shape[1], device=vectors.device)
-        steps = self.dropout(vectors * DIM**0.5 + self.place(places) + self.kind(kinds) + self.gap(gaps))
-        steps = steps + self.dropout(self.attention(steps, places))
+        positions = torch.arange(vectors.shape[1], device=vectors.device)
+        steps = self.dropout(vectors * DIM**0.5 + self.position(positions) + self.kind(kinds) + self.gap(gaps))
+        steps = steps + self.dropout(self.attention(steps, positions))
         steps = steps + self.dropout(self.feed(steps))
-        answered: Tensor = self.norm(steps)
-        return answered
+        queries: Tensor = self.norm(steps)
+        return queries
 
     def loss(self, batch: Batch, negatives: Tensor) -> Tensor:
-        """Return the sampled softmax of the next product (eSASRec: Tikhonovich et al., RecSys 2025).
+        """Return the sampled softmax loss of the next product (eSASRec: Tikhonovich et al., RecSys 2025).
 
         Parameters
         ----------
         batch
             b windows.
         negatives
-            Rows drawn at random, shape (negatives,).
+            Rows sampled at random, shape (negatives,).
         """
-        read, wanted = batch.rows[:, :-1], batch.rows[:, 1:]
-        asked = wanted >= 0
-        right = wanted[asked]
-        rows, place = torch.unique(torch.cat([read.clamp(min=0).flatten(), right, negatives]), return_inverse=True)
-        items = self.items(rows)
-        of_read, of_right, of_others = place.split([read.numel(), len(right), len(negatives)])
-        vectors = items[of_read].view(*read.shape, DIM)
-        queries = self(vectors, batch.kinds[:, :-1], batch.gaps[:, :-1])[asked]
-        hit = (queries * items[of_right]).sum(dim=1, keepdim=True)
-        missed = (queries @ items[of_others].T).masked_fill(negatives == right[:, None], float("-inf"))
-        target = torch.zeros(len(right), dtype=torch.long, device=right.device)
-        return F.cross_entropy(torch.cat([hit, missed], dim=1), target)
+        inputs, targets = batch.rows[:, :-1], batch.rows[:, 1:]
+        valid = targets >= 0
+        positives = targets[valid]
+        rows, inverse = torch.unique(
+            torch.cat([inputs.clamp(min=0).flatten(), positives, negatives]), return_inverse=True
+        )
+        items = self.item_vectors(rows)
+        of_inputs, of_positives, of_negatives = inverse.split([inputs.numel(), len(positives), len(negatives)])
+        vectors = items[of_inputs].view(*inputs.shape, DIM)
+        queries = self(vectors, batch.kinds[:, :-1], batch.gaps[:, :-1])[valid]
+        positive = (queries * items[of_positives]).sum(dim=1, keepdim=True)
+        negative = queries @ items[of_negatives].T
+        negative = negative.masked_fill(negatives == positives[:, None], float("-inf"))
+        labels = torch.zeros(len(positives), dtype=torch.long, device=positives.device)
+        return F.cross_entropy(torch.cat([positive, negative], dim=1), labels)

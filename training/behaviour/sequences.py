@@ -1,4 +1,4 @@
-"""Events as the sequence model reads them: windows of a user's history, padded in batches of like length."""
+"""Histories as training data of the sequence model: windows of events, padded in batches of similar length."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from recommender.towers.sequence import WINDOW, Classes, gap_classes, kind_class
 
 @dataclass(frozen=True)
 class Batch:
-    """b windows, padded at the end with row −1.
+    """b windows of at most t events, padded at the end with row −1.
 
     Parameters
     ----------
     rows, kinds, gaps
-        Shape (b, t).
+        Products, classes of the event names and classes of the time since the event before, shape (b, t).
     """
 
     rows: Tensor
@@ -39,7 +39,7 @@ class Sequences:
     rows, kinds, gaps
         All events, window after window.
     starts
-        Where each window starts, and the end of the last.
+        Index of each window's first event, and of the end of the last window.
     names
         The event names that `kinds` numbers from 1.
     """
@@ -52,14 +52,14 @@ class Sequences:
 
     @classmethod
     def of(cls, interactions: Interactions) -> "Sequences":
-        """Cut histories into windows; repeats of a product in a row count once."""
+        """Cut histories into windows; immediate repeats of a product count once."""
         frame = interactions.frame[np.asarray(interactions.event_weights()) > 0]
         repeated = (frame["user_id"] == frame["user_id"].shift(-1)) & (frame["row"] == frame["row"].shift(-1))
         frame = frame[~repeated]
         users = frame["user_id"].to_numpy()
         first = np.flatnonzero(np.append(True, users[1:] != users[:-1])) if len(users) else np.empty(0, int)
         times = frame["timestamp"].to_numpy().astype("datetime64[us]").astype(np.float64) / 1e6
-        gaps = [gap_classes(part) for part in np.split(times, first[1:])] if len(times) else []
+        gaps = [gap_classes(history) for history in np.split(times, first[1:])] if len(times) else []
         names = tuple(sorted(frame["event_name"].unique()))
         ends = np.append(first, len(frame))[1:]
         starts = [range(start, max(end - 1, start + 1), WINDOW) for start, end in zip(first, ends, strict=True)]
@@ -73,22 +73,24 @@ class Sequences:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Events of each window."""
+        """Number of events of each window."""
         return np.diff(self.starts)
 
     def batches(self, size: int, generator: np.random.Generator) -> list[np.ndarray]:
-        """Return the windows with something to predict, each once, in batches of like length; see `pad`."""
+        """Return the windows of at least two events, each once, in shuffled batches of similar length."""
         windows = np.flatnonzero(self.lengths >= 2)
         noise = generator.random(len(windows)) * 4
         order = windows[np.argsort(self.lengths[windows] + noise, kind="stable")]
         batches = [order[start : start + size] for start in range(0, len(order), size)]
-        return [batches[place] for place in generator.permutation(len(batches))]
+        return [batches[index] for index in generator.permutation(len(batches))]
 
     def pad(self, windows: np.ndarray) -> Batch:
-        """Gather windows into one batch."""
+        """Gather windows into one padded batch."""
         lengths = self.lengths[windows]
-        places = np.arange(min(int(lengths.max()), WINDOW + 1))
-        inside = places < lengths[:, None]
-        at = np.where(inside, self.starts[windows][:, None] + places, 0)
-        rows = np.where(inside, self.rows[at], -1)
-        return Batch(*(torch.from_numpy(a.astype(np.int64)) for a in (rows, self.kinds[at], self.gaps[at])))
+        offsets = np.arange(min(int(lengths.max()), WINDOW + 1))
+        inside = offsets < lengths[:, None]
+        events = np.where(inside, self.starts[windows][:, None] + offsets, 0)
+        rows = np.where(inside, self.rows[events], -1)
+        return Batch(
+            *(torch.from_numpy(a.astype(np.int64)) for a in (rows, self.kinds[events], self.gaps[events]))
+        )

@@ -1,1 +1,1 @@
-"""Counts what is bought and viewed together, and predicts it for rare products."""
+"""Trains the co-occurrence table C and the complementary products."""

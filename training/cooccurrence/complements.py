@@ -1,58 +1,63 @@
-"""Learns what goes with a product: what was chosen with it, and what pairs that nobody chose yet look like."""
+"""Learns complementary products: pairs bought together, and pairs predicted from the content of both."""
 
 import numpy as np
 
 from recommender.core.blocks import BLOCKS, Float, unit
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
-from training.cooccurrence.learn import KEPT, MOST_LIKENED, Table, exported, strongest, strongest_products
+from training.cooccurrence.pairs import MAX_PARTNERS
+from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products, top_k
+from training.cooccurrence.tables import MAX_SIMILARITY_ROWS
 
-PENALTY = 20.0  # λ of the regression: the more, the less is made of few pairs
-CONSTANT = 0.3  # a feature that all products share
-SATURATION = 1.0  # of a pair's count: what was chosen together twice is hardly more of a pair
+RIDGE_PENALTY = 20.0  # λ of the regression: the higher, the less is concluded from few pairs
+INTERCEPT = 0.3  # the value of a feature that all products share
+SATURATION = 1.0  # of a pair's count: twice bought together is hardly more of a pair than once
 
 
-def complements(segment: Segment, counts: Table, counted: Table) -> Cooccurrence:
-    """Return pairs that were chosen and pairs that are foretold, each scaled to a largest value of 1.
+def complements(segment: Segment, counts: Table, normalized: Table) -> Cooccurrence:
+    """Return observed and predicted complementary pairs, each scaled to a maximum of 1 before they are added.
 
-    A lamp goes with a table where such lamps were chosen with such tables, so that what is new or rare goes with
-    something too. Unlike in C, likeness alone counts for nothing: more of the same is no complement.
+    A lamp complements a table where such lamps were bought with such tables, so that new and rare products have
+    complements too. Unlike in C, similarity counts for nothing: more of the same is no complement.
 
     Parameters
     ----------
     segment
         The products.
     counts
-        See `training.cooccurrence.learn.counts_of`.
-    counted
-        See `training.cooccurrence.learn.count_pairs`.
+        See `training.cooccurrence.pairs.count_pairs`.
+    normalized
+        See `training.cooccurrence.pairs.normalize_counts`.
     """
-    if not counted.nnz or segment.n > MOST_LIKENED:
-        return exported(counted)
+    if not normalized.nnz or segment.n > MAX_SIMILARITY_ROWS:
+        return to_cooccurrence(normalized)
     pairs = counts.astype(np.float32)
     pairs.data = pairs.data / (pairs.data + SATURATION)
-    x = features(segment, pairs)
-    foretold = strongest_products(x @ form(x, pairs, PENALTY), x, KEPT, "what goes together")
-    foretold.data = foretold.data.clip(min=0.0)  # what goes badly together is no partner, whatever the largest is
-    return exported(strongest(counted / counted.max() + foretold / (foretold.max() or 1.0), KEPT))
+    x = pair_features(segment, pairs)
+    predicted = top_inner_products(
+        x @ bilinear_form(x, pairs, RIDGE_PENALTY), x, MAX_PARTNERS, "complementary products"
+    )
+    predicted.data = predicted.data.clip(min=0.0)  # a negative prediction is no complement, however high it ranks
+    observed = normalized / normalized.max()
+    return to_cooccurrence(top_k(observed + predicted / (predicted.max() or 1.0), MAX_PARTNERS))
 
 
-def features(segment: Segment, pairs: Table) -> Float:
-    """Return what a product is, shape (n, f): its content, length 1, its behaviour, and how much it goes with.
+def pair_features(segment: Segment, pairs: Table) -> Float:
+    """Return the features of each product, shape (n, f): unit content, behaviour and number of partners.
 
-    The latter counts as much as all content: some products go with many, whatever those are.
+    The number of partners counts as much as all content: some products are bought together with any others.
     """
-    places = {name: place for name, place in segment.layout.slices.items() if name in BLOCKS}
-    content = [segment.vectors[:, place] for name, place in places.items() if name != "behaviour"]
-    behaviour = [segment.vectors[:, place] for name, place in places.items() if name == "behaviour"]
+    slices = {name: columns for name, columns in segment.layout.slices.items() if name in BLOCKS}
+    content = [segment.vectors[:, columns] for name, columns in slices.items() if name != "behaviour"]
+    behaviour = [segment.vectors[:, columns] for name, columns in slices.items() if name == "behaviour"]
     partners = np.log1p(np.asarray(pairs.sum(axis=0)))[:, None]
-    parts = [np.full_like(partners, CONSTANT), partners / partners.max(), *behaviour]
+    parts = [np.full_like(partners, INTERCEPT), partners / partners.max(), *behaviour]
     parts += [unit(np.concatenate(content, axis=1))] if content else []
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def form(x: Float, pairs: Table, penalty: float) -> Float:
-    """Return the bilinear form that foretells pairs, shape (f, f): i goes with j as far as x_i W x_j is large.
+def bilinear_form(x: Float, pairs: Table, penalty: float) -> Float:
+    """Return W, shape (f, f), by which the strength of a pair is predicted as x_i W x_j.
 
     W = (XᵀX + λI)⁻¹ XᵀPX (XᵀX + λI)⁻¹: a ridge regression over the first product of a pair, then one over the
     second (two-step kernel ridge regression, Stock et al., Neural Computation 2018; linear kernels close it).
@@ -62,11 +67,11 @@ def form(x: Float, pairs: Table, penalty: float) -> Float:
     x
         Features, shape (n, f).
     pairs
-        P, what was chosen together, shape (n, n).
+        P, the observed strength of each pair, shape (n, n).
     penalty
         λ.
     """
     gram = (x.T @ x).astype(np.float64) + penalty * np.eye(x.shape[1])
-    together = (x.T @ (pairs @ x)).astype(np.float64)
-    found: Float = np.linalg.solve(gram, np.linalg.solve(gram, together).T).T.astype(np.float32)
-    return found
+    cross = (x.T @ (pairs @ x)).astype(np.float64)
+    form: Float = np.linalg.solve(gram, np.linalg.solve(gram, cross).T).T.astype(np.float32)
+    return form

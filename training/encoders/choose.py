@@ -1,4 +1,4 @@
-"""Which encoder reads a shop's photos and texts, and filling the cache with what it makes of them."""
+"""Chooses a shop's encoder: trained, fine-tuned or quantized as configured; fills the cache of its vectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from recommender.config import Config
 from recommender.encoders.base import Encoder
 from recommender.encoders.pipeline import encode_catalog
 from training.encoders.finetune import finetune
-from training.encoders.quantize import sped_up
+from training.encoders.quantize import quantize_where_faster
 from training.encoders.texts import encoder_for
 
 if TYPE_CHECKING:
@@ -18,59 +18,65 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenEncoder:
     """The encoder of a shop.
 
     Parameters
     ----------
     encoder
-        Ready to read.
+        Ready to encode.
     folder
-        Its model, if that was trained on the catalogue: a bundle must carry it.
-    figures
-        What was measured on the way, for the manifest.
+        Of its model, if that was trained on the catalogue: a bundle has to carry it.
+    metrics
+        Of fine-tuning and quantization, for the manifest.
     """
 
     encoder: Encoder
     folder: Path | None
-    figures: Mapping[str, Any]
+    metrics: Mapping[str, Any]
 
 
 def choose_encoder(
     config: Config, catalog: Catalog, cache_dir: Path | None = None, cluster: "Cluster | None" = None
-) -> Chosen:
-    """Load the encoder that a config names, trained if it learns from the shop, in 8 bits if that pays.
+) -> ChosenEncoder:
+    """Load the configured encoder: trained on the shop if it can be, quantized to int8 if that saves time.
 
     Parameters
     ----------
+    config
+        Names the encoder and its training.
+    catalog
+        The products.
+    cache_dir
+        See `recommender.encoders.cache.cache_location`.
     cluster
-        Where the catalogue will be read, and is before a fine-tuning; None: here.
+        Encodes the catalogue before fine-tuning; None: this process does.
     """
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     encoder, folder = encoder_for(config.encoder, catalog, config.train.seed, cache_dir)
     if config.train.clip is not None:
         if cluster is not None:
             cluster.fill(catalog, encoder, config.encoder, folder, cache_dir)
         tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
         encoder, folder = tuned.encoder, tuned.folder
-        figures["fine_tuning"] = tuned.figures
-    if cluster is None or not cluster.gpus:  # 8 bits pay on processors alone
-        encoder, precision = sped_up(encoder, catalog, config.train.seed, cache_dir)
-        figures |= {"eight_bits": precision} if precision else {}
-    return Chosen(encoder, folder, figures)
+        metrics["fine_tuning"] = tuned.metrics
+    if cluster is None or not cluster.gpus:  # int8 is faster on CPUs only
+        encoder, quantization = quantize_where_faster(encoder, catalog, config.train.seed, cache_dir)
+        metrics |= {"int8": quantization} if quantization else {}
+    return ChosenEncoder(encoder, folder, metrics)
 
 
 def encode(config: Config, *, cache_dir: Path | None = None, cluster: "Cluster | None" = None) -> dict[str, float]:
-    """Read a shop's photos and texts, so that the next fit finds their vectors in the cache.
+    """Encode a shop's images and texts, so that the next fit takes their vectors from the cache.
 
     Parameters
     ----------
     config
-        Where the catalogue is, and which encoder reads it.
+        Names the catalogue and the encoder.
     cache_dir
         See `recommender.encoders.cache.cache_location`.
     cluster
-        Reads; None: this process does.
+        Encodes; None: this process does.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Trains the category embeddings: masked columns, agreement with the content, and what is bought together."""
+"""Trains the category embeddings: masked columns, contrast with the content, and co-occurring products."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from recommender.catalog import Catalog
 from recommender.core.blocks import Float, Rows
 from recommender.progress import progress
 from recommender.towers.category import Bags, CategoryEmbedding, ColumnVocabulary, ancestry, bag
-from training.loss_curve import Curve
+from training.monitor import LossCurve
 
 DIM = 64
 KNOTS = 16
 BATCH = 512
 STEPS = 1_500
 TEMPERATURE = 0.1
-DROPPED = 0.25  # share of an item's columns that are hidden, so that missing ones are learned
-LEAST_COUNT = 2  # a value seen less often shares the unknown row
+MASKED_SHARE = 0.25  # share of an item's columns that are masked in a step, so that missing cells are learned
+MIN_COUNT = 2  # rarer values share the row for unknown values
 
 
 def learned_columns(catalog: Catalog) -> dict[str, Sequence[Any]]:
@@ -30,9 +30,9 @@ def learned_columns(catalog: Catalog) -> dict[str, Sequence[Any]]:
     return {column.name: catalog.frame[column.name].tolist() for column in catalog.columns if column.learn}
 
 
-def vocabularies(catalog: Catalog) -> tuple[ColumnVocabulary, ...]:
-    """Return the values of each learned column that occur at least `LEAST_COUNT` times, and numbers' knots."""
-    found: list[ColumnVocabulary] = []
+def fit_vocabularies(catalog: Catalog) -> tuple[ColumnVocabulary, ...]:
+    """Return the vocabulary of each learned column: values of at least `MIN_COUNT` products, knots of numbers."""
+    vocabularies: list[ColumnVocabulary] = []
     first = 0
     for column in catalog.columns:
         if not column.learn:
@@ -42,16 +42,16 @@ def vocabularies(catalog: Catalog) -> tuple[ColumnVocabulary, ...]:
             quantiles = np.unique(np.nanquantile(cells.to_numpy(), np.linspace(0, 1, KNOTS))).tolist()
             vocabulary = ColumnVocabulary(column.name, first, knots=tuple(quantiles))
         else:
-            counts = _products_under(cells)
-            values = tuple(sorted(value for value, count in counts.items() if count >= LEAST_COUNT))
+            counts = _value_counts(cells)
+            values = tuple(sorted(value for value, count in counts.items() if count >= MIN_COUNT))
             vocabulary = ColumnVocabulary(column.name, first, values)
-        found.append(vocabulary)
+        vocabularies.append(vocabulary)
         first += vocabulary.size
-    return tuple(found)
+    return tuple(vocabularies)
 
 
-def _products_under(cells: pd.Series) -> Counter[str]:
-    """Count the products of each value, those of what it lies under included."""
+def _value_counts(cells: pd.Series) -> Counter[str]:
+    """Count the products of each value, and of the levels above it."""
     counts: Counter[str] = Counter()
     for cell, products in Counter(tuple(c) if isinstance(c, list) else (c,) for c in cells).items():
         steps = {step for value in cell if value for step in ancestry(value)}
@@ -60,37 +60,36 @@ def _products_under(cells: pd.Series) -> Counter[str]:
 
 
 class CategoryModel(nn.Module):
-    """The embedding table and the heads that exist only to train it.
+    """The embedding table, and the heads that are used in training only.
 
     Parameters
     ----------
-    words
+    vocabularies
         One vocabulary per column.
     bags
-        The catalogue's cells, looked up.
+        The table rows and weights of the catalogue's cells.
     content
-        What the products look like and say, shape (n, d_content), norm 1 or 0; None without content.
+        Image and text blocks of the products, shape (n, d_content), norm 1 or 0; None without content.
     """
 
-    def __init__(self, words: Sequence[ColumnVocabulary], bags: Bags, content: Float | None) -> None:
+    def __init__(self, vocabularies: Sequence[ColumnVocabulary], bags: Bags, content: Float | None) -> None:
         super().__init__()
-        self.words = words
+        self.vocabularies = vocabularies
         self.bags = bags
         self.content = content
-        size = sum(word.size for word in words)
+        size = sum(vocabulary.size for vocabulary in vocabularies)
         self.table = nn.Embedding(size, DIM)
         nn.init.normal_(self.table.weight, std=DIM**-0.5)
         self.head = nn.Linear(content.shape[1], DIM, bias=False) if content is not None else None
-        self.unknown = torch.tensor([word.first for word in words])
+        self.unknown = torch.tensor([vocabulary.first for vocabulary in vocabularies])
 
-    def forward(self, rows: Rows, hidden: np.ndarray | None = None) -> Tensor:
-        """Return the summed embeddings, shape (b, DIM), columns in `hidden` (b, columns) as if missing."""
-        picked, weights, columns, offsets, item = self._gather(rows)
-        if hidden is not None:
-            gone = hidden[item, columns]
-            picked = np.where(gone, self.unknown.numpy()[columns], picked)
+    def forward(self, rows: Rows, masked: np.ndarray | None = None) -> Tensor:
+        """Return the summed embeddings, shape (b, DIM); `masked`, shape (b, columns), makes cells unknown."""
+        entries, weights, columns, offsets, item = self._gather(rows)
+        if masked is not None:
+            entries = np.where(masked[item, columns], self.unknown.numpy()[columns], entries)
         return F.embedding_bag(
-            torch.from_numpy(picked).long(),
+            torch.from_numpy(entries).long(),
             self.table.weight,
             torch.from_numpy(offsets),
             mode="sum",
@@ -102,48 +101,49 @@ class CategoryModel(nn.Module):
         lengths = ends[rows] - self.bags.starts[rows]
         offsets = np.cumsum(lengths) - lengths
         item = np.repeat(np.arange(len(rows)), lengths)
-        places = self.bags.starts[rows][item] + np.arange(len(item)) - offsets[item]
-        entries, weights = self.bags.entries[places], self.bags.weights[places]
-        return entries, weights, self.bags.columns[places], offsets, item
+        cells = self.bags.starts[rows][item] + np.arange(len(item)) - offsets[item]
+        entries, weights = self.bags.entries[cells], self.bags.weights[cells]
+        return entries, weights, self.bags.columns[cells], offsets, item
 
-    def losses(self, rows: Rows, pairs: np.ndarray | None, generator: np.random.Generator) -> Tensor:
-        """Return the sum of the three tasks on one batch.
+    def loss(self, rows: Rows, pairs: np.ndarray | None, generator: np.random.Generator) -> Tensor:
+        """Return the sum of the three losses of one batch.
 
         Parameters
         ----------
         rows
             Products, shape (b,).
         pairs
-            Products of one user, shape (b, 2); None without events.
+            Products chosen by one user, shape (b, 2); None without events.
         """
-        hidden = generator.random((len(rows), len(self.words))) < DROPPED
-        seen = self(rows, hidden)
-        loss = self._masked(rows, seen, hidden)
+        masked = generator.random((len(rows), len(self.vocabularies))) < MASKED_SHARE
+        embedded = self(rows, masked)
+        loss = self._masked_loss(rows, embedded, masked)
         if self.head is not None and self.content is not None:
             content = torch.from_numpy(self.content[rows])
             known = content.abs().sum(dim=1) > 0
-            loss = loss + contrast(seen[known], self.head(content[known]))
+            loss = loss + contrastive_loss(embedded[known], self.head(content[known]))
         if pairs is not None:
-            loss = loss + contrast(self(pairs[:, 0].astype(np.int32)), self(pairs[:, 1].astype(np.int32)))
+            loss = loss + contrastive_loss(self(pairs[:, 0].astype(np.int32)), self(pairs[:, 1].astype(np.int32)))
         return loss
 
-    def _masked(self, rows: Rows, seen: Tensor, hidden: np.ndarray) -> Tensor:
-        """Predict the hidden columns' values from the others: cross-entropy over the column's own rows."""
+    def _masked_loss(self, rows: Rows, embedded: Tensor, masked: np.ndarray) -> Tensor:
+        """Return the cross-entropy of masked columns' values, predicted from the other columns."""
         entries, weights, columns, _, item = self._gather(rows)
-        loss = seen.new_zeros(())
-        for place, word in enumerate(self.words):
-            asked = (columns == place) & hidden[item, place] & (entries > word.first)
-            if word.size < 3 or not asked.any():
+        loss = embedded.new_zeros(())
+        for index, vocabulary in enumerate(self.vocabularies):
+            selected = (columns == index) & masked[item, index] & (entries > vocabulary.first)
+            if vocabulary.size < 3 or not selected.any():
                 continue
-            logits = seen[torch.from_numpy(item[asked])] @ self.table.weight[word.first : word.first + word.size].T
-            target = torch.from_numpy(entries[asked] - word.first).long()
-            losses = F.cross_entropy(logits, target, reduction="none") * torch.from_numpy(weights[asked])
+            rows_of_column = slice(vocabulary.first, vocabulary.first + vocabulary.size)
+            logits = embedded[torch.from_numpy(item[selected])] @ self.table.weight[rows_of_column].T
+            target = torch.from_numpy(entries[selected] - vocabulary.first).long()
+            losses = F.cross_entropy(logits, target, reduction="none") * torch.from_numpy(weights[selected])
             loss = loss + losses.sum() / len(rows)
-        return loss / max(len(self.words) * DROPPED, 1)
+        return loss / max(len(self.vocabularies) * MASKED_SHARE, 1)
 
 
-def contrast(a: Tensor, b: Tensor) -> Tensor:
-    """Symmetric InfoNCE with in-batch negatives (van den Oord et al., 2018), rows of `a` and `b` paired."""
+def contrastive_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Return symmetric InfoNCE with in-batch negatives (van den Oord et al., 2018), rows of `a` and `b` paired."""
     if len(a) < 2:
         return a.sum() * 0.0
     logits = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / TEMPERATURE
@@ -170,32 +170,32 @@ def train_category(
     Returns
     -------
     tuple
-        The embedding, None if no column has anything to learn from; and figures: the ``loss`` over the training.
+        The embedding, None if no column has two values; and metrics: the ``loss`` curve of the training.
     """
-    words = vocabularies(catalog)
-    if not any(word.size > 2 for word in words):
+    vocabularies = fit_vocabularies(catalog)
+    if not any(vocabulary.size > 2 for vocabulary in vocabularies):
         return None, {}
     columns = learned_columns(catalog)
-    bags = bag(words, columns)
+    bags = bag(vocabularies, columns)
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
-    model = CategoryModel(words, bags, None if content is None else unit_rows(content))
-    pairs = pairs if pairs is not None and len(pairs) >= LEAST_COUNT else None
-    curve = _descend(model, len(catalog), pairs, generator)
-    table = _with_average_unknowns(model.table.weight.detach().numpy().astype(np.float32), words, bags)
-    untrained = CategoryEmbedding(words, table, np.zeros(DIM, dtype=np.float32))
-    return CategoryEmbedding(words, table, _mean(untrained, bags)), {"loss": curve.stated()}
+    model = CategoryModel(vocabularies, bags, None if content is None else unit_rows(content))
+    pairs = pairs if pairs is not None and len(pairs) >= MIN_COUNT else None
+    curve = _optimize(model, len(catalog), pairs, generator)
+    table = _with_mean_unknowns(model.table.weight.detach().numpy().astype(np.float32), vocabularies, bags)
+    uncentred = CategoryEmbedding(vocabularies, table, np.zeros(DIM, dtype=np.float32))
+    return CategoryEmbedding(vocabularies, table, _mean(uncentred, bags)), {"loss": curve.means()}
 
 
-def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: np.random.Generator) -> Curve:
+def _optimize(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: np.random.Generator) -> LossCurve:
     steps = min(STEPS, max(200, 20 * n // BATCH))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
-    curve = Curve(steps)
+    curve = LossCurve(steps)
     for _ in progress(range(steps), "category embeddings", steps, "step"):
         rows = generator.integers(0, n, min(BATCH, n)).astype(np.int32)
-        chosen = None if pairs is None else pairs[generator.integers(0, len(pairs), BATCH)]
-        loss = model.losses(rows, chosen, generator)
+        batch = None if pairs is None else pairs[generator.integers(0, len(pairs), BATCH)]
+        loss = model.loss(rows, batch, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -204,13 +204,13 @@ def _descend(model: CategoryModel, n: int, pairs: np.ndarray | None, generator: 
     return curve
 
 
-def _with_average_unknowns(table: Float, words: Sequence[ColumnVocabulary], bags: Bags) -> Float:
+def _with_mean_unknowns(table: Float, vocabularies: Sequence[ColumnVocabulary], bags: Bags) -> Float:
     """Put each column's unknown row at the average of its known cells, so that a missing cell is neutral."""
     table = table.copy()
-    for word in words:
-        known = (bags.entries > word.first) & (bags.entries < word.first + word.size)
+    for vocabulary in vocabularies:
+        known = (bags.entries > vocabulary.first) & (bags.entries < vocabulary.first + vocabulary.size)
         if known.any():
-            table[word.first] = np.average(table[bags.entries[known]], axis=0, weights=bags.weights[known])
+            table[vocabulary.first] = np.average(table[bags.entries[known]], axis=0, weights=bags.weights[known])
     return table
 
 

@@ -1,4 +1,4 @@
-"""The item→neighbours table: each product's best others under the learned weights, and their scores."""
+"""Builds the neighbour table: each product's most similar products under the learned weights, with scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +19,9 @@ from recommender.towers.user import item_query
 
 NEIGHBOURS = 64
 BLOCK = 256
-# Up to so many products all pairs are compared (100,000 x 512 take two CPU minutes; it grows with the square).
-EXACT_ROWS = 200_000
-WIDTH = 256  # of the walk that finds the neighbours in a larger shop
+# Up to this many products all pairs are compared (100,000 x 512 take two CPU minutes; it grows with the square).
+MAX_EXACT_ROWS = 200_000
+WALK_WIDTH = 256  # of the walk over the graph that replaces it in a larger shop
 
 
 def with_neighbours(
@@ -30,25 +30,27 @@ def with_neighbours(
     index: Index | None = None,
     kinds: Sequence[str] | None = None,
 ) -> Segment:
-    """Return the segment with its neighbour table, own variants left out.
+    """Return the segment with its neighbour table; a product's variants are no neighbours.
 
-    Exact up to `EXACT_ROWS` products; beyond, what a wide walk over the graph finds.
+    Exact up to `MAX_EXACT_ROWS` products; beyond, the result of a wide walk over the graph.
 
     Parameters
     ----------
+    segment
+        n products.
     weights
-        Kinds of question to learned weights.
+        Kinds of request to learned weights.
     index
-        Needed beyond `EXACT_ROWS`.
+        Needed beyond `MAX_EXACT_ROWS`.
     kinds
-        Whose weights count for each product, length n; by default "item" for all.
+        Names of the weights that apply to each product, length n; by default "item" for all.
     """
     width = min(NEIGHBOURS, segment.n)
     table = np.full((segment.n, width), -1, dtype=np.int32)
     scores = np.zeros((segment.n, width))
-    exact = segment.n <= EXACT_ROWS or index is None or index.graph is None
+    exact = segment.n <= MAX_EXACT_ROWS or index is None or index.graph is None
 
-    def found() -> Iterator[tuple[int, Selection]]:
+    def selections() -> Iterator[tuple[int, Selection]]:
         for kind, rows in rows_by_kind(kinds or ["item"] * segment.n).items():
             scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights[kind])
             if exact:
@@ -57,25 +59,29 @@ def with_neighbours(
                 lists = _by_walks(segment, scorer, width, rows, index)
             yield from zip(rows.tolist(), lists, strict=True)
 
-    for row, best in progress(found(), "neighbour table", segment.n, "product"):
+    for row, best in progress(selections(), "neighbour table", segment.n, "product"):
         table[row, : len(best.rows)], scores[row, : len(best.rows)] = best.rows, best.scores
     return replace(segment, neighbours=table, neighbour_scores=scores)
 
 
 def rows_by_kind(kinds: Sequence[str]) -> dict[str, Rows]:
-    """Return the places of each kind, ascending."""
-    found, place = np.unique(np.array(kinds, dtype=str), return_inverse=True)
-    return {kind: np.flatnonzero(place == i).astype(np.int32) for i, kind in enumerate(found.tolist())}
+    """Return the rows of each kind, ascending."""
+    names, inverse = np.unique(np.array(kinds, dtype=str), return_inverse=True)
+    return {kind: np.flatnonzero(inverse == i).astype(np.int32) for i, kind in enumerate(names.tolist())}
 
 
-def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: Rows) -> Iterator[Selection]:
-    """Yield the best `width` others of each of `rows`, by blocked matrix products and exact scores.
+def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, excluded: Rows) -> Iterator[Selection]:
+    """Yield the `width` most similar products of each row, by blocked matrix products and exact scores.
 
     Parameters
     ----------
+    segment, scorer
+        All products, and their scores.
+    width
+        Number of neighbours.
     rows
         Shape (c,).
-    out
+    excluded
         Rows that are no neighbours.
     """
     for start in range(0, len(rows), BLOCK):
@@ -83,7 +89,7 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: 
         queries = [item_query(segment, row) for row in block]
         for row, query, line in zip(block, queries, scorer.estimate(queries), strict=True):
             line[segment.variants(row)] = OUT
-            line[out] = OUT
+            line[excluded] = OUT
             near = nearest(line, width, scorer.slack(query)).astype(np.int32, copy=False)
             yield ranked(scorer, query, near, width)
 
@@ -91,14 +97,14 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, out: 
 def _by_walks(
     segment: Segment, scorer: Scorer, width: int, rows: Rows, index: Index | None
 ) -> Iterator[Selection]:
-    search = Planner(segment, index)
-    rules = Eligibility(segment, collapse=False)
-    budget = Budget(WIDTH, 0, 0)
+    planner = Planner(segment, index)
+    eligibility = Eligibility(segment, collapse=False)
+    budget = Budget(WALK_WIDTH, 0, 0)
 
     def answer(row: int) -> Selection:
-        question = RowQuery(item_query(segment, row), width, np.sort(segment.variants(row)))
-        near = rules.filter(search.candidates(scorer, question, rules, budget), question.excluded)
-        return ranked(scorer, question.query, near, width)
+        query = RowQuery(item_query(segment, row), width, np.sort(segment.variants(row)))
+        near = eligibility.filter(planner.candidates(scorer, query, eligibility, budget), query.excluded)
+        return ranked(scorer, query.query, near, width)
 
     with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL
         for start in range(0, len(rows), BLOCK):

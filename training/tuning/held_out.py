@@ -1,4 +1,4 @@
-"""What later happened: for each query, the products that were really chosen, and the features of all others."""
+"""Held-out interactions as ranking problems: histories, what was chosen later, and the terms of every score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,39 +15,40 @@ from recommender.events import Steps
 from recommender.towers.user import UserTower, item_query
 from training.cooccurrence.pairs import Pairs
 
-# Users' choices are many and each says little: fewer, and what is found depends on which were drawn.
-USER_QUERIES, ITEM_QUERIES = 2_000, 600
-# Candidates times queries: what is ranked in seconds; but never fewer candidates than these.
-CELLS, LEAST_CANDIDATES = 2_500_000, 4_000
-# The later part is foretold from so many moments in turn, each time from all that was known by then.
-MOMENTS = 3
+# Cases per tuning. Users' targets are many and each carries little information, so that fewer users would make
+# the result depend on the sample.
+MAX_USER_CASES, MAX_ITEM_CASES = 2_000, 600
+# Queries times candidates that are ranked in seconds; and the least number of candidates even so.
+MAX_CELLS, MIN_CANDIDATES = 2_500_000, 4_000
+# The held-out period is cut into this many spans; each is predicted from all events before it.
+SPANS = 3
 
 
 @dataclass(frozen=True)
-class Case:
-    """One query of the earlier part and what the later part answered.
+class HeldOutCase:
+    """One query and the products that were chosen after it.
 
     Parameters
     ----------
     steps
-        The user's history; or one product, for the similar-items question.
-    chosen
-        Rows chosen later, not in the history, ascending.
-    struck
-        Rows that could not be answered, ascending.
-    moment
-        When it was asked: all before is known. None: the whole earlier part.
+        The user's history; or one product, for the similar-items request.
+    targets
+        Rows chosen later and not in the history, ascending.
+    excluded
+        Rows that may not be recommended, ascending.
+    as_of
+        The moment of the query, before which all events are known. None: the end of the training period.
     """
 
     steps: Steps
-    chosen: Rows
-    struck: Rows
-    moment: datetime | None = None
+    targets: Rows
+    excluded: Rows
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Choices:
-    """The terms of the score for every query and candidate: what weights are learned on.
+class HeldOutTerms:
+    """The unweighted terms of the score for each of b queries and c candidates: the data of weight tuning.
 
     Parameters
     ----------
@@ -55,55 +56,55 @@ class Choices:
         The candidates, ascending, shape (c,).
     features
         Unweighted terms, shape (b, c, P).
-    allowed
-        Candidates that could be answered, shape (b, c).
-    stands_for
-        How many products each candidate stands for: more than 1 where a large shop's were sampled, shape (c,).
-    chosen
-        Candidates that were, shape (b, c).
+    eligible
+        Candidates that may be recommended, shape (b, c).
+    multiplicity
+        How many products each candidate represents: more than 1 where a large shop's were sampled, shape (c,).
+    targets
+        Candidates that were chosen later, shape (b, c).
     terms
         Names of the P features.
     """
 
     rows: Rows
     features: Float
-    allowed: Mask
-    stands_for: Float
-    chosen: Mask
+    eligible: Mask
+    multiplicity: Float
+    targets: Mask
     terms: tuple[str, ...]
 
-    def of(self, queries: Mask) -> "Choices":
-        """Return the choices of some of the queries, shape (b,)."""
+    def subset(self, queries: Mask) -> "HeldOutTerms":
+        """Return some of the queries, shape (b,)."""
         return replace(
-            self, features=self.features[queries], allowed=self.allowed[queries], chosen=self.chosen[queries]
+            self, features=self.features[queries], eligible=self.eligible[queries], targets=self.targets[queries]
         )
 
-    def with_term(self, term: str, values: Float) -> "Choices":
-        """Return the same choices with other values of one term, shape (b, c) or (c,)."""
+    def with_term(self, term: str, values: Float) -> "HeldOutTerms":
+        """Return the same queries with other values of one term, shape (b, c) or (c,)."""
         features = self.features.copy()
         features[:, :, self.terms.index(term)] = values
         return replace(self, features=features)
 
 
-def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[Case]:
-    """Return a sample of the users who chose something before and something new after.
+def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[HeldOutCase]:
+    """Return a sample of the users with a history and a new positive event after it.
 
-    The later part is cut into spans of as many events, and each is foretold from all events before it.
+    The later part is cut into spans with equal numbers of events; each is predicted from all events before it.
     """
     if not len(later):
         return []
     times = np.sort(later.frame["timestamp"].to_numpy())
-    starts = np.unique(times[len(times) * np.arange(MOMENTS) // MOMENTS])
+    starts = np.unique(times[len(times) * np.arange(SPANS) // SPANS])
     moments = [pd.Timestamp(start).to_pydatetime() for start in starts]
     cases = []
     for start, end in zip(moments, [*moments[1:], None], strict=True):
         span = later.since(start)
-        cases += _foretold(earlier.joined(later.before(start)), span if end is None else span.before(end), start)
-    return sample(cases, USER_QUERIES, seed)
+        cases += _span_cases(earlier.joined(later.before(start)), span if end is None else span.before(end), start)
+    return sample(cases, MAX_USER_CASES, seed)
 
 
-def _foretold(earlier: Interactions, later: Interactions, moment: datetime) -> list[Case]:
-    chosen = {user: rows for user, rows in _positive(later).items() if len(rows)}
+def _span_cases(earlier: Interactions, later: Interactions, as_of: datetime) -> list[HeldOutCase]:
+    chosen = {user: rows for user, rows in _positive_rows(later).items() if len(rows)}
     cases = []
     for user, frame in earlier.histories():
         if user not in chosen:
@@ -112,12 +113,12 @@ def _foretold(earlier: Interactions, later: Interactions, moment: datetime) -> l
         known = np.unique(steps.rows)
         new = np.setdiff1d(chosen[user], known)
         if len(new):
-            cases.append(Case(steps, new, known, moment))
+            cases.append(HeldOutCase(steps, new, known, as_of))
     return cases
 
 
-def item_cases(segment: Segment, later: Pairs) -> list[Case]:
-    """Return products and what was chosen close to them by the same users."""
+def item_cases(segment: Segment, later: Pairs) -> list[HeldOutCase]:
+    """Return products, each with the products that the same users chose close to it."""
     if not len(later):
         return []
     first = np.concatenate([later.first, later.second])
@@ -126,81 +127,85 @@ def item_cases(segment: Segment, later: Pairs) -> list[Case]:
     first, second = first[order], second[order]
     rows, starts = np.unique(first, return_index=True)
     cases = []
-    for row, chosen in zip(rows, np.split(second, starts[1:]), strict=True):
-        own = np.sort(segment.variants(int(row)))
-        others = np.setdiff1d(chosen, own)
-        if len(others):
+    for row, partners in zip(rows, np.split(second, starts[1:]), strict=True):
+        variants = np.sort(segment.variants(int(row)))
+        targets = np.setdiff1d(partners, variants)
+        if len(targets):
             steps = Steps(np.array([row], np.int32), ["view_item"], np.zeros(1), np.full(1, np.nan))
-            cases.append(Case(steps, others, own))
+            cases.append(HeldOutCase(steps, targets, variants))
     return cases
 
 
-def choices(segment: Segment, queries: Sequence[Query], cases: Sequence[Case], seed: int) -> Choices:
-    """Compute every term of the score for every query over all products, or a sample of a large shop's."""
+def held_out_terms(
+    segment: Segment, queries: Sequence[Query], cases: Sequence[HeldOutCase], seed: int
+) -> HeldOutTerms:
+    """Compute every term of the score for every query, over all products or a sample of a large shop's."""
     rows = np.arange(segment.n, dtype=np.int32)
-    stands_for = np.ones(segment.n, dtype=np.float32)
-    kept = max(CELLS // len(cases), LEAST_CANDIDATES)
-    if segment.n > kept:
-        drawn = np.random.default_rng(seed).choice(rows, kept, replace=False)
-        chosen = np.unique(np.concatenate([case.chosen for case in cases]))
-        rows = np.union1d(drawn, chosen).astype(np.int32)
-        stands_for = np.where(np.isin(rows, chosen), 1.0, segment.n / kept).astype(np.float32)
-    return Choices(
+    multiplicity = np.ones(segment.n, dtype=np.float32)
+    size = max(MAX_CELLS // len(cases), MIN_CANDIDATES)
+    if segment.n > size:
+        sampled = np.random.default_rng(seed).choice(rows, size, replace=False)
+        targets = np.unique(np.concatenate([case.targets for case in cases]))
+        rows = np.union1d(sampled, targets).astype(np.int32)
+        multiplicity = np.where(np.isin(rows, targets), 1.0, segment.n / size).astype(np.float32)
+    return HeldOutTerms(
         rows=rows,
         features=_features(segment, queries, rows),
-        allowed=~np.stack([np.isin(rows, case.struck) for case in cases]),
-        stands_for=stands_for,
-        chosen=np.stack([np.isin(rows, case.chosen) for case in cases]),
+        eligible=~np.stack([np.isin(rows, case.excluded) for case in cases]),
+        multiplicity=multiplicity,
+        targets=np.stack([np.isin(rows, case.targets) for case in cases]),
         terms=(*segment.layout.names, "cooccurrence", "prior"),
     )
 
 
-def user_queries(segment: Segment, tower: UserTower, cases: Sequence[Case]) -> list[Query]:
+def user_queries(segment: Segment, tower: UserTower, cases: Sequence[HeldOutCase]) -> list[Query]:
     """Return the user tower's query of each case."""
     return [tower.query(case.steps, segment) for case in cases]
 
 
-def item_queries(segment: Segment, cases: Sequence[Case]) -> list[Query]:
+def item_queries(segment: Segment, cases: Sequence[HeldOutCase]) -> list[Query]:
     """Return the query of each case's one product."""
     return [item_query(segment, int(case.steps.rows[0])) for case in cases]
 
 
-def steps_of(frame: "object") -> Steps:
-    """Read one user's slice of an interactions frame."""
+def steps_of(frame: pd.DataFrame) -> Steps:
+    """Convert one user's slice of an interactions frame to a history."""
     return Steps(
-        rows=frame["row"].to_numpy(dtype=np.int32),  # type: ignore[index]
-        names=frame["event_name"].tolist(),  # type: ignore[index]
-        times=frame["timestamp"].to_numpy().astype("datetime64[s]").astype(np.float64),  # type: ignore[index]
-        values=frame["value"].to_numpy(dtype=np.float64),  # type: ignore[index]
+        rows=frame["row"].to_numpy(dtype=np.int32),
+        names=frame["event_name"].tolist(),
+        times=frame["timestamp"].to_numpy().astype("datetime64[s]").astype(np.float64),
+        values=frame["value"].to_numpy(dtype=np.float64),
     )
 
 
 def _features(segment: Segment, queries: Sequence[Query], rows: Rows) -> Float:
-    vectors, asked = segment.vectors[rows], np.stack([query.vector for query in queries])
-    blocks = [asked[:, place] @ vectors[:, place].T for place in segment.layout.slices.values()]
+    vectors, query_vectors = segment.vectors[rows], np.stack([query.vector for query in queries])
+    blocks = [query_vectors[:, columns] @ vectors[:, columns].T for columns in segment.layout.slices.values()]
     prior = np.broadcast_to(segment.prior[rows], (len(queries), len(rows)))
-    together = together_term([(query.together_rows, query.together) for query in queries], rows, segment.n)
-    return np.stack([*blocks, together, prior], axis=2).astype(np.float32, copy=False)
+    sparse = [(query.together_rows, query.together) for query in queries]
+    return np.stack([*blocks, cooccurrence_term(sparse, rows, segment.n), prior], axis=2).astype(
+        np.float32, copy=False
+    )
 
 
-def together_term(sums: Sequence[tuple[Rows, Double]], rows: Rows, n: int) -> Float:
-    """Look candidates up in sparse vectors, see `Cooccurrence.combine`, shape (b, c)."""
-    found = np.empty((len(sums), len(rows)), dtype=np.float32)
-    for line, (columns, values) in zip(found, sums, strict=True):
+def cooccurrence_term(sparse: Sequence[tuple[Rows, Double]], rows: Rows, n: int) -> Float:
+    """Return the candidates' entries of sparse vectors, see `Cooccurrence.combine`, shape (b, c)."""
+    term = np.empty((len(sparse), len(rows)), dtype=np.float32)
+    for line, (columns, values) in zip(term, sparse, strict=True):
         dense = np.zeros(n, dtype=np.float32)
         dense[columns] = values
         line[:] = dense[rows]
-    return found
+    return term
 
 
-def _positive(interactions: Interactions) -> dict[str, Rows]:
+def _positive_rows(interactions: Interactions) -> dict[str, Rows]:
     frame = interactions.frame[np.asarray(interactions.event_weights()) > 0]
     return {str(user): np.unique(rows) for user, rows in frame.groupby("user_id")["row"]}
 
 
-def sample(cases: list[Case], most: int, seed: int) -> list[Case]:
-    """Return so many of the cases at most, in their order."""
-    if len(cases) <= most:
+def sample(cases: list[HeldOutCase], size: int, seed: int) -> list[HeldOutCase]:
+    """Return at most `size` of the cases, in their order."""
+    if len(cases) <= size:
         return cases
-    drawn = np.random.default_rng(seed).choice(len(cases), most, replace=False)
-    return [cases[i] for i in np.sort(drawn)]
+    sampled = np.random.default_rng(seed).choice(len(cases), size, replace=False)
+    return [cases[i] for i in np.sort(sampled)]

@@ -1,4 +1,4 @@
-"""Finds the settings that the later part of the events likes best, from recency to the weights of the score."""
+"""Tunes the hyperparameters on held-out interactions: recency decay, prior, smoothing, weights of the score."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,27 +12,36 @@ from recommender.catalog import Interactions
 from recommender.core.blocks import Double, Float
 from recommender.core.segment import Segment
 from recommender.progress import progress
+from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
-from training.cooccurrence.learn import Table, mix
 from training.cooccurrence.pairs import pairs_of
+from training.cooccurrence.tables import CooccurrenceTables
 from training.prior import PriorShape
 from training.tuning.held_out import (
-    ITEM_QUERIES,
-    Case,
-    Choices,
-    choices,
+    MAX_ITEM_CASES,
+    HeldOutCase,
+    HeldOutTerms,
+    cooccurrence_term,
+    held_out_terms,
     item_cases,
     item_queries,
     sample,
-    together_term,
     user_queries,
 )
-from training.tuning.weights import LEAST_CASES, Learned, clearly_best, equal, gains, learn
+from training.tuning.weights import (
+    MIN_CASES,
+    TunedWeights,
+    best_by_standard_error,
+    default_weights,
+    soft_recalls,
+    tune_weights,
+)
 
 T = TypeVar("T")
 
-# (position decay, half-life in days); the usual one first.
-FORGETTING = (
+# Options of each hyperparameter; the default first.
+# Position decay and half-life in days of a history's events.
+RECENCY_DECAYS = (
     (UserTower.position_decay, UserTower.half_life_days),
     (1.0, 90.0),
     (1.0, 30.0),
@@ -42,192 +51,220 @@ FORGETTING = (
     (0.4, float("inf")),
 )
 PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
-# How much likeness counts in C beside what was chosen together.
+# Weight of content similarity in C.
 SMOOTHINGS = (0.3, 0.0, 0.03, 0.1, 1.0, 3.0)
-# Settings are compared under the usual weights, then once more under those found: how much likeness helps depends
-# on how much C weighs.
+# The options are compared under the default weights, then again under the tuned ones: which smoothing is best
+# depends on the weight of C.
 ROUNDS = 2
-DEFAULT_PRIOR = PRIORS[0]
-ALIKE = {"prior": 0.0}  # of two products, being popular makes neither like the other
-# A category is searched for weights of its own from so many cases, and the largest of them only.
-LEAST_OWN, MOST_CATEGORIES = 100, 10
-CHANCE = 0.05  # that any category gets weights of its own by chance
-# Products chosen within so many events of each other count as what goes with one another.
-TOGETHER = 5
+SIMILAR_ITEMS_PRIOR = {"prior": 0.0}  # popularity makes no product similar to another
+# Categories with their own weights: at least so many cases each, and the largest of them only.
+MIN_CATEGORY_CASES, MAX_CATEGORIES = 100, 10
+FAMILYWISE_ERROR = 0.05  # probability that any category gets its own weights by chance
+PAIR_WINDOW = 5  # events of a user within which products are targets of each other
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What was found, and how.
+class Hyperparameters:
+    """What is tuned on held-out interactions.
 
     Parameters
     ----------
-    users
-        The user tower.
+    user_tower
+        With the recency decay.
     prior
-        The prior's clock.
+        With the half-life of popularity.
     smoothing
-        How much likeness counts in C.
+        Weight of content similarity in C.
     weights
-        Kinds of question to learned weights, see `Manifest`.
-    tried
-        The categories that could have had weights of their own, by the name of their kind.
+        Kinds of request to weights of the score, see `Manifest`.
+    categories
+        The kinds of categories that had enough cases to be tuned for their own weights.
     """
 
-    users: UserTower
+    user_tower: UserTower
     prior: PriorShape
     smoothing: float
-    weights: dict[str, Learned]
-    tried: tuple[str, ...] = ()
+    weights: dict[str, TunedWeights]
+    categories: tuple[str, ...] = ()
 
-    def stated(self) -> dict[str, Any]:
-        """Return what the manifest says of the choice."""
-        told: dict[str, Any] = {kind: learned.stated() for kind, learned in self.weights.items()}
-        return told | {"smoothing": self.smoothing, "own_weights_tried": list(self.tried)}
+    def with_sequence(self, sequence: SequenceTower | None) -> "Hyperparameters":
+        """Return the same hyperparameters with a sequence tower that was trained again."""
+        return replace(self, user_tower=replace(self.user_tower, sequence=sequence))
+
+    def with_weights(self, weights: dict[str, float]) -> "Hyperparameters":
+        """Return the same hyperparameters with other weights for items and users."""
+        return replace(self, weights=dict.fromkeys(("item", "user"), TunedWeights(weights, np.empty(0))))
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the validation scores and the smoothing, for the manifest."""
+        scores: dict[str, Any] = {kind: tuned.metrics() for kind, tuned in self.weights.items()}
+        return scores | {"smoothing": self.smoothing, "categories": list(self.categories)}
 
 
-def untrained(segment: Segment, users: UserTower, events: bool) -> Settings:
-    """Return the settings of a shop whose events cannot decide anything."""
-    usual = equal((*segment.layout.names, "cooccurrence", "prior"), events)
-    weights = {"item": usual | ALIKE, "user": usual} if events else {"item": usual, "user": usual}
-    learned = {kind: Learned(named, np.empty(0)) for kind, named in weights.items()}
-    return Settings(users, DEFAULT_PRIOR, SMOOTHINGS[0], learned)
+def default_hyperparameters(segment: Segment, user_tower: UserTower, events: bool) -> Hyperparameters:
+    """Return the hyperparameters of a shop without enough held-out interactions to tune them."""
+    weights = default_weights((*segment.layout.names, "cooccurrence", "prior"), events)
+    kinds = (
+        {"item": weights | SIMILAR_ITEMS_PRIOR, "user": weights} if events else {"item": weights, "user": weights}
+    )
+    untuned = {kind: TunedWeights(named, np.empty(0)) for kind, named in kinds.items()}
+    return Hyperparameters(user_tower, PRIORS[0], SMOOTHINGS[0], untuned)
 
 
 @dataclass(frozen=True)
-class Early:
-    """Products placed with the earlier events only, and what those say.
+class TuningData:
+    """A model of the earlier events, and the held-out later ones.
 
     Parameters
     ----------
     segment
-        Without prior and co-occurrence.
-    users
-        The usual user tower, with the sequence model.
-    events
-        The earlier events.
-    later
-        What happened then.
-    counted, like
+        The products, without prior and co-occurrence.
+    tables
         The two parts of C.
+    earlier, later
+        The events before the held-out period, and those of it.
     """
 
     segment: Segment
-    users: UserTower
-    events: Interactions
+    tables: CooccurrenceTables
+    earlier: Interactions
     later: Interactions
-    counted: Table
-    like: Table
 
-    def placed(self, prior: PriorShape, smoothing: float) -> Segment:
-        """Return the segment under two settings."""
-        together = mix(self.counted, self.like, smoothing)
-        return replace(self.segment, prior=self.prior(prior), cooccurrence=together)
+    def segment_with(self, prior: PriorShape, smoothing: float) -> Segment:
+        """Return the segment with a prior and a co-occurrence table."""
+        return replace(self.segment, prior=self.prior(prior), cooccurrence=self.tables.smoothed(smoothing))
 
-    def prior(self, shape: PriorShape, moment: datetime | None = None) -> Float:
-        """Return the prior by one clock, as it was known at a moment (None: of the earlier events), shape (n,)."""
-        known = self.events if moment is None else self.events.joined(self.later.before(moment))
+    def prior(self, shape: PriorShape, as_of: datetime | None = None) -> Float:
+        """Return the prior as it was known at a moment, shape (n,); None: after the earlier events."""
+        known = self.earlier if as_of is None else self.earlier.joined(self.later.before(as_of))
         return shape.fit(known, self.segment.n)[0]
 
-    def priors(self, shape: PriorShape, cases: Sequence[Case]) -> dict[datetime | None, Float]:
+    def priors(self, shape: PriorShape, cases: Sequence[HeldOutCase]) -> dict[datetime | None, Float]:
         """Return the prior as it was known at the moment of each case, shape (n,) each.
 
-        What is chosen lately changes fast: by the prior of months ago, being popular would seem to say little.
+        Popularity changes fast: with the prior of months ago, it would seem to predict little.
         """
-        return {moment: self.prior(shape, moment) for moment in {case.moment for case in cases}}
+        return {as_of: self.prior(shape, as_of) for as_of in {case.as_of for case in cases}}
 
 
-def find(early: Early, cases: list[Case], kinds: Sequence[str], seed: int) -> Settings:
-    """Search the settings under which what was chosen later ranks highest, one after the other.
+def tune(
+    data: TuningData, initial: Hyperparameters, cases: list[HeldOutCase], kinds: Sequence[str], seed: int
+) -> Hyperparameters:
+    """Choose the hyperparameters with the highest soft recall of held-out interactions, one after the other.
 
-    All but the weights are compared under the same weights: searched for each, they would differ by chance.
+    All but the weights are compared under the same weights: tuned for each, they would differ by chance.
 
     Parameters
     ----------
+    data
+        The model and the events.
+    initial
+        The defaults.
     cases
-        Users who chose something before and something new after.
+        Of users, see `user_cases`.
     kinds
-        The kind of question that would be the category's own of each product, length n.
+        The name that weights of each product's category would have, length n.
+    seed
+        Of samples and random search.
     """
-    settings = untrained(early.segment, early.users, events=True)
-    if len(cases) >= LEAST_CASES:
+    tuned = initial
+    if len(cases) >= MIN_CASES:
         for _ in range(ROUNDS):
-            settings = _for_users(early, cases, settings, seed)
-    return _for_items(early.placed(settings.prior, settings.smoothing), early.later, settings, kinds, seed)
+            tuned = _tune_for_users(data, cases, tuned, seed)
+    return tune_for_items(data.segment_with(tuned.prior, tuned.smoothing), data.later, tuned, kinds, seed)
 
 
-def _for_users(early: Early, cases: list[Case], settings: Settings, seed: int) -> Settings:
-    segment = early.placed(settings.prior, settings.smoothing)
-    usual = np.array([*settings.weights["user"].weights.values()])
-    known = early.priors(settings.prior, cases)
+def _tune_for_users(
+    data: TuningData, cases: list[HeldOutCase], present: Hyperparameters, seed: int
+) -> Hyperparameters:
+    """Choose recency decay, prior and smoothing under the present weights, then tune the weights."""
+    segment = data.segment_with(present.prior, present.smoothing)
+    weights = np.array([*present.weights["user"].weights.values()])
+    present_priors = data.priors(present.prior, cases)
 
-    def gains_of(tried: Choices) -> Double:
-        return gains(tried, usual[None])[:, 0]
+    def score(terms: HeldOutTerms) -> Double:
+        return soft_recalls(terms, weights[None])[:, 0]
 
-    def with_known(tried: Choices, known: Mapping[datetime | None, Float]) -> Choices:
-        return tried.with_term("prior", np.stack([known[case.moment][tried.rows] for case in cases]))
+    def with_priors(terms: HeldOutTerms, priors: Mapping[datetime | None, Float]) -> HeldOutTerms:
+        return terms.with_term("prior", np.stack([priors[case.as_of][terms.rows] for case in cases]))
 
-    def with_tower(tower: UserTower) -> Choices:
-        return with_known(choices(segment, user_queries(segment, tower, cases), cases, seed), known)
+    def with_tower(tower: UserTower) -> HeldOutTerms:
+        queries = user_queries(segment, tower, cases)
+        return with_priors(held_out_terms(segment, queries, cases, seed), present_priors)
 
-    def with_prior(shape: PriorShape) -> Choices:
-        return with_known(asked, early.priors(shape, cases))
+    def with_prior(shape: PriorShape) -> HeldOutTerms:
+        return with_priors(terms, data.priors(shape, cases))
 
-    def with_smoothing(smoothing: float) -> Choices:
-        together = mix(early.counted, early.like, smoothing)
-        sums = [together.combine(case.steps.rows, tower.attention(case.steps)) for case in cases]
-        return asked.with_term("cooccurrence", together_term(sums, asked.rows, segment.n))
+    def with_smoothing(smoothing: float) -> HeldOutTerms:
+        table = data.tables.smoothed(smoothing)
+        sparse = [table.combine(case.steps.rows, tower.attention(case.steps)) for case in cases]
+        return terms.with_term("cooccurrence", cooccurrence_term(sparse, terms.rows, segment.n))
 
-    towers = [replace(early.users, position_decay=decay, half_life_days=days) for decay, days in FORGETTING]
-    tower = _best(towers, lambda tried: gains_of(with_tower(tried)))
-    asked = with_tower(tower)
-    prior = _best(PRIORS, lambda tried: gains_of(with_prior(tried)))
-    asked = with_prior(prior)
-    smoothing = _best(SMOOTHINGS, lambda tried: gains_of(with_smoothing(tried)))
-    asked = with_smoothing(smoothing)
-    weights = settings.weights | {"user": learn(asked, seed)}
-    return Settings(tower, prior, smoothing, weights)
-
-
-def _best(tried: Sequence[T], gains_of: Callable[[T], Double]) -> T:
-    """Return the setting with clearly the best gains; the first, the usual one, if none is."""
-    shown = progress(tried, "settings", len(tried), "setting")
-    return tried[clearly_best([gains_of(setting) for setting in shown])]
+    towers = [
+        replace(present.user_tower, position_decay=decay, half_life_days=days) for decay, days in RECENCY_DECAYS
+    ]
+    tower = _best(towers, lambda option: score(with_tower(option)))
+    terms = with_tower(tower)
+    prior = _best(PRIORS, lambda option: score(with_prior(option)))
+    terms = with_prior(prior)
+    smoothing = _best(SMOOTHINGS, lambda option: score(with_smoothing(option)))
+    terms = with_smoothing(smoothing)
+    return Hyperparameters(tower, prior, smoothing, present.weights | {"user": tune_weights(terms, seed)})
 
 
-def _for_items(
-    segment: Segment, later: Interactions, settings: Settings, kinds: Sequence[str], seed: int
-) -> Settings:
-    """Learn what makes products go together beyond both being popular: the prior explains, then steps aside.
+def _best(options: Sequence[T], score: Callable[[T], Double]) -> T:
+    """Return the option with clearly the best score; the first, the default, if none is clearly better."""
+    bar = progress(options, "hyperparameters", len(options), "option")
+    return options[best_by_standard_error([score(option) for option in bar])]
 
-    Then once more for each category, from what all have: so that it leaves that only where its own choices clearly
-    agree. Some of many would by chance: by how many errors is Bonferroni's correction.
+
+def tune_for_items(
+    segment: Segment, later: Interactions, present: Hyperparameters, kinds: Sequence[str], seed: int
+) -> Hyperparameters:
+    """Tune the weights for similar items; the prior takes part in the fit, and its weight is then set to 0.
+
+    Weights of all products first, then those of each category, starting from these: a category differs only where
+    its own held-out interactions clearly support it. With many categories some would by chance, hence Bonferroni's
+    correction.
+
+    Parameters
+    ----------
+    segment
+        With prior and co-occurrence.
+    later
+        Held-out interactions.
+    present
+        Hyperparameters, of which the weights of items are replaced.
+    kinds
+        See `tune`.
+    seed
+        Of samples and random search.
     """
-    cases = item_cases(segment, pairs_of(later, TOGETHER))
-    if len(cases) < LEAST_CASES:
-        return settings
+    cases = item_cases(segment, pairs_of(later, PAIR_WINDOW))
+    if len(cases) < MIN_CASES:
+        return present
 
-    def asked(some: list[Case]) -> Choices:
-        drawn = sample(some, ITEM_QUERIES, seed)
-        return choices(segment, item_queries(segment, drawn), drawn, seed)
+    def terms_of(cases: list[HeldOutCase]) -> HeldOutTerms:
+        sampled = sample(cases, MAX_ITEM_CASES, seed)
+        return held_out_terms(segment, item_queries(segment, sampled), sampled, seed)
 
-    found = {"item": learn(asked(cases), seed)}
-    parts = _largest(cases, kinds)
-    errors = NormalDist().inv_cdf(1 - CHANCE / max(len(parts), 1))
-    for kind, some in progress(parts.items(), "weights of categories", len(parts), "category"):
-        own = learn(asked(some), seed, found["item"].weights, errors)
-        if own.weights != found["item"].weights:
-            found[kind] = own
-    weights = {kind: replace(learned, weights=learned.weights | ALIKE) for kind, learned in found.items()}
-    return replace(settings, weights=settings.weights | weights, tried=tuple(parts))
+    tuned = {"item": tune_weights(terms_of(cases), seed)}
+    categories = _largest_categories(cases, kinds)
+    errors = NormalDist().inv_cdf(1 - FAMILYWISE_ERROR / max(len(categories), 1))
+    for kind, members in progress(categories.items(), "weights of categories", len(categories), "category"):
+        weights = tune_weights(terms_of(members), seed, tuned["item"].weights, errors)
+        if weights.weights != tuned["item"].weights:
+            tuned[kind] = weights
+    without_prior = {kind: replace(w, weights=w.weights | SIMILAR_ITEMS_PRIOR) for kind, w in tuned.items()}
+    return replace(present, weights=present.weights | without_prior, categories=tuple(categories))
 
 
-def _largest(cases: list[Case], kinds: Sequence[str]) -> dict[str, list[Case]]:
-    """Return the cases of each category that has enough of them, the largest first; none if all are of one."""
-    parts: dict[str, list[Case]] = {}
+def _largest_categories(cases: list[HeldOutCase], kinds: Sequence[str]) -> dict[str, list[HeldOutCase]]:
+    """Return the cases of each category that has enough of them, the largest first; none if there is only one."""
+    by_kind: dict[str, list[HeldOutCase]] = {}
     for case in cases:
-        parts.setdefault(kinds[case.steps.rows[0]], []).append(case)
-    if len(parts) == 1:
+        by_kind.setdefault(kinds[case.steps.rows[0]], []).append(case)
+    if len(by_kind) == 1:
         return {}
-    ordered = sorted(parts, key=lambda kind: -len(parts[kind]))[:MOST_CATEGORIES]
-    return {kind: parts[kind] for kind in ordered if kind != "item" and len(parts[kind]) >= LEAST_OWN}
+    largest = sorted(by_kind, key=lambda kind: -len(by_kind[kind]))[:MAX_CATEGORIES]
+    return {kind: by_kind[kind] for kind in largest if kind != "item" and len(by_kind[kind]) >= MIN_CATEGORY_CASES}

@@ -1,4 +1,4 @@
-"""Learns the weights of the score from what was chosen later."""
+"""Tunes the weights of the score on held-out interactions, by random search over soft recall."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,171 +6,181 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.core.blocks import BLOCKS, Double, Float
-from training.tuning.held_out import Choices
+from training.tuning.held_out import HeldOutTerms
 
-LEAST_CASES = 20
-DRAWS = 128
-KEPT = 8  # of the best draws, averaged: one alone would be the luckiest
-ROUNDS = (0.5, 0.25, 0.12)  # spreads of the draws around the best so far, in natural logarithms
-RANKED = 4  # choices of a query that are ranked, evenly taken: more cost time and tell little
-HALF_RANK = 20.0  # a choice ranked so low is worth half of one ranked first
-# Shares of the terms beside the blocks, on the scale of their sum: the widest, and the usual. C is mostly far
-# below its largest value.
-MOST = {"cooccurrence": 50.0, "prior": 2.0}
-LEAST = {"cooccurrence": 0.1, "prior": 0.003}
-USUAL = {"cooccurrence": 8.0, "prior": 0.4}
-STEPS = np.linspace(0.0, 1.0, 5)  # from the usual weights to those found
+MIN_CASES = 20
+SAMPLES = 128  # weightings sampled at random
+AVERAGED = 8  # best weightings whose mean is used: the best alone would be the luckiest
+SPREADS = (0.5, 0.25, 0.12)  # of the samples around the best so far, in natural logarithms, round by round
+MAX_TARGETS = 4  # of a query that are ranked, evenly spaced: more cost time and add little
+HALF_RANK = 20.0  # a target at this rank is worth half of one at the top
+# The terms beside the blocks, on the scale of the blocks' sum: bounds of the search, and defaults. C is mostly far
+# below its maximum.
+MIN_WEIGHTS = {"cooccurrence": 0.1, "prior": 0.003}
+MAX_WEIGHTS = {"cooccurrence": 50.0, "prior": 2.0}
+DEFAULT_WEIGHTS = {"cooccurrence": 8.0, "prior": 0.4}
+STEPS = np.linspace(0.0, 1.0, 5)  # from the initial weights to those of the search
 
 
 @dataclass(frozen=True)
-class Learned:
-    """Weights and how well they rank the choices they were learned on.
+class TunedWeights:
+    """Weights of the score and their validation scores.
 
     Parameters
     ----------
     weights
         Term name to weight; blocks sum to 1.
-    gains
-        Soft recall of each query's later choices, see `gains`, shape (b,); empty if nothing was learned.
+    soft_recalls
+        Soft recall of each query they were tuned on, see `soft_recalls`, shape (b,); empty for default weights.
     """
 
     weights: dict[str, float]
-    gains: Double
+    soft_recalls: Double
 
-    def stated(self) -> dict[str, float | None]:
-        """Return what the manifest says of them."""
-        return {"cases": len(self.gains), "soft_recall": float(self.gains.mean()) if len(self.gains) else None}
+    def metrics(self) -> dict[str, float | None]:
+        """Return the number of cases and the mean soft recall, for the manifest."""
+        mean = float(self.soft_recalls.mean()) if len(self.soft_recalls) else None
+        return {"cases": len(self.soft_recalls), "soft_recall": mean}
 
 
-def equal(terms: tuple[str, ...], events: bool) -> dict[str, float]:
-    """Return the usual weights, which need nothing to be learned: all blocks alike."""
+def default_weights(terms: tuple[str, ...], events: bool) -> dict[str, float]:
+    """Return the weights of an untuned model: equal ones for all blocks."""
     blocks = [name for name in terms if name in BLOCKS]
-    return {name: 1.0 / len(blocks) for name in blocks} | (USUAL if events else {})
+    return {name: 1.0 / len(blocks) for name in blocks} | (DEFAULT_WEIGHTS if events else {})
 
 
-def learn(choices: Choices, seed: int, start: Mapping[str, float] | None = None, errors: float = 1.0) -> Learned:
-    """Go from the usual weights toward those found, as far as choices that took no part in finding them agree.
+def tune_weights(
+    held_out: HeldOutTerms, seed: int, initial: Mapping[str, float] | None = None, errors: float = 1.0
+) -> TunedWeights:
+    """Move from the initial weights toward those of a search, as far as cross-validation supports.
 
-    Few choices find weights that suit them and no others: each half of the queries is asked how far to go toward
-    what the other half found, and the usual weights stay where nothing is clearly better.
+    Few queries overfit: for each half of them, the step toward the result of the other half is validated, and the
+    initial weights stay where no step is clearly better.
 
     Parameters
     ----------
-    start
-        Stands in for the usual weights.
+    held_out
+        Queries with their targets.
+    seed
+        Of the search.
+    initial
+        By default `default_weights`.
     errors
-        See `clearly_best`.
+        See `best_by_standard_error`.
     """
-    start = start or equal(choices.terms, events=True)
-    usual = np.array([start[term] for term in choices.terms])
-    first = np.arange(len(choices.chosen)) % 2 == 0
-    gained = np.empty((len(first), len(STEPS)))
-    for half in (first, ~first):
-        way = search(choices.of(half), seed) - usual
-        gained[~half] = gains(choices.of(~half), usual + STEPS[:, None] * way)
-    step = STEPS[clearly_best(gained.T, errors)]
-    weights = usual + step * (search(choices, seed) - usual) if step else usual
-    named = dict(zip(choices.terms, weights.tolist(), strict=True))
-    return Learned(named, gains(choices, weights[None])[:, 0])
+    initial = initial or default_weights(held_out.terms, events=True)
+    start = np.array([initial[term] for term in held_out.terms])
+    even = np.arange(len(held_out.targets)) % 2 == 0
+    validated = np.empty((len(even), len(STEPS)))
+    for half in (even, ~even):
+        direction = random_search(held_out.subset(half), seed) - start
+        validated[~half] = soft_recalls(held_out.subset(~half), start + STEPS[:, None] * direction)
+    step = STEPS[best_by_standard_error(validated.T, errors)]
+    weights = start + step * (random_search(held_out, seed) - start) if step else start
+    named = dict(zip(held_out.terms, weights.tolist(), strict=True))
+    return TunedWeights(named, soft_recalls(held_out, weights[None])[:, 0])
 
 
-def clearly_best(found: Sequence[Double] | Double, errors: float = 1.0) -> int:
-    """Return the place of the best gains, or of the first, the usual, if none are better by a standard error.
+def best_by_standard_error(scores: Sequence[Double] | Double, errors: float = 1.0) -> int:
+    """Return the index of the best option, or 0, the default, if none is better by a standard error.
 
     The one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984), paired by query.
 
     Parameters
     ----------
-    found
-        Gains of each query under each of several settings, shape (s, b).
+    scores
+        Of each of s options on each query, shape (s, b).
     errors
-        By how many standard errors; more where many such choices are made, as one of them is lucky.
+        By how many standard errors; more where many options are compared, as the best of them is lucky.
     """
-    above = []
-    for tried in found:
-        difference = tried - found[0]
-        above.append(difference.mean() - errors * difference.std() / len(difference) ** 0.5)
-    return int(np.argmax(above)) if max(above) > 0 else 0
+    bounds = []
+    for option in scores:
+        difference = option - scores[0]
+        bounds.append(difference.mean() - errors * difference.std() / len(difference) ** 0.5)
+    return int(np.argmax(bounds)) if max(bounds) > 0 else 0
 
 
-def search(choices: Choices, seed: int) -> Double:
-    """Search the weights under which later choices rank high; blocks sum to 1, shape (P,).
+def random_search(held_out: HeldOutTerms, seed: int) -> Double:
+    """Return the weights with the highest mean soft recall; blocks sum to 1, shape (P,).
 
-    Random search (Bergstra and Bengio, JMLR 2012), then closer and closer around the best, rather than a
-    likelihood: most choices cannot be foreseen, and a likelihood spends its weights on those; what users see is
+    Random search (Bergstra and Bengio, JMLR 2012), then ever closer around the best, rather than a likelihood:
+    most held-out interactions cannot be predicted, and a likelihood spends its weights on those, while users see
     the top of the list. Measured on a fashion shop's cold start, the conditional logit's recall was below that of
     equal weights.
     """
-    drawn = np.array([[*draw.values()] for draw in _draws(choices.terms, seed)])
-    values = gains(choices, drawn).mean(axis=0)
+    sampled = np.array([[*weights.values()] for weights in _sample_weights(held_out.terms, seed)])
+    values = soft_recalls(held_out, sampled).mean(axis=0)
     generator = np.random.default_rng(seed)
-    for spread in ROUNDS:
-        near = _mean_of_best(drawn, values) * np.exp(generator.normal(0, spread, (DRAWS // 2, drawn.shape[1])))
-        drawn = np.concatenate([drawn, near])
-        values = np.concatenate([values, gains(choices, near).mean(axis=0)])
-    best = _mean_of_best(drawn, values)
-    scaled: Double = best / best[[name in BLOCKS for name in choices.terms]].sum()
+    for spread in SPREADS:
+        factors = np.exp(generator.normal(0, spread, (SAMPLES // 2, sampled.shape[1])))
+        near = _mean_of_best(sampled, values) * factors
+        sampled = np.concatenate([sampled, near])
+        values = np.concatenate([values, soft_recalls(held_out, near).mean(axis=0)])
+    best = _mean_of_best(sampled, values)
+    scaled: Double = best / best[[name in BLOCKS for name in held_out.terms]].sum()
     return scaled
 
 
-def _mean_of_best(drawn: Double, values: Double) -> Double:
-    mean: Double = drawn[np.argsort(-values, kind="stable")[:KEPT]].mean(axis=0)
+def _mean_of_best(sampled: Double, values: Double) -> Double:
+    mean: Double = sampled[np.argsort(-values, kind="stable")[:AVERAGED]].mean(axis=0)
     return mean
 
 
-def gains(choices: Choices, weights: Double) -> Double:
-    """Return the soft recall of each query: a choice at rank r is worth 1 / (1 + r / HALF_RANK).
+def soft_recalls(held_out: HeldOutTerms, weights: Double) -> Double:
+    """Return the soft recall of each query: the mean over its targets of 1 / (1 + rank / HALF_RANK).
 
     Parameters
     ----------
+    held_out
+        b queries.
     weights
         Shape (w, P).
 
     Returns
     -------
     Double
-        Mean over each query's choices, shape (b, w). Ties count half.
+        Shape (b, w). Ties count half.
     """
-    found = np.empty((len(choices.chosen), len(weights)))
+    recalls = np.empty((len(held_out.targets), len(weights)))
     columns = weights.T.astype(np.float32)
-    asked = zip(choices.features, choices.allowed, choices.chosen, strict=True)
-    for query, (features, allowed, chosen) in enumerate(asked):
-        scores = features @ columns
-        ranked = np.flatnonzero(chosen)
-        ranked = ranked[:: -(-len(ranked) // RANKED)]
-        ranks = _ranks(scores, ranked, choices.stands_for * allowed)
-        found[query] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
-    return found
+    queries = zip(held_out.features, held_out.eligible, held_out.targets, strict=True)
+    for query, (features, eligible, is_target) in enumerate(queries):
+        targets = np.flatnonzero(is_target)
+        targets = targets[:: -(-len(targets) // MAX_TARGETS)]
+        ranks = _ranks(features @ columns, targets, held_out.multiplicity * eligible)
+        recalls[query] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
+    return recalls
 
 
-def soft_recall(scores: Float, chosen: np.ndarray) -> float:
-    """Return the soft recall of one query's choices under scores of all products, shape (n,)."""
-    ranks = _ranks(scores[:, None], chosen, np.ones(len(scores), dtype=np.float32))
+def soft_recall(scores: Float, targets: np.ndarray) -> float:
+    """Return the soft recall of one query's targets under scores of all products, shape (n,)."""
+    ranks = _ranks(scores[:, None], targets, np.ones(len(scores), dtype=np.float32))
     return float((1.0 / (1.0 + ranks / HALF_RANK)).mean())
 
 
-def _ranks(scores: Float, chosen: np.ndarray, mass: Float) -> Double:
-    """Count the products above each chosen one, and half of those level with it, shape (chosen, w)."""
-    ranks = np.empty((len(chosen), scores.shape[1]))
-    for place, one in enumerate(chosen):
-        # −1, 0 and 1 below, level and above: the sum is above − below
-        ranks[place] = (mass.sum() + mass @ np.sign(scores - scores[one]) - mass[one]) / 2
+def _ranks(scores: Float, targets: np.ndarray, multiplicity: Float) -> Double:
+    """Count the products above each target, and half of those tied with it, shape (targets, w)."""
+    ranks = np.empty((len(targets), scores.shape[1]))
+    for index, target in enumerate(targets):
+        # −1, 0 and 1 below, tied and above: the sum is above − below
+        above_minus_below = multiplicity @ np.sign(scores - scores[target])
+        ranks[index] = (multiplicity.sum() + above_minus_below - multiplicity[target]) / 2
     return ranks
 
 
-def _draws(terms: tuple[str, ...], seed: int) -> list[dict[str, float]]:
+def _sample_weights(terms: tuple[str, ...], seed: int) -> list[dict[str, float]]:
     generator = np.random.default_rng(seed)
     blocks = [name for name in terms if name in BLOCKS]
-    draws = [equal(terms, events=True)]
-    while len(draws) < DRAWS:
-        draw = dict(zip(blocks, generator.dirichlet(np.ones(len(blocks))).tolist(), strict=True))
-        for name in MOST:
-            spread = LEAST[name] * (MOST[name] / LEAST[name]) ** generator.random()
-            draw[name] = float(spread) if generator.random() < 0.8 else 0.0
-        draws.append(draw)
-    return draws
+    samples = [default_weights(terms, events=True)]
+    while len(samples) < SAMPLES:
+        weights = dict(zip(blocks, generator.dirichlet(np.ones(len(blocks))).tolist(), strict=True))
+        for name in MAX_WEIGHTS:
+            log_uniform = MIN_WEIGHTS[name] * (MAX_WEIGHTS[name] / MIN_WEIGHTS[name]) ** generator.random()
+            weights[name] = float(log_uniform) if generator.random() < 0.8 else 0.0
+        samples.append(weights)
+    return samples
 
 
-def mixed(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
-    """Return the mean of two weightings: what the trees of one index are shaped by."""
+def mean_weights(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """Return the mean of two weightings: Annoy's trees are built for it."""
     return {name: (a[name] + b[name]) / 2 for name in a}

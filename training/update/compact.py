@@ -1,4 +1,4 @@
-"""A new base of the products as they are now: no training, but an index and a neighbour table of their own."""
+"""Compaction: rebuilds base and index from a base and its delta, without training."""
 
 from pathlib import Path
 from time import perf_counter
@@ -15,22 +15,27 @@ from recommender.core.segment import Segment
 from recommender.items.attributes import write_columns
 from recommender.progress import notice
 from recommender.recommender import Recommender
-from training.publish import user_queries
+from training.publish import synthetic_queries
 from training.retrieval.index import build_index
 
 
 def compact(root: Path) -> str:
-    """Publish the current generation's products as one base; towers, prior and co-occurrence stay.
+    """Publish the current generation's products as one base; towers, prior and co-occurrence are unchanged.
+
+    Parameters
+    ----------
+    root
+        The bundle's folder.
 
     Returns
     -------
     str
-        The generation's name: the current one, if it is a base already.
+        The generation's name; the current one if it has no delta.
 
     Raises
     ------
     BundleError
-        If another generation was published since, or the index stays under its floor.
+        If another generation was published meanwhile, or the recall of the index is under its floor.
     """
     recommender = load(root)
     bundle, manifest = recommender.bundle, recommender.manifest
@@ -42,21 +47,21 @@ def compact(root: Path) -> str:
         base = staging.part("base")
         segment = live_segment(recommender)
         config = IndexConfig(**manifest.config["index"])
-        queries = user_queries(segment, recommender.user_tower, manifest.seed)
+        queries = synthetic_queries(segment, recommender.user_tower, manifest.seed)
         kinds = [recommender.kind_of(int(row)) for row in recommender.attributes.ids.in_order]
-        built = build_index(base, segment, manifest.weights, queries, config, manifest.seed, kinds)
-        built.segment.save(base)
+        index = build_index(base, segment, manifest.weights, queries, config, manifest.seed, kinds)
+        index.segment.save(base)
         _write_attributes(base / "attributes", recommender)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
-        fields = manifest.to_dict() | {"index": {"budgets": built.stated["budgets"]}}
+        fields = manifest.to_dict() | {"index": {"budgets": index.metrics["budgets"]}}
         del fields["delta"]
         seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}
-        fields["metrics"] = manifest.metrics | {"recall": built.stated, "seconds": seconds}
+        fields["metrics"] = manifest.metrics | {"recall": index.metrics, "seconds": seconds}
         return staging.publish(fields, parent=bundle, reuse=("towers", "encoder"))
 
 
 def live_segment(recommender: Recommender) -> Segment:
-    """Return the arrays of the products that there are, in order of id, without a neighbour table."""
+    """Return the arrays of the products that were not removed, in order of id, without a neighbour table."""
     segment = recommender.segment
     rows = np.asarray(recommender.attributes.ids.in_order)
     return Segment(
@@ -72,7 +77,7 @@ def live_segment(recommender: Recommender) -> Segment:
 
 
 def _renumbered(table: Cooccurrence, rows: Rows, n: int) -> Cooccurrence:
-    """Return the table of some of n products, numbered in the order of `rows`."""
+    """Return the table of the products `rows`, numbered in that order, of n."""
     number = np.full(n, -1, dtype=np.int32)
     number[rows] = np.arange(len(rows))
     starts, indices, values = [0], [], []

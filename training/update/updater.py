@@ -1,4 +1,4 @@
-"""Takes up what has changed of the products since a bundle was published, in seconds and without training."""
+"""Updates a bundle with changed products, in seconds and without training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ from recommender.recommender import Recommender
 from recommender.stores import Store
 from training.update.compact import compact
 from training.update.delta import publish_delta
-from training.update.embed import Cells, completed, embed, told
+from training.update.embed import Cells, attribute_cells, complete_catalog, embed
 
-# Measured on 25,000 products: with a delta of 4 % a user's question takes 1.6 times as long, and a new base is
-# built in half a minute; at 0.4 % it is 1.16 times.
+# Share of changed products above which a new base is built. Measured on 25,000 products: with a delta of 4 % a
+# user's request takes 1.6 times as long, with 0.4 % 1.16 times; a new base is built in half a minute.
 COMPACT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Updated:
-    """What one update did.
+class UpdateResult:
+    """The result of one update.
 
     Parameters
     ----------
     generation
         The new generation; None if nothing had changed.
     embedded, removed
-        How many products were changed or added, and how many removed.
+        Number of products changed or added, and number removed.
     compacted
-        Whether a new base was built in the end.
+        Whether a new base was built.
     seconds
-        Until the changes were in the published bundle.
+        Until the changes were published.
     """
 
     generation: str | None = None
@@ -54,14 +54,16 @@ class Updated:
 
 
 def config_of(root: Path, config: Path | None, data: Path | None, images: Path | None) -> Config:
-    """Return what a TOML says, or, without one, what the bundle was fitted with; `images` has the last word."""
+    """Return the config of a TOML file, or that of the bundle without one; `images` overrides its path."""
     if config is not None:
-        found = Config.load(config, data)
+        resolved = Config.load(config, data)
     else:
-        found = Config.model_validate(open_bundle(root).manifest.config)
+        resolved = Config.model_validate(open_bundle(root).manifest.config)
     if images is None:
-        return found
-    return found.model_copy(update={"catalog": found.catalog.model_copy(update={"images": images.absolute()})})
+        return resolved
+    return resolved.model_copy(
+        update={"catalog": resolved.catalog.model_copy(update={"images": images.absolute()})}
+    )
 
 
 @dataclass
@@ -73,17 +75,17 @@ class Updater:
     root
         The bundle's folder.
     config
-        Says what the columns of `changed` mean, where photos are, and what the text encoder reads.
+        Meaning of the columns of `changed`, path of the images, columns of the encoded text.
     changed
-        A file of products that were changed or added; None where only the store is asked.
+        A file of changed and new products; None to take changes from the store only.
     complete
-        Whether that file has all products, so that those it lacks were removed.
+        Whether that file has all products, so that all others are removed.
     store
-        Whose queue of changed products is taken up.
+        Its queue of changed products is published too.
     cache_dir
-        Where encoder vectors are kept.
+        Folder of encoder vectors.
     encoder
-        By default the bundle's own, loaded when it is needed.
+        By default that of the bundle, loaded when it is needed.
     """
 
     root: Path
@@ -93,72 +95,73 @@ class Updater:
     store: Store | None = None
     cache_dir: Path | None = None
     encoder: Encoder | None = None
-    _read: float = 0.0
+    _stamp: float = 0.0
 
-    def update(self) -> Updated:
-        """Publish what has changed, if anything has; a file that was read before is read again once it is newer.
+    def update(self) -> UpdateResult:
+        """Publish the changes, if there are any; the file is read again only when it is newer.
 
         Raises
         ------
         DataError, BundleError, EncoderError
-            If the file cannot be read, another generation was published meanwhile, or the encoder cannot be had.
+            If the file or the encoder cannot be loaded, or another generation was published meanwhile.
         """
         started = perf_counter()
         queued = self.store.overlay.queued() if self.store is not None else []
         stamp = self.changed.stat().st_mtime if self.changed is not None else 0.0
-        if stamp == self._read and not queued:
-            return Updated()
+        if stamp == self._stamp and not queued:
+            return UpdateResult()
         recommender = load(self.root)
-        said, removed = self._said(recommender, stamp != self._read)
-        for product in queued:  # the service heard of it after the file was written
+        changed, removed = self._file_changes(recommender, stamp != self._stamp)
+        for product in queued:  # queued changes are newer than the file
             if product.attributes is None:
-                said.pop(product.item_id, None)
+                changed.pop(product.item_id, None)
                 removed.add(product.item_id)
             else:
-                said[product.item_id] = {**said.get(product.item_id, {}), **product.attributes}
+                changed[product.item_id] = {**changed.get(product.item_id, {}), **product.attributes}
                 removed.discard(product.item_id)
         known = sorted(item_id for item_id in removed if item_id in recommender)
-        done = self._publish(recommender, said, known, started)
-        self._read = stamp
+        result = self._publish(recommender, changed, known, started)
+        self._stamp = stamp
         if self.store is not None:
             self.store.overlay.mark_embedded(queued)
-        return done
+        return result
 
-    def watch(self, seconds: float) -> Iterator[Updated]:
-        """Update again and again; yield what was published. What fails is told, and tried again."""
+    def watch(self, seconds: float) -> Iterator[UpdateResult]:
+        """Update every so many seconds and yield each published result; errors are logged and retried."""
         while True:
             try:
-                done = self.update()
+                result = self.update()
             except (RecommenderError, OSError) as error:
                 notice(f"not updated: {error}")
             else:
-                if done.generation is not None:
-                    yield done
+                if result.generation is not None:
+                    yield result
             sleep(seconds)
 
-    def _said(self, recommender: Recommender, anew: bool) -> tuple[dict[str, Cells], set[str]]:
-        """Return what the file says of each product, and the products that it says are gone."""
-        if self.changed is None or not anew:
+    def _file_changes(self, recommender: Recommender, newer: bool) -> tuple[dict[str, Cells], set[str]]:
+        """Return the file's cells by product, and the products that it removes; nothing if it is not newer."""
+        if self.changed is None or not newer:
             return {}, set()
         entries = {"path": self.changed.absolute(), "learn": []}
         config = self.config.model_copy(update={"catalog": self.config.catalog.model_copy(update=entries)})
-        said = told(Catalog.load(config), recommender)
-        return said, set(recommender.ids) - said.keys() if self.complete else set()
+        changed = attribute_cells(Catalog.load(config), recommender)
+        return changed, set(recommender.ids) - changed.keys() if self.complete else set()
 
     def _publish(
-        self, recommender: Recommender, said: dict[str, Cells], removed: list[str], started: float
-    ) -> Updated:
-        if not said and not removed:
-            return Updated()
+        self, recommender: Recommender, changed: dict[str, Cells], removed: list[str], started: float
+    ) -> UpdateResult:
+        if not changed and not removed:
+            return UpdateResult()
         if self.encoder is None:
             self.encoder = create_for(recommender.bundle)
-        embedded = embed(recommender, completed(recommender, said, self.config), self.encoder, self.cache_dir)
+        catalog = complete_catalog(recommender, changed, self.config)
+        embedded = embed(recommender, catalog, self.encoder, self.cache_dir)
         if not embedded.ids and not removed:
-            return Updated()
+            return UpdateResult()
         generation = publish_delta(recommender, embedded, removed)
         seconds = round(perf_counter() - started, 2)
         delta = open_bundle(self.root).manifest.extra["delta"]
         compacted = delta["rows"] + delta["removed"] > COMPACT_SHARE * delta["base_n"]
         if compacted:
             generation = compact(self.root)
-        return Updated(generation, len(embedded.ids), len(removed), compacted, seconds)
+        return UpdateResult(generation, len(embedded.ids), len(removed), compacted, seconds)

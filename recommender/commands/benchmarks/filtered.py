@@ -43,10 +43,11 @@ def with_filters(
 
 def operating(planner: Planner, seed: int) -> Budget:
     """Return the budget that a build would give filtered queries."""
-    from training.retrieval.index import FILTERED_TARGET, operating_point, questions_of
+    from training.retrieval.calibration import calibration_queries, choose_budget
+    from training.retrieval.index import FILTERED_TARGET
 
-    queries = questions_of(planner.segment, {"item": WEIGHTS, "user": WEIGHTS}, [], seed)["filtered"]
-    return operating_point(planner, queries, FILTERED_TARGET)[0]
+    queries = calibration_queries(planner.segment, {"item": WEIGHTS, "user": WEIGHTS}, [], seed)["filtered"]
+    return choose_budget(planner, queries, FILTERED_TARGET)[0]
 
 
 def columns(folder: Path, clusters: Rows, seed: int) -> Attributes:

@@ -41,7 +41,7 @@ def walk(planner: Planner, scorer: Scorer, width: int, vector: Float) -> Rows:
 
 def without_numba(planner: Planner, scorer: Scorer) -> Steps:
     """Search as where numba is missing: Annoy's rows, and a walk over the neighbour table."""
-    from training.retrieval.index import HOPS
+    from training.retrieval.calibration import TABLE_BUDGETS
 
     assert planner.index is not None
     vectors = planner.segment.vectors
@@ -52,4 +52,4 @@ def without_numba(planner: Planner, scorer: Scorer) -> Steps:
         rows = plain.candidates(scorer, RowQuery(Query.free(vector), K, EMPTY), eligibility, budget)
         return rows[np.argsort(-(vectors[rows] @ vector))[:K]]
 
-    return (partial(search, Budget(0, *hop)) for hop in HOPS)
+    return (partial(search, Budget(0, *budget)) for budget in TABLE_BUDGETS)

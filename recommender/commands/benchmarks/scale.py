@@ -41,12 +41,12 @@ def stages() -> tuple[tuple[str, Any, str], ...]:
     return (
         ("Annoy's trees", Index, "build"),
         ("int8 codes", Codes, "build"),
-        ("graph: neighbours by Annoy", graph, "_listed_by_annoy"),
-        ("graph: neighbours of neighbours", graph, "_expanded"),
+        ("graph: neighbours by Annoy", graph, "_annoy_lists"),
+        ("graph: neighbours of neighbours", graph, "_expand"),
         ("graph, all of it", index, "build_graph"),
         ("neighbour table", index, "with_neighbours"),
-        ("exact answers", index, "questions_of"),
-        ("recall", index, "operating_point"),
+        ("exact answers", index, "calibration_queries"),
+        ("recall", index, "choose_budget"),
         ("all of the index", index, "build_index"),
     )
 
@@ -102,9 +102,9 @@ def publish(bundles: Path, segment: Segment, queries: Float, seed: int) -> None:
                 "n": segment.n,
                 "blocks": dict(segment.layout.dims),
                 "weights": weights,
-                "metrics": {"recall": built.stated},
+                "metrics": {"recall": built.metrics},
                 "user_tower": UserTower({"view_item": 1.0}).to_dict(),
-                "index": {"budgets": built.stated["budgets"]},
+                "index": {"budgets": built.metrics["budgets"]},
             }
         )
 

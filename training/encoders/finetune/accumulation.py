@@ -1,9 +1,10 @@
-"""A large contrastive batch on a small machine.
+"""Gradient accumulation for a contrastive batch that is too large for memory.
 
-A batch cannot simply be cut into parts, since each pair is contrasted with all others. So the vectors of all of it
-are computed first, part by part and without a graph; the loss of the whole gives a gradient for each vector; then
-each part is computed again and takes its gradients further back (Gao et al., Scaling Deep Contrastive Learning
-Batch Size under Memory Limited Setup, RepL4NLP 2021; open_clip's ``--accum-freq``). The price is a forward pass.
+A batch cannot simply be cut into parts, since each pair is contrasted with all others. So the vectors of the whole
+batch are computed first, part by part and without a graph; the loss of the whole gives a gradient for each vector;
+then each part is computed again and its gradients are propagated back (Gao et al., Scaling Deep Contrastive
+Learning Batch Size under Memory Limited Setup, RepL4NLP 2021; open_clip's ``--accum-freq``). The price is one more
+forward pass.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,30 +25,30 @@ def backward(towers: Sequence[Tower], inputs: Sequence[Tensor], loss: Loss, part
     towers
         Of images and of texts.
     inputs
-        What each reads, first axis b.
+        Of each tower, first axis b.
     loss
-        From the vectors of both, shape (b, d), to a number; weights of its own get their gradients too.
+        From the vectors of both, shape (b, d), to a number; parameters of the loss get their gradients too.
     part
-        Rows of a tower's input at once.
+        Rows of a tower's input that fit into memory.
     seed
-        Of dropout, the same both times.
+        Of dropout, the same in both passes.
     """
-    if not any(tower.learns and len(x) > part for tower, x in zip(towers, inputs, strict=True)):
+    if not any(tower.trainable and len(x) > part for tower, x in zip(towers, inputs, strict=True)):
         torch.manual_seed(seed)
         loss(*(tower.vectors(x) for tower, x in zip(towers, inputs, strict=True))).backward()
         return
     torch.manual_seed(seed)
     with torch.no_grad():
         parts = [list(_parts(*each, part)) for each in zip(towers, inputs, strict=True)]
-    whole = [torch.cat(each).requires_grad_(tower.learns) for tower, each in zip(towers, parts, strict=True)]
+    whole = [torch.cat(each).requires_grad_(tower.trainable) for tower, each in zip(towers, parts, strict=True)]
     loss(*whole).backward()
     torch.manual_seed(seed)
     for tower, x, vectors in zip(towers, inputs, whole, strict=True):
         if vectors.grad is not None:
-            for again, gradient in zip(_parts(tower, x, part), vectors.grad.split(part), strict=True):
-                again.backward(gradient)
+            for output, gradient in zip(_parts(tower, x, part), vectors.grad.split(part), strict=True):
+                output.backward(gradient)
 
 
 def _parts(tower: Tower, inputs: Tensor, part: int) -> Iterator[Tensor]:
-    for some in inputs.split(part):
-        yield tower.vectors(some)
+    for rows in inputs.split(part):
+        yield tower.vectors(rows)

@@ -1,4 +1,4 @@
-"""From an encoder and a catalogue to an encoder that knows the catalogue; the result is kept in the cache."""
+"""Fine-tunes an open_clip encoder on a catalogue; the result is kept in the cache."""
 
 import json
 import shutil
@@ -19,90 +19,91 @@ from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError, EncoderError
 from recommender.progress import notice
 from training.encoders.finetune.examples import Examples
-from training.encoders.finetune.towers import ImageTower, LockedTower, TextTower, Tower
-from training.encoders.finetune.training import Training
+from training.encoders.finetune.loop import FineTuning
+from training.encoders.finetune.towers import LockedTower, Tower, TrainableImageTower, TrainableTextTower
 
-LEAST_PAIRS = 50
+MIN_PAIRS = 50
 
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What came of it.
+    """The result of a fine-tuning.
 
     Parameters
     ----------
     encoder
-        To encode with from now on.
+        The fine-tuned one, or the original one if fine-tuning gained nothing.
     folder
-        Its files, which a bundle must carry; None if fine-tuning gained nothing and the encoder is as it was.
-    figures
-        Retrieval among ``held_out`` products that nothing was learned or chosen by, ``before`` and ``after``; the
-        ``validation`` figures before and after each epoch, which chose the ``best_epoch`` (0: before); the number
-        of ``pairs`` an epoch; ``seconds``.
+        Of its files, which a bundle has to carry; None if fine-tuning gained nothing.
+    metrics
+        Retrieval among the ``held_out`` products of the test split, ``before`` and ``after``; the ``validation``
+        metrics before and after each epoch, which selected the ``best_epoch`` (0: before); the number of ``pairs``
+        of an epoch; ``seconds``.
     """
 
     encoder: Encoder
     folder: Path | None
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 def finetune(
     encoder: Encoder, catalog: Catalog, settings: ClipConfig, seed: int, cache_dir: Path | None = None
 ) -> FineTuned:
-    """Train an open_clip encoder on the texts and photos of a catalogue, or take what an earlier fit has trained.
+    """Fine-tune an open_clip encoder on the texts and images of a catalogue, or load an earlier result.
 
     Parameters
     ----------
     encoder
         Its model is trained in place: use the returned one.
+    catalog, settings
+        The products, and ``[train.clip]``.
     seed
         Of the split, the batches and dropout.
     cache_dir
-        Checkpoints and results are kept here. A fit that was killed goes on from its last checkpoint; the same
-        catalogue and settings are never trained on twice.
+        Folder of checkpoints and results: an interrupted fine-tuning resumes, and a finished one is not repeated.
 
     Raises
     ------
     EncoderError
         If the encoder is not open_clip's.
     DataError
-        If there are too few products with both a text and a photo.
+        If there are too few products with both a text and an image.
     """
     if not isinstance(encoder, OpenClipEncoder):
         raise EncoderError(
             f"[train.clip] fine-tunes an open_clip model, and the encoder here is {encoder.name}; set [encoder] "
-            'name = "open_clip" with weights that can be had, or leave [train.clip] out'
+            'name = "open_clip" with available weights, or leave [train.clip] out'
         )
     encoded = encode_catalog(catalog, encoder, cache_dir)
     examples = Examples.of(catalog, encoded.has_image & encoded.has_text, seed)
-    if examples.distinct < LEAST_PAIRS:
+    if examples.train_groups < MIN_PAIRS:
         raise DataError(
-            f"[train.clip] has {examples.distinct} products of different names with a text and a photo to learn "
-            f"from; expected {LEAST_PAIRS} at least. Leave [train.clip] out"
+            f"[train.clip] has {examples.train_groups} products of different names with a text and an image to "
+            f"learn from; expected at least {MIN_PAIRS}. Leave [train.clip] out"
         )
     folder = cache_location(cache_dir) / "fine-tuned" / _key(encoder, examples, catalog, settings, seed)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder):
         if not (folder / "figures.json").is_file():
             towers = _towers(encoder, encoded, examples, catalog, settings.locked)
-            _train(Training(encoder, towers, examples, settings, seed), folder)
-    return _kept(encoder, settings.locked, folder, cache_location(cache_dir) / "vectors")
+            _train(FineTuning(encoder, towers, examples, settings, seed), folder)
+    return _load_result(encoder, settings.locked, folder, cache_location(cache_dir) / "vectors")
 
 
-def _train(training: Training, folder: Path) -> None:
-    """Train, and leave the model's files and the figures in `folder`, the figures last."""
+def _train(training: FineTuning, folder: Path) -> None:
+    """Train, and write the model's files and then the metrics into `folder`."""
     started = time.monotonic()
     checkpoint, examples = folder / "checkpoint.safetensors", training.examples
     with quiet():
-        figures: dict[str, Any] = {"before": training.figures(examples.test)}
+        metrics: dict[str, Any] = {"before": training.evaluate(examples.test)}
         state = training.run(checkpoint)
-        figures["after"] = training.figures(examples.test)
-    figures |= {"best_epoch": state.best_epoch, "validation": state.history}
-    figures |= {"pairs": examples.distinct, "held_out": len(examples.test)}
-    figures |= {"seconds": round(time.monotonic() - started, 1)}
+        metrics["after"] = training.evaluate(examples.test)
+    metrics |= {"best_epoch": state.best_epoch, "validation": state.history}
+    metrics |= {"pairs": examples.train_groups, "held_out": len(examples.test)}
+    metrics |= {"seconds": round(time.monotonic() - started, 1)}
     if state.best_epoch:
         _export(training.encoder, folder / "model")
-    write_atomically(folder / "figures.json", json.dumps(figures).encode())
+    write_atomically(folder / "figures.json", json.dumps(metrics).encode())
     checkpoint.unlink(missing_ok=True)
 
 
@@ -120,7 +121,7 @@ def _export(encoder: OpenClipEncoder, folder: Path) -> None:
 def _towers(
     encoder: OpenClipEncoder, encoded: EncodedCatalog, examples: Examples, catalog: Catalog, locked: str
 ) -> list[Tower]:
-    """Return the towers of images and of texts; freeze the locked one."""
+    """Return the towers of images and of texts, the locked one frozen."""
     image: Tower
     text: Tower
     if locked == "image":
@@ -128,42 +129,40 @@ def _towers(
         image = LockedTower(encoded.image[examples.rows])
     else:
         refs = catalog.image_refs()
-        image = ImageTower(encoder, catalog.images, [refs[row] for row in examples.rows])
+        image = TrainableImageTower(encoder, catalog.images, [refs[row] for row in examples.rows])
     if locked == "text":
         encoder.model.lock_text_tower()
         text = LockedTower(encoded.text[examples.rows])
     else:
         texts = catalog.texts()
-        text = TextTower(encoder, [texts[row] for row in examples.rows])
+        text = TrainableTextTower(encoder, [texts[row] for row in examples.rows])
     return [image, text]
 
 
-def _kept(encoder: OpenClipEncoder, locked: str, folder: Path, vectors: Path) -> FineTuned:
-    """Open what a training left."""
-    figures = json.loads((folder / "figures.json").read_text("utf-8"))
-    before, after = (figures[when]["recall@10"] for when in ("before", "after"))
-    if not figures["best_epoch"]:
-        notice(
-            f"fine-tuning gained nothing on {figures['held_out']} held-out products: the encoder stays as it was"
-        )
-        return FineTuned(encoder, None, figures)
-    notice(f"fine-tuned: recall@10 of {figures['held_out']} products held out {before:.3f} -> {after:.3f}")
+def _load_result(encoder: OpenClipEncoder, locked: str, folder: Path, vectors: Path) -> FineTuned:
+    """Load the fine-tuned encoder; the original one if fine-tuning gained nothing."""
+    metrics = json.loads((folder / "figures.json").read_text("utf-8"))
+    before, after = (metrics[when]["recall@10"] for when in ("before", "after"))
+    if not metrics["best_epoch"]:
+        notice(f"fine-tuning gained nothing on {metrics['held_out']} held-out products: the encoder is unchanged")
+        return FineTuned(encoder, None, metrics)
+    notice(f"fine-tuned: recall@10 of {metrics['held_out']} held-out products {before:.3f} -> {after:.3f}")
     model = EncoderConfig(name="open_clip", model=f"local-dir:{folder / 'model'}", batch_size=encoder.batch_size)
     tuned = open_clip.create(model)
     tuned.name = f"{encoder.name}, fine-tuned"
     if locked != "none":
         _share_vectors(vectors, encoder, tuned, locked)
-    return FineTuned(tuned, folder / "model", figures)
+    return FineTuned(tuned, folder / "model", metrics)
 
 
 def _share_vectors(vectors: Path, encoder: Encoder, tuned: Encoder, locked: str) -> None:
-    """Give the new encoder the cached vectors of the tower that stayed as it was."""
+    """Copy the cached vectors of the locked tower, which are the new encoder's too."""
     target = vectors / tuned.fingerprint / locked
     if not target.is_dir():
         shutil.copytree(vectors / encoder.fingerprint / locked, target)
 
 
 def _key(encoder: Encoder, examples: Examples, catalog: Catalog, settings: ClipConfig, seed: int) -> str:
-    """Name everything that the result depends on."""
-    what = [encoder.fingerprint, settings.model_dump_json(), str(seed), examples.fingerprint(catalog)]
-    return digest("\n".join(what)).decode()
+    """Return a digest of everything that the result depends on."""
+    inputs = [encoder.fingerprint, settings.model_dump_json(), str(seed), examples.fingerprint(catalog)]
+    return digest("\n".join(inputs)).decode()

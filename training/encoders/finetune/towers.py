@@ -1,4 +1,4 @@
-"""The two towers as training sees them: one that learns is run, of one that is locked the vectors are known."""
+"""Image and text towers in fine-tuning: a trainable tower is run, a locked one has precomputed vectors."""
 
 import os
 from collections.abc import Sequence
@@ -18,53 +18,53 @@ from recommender.errors import DataError
 
 
 class Tower(Protocol):
-    """From places among the examples to vectors of norm 1, in two steps, as only the second one is learned.
+    """Maps indices of the examples to vectors of norm 1 in two steps, of which the second is trained.
 
     Attributes
     ----------
-    learns
-        Whether it has weights that are trained.
+    trainable
+        Whether its weights are trained.
     """
 
-    learns: bool
+    trainable: bool
 
-    def inputs(self, places: NDArray[np.int64]) -> Tensor:
-        """Return what the tower reads of b examples, first axis b."""
+    def inputs(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return the tower's inputs for b examples, first axis b."""
         ...
 
     def vectors(self, inputs: Tensor) -> Tensor:
-        """Return the vectors (b, d)."""
+        """Return the vectors, shape (b, d)."""
         ...
 
 
 class LockedTower:
-    """Vectors (p, d) that were computed before."""
+    """A tower that is not trained, with precomputed vectors, shape (p, d)."""
 
-    learns = False
+    trainable = False
 
-    def __init__(self, known: Float) -> None:
-        self._known = torch.from_numpy(known)
+    def __init__(self, vectors: Float) -> None:
+        self._vectors = torch.from_numpy(vectors)
 
-    def inputs(self, places: NDArray[np.int64]) -> Tensor:
+    def inputs(self, indices: NDArray[np.int64]) -> Tensor:
         """Return the vectors."""
-        return self._known[places]
+        return self._vectors[indices]
 
     def vectors(self, inputs: Tensor) -> Tensor:
         """Return the inputs."""
         return inputs
 
 
-class TextTower:
-    """The model's text tower over texts (p,), cut into tokens once."""
+class TrainableTextTower:
+    """The model's text tower over p texts, tokenized once."""
 
-    learns = True
+    trainable = True
 
     def __init__(self, encoder: OpenClipEncoder, texts: Sequence[str]) -> None:
         self._model, self._tokens = encoder.model, encoder.tokenizer(list(texts))
 
-    def inputs(self, places: NDArray[np.int64]) -> Tensor:
-        """Return the tokens (b, length)."""
-        tokens: Tensor = self._tokens[places]
+    def inputs(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return the tokens, shape (b, length)."""
+        tokens: Tensor = self._tokens[indices]
         return tokens
 
     def vectors(self, inputs: Tensor) -> Tensor:
@@ -73,19 +73,19 @@ class TextTower:
         return vectors
 
 
-class ImageTower:
-    """The model's image tower over photos (p,), read anew each time, since their pixels fill no small memory."""
+class TrainableImageTower:
+    """The model's image tower over p images, decoded anew for each batch, since they would not fit into memory."""
 
-    learns = True
+    trainable = True
 
     def __init__(self, encoder: OpenClipEncoder, images: ImageSource, refs: Sequence[str]) -> None:
         self._model, self._preprocess, self._images, self._refs = encoder.model, encoder.transform, images, refs
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="photos")
+        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="images")
 
-    def inputs(self, places: NDArray[np.int64]) -> Tensor:
-        """Return the pixels (b, 3, side, side)."""
+    def inputs(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return the pixels, shape (b, 3, side, side)."""
         with quiet():
-            return torch.stack(list(self._pool.map(self._pixels, [self._refs[place] for place in places])))
+            return torch.stack(list(self._pool.map(self._pixels, [self._refs[index] for index in indices])))
 
     def vectors(self, inputs: Tensor) -> Tensor:
         """Run the tower."""
@@ -93,8 +93,8 @@ class ImageTower:
         return vectors
 
     def _pixels(self, ref: str) -> Tensor:
-        photo = decode(self._images.read(ref))
-        if photo is None:
-            raise DataError(f"photo {ref!r} could be read when the fit began and cannot be now; fit again")
-        pixels: Tensor = self._preprocess(photo)
+        image = decode(self._images.read(ref))
+        if image is None:
+            raise DataError(f"image {ref!r} could be read when the fit began and cannot be now; fit again")
+        pixels: Tensor = self._preprocess(image)
         return pixels

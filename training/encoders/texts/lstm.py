@@ -1,7 +1,7 @@
-"""Trains the LSTM: what is left of a text after half its words are gone must find what the other halves left.
+"""Trains the LSTM text encoder with SimCSE's contrastive objective on two random halves of each text's words.
 
-The objective is SimCSE's (Gao et al., EMNLP 2021) with words for dropout: two views of a text are near, those of
-other texts far. It learns which words say the same of a product without any label.
+SimCSE (Gao et al., EMNLP 2021) with dropped words in place of dropout: two views of a text are near, those of
+other texts far. It learns without labels which words mean the same of a product.
 """
 
 import json
@@ -20,18 +20,18 @@ from recommender.encoders.lstm import Vocabulary
 from recommender.encoders.support.onnx_tower import exported
 from recommender.encoders.support.words import words_of
 from recommender.progress import progress
-from training.item_tower.category import contrast
+from training.item_tower.category import contrastive_loss
 
 DIM = 192
-_MOST_WORDS = 30_000
-_LEAST_COUNT = 2  # rarer words share rows
-_KEPT = 0.5  # share of a text's words in a view
+_MAX_WORDS = 30_000
+_MIN_COUNT = 2  # rarer words share rows
+_VIEW_SHARE = 0.5  # share of a text's words in a view
 _BATCH = 256
 _STEPS = 600
-_RATE = 3e-3
+_LEARNING_RATE = 3e-3
 
 
-class Network(nn.Module):
+class LstmNetwork(nn.Module):
     """Embeddings, one LSTM from left to right, the mean of its states over a text's words, norm 1."""
 
     def __init__(self, size: int, dim: int) -> None:
@@ -41,7 +41,7 @@ class Network(nn.Module):
         self.words = nn.Linear(dim, dim, bias=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the vectors (b, dim) of word rows (b, length); what follows a text's end changes nothing."""
+        """Return vectors, shape (b, dim), of word rows, shape (b, length), padded with 0."""
         mask = (ids > 0).float().unsqueeze(2)
         embedded = self.table(ids)
         states = self.lstm(embedded)[0] + self.words(embedded)
@@ -49,25 +49,25 @@ class Network(nn.Module):
 
 
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
-    """Train on the texts and write the network as ONNX, and its words."""
+    """Train on the texts; write the network as ONNX, and its vocabulary."""
     counts = Counter(word for text in texts for word in words_of(text))
-    known = sorted(word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_COUNT)
+    known = sorted(word for word, count in counts.most_common(_MAX_WORDS) if count >= _MIN_COUNT)
     words = Vocabulary(known)
     torch.manual_seed(seed)
-    network = Network(words.size, choice.dimensions or DIM)
-    _descend(network, [words.rows([text])["ids"][0] for text in texts], np.random.default_rng(seed))
+    network = LstmNetwork(words.size, choice.dimensions or DIM)
+    _optimize(network, [words.rows([text])["ids"][0] for text in texts], np.random.default_rng(seed))
     example = {"ids": torch.ones(2, 4, dtype=torch.long)}
     (folder / "lstm.onnx").write_bytes(exported(network.eval(), example, {0: "b", 1: "length"}))
     (folder / "words.json").write_text(json.dumps(known, ensure_ascii=False), "utf-8")
 
 
-def _descend(network: Network, texts: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> None:
+def _optimize(network: LstmNetwork, texts: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> None:
     steps = min(_STEPS, 20 * -(-len(texts) // _BATCH))
-    optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
+    optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps)
     for batch in progress(_batches(len(texts), steps, rng), "LSTM", steps, "batch"):
         first, second = (network(_view([texts[row] for row in batch], rng)) for _ in range(2))
-        loss = contrast(first, second)
+        loss = contrastive_loss(first, second)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -80,10 +80,10 @@ def _batches(n: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[n
 
 
 def _view(texts: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> Tensor:
-    """Return texts (b, longest) with half of their words, one at least, in their order."""
+    """Return each text with a random half of its words, at least one, in their order, shape (b, longest)."""
     views = []
     for text in texts:
-        kept = rng.random(len(text)) < _KEPT
-        kept[rng.integers(len(text))] = True
-        views.append(torch.from_numpy(text[kept]))
+        mask = rng.random(len(text)) < _VIEW_SHARE
+        mask[rng.integers(len(text))] = True
+        views.append(torch.from_numpy(text[mask]))
     return nn.utils.rnn.pad_sequence(views, batch_first=True)

@@ -1,4 +1,4 @@
-"""From a config and a catalogue to the encoder; what is trained is kept in the cache."""
+"""Loads the configured encoder; trains it first if it learns from the shop's texts, and keeps it in the cache."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,18 +17,18 @@ from training.encoders.texts import lstm, tfidf, word2vec
 
 Train = Callable[[Path, Sequence[str], EncoderChoice, int], None]
 _TRAINED: dict[str, Train] = {"lstm": lstm.train, "tfidf": tfidf.train, "word2vec": word2vec.train}
-_LEAST_TEXTS = 20
+_MIN_TEXTS = 20
 
 
 def encoder_for(
     config: EncoderConfig, catalog: Catalog, seed: int, cache_dir: Path | None = None
 ) -> tuple[Encoder, Path | None]:
-    """Load what the config names; train it first where it is one that learns from the shop's texts.
+    """Load the configured encoder; train it first if it learns from the shop's texts.
 
     Returns
     -------
     tuple
-        The encoder, and the folder of what was trained, which a bundle must carry; None if nothing was.
+        The encoder; and the folder of its trained model, which a bundle has to carry, None if it was not trained.
 
     Raises
     ------
@@ -43,19 +43,19 @@ def encoder_for(
     if choice.model is None:
         folder = _trained(choice, sorted(set(catalog.texts()) - {""}), seed, cache_dir)
         choice = choice.model_copy(update={"model": f"local-dir:{folder}", "checkpoint": None})
-    alone = {"model": choice.model, "checkpoint": None}
-    ready = config.model_copy(update=alone if config.text is None else {"text": choice})
-    return create(ready), trained_folder(choice)
+    whole = {"model": choice.model, "checkpoint": None}
+    resolved = config.model_copy(update=whole if config.text is None else {"text": choice})
+    return create(resolved), trained_folder(choice)
 
 
 def _trained(choice: EncoderChoice, texts: Sequence[str], seed: int, cache_dir: Path | None) -> Path:
-    if len(texts) < _LEAST_TEXTS:
+    if len(texts) < _MIN_TEXTS:
         raise DataError(
-            f"encoder {choice.name!r} has {len(texts)} different texts to learn from; expected {_LEAST_TEXTS} at "
-            "least. Map title or description in [catalog], or name another encoder"
+            f"encoder {choice.name!r} has {len(texts)} different texts to learn from; expected at least "
+            f"{_MIN_TEXTS}. Map title or description in [catalog], or name another encoder"
         )
-    what = [choice.model_dump_json(exclude={"text", "image"}), str(seed), _state(choice.checkpoint), *texts]
-    folder = cache_location(cache_dir) / "trained" / digest("\0".join(what)).decode()
+    inputs = [choice.model_dump_json(exclude={"text", "image"}), str(seed), _file_stamp(choice.checkpoint), *texts]
+    folder = cache_location(cache_dir) / "trained" / digest("\0".join(inputs)).decode()
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder):
         if not (folder / "model").is_dir():
@@ -70,8 +70,8 @@ def _trained(choice: EncoderChoice, texts: Sequence[str], seed: int, cache_dir: 
     return folder / "model"
 
 
-def _state(path: Path | None) -> str:
-    """Tell one state of a file from another, unread; a file that is missing is its reader's to report."""
+def _file_stamp(path: Path | None) -> str:
+    """Return size and modification time of a file; "" if it is missing, which is reported when it is opened."""
     if path is None or not path.exists():
         return ""
     return f"{path.stat().st_size} {path.stat().st_mtime_ns}"

@@ -1,4 +1,4 @@
-"""TF-IDF and a truncated SVD (latent semantic analysis, Deerwester et al., 1990)."""
+"""Trains TF-IDF with a truncated SVD (latent semantic analysis, Deerwester et al., 1990)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +11,16 @@ from recommender.config import EncoderChoice
 from recommender.encoders.support.words import words_of, write
 
 DIM = 256
-_MOST_WORDS = 100_000
+_MAX_WORDS = 100_000
 
 
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
-    """Learn the words' rarities and the texts' principal directions; write them as word vectors.
+    """Fit inverse document frequencies and an SVD; write them as weighted word vectors.
 
-    The reduced vector of a text is a sum over its words, weighted by TF-IDF, of the rows of the SVD's components:
-    that is all that has to be kept.
+    The reduced vector of a text is the sum, weighted by TF-IDF, of its words' columns of the SVD's components, so
+    that nothing else has to be stored.
     """
-    vectorizer = TfidfVectorizer(analyzer=words_of, sublinear_tf=True, max_features=_MOST_WORDS)
+    vectorizer = TfidfVectorizer(analyzer=words_of, sublinear_tf=True, max_features=_MAX_WORDS)
     counts = vectorizer.fit_transform(texts)
     svd = TruncatedSVD(min(choice.dimensions or DIM, *(side - 1 for side in counts.shape)), random_state=seed)
     svd.fit(counts)

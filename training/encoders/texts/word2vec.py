@@ -1,4 +1,4 @@
-"""Word2Vec by gensim (Mikolov et al., 2013), a text as the sum of its words, rare ones counting more."""
+"""Trains Word2Vec with gensim (Mikolov et al., 2013); a text is the weighted sum of its words."""
 
 import warnings
 from collections import Counter
@@ -17,25 +17,25 @@ from recommender.progress import progress
 
 DIM = 128
 _SMOOTHING = 1e-3  # of the weights, see `_weights`
-_MOST_WORDS = 200_000  # of a file: they are ordered by frequency
-_READ = 4_000_000  # words of training, all epochs together
+_MAX_WORDS = 200_000  # of a file: they are ordered by frequency
+_TRAINING_WORDS = 4_000_000  # of all epochs together
 _EPOCHS = (5, 60)
 
 
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
-    """Learn word vectors from the texts, or read those of ``checkpoint`` (word2vec's .txt or .bin, .gz or not)."""
+    """Train word vectors on the texts, or read those of ``checkpoint`` (word2vec's .txt or .bin, .gz or not)."""
     gensim = require("gensim.models", "word2vec")
     sentences = [words_of(text) for text in texts]
     if choice.checkpoint is None:
-        vectors = _learned(gensim, sentences, choice.dimensions or DIM, seed)
+        vectors = _train_vectors(gensim, sentences, choice.dimensions or DIM, seed)
     else:
-        vectors = _read(gensim, choice.checkpoint)
+        vectors = _read_vectors(gensim, choice.checkpoint)
     write(folder, vectors.index_to_key, vectors.vectors, _weights(sentences, vectors.index_to_key))
 
 
-def _learned(gensim: Any, sentences: Sequence[Sequence[str]], dim: int, seed: int) -> Any:
+def _train_vectors(gensim: Any, sentences: Sequence[Sequence[str]], dim: int, seed: int) -> Any:
     total = sum(map(len, sentences))
-    epochs = int(np.clip(_READ // total, *_EPOCHS))
+    epochs = int(np.clip(_TRAINING_WORDS // total, *_EPOCHS))
     model = gensim.Word2Vec(vector_size=dim, window=8, min_count=1, sg=1, negative=10, seed=seed, workers=1)
     model.build_vocab(sentences)
     for epoch in progress(range(epochs), "word vectors", epochs, "epoch"):
@@ -46,16 +46,16 @@ def _learned(gensim: Any, sentences: Sequence[Sequence[str]], dim: int, seed: in
     return model.wv
 
 
-def _read(gensim: Any, path: Path) -> Any:
+def _read_vectors(gensim: Any, path: Path) -> Any:
     binary = ".bin" in path.suffixes
     try:
-        return gensim.KeyedVectors.load_word2vec_format(str(path), binary=binary, limit=_MOST_WORDS)
+        return gensim.KeyedVectors.load_word2vec_format(str(path), binary=binary, limit=_MAX_WORDS)
     except (OSError, ValueError, EOFError) as error:
         raise EncoderError(f"{path} holds no word vectors ({error}); expected word2vec's .txt or .bin") from error
 
 
 def _weights(sentences: Sequence[Sequence[str]], words: Sequence[str]) -> Float:
-    """Weigh words by a / (a + share of all words): smooth inverse frequency (Arora et al., ICLR 2017)."""
+    """Weight words by a / (a + share of all words): smooth inverse frequency (Arora et al., ICLR 2017)."""
     counts = Counter(word for sentence in sentences for word in sentence)
     shares = np.array([counts[word] for word in words]) / counts.total()
     return (_SMOOTHING / (_SMOOTHING + shares)).astype(np.float32)

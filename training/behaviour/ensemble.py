@@ -1,0 +1,123 @@
+"""One member of the ensemble of sequence models, trained step by step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recommender.core.blocks import Rows
+from training.behaviour.sequence_model import ItemContent, SequenceModel
+from training.behaviour.sequences import Batch, Sequences
+from training.checkpoint import Weights, load_optimizer_state, optimizer_state, trainable_state
+from training.monitor import LossCurve
+
+BATCH = 128
+NEGATIVES = 1_024
+LEARNING_RATE = 2e-3
+
+
+class EnsembleMember:
+    """A sequence model, its optimizer and its place in the data.
+
+    Parameters
+    ----------
+    sequences
+        Histories of the users.
+    content
+        Of the n products.
+    seed
+        Of this member's batches and initial weights; torch's global generator is seeded too, and all members draw
+        from that one.
+    steps
+        Number of steps of a full training.
+    """
+
+    def __init__(self, sequences: Sequences, content: ItemContent, seed: int, steps: int) -> None:
+        torch.manual_seed(seed)
+        self.sequences = sequences
+        self.generator = np.random.default_rng(seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = SequenceModel(len(content.dense), len(sequences.names), content).to(self.device)
+        # products without events are no negatives: no user could have chosen them
+        self.known = np.unique(sequences.rows)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, betas=(0.9, 0.98), fused=True
+        )
+        one_cycle = torch.optim.lr_scheduler.OneCycleLR
+        self.schedule = one_cycle(self.optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1)
+        self.curve = LossCurve(steps)
+        self.best: Weights = {}
+        self._start_epoch()
+
+    def step(self) -> None:
+        """Take one optimizer step on the next batch."""
+        self.model.train()
+        loss = self.model.loss(self._next_batch(), self._sample_negatives())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.curve.add(loss)
+
+    @property
+    def steps_done(self) -> int:
+        """Number of steps taken."""
+        return sum(self.curve.counts)
+
+    def save_best(self) -> None:
+        """Remember the present weights as the best so far."""
+        self.best = trainable_state(self.model)
+
+    def load_best(self) -> None:
+        """Load the best weights, if any were remembered."""
+        self.model.load_state_dict(self.best or self.model.state_dict())
+
+    def tensors(self) -> dict[str, Weights]:
+        """Return the tensors that a checkpoint needs."""
+        return {
+            "model": trainable_state(self.model),
+            "optimizer": optimizer_state(self.optimizer),
+            "best": self.best,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return everything else that a checkpoint needs, as JSON values."""
+        return {
+            "epoch_start": self.epoch_start,
+            "position": self.position,
+            "generator": self.generator.bit_generator.state,
+            "schedule": self.schedule.state_dict(),
+            "rates": {name: self.optimizer.param_groups[0][name] for name in ("lr", "betas")},
+            "curve": [self.curve.sums, self.curve.counts],
+        }
+
+    def restore(self, tensors: Mapping[str, Weights], state: Mapping[str, Any]) -> None:
+        """Resume from what `tensors` and `state` returned."""
+        self.model.load_state_dict(tensors["model"])
+        load_optimizer_state(self.optimizer, tensors["optimizer"])
+        self.best = tensors.get("best", {})
+        self.generator.bit_generator.state = state["epoch_start"]
+        self._start_epoch()
+        self.position = state["position"]
+        self.generator.bit_generator.state = state["generator"]
+        self.schedule.load_state_dict(state["schedule"])
+        self.optimizer.param_groups[0].update(state["rates"])
+        self.curve.sums, self.curve.counts = state["curve"]
+
+    def _start_epoch(self) -> None:
+        """Draw the batches of an epoch; keep the generator's state before, so that they can be drawn again."""
+        self.epoch_start = self.generator.bit_generator.state
+        self.batches: list[Rows] = self.sequences.batches(BATCH, self.generator)
+        self.position = 0
+
+    def _next_batch(self) -> Batch:
+        if self.position == len(self.batches):
+            self._start_epoch()
+        self.position += 1
+        return self.sequences.pad(self.batches[self.position - 1]).to(self.device)
+
+    def _sample_negatives(self) -> Tensor:
+        sampled = self.known[self.generator.integers(0, len(self.known), NEGATIVES)]
+        return torch.from_numpy(sampled.astype(np.int64)).to(self.device)
