@@ -16,6 +16,8 @@ import recommender
 from recommender.bundle import FORMAT, generations, open_bundle
 from recommender.bundle.migrate import migrate
 from recommender.commands.output import show_figures
+from recommender.evaluation.data_quality import data_quality
+from recommender.pages import write_report
 from training.update.compact import compact
 from training.update.updater import Updater, config_of
 
@@ -59,6 +61,19 @@ def test_it_is_listed_and_its_metrics_print(unpacked: Path) -> None:
     assert metrics["seconds"]["refit"] > 0
     assert "refit" in show_figures(metrics)
     assert len(recommender.load(unpacked)) == 60
+
+
+def test_a_report_counts_no_removed_product(unpacked: Path, tmp_path: Path) -> None:
+    rec = recommender.load(unpacked)
+    quality = data_quality(rec)
+    assert rec.n == 61
+    assert quality.products == 60
+    table = pd.read_csv(DATA / "changed.csv", dtype=str, keep_default_na=False)
+    prices = quality.to_frame().loc["price"]
+    assert prices["filled"] == (table["price"] != "").mean()
+    assert quality.variants == int((table["item_group_id"] != "").sum())
+    write_report(rec, tmp_path / "report.html")
+    assert '<b>60</b><span class="note">products' in (tmp_path / "report.html").read_text()
 
 
 def test_it_can_be_updated_and_compacted(bundles: Path, tmp_path: Path) -> None:

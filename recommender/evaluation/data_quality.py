@@ -70,48 +70,59 @@ def data_quality(recommender: "Recommender") -> DataQuality:
     """
     segment, attributes = recommender.segment, recommender.attributes
     names = recommender.layout.names
+    listed = np.zeros(recommender.n, bool)
+    listed[np.asarray(attributes.ids.in_order)] = True  # without removed products
+    groups = segment.groups[listed]
     return DataQuality(
         products=len(recommender),
-        blocks={name: float(segment.present[:, column].mean()) for column, name in enumerate(names)},
-        columns=tuple(_column(attributes, name) for name in attributes.names),
-        variants=int((segment.group_sizes[segment.groups] > 1).sum()),
-        indistinguishable=int(_indistinguishable(recommender).sum()),
+        blocks={name: float(segment.present[listed, column].mean()) for column, name in enumerate(names)},
+        columns=tuple(_column(attributes, name, listed) for name in attributes.names),
+        variants=int((np.bincount(groups)[groups] > 1).sum()),
+        indistinguishable=int(_indistinguishable(recommender, listed).sum()),
     )
 
 
-def _column(attributes: Attributes, name: str) -> dict[str, Any]:
-    kind = attributes.kind(name)
-    row = {"name": name, "kind": kind, "filled": float(attributes.column(name).present().mean())}
+def _column(attributes: Attributes, name: str, listed: Mask) -> dict[str, Any]:
+    kind, filled = attributes.kind(name), attributes.column(name).present() & listed
+    row = {"name": name, "kind": kind, "filled": float(filled[listed].mean())}
     if kind in ("number", "date"):
-        known = attributes.numbers(name)[attributes.column(name).present()]
-        return row | {"distinct": len(np.unique(known)), "top": _range(attributes, name, known)}
-    codes = attributes.multi(name)[1] if kind == "multi" else attributes.codes(name)
+        known = attributes.numbers(name)[filled]
+        return row | {"distinct": len(np.unique(known)), "top": _range(attributes, name, filled)}
+    if kind == "multi":
+        starts, codes = attributes.multi(name)
+        codes = codes[np.repeat(listed, np.diff(starts))]
+    else:
+        codes = attributes.codes(name)[listed]
     values = attributes.categories(name)
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
     top = np.argsort(-counts, kind="stable")[:_TOP].tolist() if kind != "text" else []
-    return row | {"distinct": len(values), "top": ", ".join(f"{values[c]} ({counts[c]:,})" for c in top)}
+    return row | {
+        "distinct": int((counts > 0).sum()),
+        "top": ", ".join(f"{values[c]} ({counts[c]:,})" for c in top),
+    }
 
 
-def _range(attributes: Attributes, name: str, known: np.ndarray) -> str:
-    if not len(known):
+def _range(attributes: Attributes, name: str, filled: Mask) -> str:
+    if not filled.any():
         return ""
-    values = attributes.numbers(name)
+    values = np.where(filled, attributes.numbers(name), np.nan)
     rows = [int(np.nanargmin(values)), int(np.nanargmax(values))]
     return " to ".join(str(attributes.value(name, row)) for row in rows)
 
 
-def _indistinguishable(recommender: "Recommender") -> Mask:
-    """Mask the products with the same content as a product of another group, shape (n,)."""
+def _indistinguishable(recommender: "Recommender", listed: Mask) -> Mask:
+    """Mask the products with the same content as a product of another group, shape (products,)."""
     segment, layout = recommender.segment, recommender.layout
     slices = [layout.slices[name] for name in layout.names if name != "behaviour"]
     if not slices:
-        return np.zeros(recommender.n, bool)
-    content = np.round(np.hstack([segment.vectors[:, columns] for columns in slices]), 4)
+        return np.zeros(int(listed.sum()), bool)
+    groups = segment.groups[listed]
+    content = np.round(np.hstack([segment.vectors[listed, columns] for columns in slices]), 4)
     _, cluster = np.unique(content @ _hash_direction(content.shape[1]), return_inverse=True)
     first_group = np.full(cluster.max() + 1, -1)
-    first_group[cluster[::-1]] = segment.groups[::-1]
+    first_group[cluster[::-1]] = groups[::-1]
     shared = np.zeros(len(first_group), bool)
-    shared[cluster[segment.groups != first_group[cluster]]] = True  # a second group has the same content
+    shared[cluster[groups != first_group[cluster]]] = True  # a second group has the same content
     return shared[cluster]
 
 

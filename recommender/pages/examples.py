@@ -21,6 +21,7 @@ _FIELDS = ("title", "price", "brand", "product_type")
 def products(recommender: "Recommender", count: int = COUNT) -> list[dict[str, Any]]:
     """Return products evenly spaced over the popularity ranking, with their similar items."""
     order = recommender.segment.popular
+    order = order[~np.isin(order, recommender.attributes.ids.removed)]
     rows = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))]
     ids = [recommender.attributes.id_of(int(row)) for row in rows]
     return [
