@@ -19,7 +19,7 @@ import recommender
 from recommender.batch import Job, write_partitions
 from recommender.batch.encoding import Cluster
 from recommender.batch.histories import tables_of_events
-from recommender.batch.on_ray import map_on_ray, on_ray, spread
+from recommender.batch.on_ray import map_on_ray, map_unordered, on_ray
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders import encode_catalog
@@ -128,7 +128,7 @@ def test_the_partition_of_a_killed_worker_is_done_again(address: str, tmp_path: 
 
         return work
 
-    assert sorted(spread(range(5), make)) == [0, 1, 4, 9, 16]
+    assert sorted(map_unordered(range(5), make)) == [0, 1, 4, 9, 16]
     assert killed.exists()
 
 

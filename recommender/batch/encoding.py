@@ -1,7 +1,7 @@
-"""A catalogue's photos and texts read by a cluster: what the cache lacks, in parts.
+"""Encode a catalogue's images and texts on a Ray cluster, in batches.
 
-The same functions that read them in one process run in the workers, each of which loads the encoder once. This
-process alone writes into the cache; what is there is not read again, so a job that was stopped goes on.
+The workers run the same functions as a single process; each loads the encoder once. This process alone writes to
+the cache; cached vectors are not encoded again, so that a job that was interrupted resumes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from recommender.catalog import Catalog, ImageSource
     from recommender.config import EncoderConfig
 
-SIZE = 1024  # photos or texts in a part: whole batches, each of the same ones as in one process
+BATCH_SIZE = 1024  # images or texts: a multiple of the encoders' batches, which are the same as in one process
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """All that a worker needs to know to read photos and texts.
+class EncodingTask:
+    """What a worker needs to encode images and texts.
 
     Parameters
     ----------
     config, name, fingerprint, trained
-        See `recreate`; the model's folder is under this name on every machine.
+        See `recreate`; the model's folder has this path on every machine.
     images
-        Where photos come from, on every machine.
+        Source of the images, on every machine.
     """
 
     config: Mapping[str, Any]
@@ -48,35 +48,35 @@ class Encoding:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder, loaded when it is first asked."""
+        """The encoder, loaded on first use."""
         return recreate(self.config, self.name, self.fingerprint, self.trained)
 
     def photos(self, todo: Sequence[tuple[bytes, str]], known: frozenset[bytes]) -> list[Record]:
-        """Read some photos, see `image_records`."""
+        """Encode a batch of images, see `image_records`."""
         return [*chain(*image_records(dict(todo), self.images, encoder_of(self.encoder, "image"), known))]
 
     def texts(self, todo: Sequence[str]) -> list[Record]:
-        """Read some texts, see `text_records`."""
+        """Encode a batch of texts, see `text_records`."""
         return [*chain(*text_records(todo, encoder_of(self.encoder, "text")))]
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Reads what the cache lacks on Ray, see `recommender.batch.on_ray.connect`.
+    """Encodes on Ray, see `recommender.batch.on_ray.connect`.
 
     Parameters
     ----------
     address
         Of the cluster; by default one is started on this machine.
     gpus
-        That each worker has, or a share of one; 0 reads with the processors.
+        Per worker, or a share of one; 0 for CPUs.
     size
-        Photos or texts in a part.
+        Images or texts per batch.
     """
 
     address: str | None = None
     gpus: float = 0
-    size: int = SIZE
+    size: int = BATCH_SIZE
 
     def fill(
         self,
@@ -86,58 +86,62 @@ class Cluster:
         trained: Path | None = None,
         cache_dir: Path | None = None,
     ) -> int:
-        """Put into the cache what the encoder makes of a catalogue's photos and texts; returns how many were new.
+        """Encode the catalogue's images and texts that are not cached; return their number.
 
-        What a provider's encoder is to read is left to `encode_catalog`.
+        Metered encoders are left to `encode_catalog`.
 
         Parameters
         ----------
+        catalog
+            Has the images and texts.
         encoder
-            As this process has it.
+            Of this process.
         config, trained
-            What the workers load it from, see `recreate`.
+            From which the workers load the encoder, see `recreate`.
+        cache_dir
+            Folder of the encoder cache.
 
         Raises
         ------
         RequestError
             See `connect`.
         EncoderError
-            If a worker has another encoder.
+            If the encoder of a worker is a different one.
         """
         from recommender.batch.on_ray import connect
 
         connect(self.address)
-        said = config.model_dump(mode="json")
-        work = Encoding(said, encoder.name, encoder.fingerprint, trained, catalog.images)
+        serialized = config.model_dump(mode="json")
+        work = EncodingTask(serialized, encoder.name, encoder.fingerprint, trained, catalog.images)
         return self._photos(catalog, encoder, work, cache_dir) + self._texts(catalog, encoder, work, cache_dir)
 
-    def _photos(self, catalog: "Catalog", both: Encoder, work: Encoding, cache_dir: Path | None) -> int:
+    def _photos(self, catalog: "Catalog", both: Encoder, work: EncodingTask, cache_dir: Path | None) -> int:
         encoder = _mappable(both, "image")
         if encoder is None:
             return 0
         cache = cache_of(encoder, "image", cache_dir)
         _, todo = uncached_images(catalog, encoder, cache)
         known = frozenset(cache.contents().tolist())
-        return cache.fill(self._spread("photos", [*todo.items()], lambda: partial(work.photos, known=known)))
+        return cache.fill(self._map("photos", [*todo.items()], lambda: partial(work.photos, known=known)))
 
-    def _texts(self, catalog: "Catalog", both: Encoder, work: Encoding, cache_dir: Path | None) -> int:
+    def _texts(self, catalog: "Catalog", both: Encoder, work: EncodingTask, cache_dir: Path | None) -> int:
         encoder = _mappable(both, "text")
         if encoder is None:
             return 0
         cache = cache_of(encoder, "text", cache_dir)
         _, todo = uncached_texts(catalog.texts(), encoder, cache)
-        return cache.fill(self._spread("texts", todo, lambda: work.texts))
+        return cache.fill(self._map("texts", todo, lambda: work.texts))
 
-    def _spread(
-        self, what: str, todo: Sequence[Any], make: Callable[[], Callable[[Any], list[Record]]]
+    def _map(
+        self, label: str, todo: Sequence[Any], make: Callable[[], Callable[[Any], list[Record]]]
     ) -> Iterable[list[Record]]:
-        from recommender.batch.on_ray import spread
+        from recommender.batch.on_ray import map_unordered
 
-        parts = [*chunks(todo, self.size)]
-        return progress(spread(parts, make, self.gpus), what, len(parts), "part")
+        batches = [*chunks(todo, self.size)]
+        return progress(map_unordered(batches, make, self.gpus), label, len(batches), "batch")
 
 
 def _mappable(both: Encoder, modality: str) -> Encoder | None:
-    """Return the encoder of a modality if it computes; a provider is asked from here, at the pace it allows."""
+    """Return the encoder of a modality if workers can run it; metered ones are called by this process alone."""
     encoder = encoder_of(both, modality)
     return None if isinstance(encoder, Precomputed | Metered) else encoder

@@ -1,4 +1,4 @@
-"""A folder of partitions with a manifest: on this machine, or at any URL that fsspec knows."""
+"""A folder of Parquet partitions with a manifest, local or at any URL that fsspec supports."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ MANIFEST = "_manifest.json"
 
 
 class Partition(NamedTuple):
-    """A file that has been written."""
+    """A file that was written."""
 
     name: str
     rows: int
@@ -26,12 +26,12 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True)
 class Folder:
-    """Where partitions lie.
+    """A folder of partitions.
 
     Parameters
     ----------
     url
-        A path, or a URL such as ``s3://bucket/recs`` whose file system is installed for fsspec.
+        A path, or a URL such as ``s3://bucket/recs`` whose file system fsspec supports.
     """
 
     url: str
@@ -40,7 +40,7 @@ class Folder:
         self._fs.makedirs(self._path(), exist_ok=True)
 
     def below(self, name: str) -> "Folder":
-        """Return a folder in this one; made if missing."""
+        """Return a subfolder; created if missing."""
         return Folder(f"{self.url.rstrip('/')}/{name}")
 
     def names(self) -> list[str]:
@@ -49,12 +49,12 @@ class Folder:
         return sorted(name for path in paths if (name := path.rpartition("/")[2]).startswith("part-"))
 
     def read(self, name: str) -> Iterator[pa.RecordBatch]:
-        """Yield what a partition holds, in batches."""
+        """Yield the content of a partition in record batches."""
         with self._fs.open(self._path(name), "rb") as file:
             yield from pa.parquet.ParquetFile(file).iter_batches()
 
     def write(self, name: str, schema: pa.Schema, tables: Iterable[pa.Table | pa.RecordBatch]) -> Partition:
-        """Write a partition; it is there whole or not at all."""
+        """Write a partition atomically."""
         rows = 0
         with self._replacing(name) as file, pa.parquet.ParquetWriter(file, schema) as writer:
             for table in tables:
@@ -68,16 +68,16 @@ class Folder:
             data = self._fs.cat_file(self._path(MANIFEST))
         except FileNotFoundError:
             return None
-        found: dict[str, Any] = json.loads(data)
-        return found
+        manifest: dict[str, Any] = json.loads(data)
+        return manifest
 
     def put_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest, in the place of the one before."""
+        """Replace the manifest."""
         with self._replacing(MANIFEST) as file:
             file.write(json.dumps(manifest, indent=2).encode() + b"\n")
 
     def remove(self) -> None:
-        """Remove the folder and what is in it."""
+        """Remove the folder and its content."""
         self._fs.rm(self._path(), recursive=True)
 
     @property
@@ -101,7 +101,7 @@ class Folder:
 
 
 def is_folder(out: str) -> bool:
-    """Tell whether an output is a folder rather than a file: its name ends in no extension, or it is there."""
+    """Return whether an output is a folder rather than a file: it has no extension, or is an existing folder."""
     name = out.rpartition("/")[2]
     return "." not in name.lstrip(".") or Path(out).is_dir()
 

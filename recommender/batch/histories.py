@@ -1,4 +1,4 @@
-"""Events, in whatever order a log has them, to histories by user; a log may be larger than the memory."""
+"""Group events by user into histories, out of core."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -24,14 +24,14 @@ SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
-MEMORY = "1GB"  # what sorting may take; the rest goes to disk
+MEMORY = "1GB"  # for sorting; beyond that, on disk
 _BATCH = 100_000
 _TABLE = """CREATE TABLE events
 (user_id VARCHAR, item_id VARCHAR, event_name VARCHAR, timestamp TIMESTAMP, value DOUBLE)"""
 
 
 def by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """Gather events into histories, oldest first, in order of user id; those of nobody are left out."""
+    """Group events into histories, oldest first, in order of user id; events without a user are excluded."""
     histories: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
         if event.user_id:
@@ -42,28 +42,28 @@ def by_user(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 
 def read_histories(tables: Iterable[pa.Table], memory: str = MEMORY) -> Iterator[tuple[str, list[Event]]]:
-    """Yield each user with their history, as `by_user` would, in bounded memory.
+    """Yield each user with their history, as `by_user`, in bounded memory.
 
     Parameters
     ----------
     tables
         Events in the columns of `SCHEMA`, such as those of `tables_of_file`.
     memory
-        How much may be sorted in memory, such as ``"1GB"``; what is more goes to a temporary folder.
+        Limit of sorting in memory, such as ``"1GB"``; beyond that, a temporary folder is used.
     """
     with by_user_and_time(tables, memory) as batches:
         yield from grouped(batches)
 
 
 def tables_of_file(path: Path, config: EventsConfig) -> Iterator[pa.Table]:
-    """Yield the events of a file that can be understood, a part of it at a time, in the columns of `SCHEMA`.
+    """Yield the valid events of a file in chunks, in the columns of `SCHEMA`.
 
     Parameters
     ----------
     path
         CSV, Parquet or JSON Lines.
     config
-        What its columns mean.
+        Maps its columns.
 
     Raises
     ------
@@ -75,30 +75,30 @@ def tables_of_file(path: Path, config: EventsConfig) -> Iterator[pa.Table]:
 
 
 def tables_of_events(events: Iterable[Event]) -> Iterator[pa.Table]:
-    """Yield events such as a store's in the columns of `SCHEMA`."""
+    """Yield events in chunks, in the columns of `SCHEMA`."""
     from recommender.batch.answers import chunks
 
-    for some in chunks(events, _BATCH):
+    for chunk in chunks(events, _BATCH):
         columns = {
-            "user_id": [event.user_id for event in some],
-            "item_id": [event.item_id for event in some],
-            "event_name": [event.event_name for event in some],
-            "timestamp": [event.timestamp.astimezone(UTC).replace(tzinfo=None) for event in some],
-            "value": [event.value for event in some],
+            "user_id": [event.user_id for event in chunk],
+            "item_id": [event.item_id for event in chunk],
+            "event_name": [event.event_name for event in chunk],
+            "timestamp": [event.timestamp.astimezone(UTC).replace(tzinfo=None) for event in chunk],
+            "value": [event.value for event in chunk],
         }
         yield pa.table(columns, SCHEMA)
 
 
 @contextmanager
 def by_user_and_time(tables: Iterable[pa.Table], memory: str = MEMORY) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Sort events by user and time, those of one moment in the order they came in; nobody's are left out.
+    """Sort events by user and time, stably; events without a user are excluded.
 
     Parameters
     ----------
     tables
         In the columns of `SCHEMA`.
     memory
-        How much may be sorted in memory; what is more goes to a temporary folder.
+        See `read_histories`.
     """
     with TemporaryDirectory() as folder:
         settings = {"memory_limit": memory, "temp_directory": folder}
@@ -112,7 +112,15 @@ def by_user_and_time(tables: Iterable[pa.Table], memory: str = MEMORY) -> Iterat
 
 
 def starts_of_users(batch: pa.RecordBatch, previous: str | None) -> np.ndarray:
-    """Return the places in a sorted batch where another user begins than the one before, ascending."""
+    """Return the positions in a sorted batch where the user changes, ascending.
+
+    Parameters
+    ----------
+    batch
+        Sorted by user.
+    previous
+        The last user of the batch before; None for the first.
+    """
     users = batch.column("user_id").to_numpy(zero_copy_only=False)
     first = np.empty(len(users), dtype=bool)
     first[0], first[1:] = users[0] != previous, users[1:] != users[:-1]
@@ -120,7 +128,7 @@ def starts_of_users(batch: pa.RecordBatch, previous: str | None) -> np.ndarray:
 
 
 def grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, list[Event]]]:
-    """Yield each user with their history from batches in order of user."""
+    """Yield each user with their history from batches sorted by user."""
     user: str | None = None
     history: list[Event] = []
     for batch in batches:
@@ -137,5 +145,5 @@ def grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, list[Event
 def _events(batch: pa.RecordBatch) -> Iterator[Event]:
     users, items, names, moments, values = (batch.column(name).to_pylist() for name in SCHEMA.names)
     for user, item, name, moment, value in zip(users, items, names, moments, values, strict=True):
-        known = None if value is None or value != value else value
-        yield Event(item, name, moment.replace(tzinfo=UTC), user, known)
+        number = None if value is None or value != value else value
+        yield Event(item, name, moment.replace(tzinfo=UTC), user, number)

@@ -1,7 +1,7 @@
-"""Partitions spread over a Ray cluster: the same functions as in one process, mapped by Ray Data.
+"""Run partitions on a Ray cluster: the functions of a single process, mapped by Ray Data.
 
-Each worker opens what it needs once and keeps it. Ray gives the partition of a worker that died to another;
-nothing is known of it before it is whole.
+Each worker loads what it needs once. Ray retries the partition of a worker that died on another; a partition is
+visible only when it is complete.
 """
 
 import logging
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def on_ray(address: str | None = None) -> Map:
-    """Return what runs a job's partitions on a cluster, see `recommender.batch.write_partitions`.
+    """Return a function that runs the partitions of a job on a cluster, see `recommender.batch.write_partitions`.
 
     Parameters
     ----------
@@ -30,19 +30,19 @@ def on_ray(address: str | None = None) -> Map:
     Raises
     ------
     RequestError
-        If ray is not installed, or no cluster answers there.
+        If ray is not installed, or there is no cluster at the address.
     """
     connect(address)
 
     def run(job: Job, names: list[str]) -> Iterator[Partition]:
-        fresh = replace(job)  # what this process has opened stays here
-        return spread(names, lambda: fresh.run)
+        unopened = replace(job)  # without the files that this process has opened
+        return map_unordered(names, lambda: unopened.run)
 
     return run
 
 
 def map_on_ray(address: str | None = None) -> Callable[[Callable[[Any], T], Sequence[Any]], Iterator[T]]:
-    """Return what maps a function over items on a cluster and gives the results in their order, as `map` does.
+    """Return a function that maps over items on a cluster, with results in their order, as `map` does.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ def map_on_ray(address: str | None = None) -> Callable[[Callable[[Any], T], Sequ
         def numbered(item: tuple[int, Any]) -> tuple[int, T]:
             return item[0], work(item[1])
 
-        found = dict(spread([*enumerate(items)], lambda: numbered))
-        return (found[number] for number in range(len(items)))
+        results = dict(map_unordered([*enumerate(items)], lambda: numbered))
+        return (results[number] for number in range(len(items)))
 
     return run
 
 
 def connect(address: str | None) -> ModuleType:
-    """Join a cluster, or start one; a second call changes nothing."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a shop's jobs are nobody else's business
+    """Connect to a cluster, or start one; a second call has no effect."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     try:
         import ray
         import ray.data
@@ -81,24 +81,26 @@ def connect(address: str | None) -> ModuleType:
 
 
 class _Worker:
-    """An actor of the pool: `make` is called once, what it returns once for each partition."""
+    """An actor of the pool: `make` is called once, the function that it returns once per item."""
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._work = make()
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
-        return {"done": dumps(self._work(loads(row["item"])))}  # as bytes: Ray would make arrays of lists
+        return {"result": dumps(self._work(loads(row["item"])))}  # pickled, since Ray converts lists to arrays
 
 
-def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: float = 0) -> Iterator[T]:
-    """Yield what the work makes of each item, in the order in which they are finished.
+def map_unordered(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: float = 0) -> Iterator[T]:
+    """Map a function over items on the cluster, and yield the results as they complete.
 
     Parameters
     ----------
+    items
+        Pickled one by one.
     make
-        Called once in each worker; what it returns is called for each item.
+        Called once in each worker; returns the function.
     gpus
-        Of them each worker has so many, or a share of one, to itself.
+        Per worker, or a share of one.
     """
     import ray
 
@@ -106,7 +108,7 @@ def spread(items: Sequence[Any], make: Callable[[], Callable[[Any], T]], gpus: f
         return
     workers = max(1, min(len(items), int(ray.cluster_resources().get("GPU" if gpus else "CPU", 1) / (gpus or 1))))
     rows = ray.data.from_items([{"item": dumps(item)} for item in items], override_num_blocks=len(items))
-    worker: Any = _Worker  # ray's own annotation leaves classes out
-    done = rows.map(worker, fn_constructor_args=(make,), concurrency=workers, num_cpus=1, num_gpus=gpus or None)
-    for row in done.iter_rows():
-        yield loads(row["done"])
+    worker: Any = _Worker  # ray's annotation excludes classes
+    results = rows.map(worker, fn_constructor_args=(make,), concurrency=workers, num_cpus=1, num_gpus=gpus or None)
+    for row in results.iter_rows():
+        yield loads(row["result"])
