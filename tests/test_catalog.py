@@ -93,7 +93,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("id = ", "#"), "(the product's id); say in the config which it is. Its columns are sku, name"),
+        (("id = ", "#"), "(the product's id); name it in the config. Its columns are sku, name"),
         (('"sku"', '"skus"'), "products.csv has no column 'skus' (the product's id); did you mean 'sku'?"),
         (('"note"', '"notes"'), "no column 'notes' (mapped to description); did you mean 'note'?"),
         (("{name}", "{nam}"), "there is no column 'nam'; did you mean 'name'?"),
@@ -104,7 +104,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
         (("[catalog]", '[catalog]\nlearn = ["rooom"]'), "did you mean 'rooms'?"),
         (("[catalog]", '[catalog]\nlearn = ["title"]'), "'title' is a text; expected categories or numbers"),
         (("[catalog]", '[catalog]\nattributes = ["nmae"]'), "'nmae' (named in attributes); did you mean 'name'?"),
-        (("[catalog]", '[catalog]\nattributes = ["price"]'), "'price' is a standard column already"),
+        (("[catalog]", '[catalog]\nattributes = ["price"]'), "'price' is a standard column; leave it out there"),
         (("[catalog]", '[catalog]\nimages = "no.zip"'), "no.zip is not there; expected the folder or zip"),
     ],
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_bad_cells_and_rows_are_reported_with_row_and_id(tmp_path):
     told = [str(problem) for problem in catalog.report.problems]
     assert told == [
         "products.csv row 4: has no id; expected one; left out",
-        'products.csv row 5 (id "a"): its id stands in row 2 already; expected one row a product; left out',
+        'products.csv row 5 (id "a"): row 2 has the same id; expected one row a product; left out',
         'products.csv row 2 (id "a"): price is "12,50"; expected a number such as 12.50; taken as missing',
         'products.csv row 3 (id "b"): price is "NaN"; expected a number such as 12.50; taken as missing',
         'products.csv row 6 (id "c"): price is "-3"; expected a number such as 12.50; taken as missing',

@@ -1,4 +1,4 @@
-"""A shop's own files, read and checked: products, their photos, and what users did."""
+"""Read and validate a shop's files: products, images and events."""
 
 from recommender.catalog.catalog import Catalog as Catalog
 from recommender.catalog.columns import ColumnSpec as ColumnSpec

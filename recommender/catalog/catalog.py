@@ -1,4 +1,4 @@
-"""The validated product table."""
+"""The catalogue: the validated table of products."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from recommender.catalog.cells import fill
 from recommender.catalog.columns import ColumnSpec, columns_of
+from recommender.catalog.image_sources import open_images
 from recommender.catalog.images import ImageSource
 from recommender.catalog.mapping import map_products, sources_of
-from recommender.catalog.photos import open_images
 from recommender.catalog.report import DataReport
 from recommender.catalog.tables import Table, frame_table, read_table
 from recommender.config import Config
@@ -22,7 +22,7 @@ from recommender.config import Config
 
 @dataclass(frozen=True)
 class Catalog:
-    """A shop's products, sorted by id; the row of a product is its position.
+    """The products of a shop, sorted by id; the row of a product is its position.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class Catalog:
         texts are strings, "" missing; multi-valued columns lists of strings; numbers float64, NaN missing; dates
         datetime64[us] in UTC without zone, NaT missing.
     columns
-        What each column but "id" is.
+        Name, kind and use of each column but "id".
     images
-        Where photos come from.
+        The source of images.
     report
-        What was wrong with the file.
+        Problems of the file.
     text
-        Template over `frame` of what a text encoder reads; None: title and description.
+        Template over `frame` of the text that is encoded; None: title and description.
     """
 
     frame: pd.DataFrame
@@ -51,7 +51,7 @@ class Catalog:
 
     @cached_property
     def ids(self) -> list[str]:
-        """The id of each row, ascending, as plain strings compare."""
+        """The id of each row, in ascending order of strings."""
         ids: list[str] = self.frame["id"].tolist()
         return ids
 
@@ -64,20 +64,20 @@ class Catalog:
         return self._rows.get_indexer(pd.Index(ids, dtype=object)).astype(np.int32)
 
     def texts(self) -> list[str]:
-        """Return what a text encoder reads of each product (n,), "" for nothing."""
+        """Return the text of each product that is encoded (n,), "" for none."""
         if self.text is not None:
-            filled: list[str] = fill(self.text, self.frame).tolist()
-            return filled
+            texts: list[str] = fill(self.text, self.frame).tolist()
+            return texts
         title, description = (self._strings(name) for name in ("title", "description"))
         return [". ".join(filter(None, both)) for both in zip(title, description, strict=True)]
 
     def image_refs(self) -> list[str]:
-        """Return what `images` calls the photo of each product (n,), "" for none."""
+        """Return the reference of each product's image in `images` (n,), "" for none."""
         return self._strings("image_link")
 
     def _strings(self, name: str) -> list[str]:
-        found: list[str] = self.frame[name].tolist() if name in self.frame else [""] * len(self)
-        return found
+        values: list[str] = self.frame[name].tolist() if name in self.frame else [""] * len(self)
+        return values
 
     @classmethod
     def load(cls, config: Config, strict: bool = False) -> Self:
@@ -86,15 +86,15 @@ class Catalog:
         Parameters
         ----------
         config
-            Where they are and what their columns mean.
+            Names the file and its columns.
         strict
-            Whether anything that has to be left out is an error.
+            Whether a problem that leaves something out is an error.
 
         Raises
         ------
         DataError
-            If the file cannot be read, lacks a mapped column or holds no product; with `strict`, if anything in
-            it was left out.
+            If the file cannot be read, lacks a mapped column or has no product; with `strict`, if anything in it
+            was left out.
         ConfigError
             If a template or `learn` names a column that is not there.
         """
@@ -106,9 +106,9 @@ class Catalog:
     def _checked(
         cls, table: Table, config: Config, images: ImageSource | None, report: DataReport, strict: bool
     ) -> Self:
-        """Map a table, give notice of what was wrong with it, and raise that if `strict`."""
+        """Map a table and print its problems; raise if `strict`."""
         catalog = cls._of(table, config, images, report)
-        report.tell()
+        report.print_summary()
         report.raise_if_strict(strict)
         return catalog
 
@@ -129,9 +129,9 @@ class Catalog:
             One product a row, its columns named as in a file: id, title, price and so on. Whole numbers are ids,
             too: 12 is "12".
         images
-            Folder or zip of photos, or anything that reads them.
+            Folder or zip of images, or an `ImageSource`.
         strict
-            Whether anything that has to be left out is an error.
+            Whether a problem that leaves something out is an error.
         mapping
             As in a config's ``[catalog]``, such as ``id="article_id"``.
 
@@ -162,7 +162,7 @@ class Catalog:
         return catalog
 
     def _count(self) -> None:
-        """Put the number of products into the report, and how many lack what."""
+        """Add the counts of products and of missing values to the report."""
         self.report.facts["products"] = len(self)
         self.report.facts["products without a text"] = self.texts().count("")
         self.report.facts["products without an image link"] = self.image_refs().count("")

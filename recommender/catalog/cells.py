@@ -1,4 +1,4 @@
-"""Columns of cells, as whatever file has them, to the five kinds of values that a catalogue holds."""
+"""Parse columns of cells as strings, lists, numbers and dates, and infer their kind."""
 
 from collections.abc import Iterable
 from string import Formatter
@@ -13,16 +13,16 @@ from recommender.items.schema import Kind
 
 Mask = NDArray[np.bool_]
 
-# No leading zeros: "0108775" is a code, and so is a column with one such value.
+# No leading zeros: "0108775" is a code, and so is every value of its column.
 _NUMBER = r"-?(?:0|[1-9]\d{0,15})(?:\.\d+)?(?:[eE][-+]?\d{1,2})?"
 _DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?"
-_LONG = 60  # characters; values longer on average are prose
-# From here on a whole number of POSIX time counts milliseconds: seconds would be in the year 5138.
+_MAX_CATEGORY_LENGTH = 60  # characters on average; longer values are prose
+# POSIX times from here on are milliseconds: seconds would be in the year 5138.
 _MILLISECONDS = 1e11
 
 
 def strings(cells: pd.Series) -> pd.Series:
-    """Return cells as stripped strings, "" for missing; whole numbers without a point, truth in lower case."""
+    """Return cells as stripped strings, "" for missing; whole numbers without a point, booleans in lower case."""
     if not isinstance(cells.dtype, pd.StringDtype):
         cells = pd.Series([_string(cell) for cell in cells], index=cells.index, dtype="str")
     return cells.fillna("").str.strip()
@@ -41,7 +41,7 @@ def _string(cell: object) -> str:
 
 
 def lists(cells: pd.Series, separator: str | None = None) -> pd.Series:
-    """Return cells as lists of distinct stripped strings, in their order; [] for missing."""
+    """Return cells as lists of distinct stripped strings, in order; [] for missing."""
     if separator is not None:
         cells = strings(cells).str.split(separator, regex=False)
     return pd.Series([_list(cell) for cell in cells], index=cells.index, dtype=object)
@@ -53,7 +53,7 @@ def _list(cell: Any) -> list[str]:
 
 
 def levelled(cells: pd.Series, separator: str) -> pd.Series:
-    """Return strings, or lists of them, with " > " between the levels of each.
+    """Return hierarchical values, or lists of them, with " > " between levels.
 
     >>> levelled(pd.Series(["Men/Tops/", ""]), "/").tolist()
     ['Men > Tops', '']
@@ -67,48 +67,48 @@ def levelled(cells: pd.Series, separator: str) -> pd.Series:
     return strings(cells).map(path)
 
 
-def numbers(cells: pd.Series, least: float = -np.inf) -> tuple[NDArray[np.float64], Mask]:
-    """Return cells as float64 (n,), NaN for missing, and a mask of what is neither missing nor a number.
+def numbers(cells: pd.Series, minimum: float = -np.inf) -> tuple[NDArray[np.float64], Mask]:
+    """Return cells as float64 (n,), NaN for missing, and a mask of cells that are neither missing nor a number.
 
-    Numbers are finite and at least `least`.
+    Numbers are finite and at least `minimum`.
     """
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         values = cells.to_numpy(np.float64, na_value=np.nan)
         bad = np.isinf(values)
     else:
-        said = strings(cells)
-        values = pd.to_numeric(said, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        bad = ~np.isfinite(values) & (said != "").to_numpy(bool)
-    bad |= values < least
+        texts = strings(cells)
+        values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        bad = ~np.isfinite(values) & (texts != "").to_numpy(bool)
+    bad |= values < minimum
     return np.where(bad, np.nan, values), bad
 
 
 def dates(cells: pd.Series) -> tuple[pd.Series, Mask]:
-    """Return cells as UTC datetime64[us] without zone, NaT for missing, and a mask of what is no date.
+    """Return cells as UTC datetime64[us] without zone, NaT for missing, and a mask of cells that are not a date.
 
-    ISO 8601 is a date (without a zone it is taken as UTC), and so are POSIX seconds or milliseconds.
+    Dates are ISO 8601, in UTC where they have no zone, or POSIX seconds or milliseconds.
     """
     if pd.api.types.is_datetime64_any_dtype(cells):
         return _utc(pd.to_datetime(cells, utc=True)), np.zeros(len(cells), bool)
-    said = strings(cells)
+    texts = strings(cells)
     posix, _ = numbers(cells)
-    if (np.isfinite(posix) | (said == "").to_numpy(bool)).all():
+    if (np.isfinite(posix) | (texts == "").to_numpy(bool)).all():
         seconds = np.where(np.abs(posix) >= _MILLISECONDS, posix / 1e3, posix)
-        read = pd.to_datetime(pd.Series(seconds, index=cells.index), unit="s", utc=True, errors="coerce")
+        times = pd.to_datetime(pd.Series(seconds, index=cells.index), unit="s", utc=True, errors="coerce")
     else:
-        read = pd.to_datetime(said.where(said != "", None), format="ISO8601", utc=True, errors="coerce")
-    return _utc(read), (read.isna() & (said != "")).to_numpy(bool)
+        times = pd.to_datetime(texts.where(texts != "", None), format="ISO8601", utc=True, errors="coerce")
+    return _utc(times), (times.isna() & (texts != "")).to_numpy(bool)
 
 
-def _utc(moments: pd.Series) -> pd.Series:
-    return moments.dt.tz_localize(None).astype("datetime64[us]")
+def _utc(times: pd.Series) -> pd.Series:
+    return times.dt.tz_localize(None).astype("datetime64[us]")
 
 
 def kind_of(cells: pd.Series) -> Kind:
-    """Tell what an attribute is by all of its cells.
+    """Infer the kind of a column from all of its cells.
 
-    Lists are "multi"; what looks like a number or a date throughout is one; of the rest "text" is what is long,
-    or what hardly two rows share; all else is a "category".
+    Lists are "multi"; columns where every value is a number or a date are such; of the rest, those with long
+    values or hardly any shared ones are "text", and others "category".
     """
     if pd.api.types.is_datetime64_any_dtype(cells):
         return "date"
@@ -116,29 +116,29 @@ def kind_of(cells: pd.Series) -> Kind:
         return "multi"
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         return "number"
-    said = strings(cells)
-    filled = said[said != ""]
+    texts = strings(cells)
+    filled = texts[texts != ""]
     if not len(filled):
         return "category"
     if filled.str.fullmatch(_NUMBER).all():
         return "number"
     if filled.str.fullmatch(_DATE).all() and not dates(filled)[1].any():
         return "date"
-    return "category" if shared(filled) and filled.str.len().mean() <= _LONG else "text"
+    return "category" if shared(filled) and filled.str.len().mean() <= _MAX_CATEGORY_LENGTH else "text"
 
 
 def is_multi(cells: pd.Series) -> bool:
-    """Tell whether any cell is a list."""
+    """Return whether any cell is a list."""
     return cells.dtype == object and any(isinstance(cell, list | tuple | np.ndarray) for cell in cells)
 
 
 def shared(values: pd.Series) -> bool:
-    """Tell whether a value stands in two rows or more on average."""
+    """Return whether a value is in two rows or more on average."""
     return 2 * values.nunique() <= len(values)
 
 
 def fields(template: str) -> list[str]:
-    """Return the columns that a template names.
+    """Return the columns of a template.
 
     Raises
     ------
@@ -152,12 +152,12 @@ def fields(template: str) -> list[str]:
 
 
 def fill(template: str, frame: pd.DataFrame) -> pd.Series:
-    """Return a template such as ``"{article_id}.jpg"`` filled from each row; "" where all its columns are.
+    """Fill a template such as ``"{article_id}.jpg"`` from each row; "" where all its columns are.
 
     Raises
     ------
     ConfigError
-        If it names a column that the frame has not.
+        If the frame lacks one of its columns.
     """
     for name in fields(template):
         if name not in frame:

@@ -1,4 +1,4 @@
-"""Files of events to one frame: columns of any name, or JSON Lines as the HTTP interface takes them."""
+"""Read files of events: columns of any name, or JSON Lines as the HTTP API takes them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,10 +25,10 @@ _CONTEXT = ("event_id", "session_id", "recommendation_id")
 
 
 def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
-    """Yield the events of a file in its order; what cannot be understood is left out, with a notice.
+    """Yield the events of a file in order; invalid ones are left out, with a notice.
 
-    An event without an id gets a hash of what it says and of how many before it in the file say the same, so that
-    a file read twice gives the same ids.
+    An event without an id gets a hash of its values and of the number of equal events before it, so that reading a
+    file twice gives the same ids.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
     """
     report = DataReport()
     frame = event_table(read_table(Path(path), report), config, report).frame
-    report.tell()
+    report.print_summary()
     texts = {name: frame[name].tolist() for name in (*_IDS, "event_name", *_CONTEXT)}
     values = {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in _NUMBERS}
     times = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in frame["timestamp"]]
@@ -49,7 +49,7 @@ def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
 def event_tables(path: Path, config: EventsConfig) -> Iterator[Table]:
     """Yield the events of a file, as `event_table` returns them, in parts that fit into memory.
 
-    Of an event that is sent twice in a file of `items`, the second is left out only within one part.
+    A repeated event in a file of `items` is left out only within one part.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def event_tables(path: Path, config: EventsConfig) -> Iterator[Table]:
     report = DataReport()
     for table in read_parts(path, report):
         yield event_table(table, config, report)
-    report.tell()
+    report.print_summary()
 
 
 def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table:
-    """Return the events of a table that can be understood, and report the others.
+    """Return the valid events of a table, and report the others.
 
     The frame has user_id, item_id, event_name, event_id, session_id and recommendation_id as strings ("" missing),
     timestamp as datetime64[us] in UTC without zone, and value, quantity and price as float64 (NaN missing).
@@ -93,56 +93,59 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     checks.drop("event without a product", frame["item_id"] == "", raw[config.item_id], "an id")
     checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], "such as 2026-11-23T06:41:07Z")
     checks.drop("unknown event name", ~frame["event_name"].isin(known), frame["event_name"], names)
-    return table.with_frame(frame).where(checks.clean)
+    return table.with_frame(frame).where(checks.valid)
 
 
 class _Checks:
-    """Collects which rows of a table pass, and reports those that do not, each once."""
+    """Collects the valid rows of a table, and reports the others, each once."""
 
     def __init__(self, table: Table, report: DataReport) -> None:
         self._table, self._report = table, report
-        self.clean: NDArray[np.bool_] = np.ones(len(table.frame), bool)
+        self.valid: NDArray[np.bool_] = np.ones(len(table.frame), bool)
 
-    def drop(self, kind: str, bad: "pd.Series[bool]", found: pd.Series, expected: str) -> None:
-        """Report the rows of a mask, unless they were dropped before, and drop them."""
-        mask = bad.to_numpy(bool) & self.clean
-        self.note(kind, mask, found, f"{expected}; left out")
-        self.clean &= ~mask
+    def drop(self, kind: str, bad: "pd.Series[bool]", column: pd.Series, expected: str) -> None:
+        """Drop and report the rows of a mask that were not dropped before."""
+        mask = bad.to_numpy(bool) & self.valid
+        self.report(kind, mask, column, f"{expected}; left out")
+        self.valid &= ~mask
 
     def numbers(self, name: str, column: str) -> NDArray[np.float64]:
-        """Return a column of numbers (n,), NaN where there is none, and report what is no number."""
+        """Return a column of numbers (n,), NaN where there is none, and report cells that are not numbers."""
         raw = self._table.frame
         if column not in raw:
             return np.full(len(raw), np.nan)
         values, bad = numbers(raw[column])
-        self.note(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
+        self.report(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
         return values
 
-    def note(self, kind: str, mask: NDArray[np.bool_], found: pd.Series, expected: str) -> None:
-        """Report the rows of a mask with the cell found there."""
+    def report(self, kind: str, mask: NDArray[np.bool_], column: pd.Series, expected: str) -> None:
+        """Report the rows of a mask with their cells."""
         rows: Rows = self._table.rows[mask]
-        cells = strings(found[mask]).tolist()
-        said = f"{found.name} is"
+        cells = strings(column[mask]).tolist()
         self._report.add(
-            kind, self._table.name, rows, [""] * len(rows), lambda i: f'{said} "{cells[i]}"; expected {expected}'
+            kind,
+            self._table.name,
+            rows,
+            [""] * len(rows),
+            lambda i: f'{column.name} is "{cells[i]}"; expected {expected}',
         )
 
 
 def _per_item(table: Table) -> Table:
-    """Give each product of an event's `items`, as the HTTP interface has them, a row of its own."""
+    """Give each product of an event's `items`, as in the HTTP API, its own row."""
     if "items" not in table.frame:
         return table
     frame = table.frame.assign(row=table.rows).explode("items", ignore_index=True)
     items = pd.DataFrame([item if isinstance(item, dict) else {} for item in frame["items"]], index=frame.index)
     rest = frame.drop(columns=["items", *(name for name in items if name in frame)])
     joined = rest.join(items).drop(columns="row")
-    twice = joined.duplicated(["event_id", "item_id"]) if {"event_id", "item_id"} <= set(joined) else None
+    repeated = joined.duplicated(["event_id", "item_id"]) if {"event_id", "item_id"} <= set(joined) else None
     flat = replace(table, frame=joined, rows=frame["row"].to_numpy(np.int64))
-    return flat if twice is None else flat.where(~twice)
+    return flat if repeated is None else flat.where(~repeated)
 
 
 def _event_names(table: Table, config: EventsConfig) -> pd.Series:
-    """Return the column of names, or the one name that all events have."""
+    """Return the column of event names, or the one name of all events."""
     if config.event_name in table.frame:
         return strings(table.frame[config.event_name])
     known = config.all_weights()
@@ -158,11 +161,11 @@ def _event_names(table: Table, config: EventsConfig) -> pd.Series:
 
 
 def _event_ids(frame: pd.DataFrame) -> list[str]:
-    """Return each event's id, and a hash where it has none."""
-    said = frame[["user_id", "session_id", "item_id", "event_name", "timestamp", *_NUMBERS]]
-    said = said.assign(timestamp=said["timestamp"].astype("int64"))  # microseconds
-    said["before"] = said.groupby([*said], dropna=False, sort=False).cumcount()
-    lines = zip(*(said[name].tolist() for name in said), strict=True)
+    """Return the id of each event, a hash where it has none."""
+    values = frame[["user_id", "session_id", "item_id", "event_name", "timestamp", *_NUMBERS]]
+    values = values.assign(timestamp=values["timestamp"].astype("int64"))  # microseconds
+    values["before"] = values.groupby([*values], dropna=False, sort=False).cumcount()
+    lines = zip(*(values[name].tolist() for name in values), strict=True)
     return [
         given or sha256("\x1f".join(map(str, line)).encode()).hexdigest()[:32]
         for given, line in zip(frame["event_id"].tolist(), lines, strict=True)

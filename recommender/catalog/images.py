@@ -1,4 +1,4 @@
-"""Photos in a folder, or in a zip that is read in place."""
+"""Images in a folder, or in a zip that is read in place."""
 
 import posixpath
 import zipfile
@@ -14,29 +14,29 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.Bad
 
 
 class ImageSource(Protocol):
-    """Photos by reference, the text of a product's `image_link`; safe to use from several threads."""
+    """Images by reference, the text of a product's `image_link`; thread-safe."""
 
     def key(self, ref: str) -> str:
-        """Return a text that changes when the photo does, cheaply and unread; "" if there is no such photo."""
+        """Return a text that changes when the image does, without reading the file; "" if it does not exist."""
         ...
 
     def read(self, ref: str) -> bytes:
-        """Return the photo's file.
+        """Return the bytes of the image file.
 
         Raises
         ------
         DataError
-            If it cannot be had.
+            If it cannot be read.
         """
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
 class FolderImages:
-    """Photos in a folder; references are paths below it."""
+    """Images in a folder; references are paths below it."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -44,13 +44,13 @@ class FolderImages:
         self._folder = folder.resolve()
 
     def key(self, ref: str) -> str:
-        """Return path, size and time of change."""
+        """Return path, size and modification time."""
         path = self._folder / inside(ref)
         try:
-            found = path.stat()
+            status = path.stat()
         except (OSError, ValueError):
             return ""
-        return f"{path}:{found.st_size}:{found.st_mtime_ns}" if S_ISREG(found.st_mode) else ""
+        return f"{path}:{status.st_size}:{status.st_mtime_ns}" if S_ISREG(status.st_mode) else ""
 
     def read(self, ref: str) -> bytes:
         """Return the file's bytes."""
@@ -60,11 +60,11 @@ class FolderImages:
             raise DataError(f"photo {ref!r} cannot be read from {self._folder}: {error}") from error
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
 class ZipImages:
-    """Photos in a zip; references are its members, with or without a folder that all of them are in."""
+    """Images in a zip; references are its members, with or without a folder that all of them are in."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -78,11 +78,11 @@ class ZipImages:
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[type["ZipImages"], tuple[Path]]:
-        """Open the same file where it is wanted: another process has no use for this one's handle."""
+        """Pickle the path; another process opens the file itself."""
         return ZipImages, (Path(str(self._zip.filename)).absolute(),)
 
     def key(self, ref: str) -> str:
-        """Return the checksum and the size that the zip states."""
+        """Return checksum and size, as stated in the zip."""
         member = self._members.get(inside(ref))
         return f"{member.CRC:08x}:{member.file_size}" if member else ""
 
@@ -103,7 +103,7 @@ class ZipImages:
 
 
 def inside(ref: str) -> str:
-    """Return a reference as a path that cannot leave its folder, "" if it would.
+    """Return a reference as a path inside its folder, "" if it leads out of it.
 
     >>> inside("/m/h/mh01.jpg"), inside("../../etc/passwd")
     ('m/h/mh01.jpg', '')

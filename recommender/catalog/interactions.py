@@ -1,4 +1,4 @@
-"""Who did what to which product, and when."""
+"""Interactions: the events of users with the products of a catalogue."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,18 +24,18 @@ _FIELDS = ("user_id", "session_id", "item_id", "event_name", "timestamp", "value
 
 @dataclass(frozen=True)
 class Interactions:
-    """The events of a catalogue's products.
+    """The events of users with the products of a catalogue.
 
     Attributes
     ----------
     frame
         user_id, item_id and event_name as strings; row, int32, of the product; timestamp, datetime64[us] in UTC
         without zone; value, float64, NaN missing. Sorted by user and time, ties in the order of the file;
-        RangeIndex. The user of an event that only a session is known of is "session:" and that.
+        RangeIndex. An event without a user belongs to the user "session:" and its session id.
     weights
-        How much an event of each name says.
+        The weight of each event name.
     report
-        What was wrong with the file.
+        Problems of the file.
     """
 
     frame: pd.DataFrame
@@ -47,7 +47,7 @@ class Interactions:
 
     @classmethod
     def load(cls, config: Config, catalog: Catalog, strict: bool = False) -> Self:
-        """Read the events that a config names; those of products that `catalog` has not are reported.
+        """Read the events that a config names; those of unknown products are reported and left out.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Interactions:
         weights
             As in a config's ``[events.weights]``.
         strict
-            Whether anything that has to be left out is an error.
+            Whether a problem that leaves something out is an error.
         mapping
             As in a config's ``[events]``, such as ``user_id="customer"`` or ``event_name="purchase"``.
 
@@ -106,7 +106,7 @@ class Interactions:
     def from_events(
         cls, events: Iterable[Event], catalog: Catalog, weights: Mapping[str, float] | None = None
     ) -> Self:
-        """Take events such as a store's; there may be none."""
+        """Take events, such as those of a store; there may be none."""
         config = EventsConfig.model_validate({"path": "", "weights": dict(weights or {})})
         rows = list(map(attrgetter(*_FIELDS), events))
         frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype({"value": "float64"})
@@ -118,9 +118,9 @@ class Interactions:
     def _checked(
         cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport, strict: bool
     ) -> Self:
-        """Read a table, give notice of what was wrong with it, and raise that if `strict`."""
+        """Map a table and print its problems; raise if `strict`."""
         interactions = cls._of(table, config, catalog, report)
-        report.tell()
+        report.print_summary()
         report.raise_if_strict(strict)
         return interactions
 
@@ -136,7 +136,7 @@ class Interactions:
         return cls(_sorted(known[_COLUMNS]), config.all_weights(), report)
 
     def joined(self, other: "Interactions") -> "Interactions":
-        """Return the events of both; for a name that both weigh, `other` counts."""
+        """Return the events of both; weights of `other` have precedence."""
         report = DataReport(self.report.shown)
         report.merge(self.report)
         report.merge(other.report)
@@ -144,15 +144,15 @@ class Interactions:
         return Interactions(frame, {**self.weights, **other.weights}, report)
 
     def before(self, date: datetime) -> "Interactions":
-        """Return the events before a moment (in UTC where it has no zone)."""
+        """Return the events before a time (UTC where it has no zone)."""
         return self._where(self.frame["timestamp"] < _naive(date))
 
     def since(self, date: datetime) -> "Interactions":
-        """Return the events from a moment on (in UTC where it has no zone)."""
+        """Return the events from a time on (UTC where it has no zone)."""
         return self._where(self.frame["timestamp"] >= _naive(date))
 
-    def _where(self, keep: "pd.Series[bool]") -> "Interactions":
-        return replace(self, frame=self.frame[keep].reset_index(drop=True))
+    def _where(self, mask: "pd.Series[bool]") -> "Interactions":
+        return replace(self, frame=self.frame[mask].reset_index(drop=True))
 
     def histories(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield each user, ascending, with their part of `frame`, oldest event first."""
@@ -162,7 +162,7 @@ class Interactions:
             yield users[start], self.frame.iloc[start:end]
 
     def event_weights(self) -> NDArray[np.float64]:
-        """Return how much each event says, as `recommender.events.event_weight` does, shape (events,)."""
+        """Return the weight of each event, see `recommender.events.event_weight`, shape (events,)."""
         names = self.frame["event_name"]
         weights = names.map(dict(self.weights)).fillna(0.0).to_numpy(np.float64)
         value = self.frame["value"].to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""What is wrong with a shop's files: every problem with its file, row and id; a few of a kind are shown."""
+"""Problems of a shop's files: each with file, row and id; a few of each kind are listed, all are counted."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One thing found in a file.
+    """One problem of a file.
 
     Attributes
     ----------
     kind
-        What sort of problem, such as "duplicate id".
+        Such as "duplicate id".
     severity
-        "error" where something was left out; "warning" where only less is known.
+        "error" where something was left out, else "warning".
     row
-        As a spreadsheet counts, the header being row 1; the line of JSON Lines; 0 for the whole file.
+        Counted from 1, the header of a CSV file included; 0 for the whole file.
     id
-        Of the product or user concerned, "" unknown.
+        Of the product or user, "" unknown.
     message
-        What was found, what was expected and what was done.
+        What was found, what was expected, and what was done.
     """
 
     kind: str
@@ -41,25 +41,27 @@ class DataProblem:
     message: str
 
     def __str__(self) -> str:
-        place = f" row {self.row}" if self.row else ""
-        whose = f' (id "{self.id}")' if self.id else ""
-        return f"{self.file}{place}{whose}: {self.message}"
+        row = f" row {self.row}" if self.row else ""
+        item = f' (id "{self.id}")' if self.id else ""
+        return f"{self.file}{row}{item}: {self.message}"
 
 
 @dataclass
 class DataReport:
-    """The problems of some files, and figures of what was read.
+    """Problems of files, and counts of what was read.
 
     Attributes
     ----------
     shown
-        How many problems of one kind are kept; all are counted.
+        The number of listed problems per kind.
     problems
-        Those kept, in the order found.
+        The listed problems, in order.
     counts
-        Problems per kind.
+        The number of problems per kind, listed or not.
     facts
-        Figures such as "products" and "products without a photo".
+        Counts such as "products" and "products without a photo".
+    errors
+        The number of problems of severity "error".
     """
 
     shown: int = 20
@@ -77,14 +79,14 @@ class DataReport:
         message: Callable[[int], str],
         severity: Severity = "error",
     ) -> None:
-        """Count a problem on each of these rows of a file, and keep the first of them.
+        """Count a problem on each of these rows of a file, and list the first of them.
 
         Parameters
         ----------
         rows, ids
-            Where, and of what; equally long.
+            Rows and ids of the problems; equally long.
         message
-            Called with a position in them, and only for the problems that are kept.
+            From a position in `rows` to the message; called for listed problems alone.
         """
         if not len(rows):
             return
@@ -95,17 +97,17 @@ class DataReport:
         self.errors += len(rows) if severity == "error" else 0
 
     def merge(self, other: "DataReport") -> None:
-        """Take over what another report holds."""
+        """Add another report to this one."""
         for problem in other.problems:
-            kept = sum(known.kind == problem.kind for known in self.problems)
-            if kept < self.shown:
+            listed = sum(known.kind == problem.kind for known in self.problems)
+            if listed < self.shown:
                 self.problems.append(problem)
         self.counts += other.counts
         self.facts |= other.facts
         self.errors += other.errors
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON would have it."""
+        """Return the report as JSON values."""
         return {
             "facts": self.facts,
             "errors": self.errors,
@@ -114,27 +116,27 @@ class DataReport:
         }
 
     def lines(self) -> list[str]:
-        """Return the figures, then each kind's count with the problems kept."""
+        """Return the report as lines of text: counts, then the problems of each kind."""
         return [f"{count:,} {what}" for what, count in self.facts.items()] + list(self._kinds())
 
     def _kinds(self) -> Iterator[str]:
         for kind, count in self.counts.items():
-            kept = [problem for problem in self.problems if problem.kind == kind]
+            listed = [problem for problem in self.problems if problem.kind == kind]
             yield f"{kind}: {count:,}"
-            yield from (f"  {problem}" for problem in kept)
-            if count > len(kept):
-                yield f"  ... and {count - len(kept):,} more"
+            yield from (f"  {problem}" for problem in listed)
+            if count > len(listed):
+                yield f"  ... and {count - len(listed):,} more"
         if not self.counts:
             yield "no problem found"
 
-    def tell(self) -> None:
-        """Give notice of what was found, one line a kind."""
+    def print_summary(self) -> None:
+        """Print one line per kind of problem."""
         for kind, count in self.counts.items():
             first = next(problem for problem in self.problems if problem.kind == kind)
             notice(f"{kind}: {count:,}, such as {first}")
 
     def raise_if_strict(self, strict: bool) -> None:
-        """Raise the first error if `strict`.
+        """Raise an error if `strict` and anything was left out.
 
         Raises
         ------

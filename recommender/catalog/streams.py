@@ -1,4 +1,4 @@
-"""Tables larger than memory, a part after another."""
+"""Read tables that are larger than memory, in parts."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -22,13 +22,13 @@ from recommender.catalog.tables import (
 )
 from recommender.errors import DataError
 
-LARGE = 2**26  # bytes; what is smaller is read in one piece
+LARGE = 2**26  # bytes; smaller files are read at once
 _ROWS = 200_000
 _BLOCK = 2**24
 
 
 def read_parts(path: Path, report: DataReport, large: int = LARGE) -> Iterator[Table]:
-    """Yield a file's rows in parts of some hundred thousand, or as one where it has fewer bytes than `large`.
+    """Yield a file's rows in parts of some hundred thousand; a file of fewer than `large` bytes is one part.
 
     Raises
     ------
@@ -68,8 +68,9 @@ def _csv(path: Path, report: DataReport) -> Iterator[Table]:
     read.block_size = _BLOCK
     first = 2
     for batch in pa.csv.open_csv(path, read, parse, convert):
-        gone = [row.number for row in left_out]
-        rows = np.setdiff1d(np.arange(first, first + len(batch) + len(gone), dtype=np.int64), gone)[: len(batch)]
+        invalid = [row.number for row in left_out]
+        numbers = np.arange(first, first + len(batch) + len(invalid), dtype=np.int64)
+        rows = np.setdiff1d(numbers, invalid)[: len(batch)]
         first = int(rows[-1]) + 1 if len(rows) else first
         frame = batch.to_pandas()
         yield Table(path.name, frame, rows).where((frame != "").any(axis=1))

@@ -1,4 +1,4 @@
-"""CSV, Parquet, JSON Lines and XML to a frame that remembers which row of the file each of its rows was."""
+"""Read CSV, Parquet, JSON Lines and XML to frames that know the row numbers of the file."""
 
 import csv
 import io
@@ -21,22 +21,22 @@ from recommender.catalog.xml_items import xml_items
 from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"
-_COLUMNS_SHOWN = 30
+_MAX_COLUMNS_SHOWN = 30
 HEADER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file's rows.
+    """The rows of a file.
 
     Attributes
     ----------
     name
-        The file's, for messages.
+        Of the file, for messages.
     frame
-        Cells as the file's format types them: strings from CSV. Nested objects are columns ``outer.inner``.
+        Cells as typed by the file's format: strings from CSV. Nested objects are columns ``outer.inner``.
     rows
-        For each row its number in the file; a CSV's header is row 1, an XML feed's first item too.
+        Row numbers of the file, from 1; the header of a CSV file is row 1.
     remedy
         What to do about a missing column, for messages.
     """
@@ -44,41 +44,41 @@ class Table:
     name: str
     frame: pd.DataFrame
     rows: Rows
-    remedy: str = "say in the config which it is"
+    remedy: str = "name it in the config"
 
-    def where(self, keep: "np.ndarray | pd.Series[bool]") -> "Table":
+    def where(self, mask: "np.ndarray | pd.Series[bool]") -> "Table":
         """Return the rows of a mask."""
-        keep = np.asarray(keep)
-        return replace(self, frame=self.frame[keep].reset_index(drop=True), rows=self.rows[keep])
+        mask = np.asarray(mask)
+        return replace(self, frame=self.frame[mask].reset_index(drop=True), rows=self.rows[mask])
 
     def with_frame(self, frame: pd.DataFrame) -> "Table":
         """Return other cells of the same rows."""
         return replace(self, frame=frame)
 
     def require(self, column: str, what: str) -> None:
-        """Raise with the nearest name if there is no such column.
+        """Raise, with the nearest name, if a column does not exist.
 
         Raises
         ------
         DataError
-            If there is none.
+            If it does not exist.
         """
         if column not in self.frame:
             columns = list(map(str, self.frame.columns))
             guess = nearest(column, columns) if len(column) > 2 else None
             hint = f"; did you mean {guess!r}?" if guess else f"; {self.remedy}."
-            more = ", ..." if len(columns) > _COLUMNS_SHOWN else ""
-            found = ", ".join(columns[:_COLUMNS_SHOWN]) + more
-            raise DataError(f"{self.name} has no column {column!r} ({what}){hint} Its columns are {found}")
+            more = ", ..." if len(columns) > _MAX_COLUMNS_SHOWN else ""
+            listed = ", ".join(columns[:_MAX_COLUMNS_SHOWN]) + more
+            raise DataError(f"{self.name} has no column {column!r} ({what}){hint} Its columns are {listed}")
 
 
 def read_table(path: Path, report: DataReport) -> Table:
-    """Read a file by its extension; rows that cannot be read are left out and reported.
+    """Read a file by its extension; invalid rows are left out and reported.
 
     Raises
     ------
     DataError
-        If it is not there, empty, of another format or encoding.
+        If it does not exist, is empty, or is of another format or encoding.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -96,22 +96,22 @@ def read_table(path: Path, report: DataReport) -> Table:
 
 
 def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str) -> Table:
-    """Take a frame in memory; its rows are numbered from 1, and named levels of its index are columns.
+    """Take a frame from memory; its rows are numbered from 1, and named index levels are columns.
 
     Parameters
     ----------
     name
-        What messages call it.
+        For messages.
     ids
-        Columns of ids. Floats are refused there: pandas makes them of digits beside a missing cell, and leading
-        zeros and long ids are lost.
+        Columns of ids. Floats are refused: pandas makes them of digits beside a missing cell, and loses leading
+        zeros and long ids.
     example
-        A keyword argument that names a column, for messages.
+        Example of a keyword argument that names a column, for messages.
 
     Raises
     ------
     DataError
-        If it is no frame, has no rows, or has a column twice or ids that are floats.
+        If it is not a frame, has no rows, a repeated column, or ids that are floats.
     """
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"the {name} is a {type(frame).__name__}; expected a pandas DataFrame or a path")
@@ -128,10 +128,10 @@ def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str
 
 def _refuse_floats(name: str, column: str, frame: pd.DataFrame) -> None:
     floats = (cell for cell in frame.get(column, ()) if isinstance(cell, float | np.floating) and cell == cell)
-    found = next(floats, None)
-    if found is not None:
+    first = next(floats, None)
+    if first is not None:
         raise DataError(
-            f"the {name} has floats in the column {column!r}, such as {float(found)!r}; expected strings or whole "
+            f"the {name} has floats in the column {column!r}, such as {float(first)!r}; expected strings or whole "
             f"numbers. Read ids with dtype=str, such as pd.read_csv(path, dtype={{{column!r}: str}})"
         )
 
@@ -154,7 +154,7 @@ def _read_csv(name: str, data: bytes, report: DataReport) -> Table:
 def csv_options(
     columns: list[str], separator: str, left_out: "list[pa.csv.InvalidRow]"
 ) -> "tuple[pa.csv.ReadOptions, pa.csv.ParseOptions, pa.csv.ConvertOptions]":
-    """Return how a CSV file is read: every cell as it stands; rows of another length go to `left_out`."""
+    """Return options that read every CSV cell as a string; rows of another length go to `left_out`."""
 
     def leave_out(row: pa.csv.InvalidRow) -> str:
         left_out.append(row)
@@ -173,7 +173,7 @@ def csv_options(
 
 
 def report_left_out(name: str, left_out: "list[pa.csv.InvalidRow]", report: DataReport) -> None:
-    """Report the rows of a CSV file that have too many cells or too few."""
+    """Report the rows of a CSV file that have too many or too few cells."""
     report.add(
         "row left out",
         name,
@@ -196,7 +196,7 @@ def _check_utf8(name: str, data: bytes) -> None:
 
 
 def header(name: str, data: bytes) -> tuple[list[str], str]:
-    """Return the columns, and the separator that the header has most of."""
+    """Return the columns of a CSV file and its separator, the one that is most frequent in the header."""
     head = data[:HEADER_BYTES].decode(errors="ignore")
     separator = max(_SEPARATORS, key=re.split(r"[\r\n]", head, maxsplit=1)[0].count)
     try:
@@ -208,9 +208,9 @@ def header(name: str, data: bytes) -> tuple[list[str], str]:
 
 
 def _check_names(name: str, columns: Iterable[str]) -> None:
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError(f"{name} has the column {twice[0]!r} twice; rename one")
+    repeated = [column for column, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(f"{name} has the column {repeated[0]!r} twice; rename one")
 
 
 def _read_parquet(name: str, data: bytes, report: DataReport) -> Table:
@@ -227,7 +227,7 @@ def _read_json_lines(name: str, data: bytes, report: DataReport) -> Table:
 
 
 def json_lines(name: str, lines: Iterable[bytes], report: DataReport, first: int = 1) -> Table:
-    """Read lines of JSON, of which the first is number `first` of its file; report those that are no object."""
+    """Read lines of JSON, numbered from `first`; lines that are not objects are reported."""
     records: list[dict[str, Any]] = []
     rows: list[int] = []
     broken: list[int] = []
@@ -238,7 +238,7 @@ def json_lines(name: str, lines: Iterable[bytes], report: DataReport, first: int
             rows.append(number)
         elif line.strip():
             broken.append(number)
-    expected = "is not a JSON object; expected one object a line; left out"
+    expected = "is not a JSON object; expected one object per line; left out"
     report.add("row left out", name, broken, [""] * len(broken), lambda i: expected)
     return Table(name, flat(pd.DataFrame(records)), np.array(rows, np.int64))
 
@@ -251,14 +251,14 @@ def _read_xml(name: str, data: bytes, report: DataReport) -> Table:
 
 def _json_object(line: bytes | str) -> dict[str, Any] | None:
     try:
-        found = orjson.loads(line)
+        document = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put each column of objects as columns ``outer.inner``."""
+    """Expand columns of objects to columns ``outer.inner``."""
     for name in frame.columns:
         cells = frame[name]
         if cells.dtype == object and cells.map(lambda cell: isinstance(cell, dict)).any():
@@ -279,7 +279,7 @@ _READERS: dict[str, Callable[[str, bytes, DataReport], Table]] = {
 
 
 def unpacked(table: Table) -> Table:
-    """Put each column of JSON objects in strings, as exports have them in CSV, as columns ``outer.inner``."""
+    """Expand columns of JSON objects in strings, as exports have them in CSV, to columns ``outer.inner``."""
     frame = table.frame
     for name in frame.columns:
         cells = frame[name]

@@ -1,4 +1,4 @@
-"""Reads everything that a config names, as a fit would, and says what is wrong."""
+"""Validate the files that a config names, as a fit reads them."""
 
 import io
 import warnings
@@ -18,14 +18,14 @@ _MESSAGES = {"missing": "there is no photo {!r}", "broken": "the photo {!r} cann
 
 
 def validate(config: Config, strict: bool = False) -> DataReport:
-    """Read products, photos and events, and report every problem; nothing is trained.
+    """Read products, images and events, and report every problem; nothing is trained.
 
     Parameters
     ----------
     config
-        Where they are.
+        Names the files.
     strict
-        Whether anything that has to be left out is an error.
+        Whether a problem that leaves something out is an error.
 
     Raises
     ------
@@ -34,23 +34,23 @@ def validate(config: Config, strict: bool = False) -> DataReport:
     """
     catalog = Catalog.load(config)
     report = catalog.report
-    _check_photos(catalog, config, report)
+    _check_images(catalog, config, report)
     if config.events is not None:
         report.merge(Interactions.load(config, catalog).report)
     report.raise_if_strict(strict)
     return report
 
 
-def _check_photos(catalog: Catalog, config: Config, report: DataReport) -> None:
-    """Open every photo as far as its header."""
+def _check_images(catalog: Catalog, config: Config, report: DataReport) -> None:
+    """Open every image and read its header."""
     refs = np.array(catalog.image_refs(), dtype=object)
-    found = np.array([_state(catalog.images, ref) for ref in progress(refs, "photos", len(refs), "photo")])
+    states = np.array([_state(catalog.images, ref) for ref in progress(refs, "images", len(refs), "image")])
     for state, message in _MESSAGES.items():
-        rows = np.flatnonzero(found == state)
-        told = [f"{message.format(refs[row])}; taken as without a photo" for row in rows]
+        rows = np.flatnonzero(states == state)
+        messages = [f"{message.format(refs[row])}; taken as without a photo" for row in rows]
         ids = [catalog.ids[row] for row in rows]
-        report.add(f"{state} photo", config.catalog.path.name, rows * 0, ids, told.__getitem__, "warning")
-    report.facts["products with a photo"] = int((found == "good").sum())
+        report.add(f"{state} photo", config.catalog.path.name, rows * 0, ids, messages.__getitem__, "warning")
+    report.facts["products with a photo"] = int((states == "good").sum())
 
 
 def _state(images: ImageSource, ref: str) -> str:

@@ -1,4 +1,4 @@
-"""The items of an XML feed: RSS or Atom, as Google Merchant and its followers have them."""
+"""Read the items of an XML feed, RSS or Atom, such as Google Merchant's."""
 
 from io import BytesIO
 from typing import TypeAlias
@@ -12,19 +12,19 @@ _LINK = "href"  # Atom's links are attributes
 
 
 def xml_items(name: str, data: bytes) -> list[dict[str, Cell]]:
-    """Return the elements of each item by their names without namespace; those that come again as lists.
+    """Return the elements of each item by name without namespace; repeated ones as lists.
 
     Raises
     ------
     DataError
-        If it is no XML, or has neither items nor entries.
+        If it is not XML, or has neither items nor entries.
     """
     items = []
     try:
         for _, element in iterparse(BytesIO(data), events=("end",)):
-            if _plain(element) in _ITEMS:
+            if _local_name(element) in _ITEMS:
                 items.append(_cells(element))
-                element.clear()  # a feed may be larger than the table that is made of it
+                element.clear()  # frees memory: a feed may be much larger than its table
     except ParseError as error:
         raise DataError(f"{name} is not an XML file: {error}") from None
     if not items:
@@ -33,13 +33,13 @@ def xml_items(name: str, data: bytes) -> list[dict[str, Cell]]:
 
 
 def _cells(item: Element) -> dict[str, Cell]:
-    found: dict[str, list[str]] = {}
+    texts_by_name: dict[str, list[str]] = {}
     for element in item:
         text = "".join(element.itertext()).strip() or element.get(_LINK, "")
         if text:
-            found.setdefault(_plain(element), []).append(text)
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+            texts_by_name.setdefault(_local_name(element), []).append(text)
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in texts_by_name.items()}
 
 
-def _plain(element: Element) -> str:
+def _local_name(element: Element) -> str:
     return str(element.tag).rpartition("}")[2]

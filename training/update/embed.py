@@ -9,7 +9,7 @@ import pandas as pd
 
 from recommender.catalog import Catalog
 from recommender.catalog.cells import strings
-from recommender.catalog.photos import open_images
+from recommender.catalog.image_sources import open_images
 from recommender.config import Config
 from recommender.core.blocks import Float, Mask, Rows
 from recommender.core.segment import Segment

@@ -1,7 +1,7 @@
-"""What shops already have: exports of shop systems and of event trackers, read into tables of standard names.
+"""Formats of shop systems and event trackers, mapped to the standard column names.
 
-A format is a function from the file's table to one whose columns bear the standard names, so that the column
-mapping of the config goes on from there. What a format says is not for sale, or is no event of a product, is gone.
+A format is a function from the file's table to one with the standard names, to which the config's mapping is then
+applied. Products that are not for sale, and events without a product, are left out.
 """
 
 from collections.abc import Callable
@@ -23,16 +23,16 @@ EVENTS: dict[str, Format] = {"ga4": ga4, "personalize": personalize}
 
 
 def as_products(table: Table, format: str | None) -> Table:
-    """Return the products of a file in one of the formats of `PRODUCTS`, or as they are.
+    """Return the products of a table in one of the formats of `PRODUCTS`; None returns it as it is.
 
     Raises
     ------
     DataError
-        If it lacks a column that the format has.
+        If it lacks a column of the format.
     """
     return table if format is None else PRODUCTS[format](table)
 
 
 def as_events(table: Table, format: str | None) -> Table:
-    """Return the events of a file in one of the formats of `EVENTS`, or as they are; raises as `as_products`."""
+    """Return the events of a table in one of the formats of `EVENTS`; see `as_products`."""
     return table if format is None else EVENTS[format](table)

@@ -1,4 +1,4 @@
-"""Google Analytics 4: the rows that it exports to BigQuery, as JSON Lines or Parquet.
+"""Google Analytics 4: rows of its export to BigQuery, as JSON Lines or Parquet.
 
 See https://support.google.com/analytics/answer/7029846.
 """
@@ -11,29 +11,29 @@ from recommender.catalog.cells import strings
 from recommender.catalog.formats.parsing import column
 from recommender.catalog.tables import Table
 
-# They name products, but say no more of a user's taste than the events around them.
-_SAYS_NOTHING = (
+# They name products, but add nothing to the events around them.
+_IGNORED = (
     *("view_cart", "begin_checkout", "add_shipping_info", "add_payment_info"),
     *("view_promotion", "select_promotion"),
 )
 _NOT_SET = "(not set)"
-_KEPT = ("item_id", "quantity", "price")
+_ITEM_FIELDS = ("item_id", "quantity", "price")
 
 
 def ga4(table: Table) -> Table:
-    """Return an event for each product that a row names; rows without products are gone.
+    """Return one event per product of a row; rows without products are left out.
 
-    The user is `user_id` where the shop sends it, else the browser's `user_pseudo_id`.
+    The user is `user_id` if there is one, else the browser's `user_pseudo_id`.
 
     Raises
     ------
     DataError
-        If it has no event_name, event_timestamp or items.
+        If it lacks event_name, event_timestamp or items.
     """
     for name in ("event_name", "event_timestamp", "items"):
         table.require(name, "of a GA4 export")
     has_items = table.frame["items"].map(_filled)
-    table = table.where(has_items & ~table.frame["event_name"].isin(_SAYS_NOTHING))
+    table = table.where(has_items & ~table.frame["event_name"].isin(_IGNORED))
     user = column(table, "user_id")
     frame = pd.DataFrame(
         {
@@ -52,13 +52,13 @@ def _filled(cell: Any) -> bool:
 
 
 def _items(cell: Any) -> list[dict[str, Any]]:
-    """Return what is kept of the products of an event."""
-    known = [{name: item.get(name) for name in _KEPT} for item in cell]
+    """Return the products of an event with the fields that are used."""
+    known = [{name: item.get(name) for name in _ITEM_FIELDS} for item in cell]
     return [item | {"item_id": "" if item["item_id"] in (None, _NOT_SET) else item["item_id"]} for item in known]
 
 
 def _sessions(table: Table) -> pd.Series:
-    """Return the session that an event was part of, by the parameter of that name; "" unknown."""
+    """Return the session of each event, from its parameters; "" unknown."""
     if "event_params" not in table.frame:
         return pd.Series("", table.frame.index, dtype="str")
     pseudo = column(table, "user_pseudo_id")

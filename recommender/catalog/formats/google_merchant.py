@@ -1,4 +1,4 @@
-"""Google Merchant Center's product data, as XML (RSS 2.0 or Atom) or as text in tabs.
+"""Google Merchant Center's product data, as XML (RSS 2.0 or Atom) or tab-separated text.
 
 The attributes are the standard names. See https://support.google.com/merchants/answer/7052112.
 """
@@ -8,18 +8,17 @@ from recommender.catalog.formats.parsing import amounts, plain_text
 from recommender.catalog.tables import Table
 
 _PRICES = ("price", "sale_price")
-# Addresses of pages, and what concerns delivery and taxes: nothing to learn from or to filter on.
-_NOT_KEPT = ("link", "mobile_link", "additional_image_link", "shipping", "tax")
+# Page addresses, delivery and taxes: nothing to learn from or to filter on.
+_IGNORED = ("link", "mobile_link", "additional_image_link", "shipping", "tax")
 
 
 def google_merchant(table: Table) -> Table:
     """Return the products of a Merchant feed: prices as numbers, descriptions without markup.
 
-    Names may be written with spaces ("image link"), as Google takes them, too. The price is the sale price where
-    there is one.
+    Names may have spaces ("image link"), as Google allows. The price is the sale price where there is one.
     """
     frame = table.frame.rename(columns=lambda name: "_".join(str(name).lower().split()))
-    named = table.with_frame(frame.drop(columns=[name for name in _NOT_KEPT if name in frame]))
+    named = table.with_frame(frame.drop(columns=[name for name in _IGNORED if name in frame]))
     named.require("id", "of a Google Merchant feed")
     frame = named.frame.copy()
     for name in _PRICES:

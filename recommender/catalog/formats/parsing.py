@@ -1,4 +1,4 @@
-"""What several formats have in common: markup to text, prices with a currency, options of variants."""
+"""Helpers of several formats: markup to text, prices with a currency, options of variants."""
 
 import re
 from html import unescape
@@ -10,17 +10,17 @@ from recommender.catalog.tables import Table
 
 _TAG = re.compile(r"<[^>]*>")
 _CURRENCY = r"^[A-Z]{3}\s*|\s*[A-Z]{3}$"
-# How shops call the standard columns among a product's options.
+# Names of the standard columns among a product's options.
 _OPTIONS = {"colour": "color", "farbe": "color", "couleur": "color", "größe": "size", "taille": "size"}
 
 
 def column(table: Table, name: str) -> pd.Series:
-    """Return a column as strings, "" throughout if the table has none of that name."""
+    """Return a column as strings, "" throughout if the table lacks it."""
     return strings(table.frame[name]) if name in table.frame else pd.Series("", table.frame.index, dtype="str")
 
 
 def plain_text(markup: pd.Series) -> pd.Series:
-    """Return HTML as text: tags become spaces, entities characters, and runs of spaces one.
+    """Return HTML as text: tags become spaces, entities characters, runs of spaces one space.
 
     >>> plain_text(pd.Series(["<p>Warm &amp; <b>light</b></p>"]))[0]
     'Warm & light'
@@ -29,7 +29,7 @@ def plain_text(markup: pd.Series) -> pd.Series:
 
 
 def amounts(prices: pd.Series) -> pd.Series:
-    """Return prices without their currency's code, as ISO 4217 has it.
+    """Return prices without their ISO 4217 currency code.
 
     >>> amounts(pd.Series(["15.00 USD", "EUR 9"])).tolist()
     ['15.00', '9']
@@ -38,7 +38,7 @@ def amounts(prices: pd.Series) -> pd.Series:
 
 
 def option_name(name: str) -> str:
-    """Return what a product's option is called as a column.
+    """Return the column name of a product's option.
 
     >>> option_name("Colour"), option_name("Sleeve length")
     ('color', 'sleeve_length')
@@ -48,5 +48,5 @@ def option_name(name: str) -> str:
 
 
 def stock(available: "pd.Series[bool]") -> pd.Series:
-    """Return Google Merchant's words for what can be bought and what cannot."""
+    """Return Google Merchant's values of availability."""
     return available.map({True: "in_stock", False: "out_of_stock"})

@@ -1,4 +1,4 @@
-"""Amazon Personalize's item interactions: one CSV row an event.
+"""Amazon Personalize's item interactions: one CSV row per event.
 
 See https://docs.aws.amazon.com/personalize/latest/dg/interactions-datasets.html.
 """
@@ -6,7 +6,7 @@ See https://docs.aws.amazon.com/personalize/latest/dg/interactions-datasets.html
 from recommender.catalog.formats.parsing import column
 from recommender.catalog.tables import Table
 
-# Its event types are the shop's own; those that its guides use, in lower case and without spaces.
+# Event types are free; these are those of its guides, in lower case and without spaces.
 _NAMES = {
     "view": "view_item",
     "detailpageview": "view_item",
@@ -30,15 +30,15 @@ _COLUMNS = {
 
 
 def personalize(table: Table) -> Table:
-    """Return the events of a Personalize interactions file; impressions and further columns are gone.
+    """Return the events of a Personalize interactions file; impressions and other columns are left out.
 
-    An event type of the shop's own keeps its name and needs a weight in ``[events.weights]``. A file without types
-    needs the one that all its events have, such as ``event_name = "purchase"``.
+    Another event type keeps its name and needs a weight in ``[events.weights]``. A file without types needs one
+    name for all events, such as ``event_name = "purchase"``.
     """
     named = table.frame.rename(columns=lambda name: _COLUMNS.get(str(name).upper(), name))
     frame = named[[name for name in _COLUMNS.values() if name in named]]
     if "event_name" in frame:
-        said = column(table.with_frame(frame), "event_name")
-        plain = said.str.lower().str.replace(r"[\s_-]", "", regex=True)
-        frame = frame.assign(event_name=plain.map(_NAMES).fillna(said))
+        names = column(table.with_frame(frame), "event_name")
+        plain = names.str.lower().str.replace(r"[\s_-]", "", regex=True)
+        frame = frame.assign(event_name=plain.map(_NAMES).fillna(names))
     return table.with_frame(frame)

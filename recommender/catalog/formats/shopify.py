@@ -1,7 +1,7 @@
-"""Shopify's product export: a row for each variant, and further rows for further pictures.
+"""Shopify's product export: one row per variant, and more rows for more images.
 
-See https://help.shopify.com/manual/products/import-export/using-csv. The export had other headings before 2025;
-both are read.
+See https://help.shopify.com/manual/products/import-export/using-csv. The headings changed in 2025; both
+versions are read.
 """
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from recommender.catalog.formats.parsing import column, option_name, plain_text, stock
 from recommender.catalog.tables import Table
 
-# The headings of today, and those of before.
+# Older headings with the present ones.
 _OLDER = {
     "url handle": "handle",
     "body (html)": "description",
@@ -23,11 +23,11 @@ _OLDER = {
     "variant image": "variant image url",
 }
 _OPTIONS = (1, 2, 3)
-# Said once, in a product's first row.
+# Present in a product's first row alone.
 _SHARED = (
     *("title", "description", "vendor", "product category", "type", "tags", "published on online store", "status"),
     *("product image url", "google shopping / gender", "google shopping / age group"),
-    *(f"option{place} name" for place in _OPTIONS),
+    *(f"option{number} name" for number in _OPTIONS),
 )
 
 
@@ -77,30 +77,30 @@ def _products(table: Table) -> pd.DataFrame:
 
 
 def _options(table: Table) -> dict[str, pd.Series]:
-    """Return a column for each option that a variant of the shop has, such as color and size."""
-    found: dict[str, pd.Series] = {}
+    """Return a column for each option of variants, such as color and size."""
+    options: dict[str, pd.Series] = {}
     nothing = pd.Series("", table.frame.index, dtype="str")
-    for place in _OPTIONS:
-        names, values = column(table, f"option{place} name"), column(table, f"option{place} value")
-        for name in names[(names != "") & (names != "Title")].unique().tolist():  # "Title" stands for none
-            known = found.get(option_name(name), nothing)
-            found[option_name(name)] = values.where(names == name, known)
-    return found
+    for number in _OPTIONS:
+        names, values = column(table, f"option{number} name"), column(table, f"option{number} value")
+        for name in names[(names != "") & (names != "Title")].unique().tolist():  # "Title" means no option
+            known = options.get(option_name(name), nothing)
+            options[option_name(name)] = values.where(names == name, known)
+    return options
 
 
 def _named(table: Table, handles: pd.Series) -> pd.Series:
-    values = [column(table, f"option{place} value") for place in _OPTIONS]
+    values = [column(table, f"option{number} value") for number in _OPTIONS]
     for value in values:
         handles = handles + ("/" + value).where((value != "") & (value != "Default Title"), "")
     return handles
 
 
 def _availability(table: Table) -> pd.Series:
-    """Tell what can be bought: what is counted and has run out is not, unless it is sold all the same."""
-    counted = column(table, "inventory tracker") != ""
+    """Return availability: tracked variants that have run out are out of stock, unless they may be oversold."""
+    tracked = column(table, "inventory tracker") != ""
     left = pd.to_numeric(column(table, "inventory quantity"), errors="coerce").fillna(1) > 0
-    on = column(table, "continue selling when out of stock").str.lower().isin(["continue", "true"])
-    return stock(~counted | left | on)
+    oversold = column(table, "continue selling when out of stock").str.lower().isin(["continue", "true"])
+    return stock(~tracked | left | oversold)
 
 
 def _for_sale(table: Table) -> "pd.Series[bool]":
@@ -109,6 +109,8 @@ def _for_sale(table: Table) -> "pd.Series[bool]":
 
 
 def _is_variant(table: Table) -> "pd.Series[bool]":
-    """Tell a variant's row from that of a further picture."""
-    named = (column(table, "option1 value") != "") | (column(table, "sku") != "") | (column(table, "price") != "")
-    return named | ~column(table, "handle").duplicated()
+    """Return the mask of rows of variants; the others have further images."""
+    described = (
+        (column(table, "option1 value") != "") | (column(table, "sku") != "") | (column(table, "price") != "")
+    )
+    return described | ~column(table, "handle").duplicated()

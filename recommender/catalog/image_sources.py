@@ -1,4 +1,4 @@
-"""Which source of photos a config means."""
+"""Open the source of images that a config names."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,19 +11,19 @@ from recommender.errors import DataError
 
 
 def open_images(config: Config, refs: Iterable[str]) -> ImageSource:
-    """Return the source of the photos that a config names.
+    """Return the source of the images that a config names.
 
     Parameters
     ----------
     config
-        Its `images`, or else the data folder, is where references start that are no URLs.
+        References that are not URLs are relative to its `images`, or else to the data folder.
     refs
-        Every product's reference.
+        The reference of every product.
 
     Raises
     ------
     DataError
-        If the folder or zip is not there or cannot be read.
+        If the folder or zip does not exist or cannot be read.
     """
     files = _open_files(config.resolve(config.catalog.images or Path()))
     if not any(map(is_url, refs)):
