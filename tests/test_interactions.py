@@ -225,7 +225,7 @@ events = st.builds(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(events, max_size=20))
 def test_events_keep_what_they_say(given_events):
     found = Interactions.from_events(given_events, CATALOG)
@@ -240,7 +240,7 @@ def test_events_keep_what_they_say(given_events):
     assert found.report.counts.get("event of an unknown product", 0) == len(given_events) - len(known)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(events, max_size=20), moments)
 def test_before_and_since_part_the_events(given_events, moment):
     found = Interactions.from_events(given_events, CATALOG)
@@ -254,7 +254,7 @@ def test_before_and_since_part_the_events(given_events, moment):
     pd.testing.assert_frame_equal(since.joined(before).frame, found.frame)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(events, max_size=20))
 def test_histories_are_the_frame_in_pieces(given_events):
     found = Interactions.from_events(given_events, CATALOG)
