@@ -73,7 +73,7 @@ def test_an_undefined_figure_is_published_as_null(tmp_path):
     json.loads(manifest_file(tmp_path).read_text(), parse_constant=pytest.fail)
 
 
-def test_parts_with_the_same_content_are_kept_once(tmp_path):
+def test_parts_with_the_same_content_are_stored_once(tmp_path):
     publish(tmp_path, 1.0)
     publish(tmp_path, 2.0)
     publish(tmp_path, 1.0)
@@ -119,10 +119,10 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
 
 
 @pytest.mark.parametrize("root", ["nothing", "."])
-@pytest.mark.parametrize("ask", [open_bundle, current, rollback, prune])
-def test_where_nothing_was_published_the_error_says_what_to_do(tmp_path, root, ask):
+@pytest.mark.parametrize("call", [open_bundle, current, rollback, prune])
+def test_without_a_bundle_the_error_has_a_remedy(tmp_path, root, call):
     with pytest.raises(BundleError, match=r"no bundle in .*recommender fit --out"):
-        ask(tmp_path / root)
+        call(tmp_path / root)
     assert not list(tmp_path.iterdir())
 
 
@@ -141,7 +141,7 @@ def test_a_missing_file_is_not_opened(tmp_path):
         open_bundle(tmp_path)
 
 
-def test_a_flipped_bit_is_found_when_hashes_are_asked_for(tmp_path):
+def test_a_flipped_bit_is_found_when_hashes_are_verified(tmp_path):
     publish(tmp_path)
     array = part_folder(tmp_path) / "vectors.npy"
     array.write_bytes(array.read_bytes()[:-1] + b"\x01")

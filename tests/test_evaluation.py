@@ -1,4 +1,4 @@
-"""The whole comparison, with a product whose answers are known."""
+"""`evaluate` on a recommender with known lists."""
 
 import json
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import pytest
 from evaluation_events import events
 
 from recommender.core.blocks import Layout
-from recommender.evaluation import EvaluationReport, evaluate, ranking_task, table
+from recommender.evaluation import EvaluationReport, evaluate, frames, ranking_task, table
 from recommender.evaluation.ablation_text import describe_ablation
 from recommender.evaluation.beyond_accuracy import diversity, popular_share
 
@@ -100,7 +100,7 @@ def test_the_hybrids_lead_has_an_interval(report):
     figures = report.to_dict()["rankers"]
     assert figures["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
     assert figures["behaviour alone"]["all"]["recall"]["hybrid_lead"] == {"mean": 0, "low": 0, "high": 0}
-    # events alone cannot tell cold items apart; among the warm, the clubs are plain to ItemKNN
+    # events alone cannot tell cold items apart; among the warm, ItemKNN knows the clubs
     assert figures["ItemKNN + recency"]["cold"]["recall"]["mean"] < 0.7
     assert figures["ItemKNN + recency"]["warm"]["recall"]["mean"] > 0.9
 
@@ -124,13 +124,13 @@ def test_an_ablation_is_described_in_sentences():
     def slice_(recall, mean, low, high):
         return {"recall": {"mean": recall}, "recall_drop": {"image": {"mean": mean, "low": low, "high": high}}}
 
-    found = {
+    slices = {
         "all products": slice_(0.11, 0.01, 0.005, 0.015),
         "product_type: Dresses": slice_(0.2, 0.04, 0.02, 0.06),
         "product_type: Socks": slice_(0.2, 0.015, 0.001, 0.029),
         "new products": slice_(0.1, -0.025, -0.04, -0.01),
     }
-    assert describe_ablation(found) == {
+    assert describe_ablation(slices) == {
         "image": "Photos add 9% of the recall over all products: 20% in Dresses, it costs 25% in new products, "
         "no significant effect in Socks."
     }
@@ -158,6 +158,24 @@ def test_metrics_are_json_and_print_as_a_table(report):
     assert "<" in lines["popularity"]
     assert "<" not in lines["hybrid"]
     assert "recall@18 cold" in report.to_table()
+
+
+def test_metrics_and_ablation_as_frames(report):
+    frame = report.to_frame("recall", "cold")
+    assert list(frame.index) == report.names
+    assert frame.loc["hybrid", ["recall", "hybrid_lead"]].tolist() == [1.0, 0.0]
+    assert frame.loc["popularity", "lead_low"] > 0
+    assert "popularity" in report._repr_html_()
+    assert repr(report) == "<EvaluationReport: 9 rankers, 200 queries, k=18>"
+    ablation = report.ablation.to_frame().set_index(["slice", "term"])
+    assert ablation.loc[("all products", "behaviour"), "recall_drop"] == 1.0
+    assert ablation.loc[("all products", "behaviour"), "significant"]
+    assert not ablation.loc[("all products", "image"), "significant"]
+    assert "significant" in report.ablation._repr_html_()
+    slices = frames.slices(report.to_dict())
+    assert slices.index[0] == "all products"
+    assert slices.loc["new products", "interactions"] == 200
+    assert frames.beyond_accuracy(report.to_dict()).loc["hybrid", "coverage"] == 1.0
 
 
 def test_pooled_splits_keep_the_user_as_the_unit(report):

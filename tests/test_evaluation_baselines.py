@@ -39,7 +39,7 @@ def test_ease_is_its_closed_form_by_either_side(lists, limit):
     x = user_item_matrix(train, N).toarray()
     model = Ease(train, N, penalty=2.0, decay=0.7, limit=limit)
     if x[:, model.items].sum() < x.sum():
-        return  # the least chosen were left out: see below
+        return  # the least popular were left out: see below
     p = np.linalg.inv(x.T @ x + 2.0 * np.eye(N))
     b = -p / np.diag(p)
     np.fill_diagonal(b, 0)

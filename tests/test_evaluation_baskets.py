@@ -1,4 +1,4 @@
-"""Baskets of products: read in both forms, parted without a leak, and kept apart by labels."""
+"""Baskets of products: read in both forms, split without leakage, filtered by labels."""
 
 import numpy as np
 import pandas as pd
@@ -60,5 +60,5 @@ def test_nothing_held_out_is_known():
 
 def test_pairs_of_one_label_are_left_out():
     pairs = csr_array(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]], bool))
-    kept = without_same_label(pairs, pd.Series(["lamp", "lamp", "vase"]), pd.Series(["", "", ""]))
-    assert kept.toarray().tolist() == [[False, False, True], [False, False, True], [True, True, False]]
+    pairs_of_others = without_same_label(pairs, pd.Series(["lamp", "lamp", "vase"]), pd.Series(["", "", ""]))
+    assert pairs_of_others.toarray().tolist() == [[False, False, True], [False, False, True], [True, True, False]]

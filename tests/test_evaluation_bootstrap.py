@@ -31,8 +31,8 @@ def test_pairing_shows_a_difference_that_noise_between_people_hides():
     rng = np.random.default_rng(3)
     theirs = rng.normal(0, 1, 300)
     ours = theirs + 0.05 + rng.normal(0, 0.02, 300)
-    own, difference = bootstrap(np.column_stack([ours, ours - theirs]), people(300))
-    assert not own.positive
+    mean, difference = bootstrap(np.column_stack([ours, ours - theirs]), people(300))
+    assert not mean.positive
     assert difference.positive
 
 

@@ -1,4 +1,4 @@
-"""Measures agree with trec_eval's own implementation."""
+"""Metrics agree with trec_eval's implementation."""
 
 import math
 

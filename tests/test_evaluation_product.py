@@ -1,4 +1,4 @@
-"""The comparison through a real bundle, and the benchmark's own steps on the demo shop."""
+"""`evaluate` on a real bundle, and the steps of the benchmarks on the demo shop."""
 
 import numpy as np
 import pytest

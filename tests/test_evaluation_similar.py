@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from recommender.errors import DataError
+from recommender.evaluation import frames
 from recommender.evaluation.held_out_attribute import hold_out, leading_brand, nestedness, stem, without_words
 from recommender.evaluation.known_pairs import read_known_pairs
 from recommender.evaluation.similar_items import label_precision, neighbours, pair_recall
@@ -67,8 +68,10 @@ def test_edges_are_a_set_of_known_pairs(tmp_path):
         "cross": [[2, 1]],
     }
     figures = pair_recall({"x": np.array([[1, 2]], np.int32)}, edges["up"][[0]])
-    found = {"mean": 1.0, "std_error": 0.0, "first_lead": {"low": 0.0, "high": 0.0}}
-    assert figures == {"queries": 1, "pairs": 1, "x": {"recall@2": found}}
+    expected = {"mean": 1.0, "std_error": 0.0, "first_lead": {"low": 0.0, "high": 0.0}}
+    assert figures == {"queries": 1, "pairs": 1, "x": {"recall@2": expected}}
+    frame = frames.similar_items(figures).set_index(["ranker", "metric"])
+    assert frame.loc[("x", "recall@2")].to_dict() == {"mean": 1, "std_error": 0, "lead_low": 0, "lead_high": 0}
 
 
 def test_the_first_is_compared_with_every_other():

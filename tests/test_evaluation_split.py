@@ -66,9 +66,9 @@ def test_a_sample_of_users_keeps_rows_aligned():
     train = events([(f"u{user}", user, 0) for user in range(30)])
     test = events([(f"u{user}", (user + 1) % 30, 9) for user in range(30)])
     queries = Queries.of(train, test, n=30, limit=7)
-    own = [int(user[1:]) for user in queries.user_ids]
-    assert len(queries) == len(set(own)) == 7
-    assert [history["row"].tolist() for history in queries.histories] == [[row] for row in own]
-    assert queries.relevant.indices.tolist() == [(row + 1) % 30 for row in own]
+    users = [int(user[1:]) for user in queries.user_ids]
+    assert len(queries) == len(set(users)) == 7
+    assert [history["row"].tolist() for history in queries.histories] == [[row] for row in users]
+    assert queries.relevant.indices.tolist() == [(row + 1) % 30 for row in users]
     assert isinstance(queries.histories[0], pd.DataFrame)
-    assert np.array_equal(queries.seen.indices, own)
+    assert np.array_equal(queries.seen.indices, users)

@@ -23,16 +23,16 @@ from tests.browsing import quiet_page
 
 @pytest.fixture(scope="module")
 def rec(demo_bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
-    """On a copy, since a map is kept beside its bundle."""
+    """On a copy, since coordinates are cached beside the bundle."""
     return recommender.load(shutil.copytree(demo_bundles, tmp_path_factory.mktemp("map") / "bundles"))
 
 
-def test_what_is_alike_lies_near(rec: Recommender) -> None:
-    places = positions(rec, method="pca")
-    assert places.shape == (rec.n, 2)
-    assert places.min() == 0
-    assert places.max() == 1
-    away = np.linalg.norm(places[:, None] - places[None], axis=2)
+def test_similar_products_are_close(rec: Recommender) -> None:
+    coordinates = positions(rec, method="pca")
+    assert coordinates.shape == (rec.n, 2)
+    assert coordinates.min() == 0
+    assert coordinates.max() == 1
+    away = np.linalg.norm(coordinates[:, None] - coordinates[None], axis=2)
     neighbours = rec.segment.neighbours[:, :3]
     near = np.take_along_axis(away, neighbours.astype(np.intp), axis=1).mean()
     assert near < 0.6 * away[~np.eye(rec.n, dtype=bool)].mean()
@@ -88,8 +88,8 @@ def test_sheets_hold_every_picture_at_its_place() -> None:
     first, second = (Image.open(BytesIO(sheet)).convert("RGB") for sheet in sheets(ids, picture))
     size = tile_size(len(ids))[0]
     assert first.size == (SIDE * size, SIDE * size)
-    for place, (item_id, shade) in enumerate(shades.items()):
-        middle = (place % SIDE * size + size // 2, place // SIDE * size + size // 2)
+    for position, (item_id, shade) in enumerate(shades.items()):
+        middle = (position % SIDE * size + size // 2, position // SIDE * size + size // 2)
         assert np.abs(np.subtract(first.getpixel(middle), shade)).max() < 20, item_id
     assert second.getpixel((5, 5)) == (255, 255, 255)
 
@@ -150,5 +150,9 @@ def test_the_command(
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"out": str(tmp_path / "m.html"), "products": 80, "bytes": (tmp_path / "m.html").stat().st_size}
+    output = json.loads(capsys.readouterr().out)
+    assert output == {
+        "out": str(tmp_path / "m.html"),
+        "products": 80,
+        "bytes": (tmp_path / "m.html").stat().st_size,
+    }

@@ -28,10 +28,10 @@ def rec(demo_bundles: Path) -> Recommender:
 
 
 def test_data_quality_counts_missing_values(rec: Recommender, demo_shop: Shop) -> None:
-    found = data_quality(rec)
+    quality = data_quality(rec)
     photos = np.mean([product.has_photo for product in demo_shop.products])
-    assert found.blocks["image"] == pytest.approx(photos)
-    columns = {column["name"]: column for column in found.columns}
+    assert quality.blocks["image"] == pytest.approx(photos)
+    columns = {column["name"]: column for column in quality.columns}
     assert columns["brand"]["distinct"] == len({product.brand for product in demo_shop.products})
     assert columns["description"]["filled"] == np.mean(
         [bool(product.description) for product in demo_shop.products]

@@ -56,10 +56,10 @@ def postgres() -> Iterator[sa.URL]:
     if lacks := missing():
         pytest.skip(f"no PostgreSQL answers at {url!r} (set RECOMMENDER_TEST_POSTGRES): {refusal}; and {lacks}")
     with TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
-        own = Postgres(Path(folder))
-        own.start()
-        yield psycopg_url(own.url)
-        own.stop()
+        server = Postgres(Path(folder))
+        server.start()
+        yield psycopg_url(server.url)
+        server.stop()
 
 
 def psycopg_url(url: str) -> sa.URL:
@@ -67,7 +67,7 @@ def psycopg_url(url: str) -> sa.URL:
 
 
 def refused(url: sa.URL) -> str | None:
-    """Return why nobody answers at a URL; None if somebody does."""
+    """Return why there is no server at a URL; None if there is one."""
     engine = sa.create_engine(url, connect_args={"connect_timeout": 2})
     try:
         engine.connect().close()
@@ -106,22 +106,22 @@ def store(url: str) -> Iterator[Store]:
 
 
 def test_an_event_comes_back_as_it_was(store: Store) -> None:
-    told = Event("Ä/7", "rate", NOON, "ü 1", 4.5, "e-1", "s-1", "r-1", 2.0, 9.99)
-    assert store.events.add([told]) == [True]
-    assert store.events.history("ü 1") == [told]
+    full = Event("Ä/7", "rate", NOON, "ü 1", 4.5, "e-1", "s-1", "r-1", 2.0, 9.99)
+    assert store.events.add([full]) == [True]
+    assert store.events.history("ü 1") == [full]
 
 
 def test_time_is_kept_to_the_microsecond_in_utc(store: Store) -> None:
     there = datetime(2026, 11, 23, 14, 0, 0, 123457, tzinfo=timezone(timedelta(hours=9)))
     store.events.add([replace(event(0), timestamp=there)])
-    (kept,) = store.events.history("u1")
-    assert kept.timestamp == there
-    assert kept.timestamp.tzinfo is UTC
+    (stored,) = store.events.history("u1")
+    assert stored.timestamp == there
+    assert stored.timestamp.tzinfo is UTC
 
 
 def test_history_is_the_latest_oldest_first(store: Store) -> None:
     store.events.add([event(n) for n in (3, 1, 4, 0, 2)] + [event(9, user="other")])
-    assert [kept.event_id for kept in store.events.history("u1", limit=3)] == ["e2", "e3", "e4"]
+    assert [stored.event_id for stored in store.events.history("u1", limit=3)] == ["e2", "e3", "e4"]
     assert store.events.history("nobody") == []
 
 
@@ -135,7 +135,7 @@ def test_the_same_event_is_kept_once(store: Store) -> None:
 def test_one_event_may_hold_several_items(store: Store) -> None:
     basket = [event(1, item="A"), event(1, item="B")]
     assert store.events.add(basket) == [True, True]
-    assert sorted(kept.item_id for kept in store.events.history("u1")) == ["A", "B"]
+    assert sorted(stored.item_id for stored in store.events.history("u1")) == ["A", "B"]
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -143,14 +143,14 @@ def test_one_event_may_hold_several_items(store: Store) -> None:
 def test_new_means_never_seen_before(store: Store, calls: list[list[int]]) -> None:
     user = uuid4().hex
     seen: set[int] = set()
-    told = [replace(event(n, user), event_id=f"{user}{n:02}") for n in range(13)]
+    events = [replace(event(n, user), event_id=f"{user}{n:02}") for n in range(13)]
     for numbers in calls:
         expected = []
         for n in numbers:
             expected.append(n not in seen)
             seen.add(n)
-        assert store.events.add([told[n] for n in numbers]) == expected
-    assert store.events.history(user) == [told[n] for n in sorted(seen)]
+        assert store.events.add([events[n] for n in numbers]) == expected
+    assert store.events.history(user) == [events[n] for n in sorted(seen)]
 
 
 def test_scan_reads_everything_in_time_order(store: Store) -> None:
@@ -166,7 +166,7 @@ def test_an_erasure_deletes_one_user_only_and_says_how_much(store: Store) -> Non
     assert receipt.events == 5
     assert "u1" not in str(receipt)
     assert store.events.erase("u1").events == 0
-    assert {kept.user_id for kept in store.events.scan()} == {"u0"}
+    assert {stored.user_id for stored in store.events.scan()} == {"u0"}
 
 
 def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) -> None:
@@ -185,11 +185,11 @@ def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) ->
 
 def test_a_clock_set_back_lets_nothing_erased_in_again(store: Store) -> None:
     ahead = datetime.now(UTC) + timedelta(hours=1)
-    told = replace(event(1), timestamp=ahead)
-    store.events.add([told])
+    early = replace(event(1), timestamp=ahead)
+    store.events.add([early])
     assert store.events.erase("u1").erased_at == ahead
     assert store.events.erase("u1").erased_at == ahead
-    assert store.events.add([told]) == [False]
+    assert store.events.add([early]) == [False]
     wrong = replace(event(2), timestamp=ahead + timedelta(days=3000))
     store.events.add([wrong])
     assert store.events.erase("u1").erased_at < ahead + timedelta(days=2)
@@ -212,14 +212,14 @@ def test_a_session_goes_to_the_user_who_logs_in(store: Store) -> None:
     store.events.add([event(1, user=""), event(2, user="u2"), replace(event(3, user=""), session_id="other")])
     assert store.events.merge("s", "u1") == 1
     assert store.events.merge("s", "u1") == 0
-    assert [kept.event_id for kept in store.events.history("u1")] == ["e1"]
-    assert [kept.event_id for kept in store.events.history("u2")] == ["e2"]
+    assert [stored.event_id for stored in store.events.history("u1")] == ["e1"]
+    assert [stored.event_id for stored in store.events.history("u2")] == ["e2"]
 
 
 def test_old_events_expire(store: Store) -> None:
     store.events.add([event(n) for n in range(4)])
     assert store.events.expire(NOON + timedelta(minutes=2)) == 2
-    assert [kept.event_id for kept in store.events.scan()] == ["e2", "e3"]
+    assert [stored.event_id for stored in store.events.scan()] == ["e2", "e3"]
 
 
 def test_trending_weighs_the_events_since(store: Store) -> None:
@@ -240,12 +240,12 @@ def test_shoppers_played_in_the_storefront_make_nothing_trend(store: Store) -> N
 def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: Store) -> None:
     home, page = Attribution("g1", "home", "for_you", "b"), Attribution("g1", "", "similar")
     first, second, third = home.new_id(), home.new_id(), page.new_id()
-    told = [("view_item_list", first, "A"), ("view_item_list", first, "A"), ("view_item_list", first, "B")]
-    told += [("view_item_list", second, "A"), ("select_item", first, "A"), ("purchase", third, "A")]
-    told += [("purchase", "somebody-elses-id-that-is-long", "A"), ("purchase", "", "A")]
+    events = [("view_item_list", first, "A"), ("view_item_list", first, "A"), ("view_item_list", first, "B")]
+    events += [("view_item_list", second, "A"), ("select_item", first, "A"), ("purchase", third, "A")]
+    events += [("purchase", "somebody-elses-id-that-is-long", "A"), ("purchase", "", "A")]
     events = [
         replace(event(n, item=item), event_name=name, recommendation_id=rec)
-        for n, (name, rec, item) in enumerate(told)
+        for n, (name, rec, item) in enumerate(events)
     ]
     store.events.add(events)
     assert store.events.counts(NOON, NOON + timedelta(hours=1)) == [
@@ -299,7 +299,7 @@ def test_a_store_of_before_the_migrations_is_brought_up_to_date(url: str) -> Non
     database.close()
     for _ in range(2):
         with open_store(url) as store:
-            assert [kept.item_id for kept in store.events.history("u1")] == ["A"]
+            assert [stored.item_id for stored in store.events.history("u1")] == ["A"]
             assert store.overlay.read() == {"B": {"price": 9}}
             assert store.overlay.queued() == []
     with open_store(url) as store:
@@ -362,7 +362,7 @@ def test_processes_may_open_a_new_store_at_once(url: str) -> None:
 def test_every_event_name_is_kept(store: Store) -> None:
     names = [replace(event(n), event_name=name) for n, name in enumerate(EVENT_WEIGHTS)]
     store.events.add(names)
-    assert [kept.event_name for kept in store.events.history("u1")] == list(EVENT_WEIGHTS)
+    assert [stored.event_name for stored in store.events.history("u1")] == list(EVENT_WEIGHTS)
 
 
 @pytest.mark.parametrize(
