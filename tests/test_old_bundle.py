@@ -57,7 +57,10 @@ def test_it_is_listed_and_its_metrics_print(unpacked: Path) -> None:
     listed = generations(unpacked).to_frame()
     assert list(listed.index) == [BASE, LATEST]
     assert listed["products"].tolist() == [60, 60]
-    metrics = open_bundle(unpacked, verify=True).manifest.metrics
+    assert LATEST in generations(unpacked)._repr_html_()
+    bundle = open_bundle(unpacked, verify=True)
+    assert repr(bundle.manifest) == f"<Manifest {LATEST}: 60 products, blocks text, category, behaviour>"
+    metrics = bundle.manifest.metrics
     assert metrics["seconds"]["refit"] > 0
     assert "refit" in show_figures(metrics)
     assert len(recommender.load(unpacked)) == 60

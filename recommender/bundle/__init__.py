@@ -1,6 +1,6 @@
 """Bundles: generations of a recommender, published atomically and opened only when complete."""
 
-from recommender.bundle.generations import Generations, current, generations, prune, rollback
+from recommender.bundle.generations import GenerationList, current, generations, prune, rollback
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, open_bundle
 from recommender.bundle.publish import Staging
@@ -10,7 +10,7 @@ __all__ = [
     "FORMAT",
     "Bundle",
     "DeltaThumbnails",
-    "Generations",
+    "GenerationList",
     "Manifest",
     "Staging",
     "Thumbnails",

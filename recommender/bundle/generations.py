@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Generations(list[Manifest]):
+class GenerationList(list[Manifest]):
     """The manifests of a bundle's generations, oldest first."""
 
     def to_frame(self) -> "pd.DataFrame":
@@ -56,7 +56,7 @@ def manifest_path(root: Path | str, generation: str) -> Path:
     return Path(root) / "generations" / f"{generation}.json"
 
 
-def generations(root: Path | str) -> Generations:
+def generations(root: Path | str) -> GenerationList:
     """Return the manifests of all generations, oldest first.
 
     Parameters
@@ -69,7 +69,7 @@ def generations(root: Path | str) -> Generations:
     BundleError
         One of them cannot be read.
     """
-    return Generations(read_manifest(manifest_path(root, name)) for name in names(root))
+    return GenerationList(read_manifest(manifest_path(root, name)) for name in names(root))
 
 
 def unknown_generation(root: Path, generation: str) -> BundleError:
@@ -132,7 +132,7 @@ def prune(root: Path | str, keep: int = 2) -> list[str]:
     root
         The bundle's folder.
     keep
-        Generations to retain, at least 1.
+        GenerationList to retain, at least 1.
 
     Returns
     -------

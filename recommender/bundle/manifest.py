@@ -17,7 +17,7 @@ REMEDY = "roll back (recommender bundles rollback) or fit again"
 _HASH = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Manifest:
     """The metadata of one generation.
 
@@ -64,6 +64,9 @@ class Manifest:
     def base_n(self) -> int:
         """Rows of the base segment; differs from `n` where a delta adds or removes products."""
         return int(self.extra.get("delta", {}).get("base_n", self.n))
+
+    def __repr__(self) -> str:
+        return f"<Manifest {self.generation}: {self.n:,} products, blocks {', '.join(self.blocks)}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of the manifest: `extra` and the named fields."""
@@ -116,7 +119,7 @@ def read_manifest(path: Path) -> Manifest:
         version = data["format"]
         if version in range(OLDEST, FORMAT + 1):
             published = Manifest.from_dict(data)
-            manifest = Manifest.from_dict(migrate(data))
+            manifest = published if version == FORMAT else Manifest.from_dict(migrate(data))
             _check_parts(manifest)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BundleError(f"{path} is not a manifest ({error!r}); {REMEDY}") from None

@@ -32,6 +32,9 @@ class Bundle:
         self.generation = manifest.generation
         self._release = weakref.finalize(self, os.close, lock)
 
+    def __repr__(self) -> str:
+        return f"<Bundle {self.generation} in {self.root}>"
+
     def close(self) -> None:
         """Release the lock against pruning; mapped arrays stay readable."""
         self._release()
