@@ -7,49 +7,104 @@ go to stdout; progress and notices go to stderr.
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from recommender import __version__
 from recommender.commands import ask, benchmark, bundles, events, learn, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
-app = typer.Typer(help="Recommend products from a shop's own files.", pretty_exceptions_enable=False, **_PLAIN)
+app = typer.Typer(pretty_exceptions_enable=False, **_PLAIN)
 
 
-def _commands(into: typer.Typer, **commands: Callable[..., None]) -> None:
+def _add(group: typer.Typer, commands: dict[str, Callable[..., None]]) -> None:
     for name, command in commands.items():
-        into.command(name.replace("_", "-"))(command)
+        group.command(name)(command)
 
 
-_commands(app, validate=learn.validate, encode=learn.encode, fit=learn.fit, update=learn.update)
-_commands(app, evaluate=learn.evaluate)
-_commands(app, similar=ask.similar, recommend=ask.recommend)
-_commands(app, batch=write.batch, map=write.map_products, report=write.report)
-_commands(app, serve=serve.serve, key=serve.key, demo=serve.demo)
+def _group(parent: typer.Typer, name: str, help: str, commands: dict[str, Callable[..., None]]) -> typer.Typer:
+    group = typer.Typer(help=help, **_PLAIN)
+    _add(group, commands)
+    parent.add_typer(group, name=name)
+    return group
 
-_events = typer.Typer(help="Fill the event store.", **_PLAIN)
-app.add_typer(_events, name="events")
-_commands(_events, **{"import": events.import_events})
 
-_bundles = typer.Typer(help="Look after published generations.", **_PLAIN)
-app.add_typer(_bundles, name="bundles")
-_commands(_bundles, list=bundles.list_generations, rollback=bundles.rollback)
-_commands(_bundles, prune=bundles.prune, compact=bundles.compact)
+_add(
+    app,
+    {
+        "validate": learn.validate,
+        "encode": learn.encode,
+        "fit": learn.fit,
+        "update": learn.update,
+        "evaluate": learn.evaluate,
+        "similar": ask.similar,
+        "recommend": ask.recommend,
+        "batch": write.batch,
+        "map": write.map_products,
+        "report": write.report,
+        "serve": serve.serve,
+        "key": serve.key,
+        "demo": serve.demo,
+    },
+)
+_group(app, "events", "Import events into the event store.", {"import": events.import_events})
+_group(
+    app,
+    "bundles",
+    "List, roll back, prune and compact generations.",
+    {
+        "list": bundles.list_generations,
+        "rollback": bundles.rollback,
+        "prune": bundles.prune,
+        "compact": bundles.compact,
+    },
+)
+_benchmark = _group(
+    app,
+    "benchmark",
+    "Measure quality, speed, memory and robustness.",
+    {
+        "retrieval": benchmark.retrieval,
+        "serve": benchmark.serve,
+        "faults": benchmark.faults,
+        "scale": benchmark.scale,
+        "encode": benchmark.encode,
+        "batch": benchmark.batch,
+        "architecture": benchmark.architecture,
+    },
+)
+_group(
+    _benchmark,
+    "quality",
+    "Measure recommendations by a protocol.",
+    {
+        "sequences": quality.sequences,
+        "cold-start": quality.cold_start,
+        "neighbours": quality.neighbours,
+        "missing": quality.missing,
+        "complementary": quality.complementary,
+        "next-item": quality.next_item,
+        "encoders": quality.encoders,
+    },
+)
 
-_benchmark = typer.Typer(help="Measure quality, speed, memory and robustness.", **_PLAIN)
-app.add_typer(_benchmark, name="benchmark")
-_commands(_benchmark, retrieval=benchmark.retrieval, serve=benchmark.serve, faults=benchmark.faults)
-_commands(_benchmark, scale=benchmark.scale, encode=benchmark.encode, batch=benchmark.batch)
-_commands(_benchmark, architecture=benchmark.architecture)
 
-_quality = typer.Typer(help="Measure the quality of recommendations by a protocol.", **_PLAIN)
-_benchmark.add_typer(_quality, name="quality")
-_commands(_quality, sequences=quality.sequences, neighbours=quality.neighbours, missing=quality.missing)
-_commands(_quality, complementary=quality.complementary, encoders=quality.encoders)
-_commands(_quality, cold_start=quality.cold_start, next_item=quality.next_item)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"recommender {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Recommend products from a shop's own files."""
 
 
 def main() -> None:
@@ -60,7 +115,7 @@ def main() -> None:
     print_notices()
     try:
         with full_installation("this command"):
-            app()
+            app(prog_name="recommender")
     except (RecommenderError, OSError) as error:
         typer.echo(f"recommender: {' '.join(str(error).split())}", err=True)
         sys.exit(1)

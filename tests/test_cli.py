@@ -1,6 +1,7 @@
 """The command line on the demo shop: answers on stdout, all else on stderr, three exit codes."""
 
 import csv
+import inspect
 import json
 import resource
 import subprocess
@@ -12,8 +13,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import typer
 
-from recommender.cli import main
+import recommender
+from recommender.cli import app, main
 from recommender.demo.shop import Shop
 
 
@@ -54,6 +57,51 @@ def test_help_takes_less_than_half_a_second() -> None:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.5
+
+
+def commands(group: typer.Typer = app, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Callable | None]:
+    """The callback of each command, by its path; None for a group."""
+    found = {path: None} | {(*path, str(command.name)): command.callback for command in group.registered_commands}
+    for sub in group.registered_groups:
+        found |= commands(sub.typer_instance, (*path, str(sub.name)))
+    return found
+
+
+@pytest.mark.parametrize("path", list(commands()), ids=" ".join)
+def test_help_is_whole_at_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = run(*path, "--help")
+    assert ran.code == 0
+    assert "..." not in ran.out.replace("[ARGS]...", "")
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_every_option_is_described_and_every_answer_can_be_json() -> None:
+    for path, command in commands().items():
+        if command is not None:
+            parameters = inspect.signature(command).parameters
+            assert "as_json" in parameters or path in {("serve",), ("demo",)}
+            for name, parameter in parameters.items():
+                assert parameter.annotation.__metadata__[0].help, f"{path}: {name} has no help"
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    assert run("--version").out == f"recommender {recommender.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("usage", "nearest"),
+    [
+        (["simlar", "bundles", "1"], "'similar'"),
+        (["benchmark", "serv"], "'serve'"),
+        (["similar", "bundles", "1", "--fliter", "price < 5"], "--filter"),
+        (["batch", "bundles", "--kind", "users", "--out", "recs.csv"], "user"),
+    ],
+)
+def test_a_misspelt_command_or_option_names_the_nearest(run: Run, usage: list[str], nearest: str) -> None:
+    ran = run(*usage)
+    assert ran.code == 2
+    assert nearest in ran.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One question, answered in the terminal."""
+"""Similar products and recommendations in the terminal."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 def similar(
     bundles: options.Bundles,
-    item_id: Annotated[str, typer.Argument(help="The shop's id of a product.", show_default=False)],
+    item_id: Annotated[str, typer.Argument(help="Id of a product.", show_default=False)],
     k: options.Count = 10,
     filter: options.Filter = None,
     weights: options.Weights = None,
     explain: options.Explain = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show the products most like one."""
+    """Show the products most similar to one."""
     with opened(bundles) as (rec, _):
         answer = rec.similar(item_id, k, filter=filter, weights=weights_of(weights), explain=explain)
         emit_answer(answer, rec, as_json)
@@ -28,8 +28,8 @@ def similar(
 
 def recommend(
     bundles: options.Bundles,
-    history: Annotated[str | None, typer.Option("--history", help="Product ids, oldest first: ID,ID")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="A user of --events or --store.")] = None,
+    history: Annotated[str | None, typer.Option("--history", help="Product ids, oldest first: ID,ID.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="User id in --events or --store.")] = None,
     events: options.Events = None,
     store: options.Store = None,
     k: options.Count = 10,
@@ -38,7 +38,7 @@ def recommend(
     explain: options.Explain = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what to recommend for a history or a user."""
+    """Show recommendations for a history or a user."""
     if (history is None) == (user is None):
         raise typer.BadParameter("give either --history, or --user with --events or --store")
     with opened(bundles, store) as (rec, live):

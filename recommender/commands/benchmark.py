@@ -10,11 +10,14 @@ import typer
 from recommender.commands import options
 from recommender.commands.shared import emit
 
-Seed = Annotated[int, typer.Option("--seed", help="Of the synthetic vectors.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the synthetic vectors.")]
 
 
 def architecture(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
-    """Count the files and calls that a request passes, duplicate class names and import cycles."""
+    """Count calls per request, class names and import cycles.
+
+    The files and calls that `similar` by id passes, through HTTP and Python, plain and with weights and a filter.
+    """
     from recommender.commands.benchmarks.architecture import measure, show
 
     figures = measure(bundles)
@@ -25,13 +28,16 @@ def retrieval(
     bundles: Annotated[
         Path | None, typer.Argument(help="Time this published bundle instead of synthetic vectors.")
     ] = None,
-    n: Annotated[int, typer.Option("--n", help="Synthetic vectors.")] = 100_000,
-    dim: Annotated[int, typer.Option("--dim", help="Their dimension.")] = 512,
-    queries: Annotated[int, typer.Option("--queries", help="Queries.")] = 500,
+    n: Annotated[int, typer.Option("--n", help="Number of synthetic vectors.")] = 100_000,
+    dim: Annotated[int, typer.Option("--dim", help="Dimension of the vectors.")] = 512,
+    queries: Annotated[int, typer.Option("--queries", help="Number of queries.")] = 500,
     seed: Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Time a search at equal recall, beside hnswlib, Faiss, USearch and Voyager, and with filters."""
+    """Time searches at equal recall, beside other libraries.
+
+    hnswlib, Faiss, USearch and Voyager, those that are installed; and with filters.
+    """
     _one_thread()
     if bundles is not None:
         from recommender.commands.benchmarks import published_bundle
@@ -49,11 +55,14 @@ def serve(
     bundles: options.Bundles,
     workers: Annotated[int, typer.Option("--workers", help="Processes of each server.")] = 2,
     connections: Annotated[int, typer.Option("--connections", help="Connections of the load generator.")] = 16,
-    seconds: Annotated[float, typer.Option("--seconds", help="Length of a round.")] = 8,
-    rounds: Annotated[int, typer.Option("--rounds", help="Rounds; the figures are their medians.")] = 3,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of a round in seconds.")] = 8,
+    rounds: Annotated[int, typer.Option("--rounds", help="Number of rounds; the figures are their medians.")] = 3,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure requests per second and latency of the service, beside a bare Flask route on the same server."""
+    """Measure requests per second and latency of the service.
+
+    Beside a bare Flask route on the same server.
+    """
     from recommender.commands.benchmarks.serve import Setup, measure_service, table
 
     report = measure_service(bundles, Setup(workers, connections, seconds, rounds))
@@ -62,15 +71,18 @@ def serve(
 
 def faults(
     bundles: options.Bundles,
-    kills: Annotated[int, typer.Option("--kills", help="Of a worker, before one of the whole service.")] = 5,
+    kills: Annotated[int, typer.Option("--kills", help="Kills of a worker, before one of the whole service.")] = 5,
     swaps: Annotated[int, typer.Option("--swaps", help="Generations published under load.")] = 100,
-    malformed: Annotated[int, typer.Option("--malformed", help="Malformed requests.")] = 10_000,
+    malformed: Annotated[int, typer.Option("--malformed", help="Number of malformed requests.")] = 10_000,
     minutes: Annotated[
-        float, typer.Option("--minutes", help="Of load under which memory must stay flat; 0 for none.")
+        float, typer.Option("--minutes", help="Minutes of load during which memory must stay flat; 0 for none.")
     ] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Kill processes, damage bundles and stop the database under load; exit code 1 if anything is lost."""
+    """Inject faults under load and check that nothing is lost.
+
+    Killed processes, damaged bundles, a stopped database, malformed requests. Exit code 1 if a check fails.
+    """
     from recommender.commands.benchmarks.faults import measure_faults, passed, table
 
     report = measure_faults(bundles, kills, swaps, malformed, minutes)
@@ -80,15 +92,21 @@ def faults(
 
 
 def scale(
-    n: Annotated[int, typer.Option("--n", help="Synthetic products.")] = 1_000_000,
-    dim: Annotated[int, typer.Option("--dim", help="Dimension of their vectors.")] = 256,
+    n: Annotated[int, typer.Option("--n", help="Number of synthetic products.")] = 1_000_000,
+    dim: Annotated[int, typer.Option("--dim", help="Dimension of the vectors.")] = 256,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Keep the bundle in this folder, for `benchmark retrieval`.")
+        Path | None,
+        typer.Option(
+            "--out", help="Folder to publish into, for `benchmark retrieval`. [default: a temporary one]"
+        ),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure time and memory of each stage of the index of a large synthetic shop."""
+    """Measure time and memory of building a large index.
+
+    Of each stage, on synthetic products.
+    """
     from tempfile import TemporaryDirectory
 
     _one_thread()
@@ -102,13 +120,16 @@ def scale(
 def encode(
     config: options.ConfigFile = None,
     data: options.Data = None,
-    n: Annotated[int, typer.Option("--n", help="Products to encode, drawn with a fixed seed.")] = 300,
+    n: Annotated[int, typer.Option("--n", help="Number of products to encode, drawn at random.")] = 300,
     cached: Annotated[
-        int, typer.Option("--cached", help="Synthetic products, for the cache and the memory.")
+        int, typer.Option("--cached", help="Number of synthetic products, for cache and memory.")
     ] = 100_000,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure images and texts per second of each encoder, beside open_clip's own plain loop; on a GPU too."""
+    """Measure images and texts per second of each encoder.
+
+    Beside open_clip's own plain loop; on a GPU too, where there is one. Without --config a shop is drawn.
+    """
     from recommender.commands.benchmarks.encode import measure_encoders, table
 
     figures = measure_encoders(config, data, n, cached)
@@ -117,12 +138,15 @@ def encode(
 
 def batch(
     bundles: options.Bundles,
-    users: Annotated[int, typer.Option("--users", help="To scale the figures to.")] = 1_000_000,
-    sample: Annotated[int, typer.Option("--sample", help="Users that are answered.")] = 4096,
-    k: Annotated[int, typer.Option("-k", "--limit", help="Products per user.")] = 20,
+    users: Annotated[int, typer.Option("--users", help="Number of users to scale the figures to.")] = 1_000_000,
+    sample: Annotated[int, typer.Option("--sample", help="Number of users that are answered.")] = 4096,
+    k: Annotated[int, typer.Option("-k", "--limit", help="Number of products per user.")] = 20,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure throughput from histories to files, and of ranking alone beside numpy and implicit."""
+    """Measure the throughput of batch recommendations.
+
+    From histories to files, and of ranking alone beside numpy and implicit.
+    """
     from recommender.commands.benchmarks.batch import measure_batch
     from recommender.commands.output import show_figures
 

@@ -1,4 +1,4 @@
-"""Look after published generations."""
+"""List, roll back, prune and compact published generations."""
 
 from typing import Annotated
 
@@ -9,36 +9,44 @@ from recommender.commands.shared import emit
 
 
 def list_generations(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
-    """List the published generations, the newest last; the current one is marked."""
+    """List the published generations, newest last.
+
+    An asterisk marks the current one.
+    """
     from recommender.bundle import current, generations
 
-    now = current(bundles)
-    known = [
-        {"generation": m.generation, "created_at": m.created_at, "n": m.n, "current": m.generation == now}
+    current_name = current(bundles)
+    rows = [
+        {"generation": m.generation, "created_at": m.created_at, "n": m.n, "current": m.generation == current_name}
         for m in generations(bundles)
     ]
-    lines = [f"{'*' if g['current'] else ' '} {g['generation']}  {g['n']:,} products" for g in known]
-    emit({"generations": known}, "\n".join(lines), as_json)
+    lines = [f"{'*' if g['current'] else ' '} {g['generation']}  {g['n']:,} products" for g in rows]
+    emit({"generations": rows}, "\n".join(lines), as_json)
 
 
 def rollback(
     bundles: options.Bundles,
-    generation: Annotated[str | None, typer.Argument(help="[default: the one before the current]")] = None,
+    generation: Annotated[
+        str | None, typer.Argument(help="Its name. [default: the one before the current]")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Make an older generation current."""
     from recommender.bundle import rollback
 
-    now = rollback(bundles, generation)
-    emit({"generation": now}, f"{now} is current", as_json)
+    name = rollback(bundles, generation)
+    emit({"generation": name}, f"{name} is current", as_json)
 
 
 def prune(
     bundles: options.Bundles,
-    keep: Annotated[int, typer.Option("--keep", help="How many of the newest stay.")] = 2,
+    keep: Annotated[int, typer.Option("--keep", help="Number of newest generations to retain.")] = 2,
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove old generations; never the current one, nor one that a process has open."""
+    """Remove old generations.
+
+    The current one and those that a process has open stay.
+    """
     from recommender.bundle import prune
 
     removed = prune(bundles, keep)
@@ -46,8 +54,11 @@ def prune(
 
 
 def compact(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
-    """Make one base of what updates have changed; they do it by themselves when much has."""
+    """Merge the base and its updates into a new base.
+
+    Updates do so by themselves when much has changed.
+    """
     from training.update.compact import compact
 
-    now = compact(bundles)
-    emit({"generation": now}, f"{now} is current", as_json)
+    name = compact(bundles)
+    emit({"generation": name}, f"{name} is current", as_json)

@@ -1,4 +1,4 @@
-"""Fill the event store."""
+"""Import events into the event store."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +10,15 @@ from recommender.commands.shared import emit
 
 
 def import_events(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSON Lines file.", show_default=False)],
     store: Annotated[str, typer.Option("--store", help="URL of the event store.")],
     config: Annotated[Path | None, typer.Option("--config", help="TOML whose [events] maps the columns.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Add a file of events to the store; those already there are kept once."""
+    """Import a file of events into the store.
+
+    Events that the store already has are skipped.
+    """
     from recommender.batch import chunks
     from recommender.catalog import read_events
     from recommender.config import Config, EventsConfig
@@ -27,4 +30,4 @@ def import_events(
     with open_store(store) as live:
         new = [is_new for some in chunks(events, 1000) for is_new in live.events.add(some)]
     known = len(new) - sum(new)
-    emit({"new": sum(new), "known": known}, f"{sum(new):,} new events, {known:,} already there", as_json)
+    emit({"new": sum(new), "known": known}, f"{sum(new):,} new events, {known:,} already stored", as_json)

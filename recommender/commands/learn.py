@@ -1,8 +1,9 @@
-"""From a shop's files to a published generation, and its figures."""
+"""From a shop's files to a published generation, and its metrics."""
 
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ def validate(
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read everything, report every problem, train nothing."""
+    """Check the shop's files and report every problem."""
     from recommender.catalog import validate
 
     report = validate(config_of(config, data, catalog, images, events), strict=strict)
@@ -35,19 +36,22 @@ def encode(
     engine: options.Engine = "local",
     address: options.Address = None,
     gpus: Annotated[
-        float, typer.Option("--gpus", min=0, help="Of a Ray worker: such as 1, or 0.25 where four share one.")
+        float, typer.Option("--gpus", min=0, help="GPUs of a Ray worker: such as 1, or 0.25 where four share one.")
     ] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read the photos and texts into the cache, so that fit finds their vectors there; what stopped goes on."""
+    """Encode texts and images into the cache.
+
+    `fit` then reads their vectors from there. An interrupted run is resumed.
+    """
     cluster = is_ray(engine, address, gpus)
-    asked = config_of(config, data, catalog, images, None)
+    shop = config_of(config, data, catalog, images, None)
     from recommender.batch.encoding import Cluster
     from training.encoders.choose import encode
 
-    counts = encode(asked, cluster=Cluster(address, gpus) if cluster else None)
-    told = "encoded {encoded:,} photos and texts, {cached:,} were there already, in {seconds:,} s"
-    emit(counts, told.format(**counts), as_json)
+    counts = encode(shop, cluster=Cluster(address, gpus) if cluster else None)
+    text = "encoded {encoded:,} texts and images, {cached:,} were in the cache already, in {seconds:,} s"
+    emit(counts, text.format(**counts), as_json)
 
 
 def fit(
@@ -61,31 +65,42 @@ def fit(
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Learn from a shop's files (and its event store) and publish a generation."""
-    asked = config_of(config, data, catalog, images, events)
+    """Train on a shop's files and publish a generation.
+
+    With --store, on the events of the store as well.
+    """
+    shop = config_of(config, data, catalog, images, events)
+    import recommender
+    from recommender.commands.summary import FitSummary
     from training.fit import fit
 
-    generation = fit(asked, out, store_url=store, strict=strict)
-    emit({"generation": generation, "bundles": str(out)}, f"published {generation} in {out}", as_json)
+    started = perf_counter()
+    generation = fit(shop, out, store_url=store, strict=strict)
+    seconds = perf_counter() - started
+    summary = FitSummary.of(recommender.load(out, generation=generation), out, seconds)
+    emit(summary.to_dict(), str(summary), as_json)
 
 
 def update(
     bundles: options.Bundles,
     catalog: Annotated[
         Path | None,
-        typer.Option("--catalog", help="Products that were changed or added."),
+        typer.Option("--catalog", help="File of changed and new products."),
     ] = None,
     complete: Annotated[
-        bool, typer.Option("--complete", help="The file has all products: those it lacks are removed.")
+        bool, typer.Option("--complete", help="The file has all products; remove the others.")
     ] = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
-    images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of photos.")] = None,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images.")] = None,
     store: options.Store = None,
-    watch: Annotated[float | None, typer.Option("--watch", help="Look again every so many seconds.")] = None,
+    watch: Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take up changed, new and removed products in seconds: those of a file, and those that a service queued."""
+    """Publish changed, new and removed products in seconds.
+
+    Those of a file, and those that a service queued in the store.
+    """
     if catalog is None and store is None:
         raise typer.BadParameter("give --catalog, --store or both")
     from recommender.stores import open_store
@@ -93,12 +108,12 @@ def update(
 
     with open_store(store) if store is not None else nullcontext() as live:
         updater = Updater(bundles, config_of(bundles, config, data, images), catalog, complete, live)
-        for done in updater.watch(watch) if watch is not None else [updater.update()]:
-            emit(asdict(done), str(done), as_json)
+        for result in updater.watch(watch) if watch is not None else [updater.update()]:
+            emit(asdict(result), str(result), as_json)
 
 
 def evaluate(
-    bundles: Annotated[Path | None, typer.Argument(help="Show the figures published with it.")] = None,
+    bundles: Annotated[Path | None, typer.Argument(help="Show the metrics published with it.")] = None,
     config: options.ConfigFile = None,
     data: options.Data = None,
     catalog: options.CatalogFile = None,
@@ -108,22 +123,27 @@ def evaluate(
     address: options.Address = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show the figures of a bundle; or refit on the earlier part of the events and measure on the later."""
+    """Show the metrics of a bundle, or measure a shop's files.
+
+    With --config or --catalog, trains on the earlier part of the events and measures on the later.
+    """
     if (bundles is None) == (config is None and catalog is None):
-        raise typer.BadParameter("give BUNDLES, or --config (or --catalog) to refit and measure")
+        raise typer.BadParameter(
+            "give BUNDLES to show its metrics, or --config (or --catalog) to train and measure"
+        )
     cluster = is_ray(engine, address)
     if bundles is not None:
         if cluster:
-            raise typer.BadParameter("--engine ray measures anew: give --config (or --catalog), not BUNDLES")
+            raise typer.BadParameter("--engine ray trains and measures: give --config (or --catalog), not BUNDLES")
         from recommender.bundle import open_bundle
 
-        figures = open_bundle(bundles).manifest.metrics
+        metrics = open_bundle(bundles).manifest.metrics
     else:
-        asked = config_of(config, data, catalog, images, events)
+        shop = config_of(config, data, catalog, images, events)
         from recommender.batch.on_ray import map_on_ray
         from training.fit import evaluate_config
 
-        figures = evaluate_config(asked, run=map_on_ray(address)) if cluster else evaluate_config(asked)
+        metrics = evaluate_config(shop, run=map_on_ray(address)) if cluster else evaluate_config(shop)
     from recommender.commands.output import show_figures
 
-    emit(figures, show_figures(figures), as_json)
+    emit(metrics, show_figures(metrics), as_json)

@@ -1,17 +1,25 @@
-"""What the command line shows: answers and figures as lines of text."""
+"""Recommendations and metrics as text: rich tables in a terminal, plain columns elsewhere."""
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from io import StringIO
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from recommender.ranking.results import Recommendation, Recommendations
 
 Product = Callable[[str], Mapping[str, Any]]
-_LISTED = 8  # longer lists, such as a curve, are told by their ends
+_PLAIN_WIDTH = 100_000  # of a file or a pipe, where no line is wrapped
+_MAX_TITLE = 60
+_MAX_VALUES = 8  # of longer lists, such as a learning curve, the ends alone are shown
 
 
 def show_answer(answer: "Recommendations", product: Product) -> str:
-    """Return an answer as a table, each product followed by its explanation where there is one.
+    """Return recommendations as a table, each product with its explanation where there is one.
 
     Parameters
     ----------
@@ -24,77 +32,91 @@ def show_answer(answer: "Recommendations", product: Product) -> str:
         f"{answer.strategy} · {len(answer.items)} of {answer.eligible:,} eligible"
         f" · {answer.plan}, {answer.candidates:,} candidates · {answer.generation}"
     )
-    items = [_item_line(item, product(item.item_id)) for item in answer.items]
-    columns = align([line for line, _ in items], right={0, 1})
-    body = [line + detail for line, (_, detail) in zip(columns, items, strict=True)]
-    return "\n".join([head, *body, *(f"note: {warning}" for warning in answer.warnings)])
+    table = _table("", "score", "id", "title", "price", right={0, 1, 4})
+    for item in answer.items:
+        fields = product(item.item_id)
+        price = fields.get("price")
+        cells = (str(item.rank), f"{item.score:.4f}", item.item_id)
+        table.add_row(*map(Text, cells), _title(item, fields), "" if price is None else f"{price:.2f}")
+    notes = (Text(f"note: {warning}", "yellow") for warning in answer.warnings)
+    return _render(Text(head, "dim"), *([table] if answer.items else []), *notes)
 
 
-def _item_line(item: "Recommendation", fields: Mapping[str, Any]) -> tuple[list[str], str]:
-    cells = [str(item.rank), f"{item.score:.4f}", item.item_id, _clip(fields.get("title") or "")]
-    price = fields.get("price")
-    cells.append("" if price is None else f"{price:.2f}")
-    if item.parts is None:
-        return cells, ""
-    parts = sorted(item.parts.items(), key=lambda part: -abs(part[1]))
-    total = "  ".join(f"{name} {value:+.4f}" for name, value in parts if value)
-    return cells, "".join(f"\n      {line}" for line in (total, item.text) if line)
-
-
-def _clip(text: str, width: int = 60) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _title(item: "Recommendation", fields: Mapping[str, Any]) -> Group:
+    """Return the title, and below it the parts of the score, largest first, and the reason."""
+    title = fields.get("title") or ""
+    lines = [Text(title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…")]
+    if item.parts is not None:
+        parts = sorted(item.parts.items(), key=lambda part: -abs(part[1]))
+        lines.append(Text("  ".join(f"{name} {value:+.4f}" for name, value in parts if value), "dim"))
+        lines.append(Text(item.text or "", "italic"))
+    return Group(*(line for line in lines if line.plain or line is lines[0]))
 
 
 def show_figures(figures: Mapping[str, Any]) -> str:
-    """Return a manifest's metrics as text: the evaluation as a table, all else as lines of `name.name  value`."""
+    """Return a manifest's metrics as text: the evaluation as a table, the others as lines `name.name  value`."""
     from recommender.evaluation import table
 
-    rest = {name: value for name, value in figures.items() if name != "evaluation"}
-    measured = [table(figures["evaluation"]), ""] if figures.get("evaluation") else []
-    return "\n".join([*measured, *_figure_lines(rest, "")])
+    others = {name: value for name, value in figures.items() if name != "evaluation"}
+    evaluation = [Text(table(figures["evaluation"])), Text("")] if figures.get("evaluation") else []
+    return _render(*evaluation, *_figures(others, ""))
 
 
-def _figure_lines(figures: Mapping[str, Any], path: str) -> list[str]:
-    """Lay out leaves as lines and descend into the rest; alike and flat mappings become one table."""
+def _figures(figures: Mapping[str, Any], path: str) -> "Iterator[Text | Table]":
+    """Yield a line for each value, and what is below it; mappings of values alone become one table."""
     inner = {name: _inner(value) for name, value in figures.items()}
     below = {name: value for name, value in inner.items() if value is not None}
     if len(below) == len(figures) > 1 and not any(_inner(v) for row in below.values() for v in row.values()):
-        return ["", *_table(path, below)]
+        yield Text("")
+        yield _table_of(path, below)
+        return
     prefix = f"{path}." if path else ""
-    lines = [f"{prefix}{name}  {_cell(value)}" for name, value in figures.items() if inner[name] is None]
-    return lines + [line for name, value in below.items() for line in _figure_lines(value, prefix + name)]
+    for name, value in figures.items():
+        if inner[name] is None:
+            yield Text(f"{prefix}{name}  {_cell(value)}")
+    for name, mapping in below.items():
+        yield from _figures(mapping, prefix + name)
 
 
 def _inner(value: object) -> Mapping[str, Any] | None:
-    """Return what is inside a value: a mapping, or a list of mappings by place; None for a leaf."""
+    """Return a mapping, or a list of mappings as a mapping from their number; None for a value."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
-        return {str(place): entry for place, entry in enumerate(value, 1)}
+        return {str(number): entry for number, entry in enumerate(value, 1)}
     return value if isinstance(value, Mapping) else None
 
 
-def _table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _table_of(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    body = [[label, *(_cell(row.get(name, "")) for name in names)] for label, row in rows.items()]
-    return align([[title, *names], *body], right=set(range(1, len(names) + 1)))
+    table = _table(title, *names, right=set(range(1, len(names) + 1)))
+    for label, row in rows.items():
+        table.add_row(Text(label), *(Text(_cell(row.get(name, ""))) for name in names))
+    return table
+
+
+def _table(*headers: str, right: set[int]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, header in enumerate(headers):
+        table.add_column(Text(header), justify="right" if number in right else "left")
+    return table
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
     if isinstance(value, list | tuple):
-        if len(value) > _LISTED:
+        if len(value) > _MAX_VALUES:
             return f"{_cell(value[0])} … {_cell(value[-1])} ({len(value)} values)"
         return " to ".join(map(_cell, value)) if len(value) == 2 else ", ".join(map(_cell, value))
     return "–" if value is None else str(value)
 
 
-def align(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    """Return `rows` as lines whose columns are padded to the widest cell, those in `right` from the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def _render(*parts: Text | Table) -> str:
+    """Return the parts below each other, with styles and wrapped lines where stdout is a terminal."""
+    buffer = StringIO()
+    if sys.stdout.isatty():
+        console = Console(file=buffer, force_terminal=True)
+    else:
+        console = Console(file=buffer, force_terminal=False, color_system=None, width=_PLAIN_WIDTH)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

@@ -26,7 +26,7 @@ def sequences(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """P1: leave-one-out; each user's last item is predicted from all before it."""
+    """P1: predict each user's last item from those before it."""
     from recommender.commands.benchmarks.protocols import sequences
 
     _run(lambda: sequences.measure(sequences_file, attributes), as_json)
@@ -42,7 +42,7 @@ def cold_start(
     pairs: Pairs = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """P2: the next purchases of customers after a cut in time, of new and of known products."""
+    """P2: predict purchases after a cut, of new products too."""
     from recommender.commands.benchmarks.protocols import cold_start
     from recommender.config import Config
 
@@ -58,7 +58,10 @@ def neighbours(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """P3: neighbours by content alone, measured by held-out labels and by known pairs."""
+    """P3: find neighbours by content alone.
+
+    Measured by held-out labels, by known pairs, and by text queries for images.
+    """
     from recommender.commands.benchmarks.protocols import neighbours
     from recommender.config import Config
 
@@ -73,7 +76,10 @@ def missing(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """P4: the loss where a tenth of the products lack their image, their text or every category."""
+    """P4: remove images, texts or categories of some products.
+
+    A tenth of the products lose one of them; measured is what the recommendations lose.
+    """
     from recommender.commands.benchmarks.protocols import missing_modalities
     from recommender.config import Config
 
@@ -86,13 +92,15 @@ def complementary(
         Path, typer.Option("--pairs", help="Pairs of products, or products and their scenes: CSV or Parquet.")
     ],
     data: options.Data = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="Only pairs with this value in column kind.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only pairs with this value in the column kind.")
+    ] = None,
     other_type: Annotated[
         bool, typer.Option("--other-type", help="Exclude products of the query's own type.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """P5: complementary products, measured by pairs held out of the training."""
+    """P5: predict held-out pairs of complementary products."""
     from recommender.commands.benchmarks.protocols import complementary
     from recommender.config import Config
 
@@ -105,7 +113,7 @@ def next_item(
     test: Annotated[Path, typer.Option("--test", help="The same columns; the item of each line is predicted.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """P6: the next items of users, where products have texts and brands."""
+    """P6: predict users' next items, where items have texts."""
     from recommender.commands.benchmarks.protocols import next_item
 
     _run(lambda: next_item.measure(items, train, test), as_json)
@@ -125,7 +133,7 @@ def encoders(
     split: Annotated[datetime | None, typer.Option("--split", help="Predict the purchases after it, too.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare encoders: the protocols cold-start and neighbours for each, side by side."""
+    """Compare encoders by P2 and P3, side by side."""
     from recommender.commands.benchmarks.protocols import encoders
     from recommender.config import Config
 

@@ -1,4 +1,4 @@
-"""The service, its keys, and the demo that ends in it."""
+"""The service, its keys, and the demo."""
 
 import shlex
 from pathlib import Path
@@ -12,30 +12,40 @@ from recommender.commands.shared import emit
 
 def serve(
     bundles: options.Bundles,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML of placements, keys and settings.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="[default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="[default: 8000]")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes. [default: 1]")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The service's TOML: settings, keys, placements.")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port. [default: 8000]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes. [default: 1]")] = None,
     store: options.Store = None,
     query_encoder: Annotated[
-        bool | None, typer.Option("--query-encoder/--no-query-encoder", help="Answer words and pictures, too.")
+        bool | None, typer.Option("--query-encoder/--no-query-encoder", help="Answer text and image queries.")
     ] = None,
     storefront: Annotated[
-        bool | None, typer.Option("--storefront/--no-storefront", help="Pages of the shop at /shop.")
+        bool | None, typer.Option("--storefront/--no-storefront", help="Serve a demo storefront at /shop.")
     ] = None,
 ) -> None:
-    """Serve recommendations over HTTP; the guide to deployment describes all settings."""
+    """Serve recommendations over HTTP.
+
+    The guide to deployment describes all settings.
+    """
     from serving.server import serve
 
-    given = {"host": host, "port": port, "workers": workers, "store": store}
-    serve(bundles, config, **given, query_encoder=query_encoder, storefront=storefront)
+    settings = {"host": host, "port": port, "workers": workers, "store": store}
+    serve(bundles, config, **settings, query_encoder=query_encoder, storefront=storefront)
 
 
 def key(
-    scopes: Annotated[list[str] | None, typer.Option("--scope", help="public, server or admin.")] = None,
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", help="public, server or admin; repeatable. [default: public]")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make an API key: itself, which is shown this once, and what the service's TOML has of it."""
+    """Create an API key for the service.
+
+    Shows the key, once, and its entry for the service's TOML.
+    """
     from secrets import token_urlsafe
 
     from serving.settings import Key
@@ -47,12 +57,14 @@ def key(
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to make the shop.")] = Path("demo-shop"),
-    products: Annotated[int, typer.Option("--products", help="Shoppers and events go with it.")] = 800,
-    port: Annotated[int, typer.Option("--port")] = 8000,
-    serving: Annotated[bool, typer.Option("--serve/--no-serve", help="End by serving on 127.0.0.1.")] = True,
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")] = Path("demo-shop"),
+    products: Annotated[
+        int, typer.Option("--products", help="Number of products; users and events in proportion.")
+    ] = 800,
+    port: Annotated[int, typer.Option("--port", help="Port.")] = 8000,
+    serving: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve on 127.0.0.1 at the end.")] = True,
 ) -> None:
-    """Make a small shop of drawn products, and run the other commands on it."""
+    """Create a demo shop and run the other commands on it."""
     from recommender.cli import app
     from recommender.demo.shop import make_shop
     from recommender.demo.tour import introduce, tour

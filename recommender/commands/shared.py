@@ -1,4 +1,4 @@
-"""What several commands do: read their options, open a bundle, print the answer."""
+"""Shared by the commands: read options, open a bundle, print an answer."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def emit(document: object, text: str, as_json: bool) -> None:
-    """Print the answer, as one JSON document or as text."""
+    """Print one JSON document, or else the text."""
     if as_json:
         import orjson
 
@@ -30,7 +30,7 @@ def emit(document: object, text: str, as_json: bool) -> None:
 
 
 def emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) -> None:
-    """Print an answer, as `emit` does."""
+    """Print recommendations, as JSON or as a table."""
     from recommender.commands.output import show_answer
 
     emit(answer.to_dict(), show_answer(answer, rec.product), as_json)
@@ -39,7 +39,7 @@ def emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) ->
 def config_of(
     config: Path | None, data: Path | None, catalog: Path | None, images: Path | None, events: Path | None
 ) -> "Config":
-    """Read the shop's TOML, or make do with its files."""
+    """Return the config from the shop's TOML, or else from its files."""
     from recommender.config import Config
 
     if config is not None:
@@ -47,12 +47,12 @@ def config_of(
             raise typer.BadParameter("--catalog, --images and --events are entries of the --config file")
         return Config.load(config, data)
     if catalog is None:
-        raise typer.BadParameter("give --config, or --catalog with --images and --events as there are")
+        raise typer.BadParameter("give --config; or --catalog, with --images and --events if there are any")
     return Config.from_files(catalog, images, events)
 
 
 def weights_of(text: str | None) -> dict[str, float] | None:
-    """Read image=1,category=0.5."""
+    """Parse weights such as image=1,category=0.5."""
     if text is None:
         return None
     try:
@@ -63,7 +63,7 @@ def weights_of(text: str | None) -> dict[str, float] | None:
 
 @contextmanager
 def opened(bundles: Path, store_url: str | None = None) -> "Iterator[tuple[Recommender, OpenStore | None]]":
-    """Open the current generation, with the changes that the store knows of."""
+    """Open the current generation, with the overlay of the store if there is one."""
     import recommender
 
     if store_url is None:
@@ -78,7 +78,7 @@ def opened(bundles: Path, store_url: str | None = None) -> "Iterator[tuple[Recom
 def event_tables_of(
     rec: "Recommender", file: Path | None, store: "OpenStore | None"
 ) -> "tuple[Iterator[Table], Any]":
-    """Return events as `events_of` does, in tables, a part at a time, and what tells them from others."""
+    """Return events as a stream of tables, and what identifies their source; see `events_of`."""
     from recommender.batch.histories import tables_of_events, tables_of_file
     from recommender.errors import DataError
 
@@ -86,17 +86,17 @@ def event_tables_of(
     if file is None:
         return tables_of_events(events), "store"
     try:
-        about = file.stat()
+        stat = file.stat()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    source = {"file": str(file.resolve()), "bytes": about.st_size, "modified": about.st_mtime}
+    source = {"file": str(file.resolve()), "bytes": stat.st_size, "modified": stat.st_mtime}
     return tables_of_file(file, _events_config(rec, file)), source
 
 
 def is_ray(engine: str, address: str | None, gpus: float = 0) -> bool:
-    """Tell whether Ray is to do it; its options mean nothing otherwise."""
+    """Return whether to run on Ray, whose options are refused otherwise."""
     if engine == "local" and (address is not None or gpus):
-        raise typer.BadParameter("--address and --gpus are of --engine ray")
+        raise typer.BadParameter("--address and --gpus need --engine ray")
     return engine == "ray"
 
 
@@ -112,7 +112,7 @@ def engine_of(engine: str, address: str | None) -> "Map":
 
 
 def events_of(rec: "Recommender", file: Path | None, store: "OpenStore | None") -> "Iterable[Event]":
-    """Read events from a file, mapped as those that the bundle was fitted on, or from the store."""
+    """Read events from the store, or from a file with the columns of the events that `fit` read."""
     if store is not None and file is None:
         return store.events.scan()
     if file is None or store is not None:

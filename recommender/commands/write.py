@@ -1,4 +1,4 @@
-"""Files made from a bundle: answers for everybody, the map, the report."""
+"""Files written from a bundle: batch recommendations, the map, the report."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 def batch(
     bundles: options.Bundles,
-    kind: Annotated[Literal["similar", "user"], typer.Option("--kind", help="For each product, or each user.")],
+    kind: Annotated[
+        Literal["similar", "user"], typer.Option("--kind", help="similar: of each product. user: for each user.")
+    ],
     out: Annotated[
         str,
-        typer.Option("--out", help="A .parquet, .csv or .jsonl file; or a folder of Parquet files, or its URL."),
+        typer.Option("--out", help="A .parquet, .csv or .jsonl file; or a folder (or its URL) of Parquet files."),
     ],
     events: options.Events = None,
     store: options.Store = None,
@@ -25,13 +27,16 @@ def batch(
     filter: options.Filter = None,
     weights: options.Weights = None,
     size: Annotated[
-        int, typer.Option("--partition-size", min=1, help="Products or users in each file of a folder.")
+        int, typer.Option("--partition-size", min=1, help="Products or users per file of a folder.")
     ] = 50_000,
     engine: options.Engine = "local",
     address: options.Address = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the answers for every product or every user to a file, or to a folder; there, what stopped goes on."""
+    """Write recommendations for every product or every user.
+
+    Into one file, or a folder; into a folder, an interrupted run is resumed.
+    """
     from recommender.batch import Job, is_folder, read_histories, write_partitions, write_similar, write_users
 
     if engine == "ray" and not is_folder(out):
@@ -52,16 +57,17 @@ def batch(
 
 def map_products(
     bundles: options.Bundles,
-    out: Annotated[Path, typer.Option("--out", help="An .html file; it needs no network.")],
-    block: Annotated[
-        str | None, typer.Option("--block", help="One block alone, such as image. [default: all]")
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="An .html file, which needs no network.")],
+    block: Annotated[str | None, typer.Option("--block", help="One block, such as image. [default: all]")] = None,
     method: Annotated[
         str | None, typer.Option("--method", help="pacmap, umap or pca. [default: the first installed]")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Draw all products in the plane, what is alike near each other, as a page."""
+    """Draw a map of all products, an HTML page.
+
+    Similar products are near each other.
+    """
     from recommender.pages import write_map
 
     with opened(bundles) as (rec, _):
@@ -76,12 +82,15 @@ def map_products(
 
 def report(
     bundles: options.Bundles,
-    out: Annotated[Path, typer.Option("--out", help="An .html file; it needs no network.")],
+    out: Annotated[Path, typer.Option("--out", help="An .html file, which needs no network.")],
     events: options.Events = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show a bundle in figures and pictures, as a page: data, training, evaluation, examples."""
+    """Write a report of a bundle, an HTML page.
+
+    Data quality, training, evaluation and examples.
+    """
     from recommender.batch import by_user
     from recommender.pages import write_report
 

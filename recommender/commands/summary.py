@@ -1,0 +1,111 @@
+"""The summary that `recommender fit` ends with: how good, how long, what next."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recommender.recommender import Recommender
+
+_STAGES = 3  # the longest ones are named
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """Quality, time and next commands of a published generation.
+
+    Parameters
+    ----------
+    generation, bundles
+        What was published, and the folder it is in.
+    quality
+        By measure, such as recall@12: this recommender's mean with its 95 % interval, that of popularity, and the
+        lead over it with its interval. Empty where there were too few events to measure it.
+    retrieval_recall
+        Recall@10 of the index against an exact scan.
+    seconds
+        Wall time.
+    stages
+        Seconds of each stage.
+    next
+        Commands to run.
+    """
+
+    generation: str
+    bundles: str
+    quality: dict[str, dict[str, Any]]
+    retrieval_recall: float | None
+    seconds: float
+    stages: dict[str, float]
+    next: list[str]
+
+    @classmethod
+    def of(cls, rec: "Recommender", bundles: Path, seconds: float) -> "FitSummary":
+        """Summarise an opened generation that took `seconds` to fit."""
+        metrics = rec.manifest.metrics
+        folder = shlex.quote(str(bundles))
+        return cls(
+            rec.generation,
+            str(bundles),
+            _quality(metrics.get("evaluation") or {}),
+            (metrics.get("recall") or {}).get("recall"),
+            round(seconds, 1),
+            dict(metrics.get("seconds") or {}),
+            [f"recommender similar {folder} {shlex.quote(rec.ids[0])}", f"recommender serve {folder}"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """Return what was published, and three lines: quality, time, next commands."""
+        longest = sorted(self.stages.items(), key=lambda stage: -stage[1])[:_STAGES]
+        stages = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in longest)
+        return "\n".join(
+            [
+                f"published {self.generation} in {self.bundles}",
+                f"quality  {'; '.join(map(_line, self.quality, self.quality.values())) or self._unmeasured()}",
+                f"time     {_duration(self.seconds)}{f' ({stages})' if stages else ''}",
+                f"next     {' or '.join(self.next)}",
+            ]
+        )
+
+    def _unmeasured(self) -> str:
+        text = "not compared with popularity, which takes events before and after a split"
+        if self.retrieval_recall is None:
+            return text
+        return f"{text}; the index finds {self.retrieval_recall:.1%} of the exact top 10"
+
+
+def _quality(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    rankers = evaluation.get("rankers", {})
+    if not {"hybrid", "popularity"} <= rankers.keys():
+        return {}
+    own, popularity = rankers["hybrid"]["all"], rankers["popularity"]["all"]
+    return {
+        f"{measure}@{evaluation['k']}": {
+            **{name: own[measure][name] for name in ("mean", "low", "high")},
+            "popularity": popularity[measure]["mean"],
+            "lead": popularity[measure]["hybrid_lead"],
+        }
+        for measure in ("recall", "ndcg")
+        if own[measure]["mean"] is not None
+    }
+
+
+def _line(measure: str, figures: Mapping[str, Any]) -> str:
+    low, high = figures["lead"]["low"], figures["lead"]["high"]
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no significant difference"
+    interval = f"{figures['low']:.3f} to {figures['high']:.3f}"
+    return f"{measure} {figures['mean']:.3f} ({interval}), popularity {figures['popularity']:.3f}: {verdict}"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

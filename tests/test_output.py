@@ -1,0 +1,132 @@
+"""Recommendations, metrics and the summary of a fit, as the command line shows them."""
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from recommender.commands.output import show_answer, show_figures
+from recommender.commands.summary import FitSummary
+from recommender.ranking.results import Reason, Recommendation, Recommendations
+
+PRODUCTS = {"001": {"title": "Oak chair", "price": 64.9}, "2": {"title": "x" * 99, "price": None}}
+
+
+def answer(*items: Recommendation) -> Recommendations:
+    return Recommendations(
+        items, "similar", "annoy+graph", 1834, 400, "20261123T101500Z-3f9ac2d1", warnings=("odd",)
+    )
+
+
+def test_an_answer_is_a_table_with_its_plan_and_warnings() -> None:
+    shown = show_answer(answer(Recommendation("001", 1, 0.5), Recommendation("2", 2, -0.25)), PRODUCTS.__getitem__)
+    head, header, first, second, note = shown.splitlines()
+    assert head == "similar · 2 of 1,834 eligible · annoy+graph, 400 candidates · 20261123T101500Z-3f9ac2d1"
+    assert header.split() == ["score", "id", "title", "price"]
+    assert first.split() == ["1", "0.5000", "001", "Oak", "chair", "64.90"]
+    assert second.split() == ["2", "-0.2500", "2", "x" * 59 + "…"]
+    assert first.index("Oak") == second.index("xxx")
+    assert note == "note: odd"
+
+
+def test_parts_are_shown_largest_first_and_reasons_in_words() -> None:
+    item = Recommendation(
+        "001",
+        1,
+        0.2,
+        {"image": -0.1, "text": 0.3, "prior": 0.0},
+        (Reason("text_similarity", "2", 1.0),),
+        "Reads like 2",
+    )
+    lines = [line.strip() for line in show_answer(answer(item), PRODUCTS.__getitem__).splitlines()]
+    assert "text +0.3000  image -0.1000" in lines
+    assert "Reads like 2" in lines
+
+
+def test_no_items_still_make_an_answer() -> None:
+    assert show_answer(answer(), PRODUCTS.__getitem__).startswith("similar · 0 of 1,834 eligible")
+
+
+def test_mappings_of_values_make_a_table_and_others_lines() -> None:
+    by = {"hybrid": {"ndcg@10": 0.25, "interval": [0.125, 0.5]}, "popularity": {"ndcg@10": None}}
+    shown = show_figures({"seconds": {"encode": 12.5, "fit": 3}, "by": by, "curve": [{"a": 1}, {"a": 1234.5}]})
+    assert shown.splitlines() == [
+        "seconds.encode  12.5000",
+        "seconds.fit  3",
+        "",
+        "by          ndcg@10          interval",
+        "hybrid       0.2500  0.1250 to 0.5000",
+        "popularity        –",
+        "",
+        "curve      a",
+        "1          1",
+        "2      1,234",
+    ]
+
+
+def test_a_terminal_gets_styles_and_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = show_answer(
+        answer(Recommendation("2", 1, 0.5, {"image": 0.5}, (), "Looks like 1")), PRODUCTS.__getitem__
+    )
+    assert "\x1b[" in shown
+    assert max(len(line) for line in plain(shown)[1:]) <= 60
+
+
+def plain(shown: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+
+
+def test_wide_characters_keep_columns_aligned() -> None:
+    products = {"1": {"title": "橡木椅", "price": 1.0}, "2": {"title": "Oak", "price": 2.0}}
+    shown = show_answer(answer(Recommendation("1", 1, 0.5), Recommendation("2", 2, 0.5)), products.__getitem__)
+    first, second = shown.splitlines()[2:4]
+    assert len(first) + 3 == len(second)  # each of the three characters takes two columns
+
+
+INTERVAL = {"mean": 0.25, "low": 0.2, "high": 0.3}
+LEAD = {"mean": 0.1, "low": 0.05, "high": 0.15}
+
+
+def published(metrics: dict) -> SimpleNamespace:
+    return SimpleNamespace(manifest=SimpleNamespace(metrics=metrics), generation="G", ids=["a b", "c"])
+
+
+def rankers(lead: dict) -> dict:
+    popularity = {"mean": 0.15, "low": 0.1, "high": 0.2, "hybrid_lead": lead}
+    return {
+        "hybrid": {"all": dict.fromkeys(("recall", "ndcg"), INTERVAL)},
+        "popularity": {"all": dict.fromkeys(("recall", "ndcg"), popularity)},
+    }
+
+
+def test_a_fit_ends_with_quality_time_and_what_to_run_next() -> None:
+    metrics = {
+        "evaluation": {"k": 12, "rankers": rankers(LEAD)},
+        "seconds": {"reading": 1.0, "encoding": 70.4, "towers": 3.2, "tuning": 2.0},
+    }
+    summary = FitSummary.of(published(metrics), Path("bundles"), 3723.0)
+    assert str(summary).splitlines() == [
+        "published G in bundles",
+        "quality  recall@12 0.250 (0.200 to 0.300), popularity 0.150: better;"
+        " ndcg@12 0.250 (0.200 to 0.300), popularity 0.150: better",
+        "time     1 h 2 min (encoding 1 min 10 s, towers 3 s, tuning 2 s)",
+        "next     recommender similar bundles 'a b' or recommender serve bundles",
+    ]
+    assert summary.to_dict()["quality"]["recall@12"] == {**INTERVAL, "popularity": 0.15, "lead": LEAD}
+
+
+def test_a_lead_within_chance_is_not_called_better() -> None:
+    metrics = {"evaluation": {"k": 12, "rankers": rankers({"mean": 0.1, "low": -0.1, "high": 0.3})}}
+    assert ": no significant difference" in str(FitSummary.of(published(metrics), Path("bundles"), 3))
+
+
+def test_a_fit_without_events_says_what_was_measured_instead() -> None:
+    metrics = {"evaluation": {}, "recall": {"recall": 0.966}}
+    quality = str(FitSummary.of(published(metrics), Path("bundles"), 3)).splitlines()[1]
+    assert "not compared with popularity" in quality
+    assert quality.endswith("the index finds 96.6% of the exact top 10")
