@@ -72,7 +72,7 @@ def event_weight(event_name: str, value: float | None, weights: Mapping[str, flo
     return weight
 
 
-History = Iterable[str] | Iterable[Event] | Iterable[Mapping[str, Any]] | Any
+History = Any | Iterable[str] | Iterable[Event] | Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Steps:
 
 
 def as_events(history: History) -> list[Event]:
-    """Read any of the forms of a history; bare ids are views, one second apart, oldest first.
+    """Return any of the forms of a history as events; bare ids are views, one second apart, oldest first.
 
     Parameters
     ----------
@@ -115,26 +115,38 @@ def as_events(history: History) -> list[Event]:
         raise RequestError("history is one string; expected a list of ids or events", "/history")
     if hasattr(history, "to_dict") and hasattr(history, "columns"):
         history = history.to_dict("records")
-    return [_as_event(entry, place) for place, entry in enumerate(history)]
+    return [_as_event(entry, position) for position, entry in enumerate(history)]
 
 
-def _as_event(entry: Any, place: int) -> Event:
+def _as_event(entry: Any, position: int) -> Event:
     if isinstance(entry, Event):
         return entry
-    moment = datetime.fromtimestamp(place, UTC)
+    moment = datetime.fromtimestamp(position, UTC)
     if isinstance(entry, str):
         return Event(entry, "view_item", moment)
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("item_id"), str):
-        raise RequestError(
-            f"history entry {place} is {entry!r}; expected an id, an Event or a mapping with item_id",
-            f"/history/{place}",
-        )
-    value = entry.get("value")
+    fields = entry if isinstance(entry, Mapping) else {"item_id": entry}
+    item_id = fields.get("item_id")
+    if not isinstance(item_id, str):
+        raise _no_event(entry, item_id, position)
+    value = fields.get("value")
     return Event(
-        item_id=entry["item_id"],
-        event_name=str(entry.get("event_name") or "view_item"),
-        timestamp=_as_time(entry.get("timestamp"), moment),
+        item_id=item_id,
+        event_name=str(fields.get("event_name") or "view_item"),
+        timestamp=_as_time(fields.get("timestamp"), moment),
         value=None if value is None or value != value else float(value),
+    )
+
+
+def _no_event(entry: Any, item_id: Any, position: int) -> RequestError:
+    pointer = f"/history/{position}"
+    if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
+        return RequestError(
+            f"history entry {position} has item id {item_id!r} of type {type(item_id).__name__}; ids are strings: "
+            f"read the column with dtype=str, or pass {str(item_id)!r}",
+            pointer,
+        )
+    return RequestError(
+        f"history entry {position} is {entry!r}; expected an id, an Event or a mapping with item_id", pointer
     )
 
 
@@ -143,7 +155,8 @@ def _as_time(value: Any, default: datetime) -> datetime:
         return default
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    moment: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return moment
 
 
 def as_steps(events: Sequence[Event], rows: Sequence[int]) -> Steps:

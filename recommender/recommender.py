@@ -1,17 +1,12 @@
-"""Answers questions over one bundle. Thread-safe: nothing changes after it is opened."""
+"""The recommender: opens a published bundle and answers requests over it. Thread-safe."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from recommender.bundle import Bundle, open_bundle
-from recommender.core.blocks import Double, Layout, Mask
-from recommender.core.scoring import Query, Scorer
-from recommender.core.weights import SPLIT, item_kind, resolve
-from recommender.errors import UnknownItemError
+from recommender.core.blocks import Layout
+from recommender.errors import RequestError, UnknownItemError, nearest
 from recommender.events import History
 from recommender.items.products import Products
 from recommender.loading import (
@@ -21,19 +16,28 @@ from recommender.loading import (
     open_thumbnails,
     open_user_tower,
 )
-from recommender.ranking.ordered import Ordered
-from recommender.ranking.pipeline import Answering
-from recommender.ranking.queries import FreeQueries
-from recommender.ranking.request import Options, Questions, count
+from recommender.ranking.pipeline import Pipeline
+from recommender.ranking.queries import ContentQueries, HistoryQueries
+from recommender.ranking.request import (
+    Boost,
+    BoostRule,
+    Fallback,
+    Filter,
+    Plan,
+    Request,
+    Stock,
+    Strategy,
+    Variants,
+    Weights,
+    check_id,
+)
 from recommender.ranking.results import Recommendations, RecommendationTable
-from recommender.ranking.why_not import Placed, Placing
-from recommender.retrieval.planner import Planner, RowQuery
-from recommender.towers.item import ItemInputs
-
-# Beside the strength of what goes together, the usual score counts so much: it fills up what C leaves empty.
-FILL = 1e-3
+from recommender.ranking.strategies import Strategies
+from recommender.ranking.why_not import ItemStatus
+from recommender.retrieval.planner import Planner
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
     from recommender.encoders.base import Encoder
@@ -46,40 +50,46 @@ def load(
     encoder: "Encoder | None" = None,
     generation: str | None = None,
 ) -> "Recommender":
-    """Open a generation of a bundle.
+    """Open a published bundle.
 
     Parameters
     ----------
     bundles
-        The folder that `recommender fit --out` wrote.
+        The folder that `recommender fit --out` or `recommender.fit` wrote.
     overlay
-        Attributes changed since the bundle.
+        Live changes of attributes and availability, such as those of `open_store(url).overlay`.
     encoder
-        Reads texts and pictures, see `Recommender`.
+        Encodes text and image queries, see `Recommender`.
     generation
-        By default the current one.
+        The generation to open; by default the current one.
+
+    Returns
+    -------
+    Recommender
+        Ready to answer.
 
     Raises
     ------
     BundleError
-        If there is none, or it is incomplete, damaged or of a newer format.
+        If there is no bundle, or it is incomplete, damaged or of a newer format.
     """
     return Recommender(open_bundle(bundles, generation), overlay, encoder)
 
 
 class Recommender:
-    """Similar items and recommendations for a user, with exact scores and their explanation.
+    """Recommends products: similar items, recommendations for a user, search; with exact scores and explanations.
 
     Parameters
     ----------
     bundle
         An opened generation.
     overlay
-        Attributes changed since the bundle, and products added since.
+        Live changes of attributes and availability, and products added since the bundle.
     encoder
-        Reads the texts and pictures of `search`; by default the bundle's own, loaded (with torch) on first use.
+        Encodes the text and image queries of `search`; by default the bundle's own, loaded (with torch) on first
+        use.
     planner
-        Over other arrays than the bundle's own.
+        Retrieves over other arrays than the bundle's own.
     """
 
     def __init__(
@@ -94,132 +104,290 @@ class Recommender:
         self.generation = bundle.generation
         self.layout = Layout(bundle.manifest.blocks)
         self.weights = bundle.manifest.weights
-        self.products = Products(open_attributes(bundle), open_thumbnails(bundle), overlay)
-        self.attributes = self.products.attributes
+        self.attributes = open_attributes(bundle)
         self.planner: Planner = planner or open_planner(bundle, self.layout, self.attributes)
         self.segment = self.planner.segment
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
-        self._answering = Answering(self.products, self.planner, self.generation)
-        self._questions = Questions(self.attributes, self.segment, self.user_tower)
-        self._ordered = Ordered(self._answering, self.weights["user"])
-        self._free = FreeQueries(bundle, self.item_tower, encoder)
+        self._products = Products(self.attributes, open_thumbnails(bundle), overlay)
+        histories = HistoryQueries(self.attributes, self.segment, self.user_tower)
+        contents = ContentQueries(bundle, self.item_tower, encoder)
+        self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents)
+        self._pipeline = Pipeline(self._products, self.planner, self._strategies, self.generation)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the same generation in another process."""
-        if self.products.overlay is not None:
-            raise TypeError("a recommender whose products change cannot be pickled: open it where it is wanted")
+        if self._products.overlay is not None:
+            raise TypeError("a recommender with an overlay cannot be pickled: open it in the other process")
         return load, (self.bundle.root.absolute(), None, None, self.generation)
 
+    def __repr__(self) -> str:
+        blocks = ", ".join(f"{name} {dim}" for name, dim in self.layout.dims.items())
+        return f"<Recommender {self.generation}: {len(self):,} products; blocks {blocks}>"
+
     def __contains__(self, item_id: str) -> bool:
-        return item_id in self.products
+        return item_id in self._products
 
     def __len__(self) -> int:
-        return len(self.products)
+        """Return the number of products that can be recommended today: those of the bundle, less the removed."""
+        return len(self._products)
 
     @property
     def ids(self) -> list[str]:
-        """All ids, in plain string order."""
-        return self.products.ids
+        """The ids of the products, in plain string order."""
+        return self._products.ids
 
     def product(self, item_id: str) -> dict[str, Any]:
-        """Return what the catalogue says of a product, changes since the bundle included."""
-        return self.products.of(item_id)
+        """Return the attributes of a product, with live changes; raises `UnknownItemError` if there is none."""
+        check_id(item_id)
+        return self._products.of(item_id)
 
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
-        """Return some attributes of a product of the bundle, changes since included."""
-        return self.products.fields(item_id, names)
+        """Return some attributes of a product of the bundle, with live changes."""
+        return self._products.fields(item_id, names)
 
     def thumbnail(self, item_id: str) -> bytes | None:
-        """Return a product's small JPEG picture, if it has a photo."""
-        return self.products.thumbnail(item_id)
+        """Return a product's thumbnail as JPEG, if it has a photo."""
+        return self._products.thumbnail(item_id)
+
+    def products(self) -> "pd.DataFrame":
+        """Return the products as a frame, in order of id: id and every attribute, with live changes."""
+        import pandas as pd
+
+        names = list(self.attributes.names)
+        lines = [{"id": item_id, **self._products.fields(item_id, names)} for item_id in self.ids]
+        return pd.DataFrame(lines, columns=["id", *names])
+
+    def vectors(self, block: str | None = None) -> "pd.DataFrame":
+        """Return the item vectors as a frame, indexed by id.
+
+        Parameters
+        ----------
+        block
+            One block, such as "image", shape (n, d_m); by default the fused vectors, shape (n, d).
+
+        Raises
+        ------
+        RequestError
+            If this bundle has no such block.
+        """
+        import pandas as pd
+
+        names = self.layout.names
+        if block is not None and block not in names:
+            raise RequestError(
+                f"no block {block!r}; expected one of {', '.join(names)}", "", nearest(block, names)
+            )
+        columns = slice(None) if block is None else self.layout.slices[block]
+        values = self.segment.vectors[self._products.rows, columns]
+        return pd.DataFrame(values, index=pd.Index(self.ids, name="id"))
 
     def kind_of(self, row: int) -> str:
-        """Return which of the `weights` count for what is like a row."""
-        if len(self.weights) == 2:  # of items and users alone
-            return "item"
-        return item_kind(self.weights, self.attributes.value(SPLIT, row))
+        """Return which of the learned `weights` rank items similar to a row."""
+        return self._strategies.kind_of(row)
 
-    def similar(self, item_id: str, k: int = 10, **options: Unpack[Options]) -> Recommendations:
-        """Return the products most like one; itself and its variants never among them.
+    def run(self, request: Request) -> Recommendations:
+        """Answer a `Request`; `similar`, `recommend` and `search` make one and call this."""
+        return self._pipeline.run(request)
 
-        A product that was added since the bundle is answered by its category.
+    def run_many(self, requests: Sequence[Request]) -> RecommendationTable:
+        """Answer many requests, each as `run` would; those that share their rules by matrix products."""
+        return self._pipeline.run_many(requests)
+
+    def similar(
+        self,
+        item_id: str,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        weights: Weights | None = None,
+        exclude: Iterable[str] = (),
+        explain: bool = False,
+        variants: Variants = "collapse",
+        plan: Plan = "auto",
+        stock: Stock = "available",
+        boost: Sequence[BoostRule | Boost] = (),
+        diversity: Mapping[str, Any] | None = None,
+        pin: Mapping[int, str] | None = None,
+    ) -> Recommendations:
+        """Return the k most similar products; the product itself and its variants are never among them.
+
+        Parameters
+        ----------
+        item_id
+            The shop's id of a product. One that was added since the bundle is answered by its category.
+        k
+            How many products to return, at least 1.
+        filter
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        weights
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
+            retain their learned weight.
+        exclude
+            Ids that are not returned.
+        explain
+            Add the parts of each score, and the reasons.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        plan
+            "auto", "exact" (scan all eligible products) or "annoy".
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+        boost
+            Each adds to the score of the products that match a filter: ``[{"when": filter, "add": 0.05}]``.
+        diversity
+            Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
+        pin
+            Position from 1 to the id of the product that is shown there, if it is eligible.
+
+        Returns
+        -------
+        Recommendations
+            Best first, with exact scores.
 
         Raises
         ------
         UnknownItemError
             If the id was never seen.
         RequestError
-            If k, the filter or the weights cannot be used.
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
         """
-        row = self.attributes.row_of(item_id)
-        if row < 0:
-            return self._similar_to_new(item_id, k, options)
-        question = self._questions.of_item(row, k, options)
-        return self._answer(question, self.kind_of(row), "similar", options, seed_row=row)
+        return self.run(
+            Request(
+                strategy="similar",
+                items=(item_id,),
+                k=k,
+                filter=filter,
+                weights=weights,
+                exclude=exclude,
+                explain=explain,
+                variants=variants,
+                plan=plan,
+                stock=stock,
+                boost=boost,
+                diversity=diversity,
+                pin=pin,
+            )
+        )
 
     def recommend(
         self,
-        history: History,
+        history: History = (),
         k: int = 10,
         *,
+        strategy: Strategy = "for_you",
+        items: Sequence[str] = (),
+        item_weights: Sequence[float] | None = None,
+        negative_items: Sequence[str] = (),
+        session: History = (),
+        history_weights: Sequence[float] | None = None,
+        trending: Sequence[tuple[str, float]] = (),
         exclude_history: bool = True,
-        strengths: Sequence[float] | None = None,
-        **options: Unpack[Options],
+        exclude_purchased_days: int | None = None,
+        fallback: Sequence[Fallback] = ("popular",),
+        filter: Filter | None = None,
+        weights: Weights | None = None,
+        exclude: Iterable[str] = (),
+        explain: bool = False,
+        variants: Variants = "collapse",
+        plan: Plan = "auto",
+        stock: Stock = "available",
+        boost: Sequence[BoostRule | Boost] = (),
+        diversity: Mapping[str, Any] | None = None,
+        pin: Mapping[int, str] | None = None,
     ) -> Recommendations:
-        """Return what to recommend to somebody with this history.
+        """Return recommendations for a user with this history.
 
         Parameters
         ----------
         history
-            Ids (oldest first), `Event` objects, mappings or a frame with item_id, event_name, timestamp, value.
-            Unknown ids are ignored and named in the warnings; with nothing to go on the popular are answered.
+            The user's events, oldest first: ids, `Event` objects, mappings, or a frame with item_id and, as known,
+            event_name, timestamp and value. Unknown ids are ignored and named in the warnings.
         k
-            How many, at least 1.
-        exclude_history
-            Whether products of the history may not appear.
-        strengths
-            What each event's weight is multiplied by, length t; by default 1.
-        """
-        asked = self._questions.of_history(history, k, exclude_history, options, strengths)
-        return self._for_history(*asked, "for_you", options)
-
-    def complementary(
-        self, history: History, k: int = 10, *, exclude_history: bool = True, **options: Unpack[Options]
-    ) -> Recommendations:
-        """Return what is bought and viewed together with some products; filled up by what suits them otherwise."""
-        question, unknown = self._questions.of_history(history, k, exclude_history, options)
-        question = replace(question, query=question.query.over(self.segment.complements))
-        learned = self.weights["user"]
-        weights = {name: FILL * weight for name, weight in learned.items()} | {"cooccurrence": 1.0}
-        said = resolve(learned, options["weights"]) if options.get("weights") else weights
-        fallback = None if len(question.query.together_rows) else "for_you"
-        return self._for_history(question, unknown, "complementary", options, said, fallback)
-
-    def popular(self, k: int = 10, **options: Unpack[Options]) -> Recommendations:
-        """Return the products chosen most lately."""
-        return self._ordered.popular(k, self._questions.excluded(options), options)
-
-    def newest(self, k: int = 10, **options: Unpack[Options]) -> Recommendations:
-        """Return the products published last; where no dates are known, the popular."""
-        return self._ordered.newest(k, self._questions.excluded(options), options)
-
-    def ordered(
-        self, order: Double, strategy: str, k: int = 10, *, only: Mask | None = None, **options: Unpack[Options]
-    ) -> Recommendations:
-        """Return the products of largest value in an order from elsewhere, which stands in for the prior.
-
-        Parameters
-        ----------
-        order
-            Shape (n,), in [0, 1].
+            How many products to return, at least 1.
         strategy
-            What the answer calls it.
-        only
-            Rows beside which nothing may be answered, shape (n,).
+            for_you, complementary (bought together), cart, session, similar and visually_similar (of one of
+            `items`), popular, trending, new, recently_viewed or buy_again.
+        items, item_weights
+            Ids of seed items, and the weight of each, by default 1.
+        negative_items
+            Ids of items that the user does not want.
+        session
+            Events of the current session, in the forms of `history`.
+        history_weights
+            What the weight of each event is multiplied by, length t; by default 1.
+        trending
+            Item ids with the weight of recent events, see `EventStore.trending`.
+        exclude_history
+            Whether products of the history are not returned.
+        exclude_purchased_days
+            Products purchased within so many days are not returned.
+        fallback
+            Strategies to try, in order, where the strategy has nothing to work with: popular_in_category,
+            trending, popular, new.
+        filter
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        weights
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
+            retain their learned weight.
+        exclude
+            Ids that are not returned.
+        explain
+            Add the parts of each score, and the reasons.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        plan
+            "auto", "exact" (scan all eligible products) or "annoy".
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+        boost
+            Each adds to the score of the products that match a filter: ``[{"when": filter, "add": 0.05}]``.
+        diversity
+            Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
+        pin
+            Position from 1 to the id of the product that is shown there, if it is eligible.
+
+        Returns
+        -------
+        Recommendations
+            Best first; `strategy` and `fallback_used` say which strategy answered.
+
+        Raises
+        ------
+        UnknownItemError
+            If the one item of `items` was never seen.
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
         """
-        return self._ordered.by(order, strategy, k, self._questions.excluded(options), options, only)
+        if strategy == "session" and len(session) == 0:  # type: ignore[arg-type]
+            history, session = (), history
+        return self.run(
+            Request(
+                k=k,
+                strategy=strategy,
+                items=items,
+                item_weights=item_weights,
+                negative_items=negative_items,
+                history=history,
+                session=session,
+                history_weights=history_weights,
+                trending=trending,
+                exclude_history=exclude_history,
+                exclude_purchased_days=exclude_purchased_days,
+                fallback=fallback,
+                filter=filter,
+                weights=weights,
+                exclude=exclude,
+                explain=explain,
+                variants=variants,
+                plan=plan,
+                stock=stock,
+                boost=boost,
+                diversity=diversity,
+                pin=pin,
+            )
+        )
 
     def search(
         self,
@@ -228,26 +396,81 @@ class Recommender:
         k: int = 10,
         *,
         history: History = (),
-        **options: Unpack[Options],
+        filter: Filter | None = None,
+        weights: Weights | None = None,
+        exclude: Iterable[str] = (),
+        explain: bool = False,
+        variants: Variants = "collapse",
+        plan: Plan = "auto",
+        stock: Stock = "available",
+        boost: Sequence[BoostRule | Boost] = (),
+        diversity: Mapping[str, Any] | None = None,
+        pin: Mapping[int, str] | None = None,
     ) -> Recommendations:
-        """Return the products that fit words, a picture or both; loads the bundle's encoder on first use.
+        """Return the products that match a text, an image or both; loads the bundle's encoder on first use.
 
         Parameters
         ----------
         text, image
             At least one of them.
+        k
+            How many products to return, at least 1.
         history
-            Bends the answer to somebody's taste: to the words' and the picture's blocks their own query is added.
+            The user's events, which personalise the result; see `recommend`.
+        filter
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        weights
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
+            retain their learned weight.
+        exclude
+            Ids that are not returned.
+        explain
+            Add the parts of each score, and the reasons.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        plan
+            "auto", "exact" (scan all eligible products) or "annoy".
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+        boost
+            Each adds to the score of the products that match a filter: ``[{"when": filter, "add": 0.05}]``.
+        diversity
+            Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
+        pin
+            Position from 1 to the id of the product that is shown there, if it is eligible.
+
+        Returns
+        -------
+        Recommendations
+            Best first.
+
+        Raises
+        ------
+        EncoderError
+            If the encoder cannot be loaded.
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
         """
-        query, warnings = self._free.query(text, image)
-        personal, unknown = self._questions.of_history(history, k, False, options)
-        bent = bool(personal.query.attention.any())
-        if bent:
-            query = personal.query.plus(query.vector)
-        weights = {name: 0.0 for name in self.weights["item"] if name not in ("image", "text")}
-        asked: Options = options if bent or options.get("weights") else {**options, "weights": weights}
-        question = RowQuery(query, count(k), self._questions.excluded(options))
-        return self._answer(question, "user" if bent else "item", "search", asked, (*warnings, *_ignored(unknown)))
+        return self.run(
+            Request(
+                strategy="search",
+                text=text,
+                image=image,
+                k=k,
+                history=history,
+                exclude_history=False,
+                filter=filter,
+                weights=weights,
+                exclude=exclude,
+                explain=explain,
+                variants=variants,
+                plan=plan,
+                stock=stock,
+                boost=boost,
+                diversity=diversity,
+                pin=pin,
+            )
+        )
 
     def explain(
         self,
@@ -255,93 +478,234 @@ class Recommender:
         history: History,
         *,
         exclude_history: bool = True,
-        **options: Unpack[Options],
-    ) -> list[Placed]:
-        """Say of products why they are recommended to somebody with this history, or why not.
+        filter: Filter | None = None,
+        weights: Weights | None = None,
+        exclude: Iterable[str] = (),
+        variants: Variants = "collapse",
+        stock: Stock = "available",
+        boost: Sequence[BoostRule | Boost] = (),
+    ) -> list[ItemStatus]:
+        """Return why products are recommended to a user with this history, or why not.
 
-        A history of one id asks as `similar` does, any other as `recommend`.
+        Parameters
+        ----------
+        item_ids
+            Products to explain.
+        history
+            As in `recommend`; a history of one id is a request for similar items.
+        exclude_history
+            Whether products of the history are not returned.
+        filter
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        weights
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
+            retain their learned weight.
+        exclude
+            Ids that are not returned.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+        boost
+            Each adds to the score of the products that match a filter: ``[{"when": filter, "add": 0.05}]``.
+
+        Returns
+        -------
+        list of ItemStatus
+            For each product its rank, score and reasons, or what leaves it out.
+
+        Raises
+        ------
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
         """
-        question, _ = self._questions.of_history(history, 1, exclude_history, options)
-        seeds = question.query.rows
-        kind = self.kind_of(int(seeds[0])) if len(seeds) == 1 else "user"
-        scorer = self._scorer(kind, options)
-        placing = Placing(self._answering, question, scorer, options)
-        return [placing.of(item_id) for item_id in item_ids]
+        request = Request(
+            k=1,
+            history=history,
+            exclude_history=exclude_history,
+            filter=filter,
+            weights=weights,
+            exclude=exclude,
+            variants=variants,
+            stock=stock,
+            boost=boost,
+        )
+        return self.why_not(request, item_ids)
 
     def similar_many(
-        self, item_ids: Sequence[str] | None = None, k: int = 10, **options: Unpack[Options]
+        self,
+        item_ids: Sequence[str] | None = None,
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        weights: Weights | None = None,
+        exclude: Iterable[str] = (),
+        explain: bool = False,
+        variants: Variants = "collapse",
+        plan: Plan = "auto",
+        stock: Stock = "available",
+        boost: Sequence[BoostRule | Boost] = (),
+        diversity: Mapping[str, Any] | None = None,
+        pin: Mapping[int, str] | None = None,
     ) -> RecommendationTable:
-        """Answer `similar` for many products (by default all) by matrix products."""
-        known = self._questions.known_row
-        rows = self.attributes.ids.in_order if item_ids is None else [known(item_id) for item_id in item_ids]
-        questions = [self._questions.of_item(int(row), k, options) for row in rows]
-        kinds = [self.kind_of(int(row)) for row in rows]
-        scorers = {kind: self._scorer(kind, options) for kind in set(kinds)}
-        asked = [scorers[kind] for kind in kinds]
-        return self._answering.table(questions, asked, "similar", count(k), options)
+        """Return the most similar products of many products: `similar` as one table, by matrix products.
+
+        Parameters
+        ----------
+        item_ids
+            By default all products.
+        k
+            How many products to return, at least 1.
+        filter
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        weights
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
+            retain their learned weight.
+        exclude
+            Ids that are not returned.
+        explain
+            Add the parts of each score, and the reasons.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        plan
+            "auto", "exact" (scan all eligible products) or "annoy".
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+        boost
+            Each adds to the score of the products that match a filter: ``[{"when": filter, "add": 0.05}]``.
+        diversity
+            Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
+        pin
+            Position from 1 to the id of the product that is shown there, if it is eligible.
+
+        Returns
+        -------
+        RecommendationTable
+            Shape (b, k).
+
+        Raises
+        ------
+        UnknownItemError
+            If an id is not in the bundle.
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
+        """
+        seeds = self.ids if item_ids is None else list(item_ids)
+        for item_id in seeds:
+            check_id(item_id)
+            if item_id not in self:
+                raise UnknownItemError(item_id)
+        template = Request(
+            strategy="similar",
+            k=k,
+            filter=filter,
+            weights=weights,
+            exclude=exclude,
+            explain=explain,
+            variants=variants,
+            plan=plan,
+            stock=stock,
+            boost=boost,
+            diversity=diversity,
+            pin=pin,
+        )
+        return self.run_many([template.for_item(item_id) for item_id in seeds])
 
     def recommend_many(
         self,
         histories: Sequence[History],
         k: int = 10,
         *,
+        strategy: Strategy = "for_you",
+        trending: Sequence[tuple[str, float]] = (),
         exclude_history: bool = True,
-        **options: Unpack[Options],
+        exclude_purchased_days: int | None = None,
+        fallback: Sequence[Fallback] = ("popular",),
+        filter: Filter | None = None,
+        weights: Weights | None = None,
+        exclude: Iterable[str] = (),
+        explain: bool = False,
+        variants: Variants = "collapse",
+        plan: Plan = "auto",
+        stock: Stock = "available",
+        boost: Sequence[BoostRule | Boost] = (),
+        diversity: Mapping[str, Any] | None = None,
+        pin: Mapping[int, str] | None = None,
     ) -> RecommendationTable:
-        """Answer `recommend` for many histories by matrix products; histories that say nothing get the popular."""
-        questions = [self._questions.of_history(history, k, exclude_history, options)[0] for history in histories]
-        asked = [self._scorer("user", options)] * len(questions)
-        table = self._answering.table(questions, asked, "for_you", count(k), options)
-        quiet = [line for line, question in enumerate(questions) if not question.query.attention.any()]
-        popular = self._ordered.popular_table([questions[line] for line in quiet], count(k), options)
-        return table.put(quiet, popular)
+        """Return recommendations for many users: `recommend` as one table, by matrix products.
 
-    def _similar_to_new(self, item_id: str, k: int, options: Options) -> Recommendations:
-        changed = self._answering.changes().by_id.get(item_id)
-        if changed is None:
-            raise UnknownItemError(item_id)
-        nothing = np.zeros(1, dtype=bool)
-        columns = {name: [value] for name, value in changed.items()}
-        vectors, present = self.item_tower.blocks(ItemInputs(None, nothing, None, nothing, columns))
-        if not present.any():
-            return self._ordered.popular(k, self._questions.excluded(options), options, "popular")
-        question = RowQuery(Query.free(vectors[0]), count(k), self._questions.excluded(options))
-        return self._answer(question, "item", "similar_by_category", options, fallback="similar_by_category")
+        Parameters
+        ----------
+        histories
+            One for each user, see `recommend`.
+        k
+            How many products to return, at least 1.
+        strategy
+            for_you, complementary (bought together), cart, session, popular, trending, new, recently_viewed or
+            buy_again.
+        trending
+            Item ids with the weight of recent events, see `EventStore.trending`.
+        exclude_history
+            Whether products of the history are not returned.
+        exclude_purchased_days
+            Products purchased within so many days are not returned.
+        fallback
+            Strategies to try, in order, where the strategy has nothing to work with: popular_in_category,
+            trending, popular, new.
+        filter
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        weights
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
+            retain their learned weight.
+        exclude
+            Ids that are not returned.
+        explain
+            Add the parts of each score, and the reasons.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        plan
+            "auto", "exact" (scan all eligible products) or "annoy".
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+        boost
+            Each adds to the score of the products that match a filter: ``[{"when": filter, "add": 0.05}]``.
+        diversity
+            Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
+        pin
+            Position from 1 to the id of the product that is shown there, if it is eligible.
 
-    def _for_history(
-        self,
-        question: RowQuery,
-        unknown: Sequence[str],
-        strategy: str,
-        options: Options,
-        weights: dict[str, float] | None = None,
-        fallback: str | None = None,
-    ) -> Recommendations:
-        warnings = _ignored(unknown)
-        if not question.query.attention.any():
-            return self._ordered.popular(question.k, question.excluded, options, "popular", warnings)
-        return self._answer(question, "user", strategy, options, warnings, None, fallback, weights)
+        Returns
+        -------
+        RecommendationTable
+            Shape (b, k).
 
-    def _answer(
-        self,
-        question: RowQuery,
-        kind: str,
-        strategy: str,
-        options: Options,
-        warnings: tuple[str, ...] = (),
-        seed_row: int | None = None,
-        fallback: str | None = None,
-        weights: dict[str, float] | None = None,
-    ) -> Recommendations:
-        scorer = self._scorer(kind, options, weights, seed_row)
-        return self._answering.answer(question, scorer, strategy, options, warnings, seed_row, fallback)
+        Raises
+        ------
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
+        """
+        template = Request(
+            strategy=strategy,
+            k=k,
+            trending=trending,
+            exclude_history=exclude_history,
+            exclude_purchased_days=exclude_purchased_days,
+            fallback=fallback,
+            filter=filter,
+            weights=weights,
+            exclude=exclude,
+            explain=explain,
+            variants=variants,
+            plan=plan,
+            stock=stock,
+            boost=boost,
+            diversity=diversity,
+            pin=pin,
+        )
+        return self.run_many([template.for_history(history) for history in histories])
 
-    def _scorer(
-        self, kind: str, options: Options, weights: dict[str, float] | None = None, seed_row: int | None = None
-    ) -> Scorer:
-        resolved = resolve(self.weights[kind], options.get("weights")) if weights is None else weights
-        return self._answering.scorer(resolved, options, seed_row=seed_row)
-
-
-def _ignored(unknown: Sequence[str]) -> tuple[str, ...]:
-    return (f"unknown items ignored: {', '.join(unknown[:10])}",) if unknown else ()
+    def why_not(self, request: Request, item_ids: Sequence[str]) -> list[ItemStatus]:
+        """Return the rank of products for a request with their explanation, or why they are not eligible."""
+        for item_id in item_ids:
+            check_id(item_id)
+        return self._pipeline.why_not(request, item_ids)

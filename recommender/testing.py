@@ -86,6 +86,6 @@ def check_reranker(reranker: Reranker) -> None:
         )
         order = reranker.order(pool, k)
         assert sorted(order.positions) == list(range(c)), "every product stays, once"
-        assert 0 <= order.kept <= c
+        assert 0 <= order.satisfied <= c
         assert order == reranker.order(pool, k), "the same again"
         assert not c or order.positions[0] == 0, "nothing is above the best, so it stays the first"

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import Any
 
 from serving.problems import Problem
-from serving.schemas.requests import Question
+from serving.schemas.requests import RecommendationParams
 from serving.settings import Arm, Experiment, Placement
 
 # Far below any score: what is buried comes after everything else.
@@ -41,7 +41,7 @@ def arm_of(experiment: Experiment | None, somebody: str) -> Arm | None:
     return experiment.arms[-1]
 
 
-def merged(placement: Placement, arm: Arm | None, said: Mapping[str, Any]) -> Question:
+def merged(placement: Placement, arm: Arm | None, said: Mapping[str, Any]) -> RecommendationParams:
     """Return the question of a request at a placement.
 
     Parameters
@@ -52,4 +52,4 @@ def merged(placement: Placement, arm: Arm | None, said: Mapping[str, Any]) -> Qu
     asked = {**placement.question}
     if arm is not None:
         asked |= arm.model_dump(include={"strategy", "weights"}, exclude_none=True)
-    return Question.model_validate({**asked, **said})
+    return RecommendationParams.model_validate({**asked, **said})

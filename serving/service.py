@@ -30,7 +30,7 @@ class Service:
         What the service was told.
     bundles
         The folder that is published into.
-    reads_queries
+    encodes_queries
         Whether there is an encoder for words and pictures.
     """
 
@@ -39,7 +39,7 @@ class Service:
     trending: Trending
     settings: Settings
     bundles: Path
-    reads_queries: bool = False
+    encodes_queries: bool = False
 
     def close(self) -> None:
         """Stop watching and let go of the database."""

@@ -16,7 +16,7 @@ from recommender.errors import ConfigError, RecommenderError, nearest
 from recommender.filters import parse
 from serving.problems import Problem
 from serving.schemas.base import members
-from serving.schemas.requests import Id, Question
+from serving.schemas.requests import Id, RecommendationParams
 
 Scope = Literal["public", "server", "admin"]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -99,7 +99,7 @@ class Placement(Section):
         asked += [{**self.question, **arm.model_dump(include={"strategy", "weights"})} for arm in arms]
         try:
             for question in asked:
-                Question.model_validate(question)
+                RecommendationParams.model_validate(question)
             for filter in (self.question.get("filter"), self.block, *self.bury):
                 parse(filter)
         except (RecommenderError, Problem) as error:

@@ -1,13 +1,13 @@
-"""A recommender that answers from a list, and remembers what it was asked."""
+"""A recommender that answers from a list and records the requests."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from recommender.bundle import current
 from recommender.errors import BundleError, RequestError, UnknownItemError
-from recommender.events import Event
+from recommender.ranking.request import Request
 from recommender.ranking.results import Reason, Recommendation, Recommendations
 from recommender.stores import ItemOverlay
 
@@ -43,7 +43,7 @@ class FakeRecommender:
         self.manifest = type(
             "Manifest", (), {"metrics": {"recall": {"recall": 0.99}}, "created_at": "2026-11-23T10:15:00+00:00"}
         )
-        self.asked: dict[str, Any] = {}
+        self.requests: list[Request] = []
 
     def fields(self, item_id: str, names: Iterable[str]) -> dict[str, Any]:
         changed = self.overlay.read().get(item_id) or {}
@@ -66,31 +66,24 @@ class FakeRecommender:
     def thumbnail(self, item_id: str) -> bytes | None:
         return b"\xff\xd8jpeg" if item_id == "A" else None
 
-    def similar(self, item_id: str, k: int, **options: Any) -> Recommendations:
-        if item_id == "bug":
-            raise ZeroDivisionError("secret")
-        if item_id not in self:
-            raise UnknownItemError(item_id, "A")
-        return self._answer("similar", k, {item_id}, options)
-
-    def recommend(
-        self, history: Sequence[Event], k: int, *, exclude_history: bool, strengths: Any, **options: Any
-    ) -> Recommendations:
-        gone = {event.item_id for event in history} if exclude_history else set()
-        self.asked["history"] = list(history)
-        return self._answer("for_you" if history else "popular", k, gone, options)
-
-    def popular(self, k: int, **options: Any) -> Recommendations:
-        return self._answer("popular", k, set(), options)
-
-    def _answer(self, strategy: str, k: int, gone: set[str], options: Mapping[str, Any]) -> Recommendations:
-        self.asked |= {"k": k, **options}
-        if "imgae" in (options["weights"] or {}):
+    def run(self, request: Request) -> Recommendations:
+        self.requests.append(request)
+        if "imgae" in (request.weights or {}):
             raise RequestError("unknown weight 'imgae'", "/weights/imgae", "image")
-        kept = [item_id for item_id in IDS if item_id not in gone | set(options["exclude"])]
+        strategy = request.strategy or ("similar" if len(request.items) == len(request.events) == 1 else "for_you")
+        if strategy == "similar" and request.items[0] == "bug":
+            raise ZeroDivisionError("secret")
+        if strategy == "similar" and request.items[0] not in self:
+            raise UnknownItemError(request.items[0], "A")
+        if strategy == "for_you" and not request.events:
+            strategy = "popular"
+        kept = [item_id for item_id in IDS if item_id not in request.all_excluded_ids]
         why = (Reason("visual_similarity", "A", 1.0),)
-        explained = {"parts": {"image": 1.0}, "reasons": why, "text": "Looks alike"} if options["explain"] else {}
-        items = tuple(Recommendation(item_id, i + 1, 1.0, **explained) for i, item_id in enumerate(kept[:k]))
+        explanation = {"parts": {"image": 1.0}, "reasons": why, "text": "Looks alike"} if request.explain else {}
+        items = tuple(
+            Recommendation(item_id, rank, 1.0, **explanation)
+            for rank, item_id in enumerate(kept[: request.k], start=1)
+        )
         return Recommendations(items, strategy, "exact", len(kept), len(kept), self.generation)
 
 

@@ -1,10 +1,9 @@
-"""Batch files hold exactly what was answered, or are not there at all."""
+"""Batch files hold exactly the results, or do not exist."""
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,33 +11,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import recommender
 from recommender.batch import by_user, chunks, write_similar, write_users
 from recommender.errors import RequestError
 from recommender.events import Event
+from recommender.ranking.request import Request
 from recommender.ranking.results import RecommendationTable
+from recommender.recommender import Recommender
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def rec(demo_bundles: Path) -> Recommender:
+    return recommender.load(demo_bundles)
+
+
 class Neighbours:
-    """A recommender by rule: like item i are i+1, i+2 … as far as there are any; for a user, after the last."""
+    """A recommender by rule: similar to item i are i+1, i+2 …, as far as there are any."""
 
     def __init__(self, n: int) -> None:
         self.ids = [f"{row:03d}" for row in range(n)]  # leading zeros must survive
         self.calls: list[int] = []
 
-    def similar_many(self, item_ids: Sequence[str], k: int, **options: Any) -> RecommendationTable:
-        self.calls.append(len(item_ids))
-        firsts = np.array([self.ids.index(item_id) + 1 for item_id in item_ids])
-        rows = firsts[:, None] + np.arange(k)
-        known = rows < len(self.ids)
-        rows = np.where(known, rows, -1).astype(np.int32)
-        names = np.array([[self.ids[row] if row >= 0 else None for row in line] for line in rows], dtype=object)
-        scores = np.where(known, 1 / (1 + np.arange(k)), np.nan)
-        return RecommendationTable(rows, scores, names, ["similar"] * len(item_ids))
-
-    def recommend_many(self, histories: Sequence[list[Event]], k: int, **options: Any) -> RecommendationTable:
-        return self.similar_many([history[-1].item_id for history in histories], k, **options)
+    def run_many(self, requests: Sequence[Request]) -> RecommendationTable:
+        self.calls.append(len(requests))
+        table = RecommendationTable.empty(["similar"] * len(requests), requests[0].k)
+        for position, request in enumerate(requests):
+            first = self.ids.index(request.events[-1].item_id) + 1
+            rows = np.arange(first, min(first + request.k, len(self.ids)), dtype=np.int32)
+            table.put(position, rows, 1 / (1 + np.arange(len(rows))), None, ())
+        return table.with_ids(self.ids.__getitem__)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -89,10 +92,10 @@ def test_users_are_answered_from_their_histories(tmp_path: Path) -> None:
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     class Failing(Neighbours):
-        def similar_many(self, item_ids: Sequence[str], k: int, **options: Any) -> RecommendationTable:
+        def run_many(self, requests: Sequence[Request]) -> RecommendationTable:
             if self.calls:
                 raise RuntimeError("half way")
-            return super().similar_many(item_ids, k)
+            return super().run_many(requests)
 
     out = tmp_path / "recs.jsonl"
     out.write_text("old")
@@ -121,3 +124,50 @@ def test_chunks_are_the_items_again(items: list[int], size: int) -> None:
     assert [item for part in some for item in part] == items
     assert all(len(part) == size for part in some[:-1])
     assert all(0 < len(part) <= size for part in some)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"diversity": {"mmr": 0.5}},
+        {"diversity": {"max_per": {"brand": 1}}},
+        {"filter": "brand: SAME_AS_SEED"},
+        {"filter": "price < 60", "explain": True},
+        {"boost": [{"when": "brand: SAME_AS_SEED", "add": 0.3}], "variants": "all"},
+    ],
+    ids=str,
+)
+def test_a_batch_honours_what_a_single_request_does(rec: Recommender, tmp_path: Path, options: dict) -> None:
+    out = tmp_path / "recs.parquet"
+    write_similar(rec, out, k=4, item_ids=rec.ids[::7], **options)
+    for seed, lines in read(out).groupby("seed_item_id"):
+        single = rec.similar(seed, 4, plan="exact", **options)
+        assert lines["item_id"].tolist() == single.item_ids
+        assert lines["score"].tolist() == [item.score for item in single]
+        if options.get("explain"):
+            assert lines["reason"].tolist() == [item.text for item in single]
+            assert [json.loads(parts) for parts in lines["parts"]] == [item.parts for item in single]
+
+
+@pytest.mark.parametrize("strategy", ["complementary", "cart", "session", "recently_viewed", "popular", "new"])
+def test_a_batch_of_users_takes_every_strategy(rec: Recommender, tmp_path: Path, strategy: str) -> None:
+    history = [Event(item_id, "add_to_cart", DAY) for item_id in rec.ids[:3]]
+    out = tmp_path / "recs.parquet"
+    write_users(rec, {"u": history, "nobody": []}, out, k=3, strategy=strategy)
+    lines = read(out)
+    for user, events in (("u", history), ("nobody", [])):
+        single = rec.recommend(events, 3, strategy=strategy, plan="exact")
+        own = lines[lines["user_id"] == user]
+        assert own["item_id"].tolist() == single.item_ids
+        assert set(own["strategy"]) == {single.strategy}
+
+
+def test_what_a_batch_cannot_honour_is_refused_by_name(rec: Recommender, tmp_path: Path) -> None:
+    out = tmp_path / "recs.parquet"
+    with pytest.raises(RequestError, match="history cannot be used in a batch"):
+        write_similar(rec, out, history=["a"])
+    with pytest.raises(RequestError, match="strategy search cannot be used in a batch"):
+        write_users(rec, {}, out, strategy="search")
+    with pytest.raises(TypeError, match="weigths"):
+        write_similar(rec, out, weigths={})
+    assert not out.exists()

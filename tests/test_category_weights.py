@@ -159,8 +159,8 @@ def test_explanations_add_up_to_the_score(rec: Recommender) -> None:
         text = rec.segment.vectors[rec.attributes.row_of(one.item_id), rec.layout.slices["text"]]
         assert one.parts["text"] == pytest.approx(OWN["text"] * float(seed @ text), abs=1e-6)
         (placed,) = rec.explain([one.item_id], [item_id])
-        assert placed.explained is not None
-        assert placed.explained.score == pytest.approx(one.score)
+        assert placed.recommendation is not None
+        assert placed.recommendation.score == pytest.approx(one.score)
 
 
 def test_a_request_overrides_the_categorys_weights(rec: Recommender) -> None:

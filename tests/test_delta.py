@@ -149,9 +149,9 @@ def answers(rec: Recommender, seed: str, other: str, k: int, options: Any) -> li
     return [
         told(rec.similar(seed, k, **options)),
         told(rec.recommend(history, k, **options)),
-        told(rec.complementary([seed], k, **options)),
-        told(rec.popular(k, **options)),
-        told(rec.newest(k, **options)),
+        told(rec.recommend([seed], k, strategy="complementary", **options)),
+        told(rec.recommend(k=k, strategy="popular", **options)),
+        told(rec.recommend(k=k, strategy="new", **options)),
     ]
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from recommender.errors import RequestError
-from recommender.filters import SubsetCache, compile, fields_of, parse
+from recommender.filters import SubsetCache, fields_of, parse
 from tests.attribute_tables import attributes
+from tests.filter_masks import mask_of
 
 SHOP = attributes(
     ["A", "B", "C", "D"],
@@ -18,12 +19,12 @@ GROUPS = np.arange(4)
 
 
 def found(filter, seed_row=None, overlay=None):
-    return "".join(SHOP.id_of(row) for row in np.flatnonzero(compile(filter, SHOP, seed_row, overlay)))
+    return "".join(SHOP.id_of(row) for row in np.flatnonzero(mask_of(filter, SHOP, seed_row, overlay)))
 
 
 def problem(filter, **options):
     with pytest.raises(RequestError) as caught:
-        compile(filter, SHOP, **options)
+        mask_of(filter, SHOP, **options)
     return caught.value
 
 
@@ -209,7 +210,7 @@ LEAF = {"field": "price", "range": {"lt": 50}}
 def test_filters_are_bounded_unless_trusted(within, beyond, says):
     assert found(within) == "A"
     assert says in str(problem(beyond))
-    assert np.flatnonzero(compile(beyond, SHOP, trusted=True)).tolist() == [0]
+    assert np.flatnonzero(mask_of(beyond, SHOP, trusted=True)).tolist() == [0]
 
 
 @pytest.mark.parametrize("hostile", ["(" * 10**5, "NOT " * 10**5, '"' * 10**5, '"' + r"\"" * 10**5, "a" * 10**5])
@@ -229,12 +230,12 @@ def test_fields_of_a_filter():
 def test_the_cache_shares_subsets_of_filters_that_mean_the_same():
     cache = SubsetCache(SHOP, GROUPS)
     tree = {"must_not": [{"field": "brand", "match": "Acme"}], "must": [{"must": [LEAF, LEAF]}]}
-    subset = cache.subset(tree)
-    assert cache.subset('price < 50 AND NOT brand = "Acme"') is subset
-    assert cache.subset('NOT NOT (NOT brand = "Acme" AND price < 50)') is subset
-    assert cache.subset('price < 50 OR NOT brand = "Acme"') is not subset
-    assert cache.subset('price < 50 AND brand: EXCEPT("Acme")').mask.tolist() == [False] * 4
-    assert cache.subset('price < 50 AND brand: ANY("Acme")').mask.tolist() == [True, False, False, False]
+    subset = cache.subset(parse(tree))
+    assert cache.subset(parse('price < 50 AND NOT brand = "Acme"')) is subset
+    assert cache.subset(parse('NOT NOT (NOT brand = "Acme" AND price < 50)')) is subset
+    assert cache.subset(parse('price < 50 OR NOT brand = "Acme"')) is not subset
+    assert cache.subset(parse('price < 50 AND brand: EXCEPT("Acme")')).mask.tolist() == [False] * 4
+    assert cache.subset(parse('price < 50 AND brand: ANY("Acme")')).mask.tolist() == [True, False, False, False]
     with pytest.raises(ValueError, match="read-only"):
         subset.mask[0] = True
 
@@ -242,20 +243,24 @@ def test_the_cache_shares_subsets_of_filters_that_mean_the_same():
 def test_the_cache_tells_seeds_and_revisions_apart():
     cache = SubsetCache(SHOP, GROUPS)
     same = "brand: SAME_AS_SEED"
-    assert cache.subset(same, seed_row=0) is cache.subset(same, seed_row=3) is cache.subset('brand = "Acme"')
-    assert cache.subset(same, seed_row=1).mask.tolist() == [False, True, False, False]
-    before = cache.subset("price < 50")
-    after = cache.subset("price < 50", overlay={0: {"price": 60.0}}, revision=1)
+    assert (
+        cache.subset(parse(same), seed_row=0)
+        is cache.subset(parse(same), seed_row=3)
+        is cache.subset(parse('brand = "Acme"'))
+    )
+    assert cache.subset(parse(same), seed_row=1).mask.tolist() == [False, True, False, False]
+    before = cache.subset(parse("price < 50"))
+    after = cache.subset(parse("price < 50"), overlay={0: {"price": 60.0}}, revision=1)
     assert (before.mask.tolist(), after.mask.tolist()) == ([True, False, False, False], [False] * 4)
 
 
 def test_the_cache_forgets_what_was_asked_longest_ago(monkeypatch):
     monkeypatch.setattr("recommender.filters.cache._BYTES", 0)
     cache = SubsetCache(SHOP, GROUPS)
-    first, second = cache.subset("price < 0"), cache.subset("price < 1")
+    first, second = cache.subset(parse("price < 0")), cache.subset(parse("price < 1"))
     for bound in range(2, 8):
-        cache.subset(f"price < {bound}")
-    assert cache.subset("price < 0") is first
-    cache.subset("price < 8")
-    assert cache.subset("price < 0") is first
-    assert cache.subset("price < 1") is not second
+        cache.subset(parse(f"price < {bound}"))
+    assert cache.subset(parse("price < 0")) is first
+    cache.subset(parse("price < 8"))
+    assert cache.subset(parse("price < 0")) is first
+    assert cache.subset(parse("price < 1")) is not second

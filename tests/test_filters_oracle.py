@@ -9,8 +9,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.filters import SubsetCache, compile
+from recommender.filters import SubsetCache, parse
 from tests.attribute_tables import attributes
+from tests.filter_masks import mask_of
 
 words = st.sampled_from(["", "a", "b", "ä", 'a "b"', "c"])
 numbers = st.sampled_from([math.nan, -1.0, 0.0, 2.0, 2.5])
@@ -145,5 +146,5 @@ def test_masks_are_what_a_plain_reading_says(table, overlay, seed_row, asked):
     for tree in asked:
         for form in (tree, said(tree), {"must_not": [tree]}):
             expected = [holds(tree, row, now[seed_row]) == (form in (tree, said(tree))) for row in now]
-            assert compile(form, shop, seed_row, overlay, trusted=True).tolist() == expected
-            assert cache.subset(form, seed_row, overlay, trusted=True).mask.tolist() == expected
+            assert mask_of(form, shop, seed_row, overlay, trusted=True).tolist() == expected
+            assert cache.subset(parse(form, trusted=True), seed_row, overlay).mask.tolist() == expected

@@ -38,12 +38,12 @@ def test_what_is_out_of_stock_is_left_out_unless_asked_for(rec: Recommender, sto
     gone, *rest = rec.similar(seed, 5, variants="all").item_ids
     store.overlay.put({gone: {"availability": "out_of_stock"}})
     assert gone not in rec.similar(seed, 100, variants="all").item_ids
-    assert gone not in rec.popular(100, variants="all").item_ids
+    assert gone not in rec.recommend(k=100, strategy="popular", variants="all").item_ids
     assert gone not in rec.recommend([seed], 100, filter="price > 0", variants="all").item_ids
     assert rec.similar(seed, 4, variants="all").item_ids == rest
     assert gone in rec.similar(seed, 5, variants="all", stock="all").item_ids
     asked = 'availability: ANY("out_of_stock", "in_stock")'
-    assert gone in rec.popular(100, filter=asked, variants="all").item_ids
+    assert gone in rec.recommend(k=100, strategy="popular", filter=asked, variants="all").item_ids
     store.overlay.put({gone: {"availability": "in_stock"}})
     assert rec.similar(seed, 5, variants="all").item_ids[0] == gone
 
@@ -53,7 +53,7 @@ def test_a_removed_product_is_nowhere(rec: Recommender, store: Store) -> None:
     gone = rec.similar(seed, 1, variants="all").item_ids[0]
     store.overlay.put({gone: None})
     assert gone not in rec.similar(seed, 100, variants="all", stock="all").item_ids
-    assert gone not in rec.popular(100, filter="price > 0", variants="all").item_ids
+    assert gone not in rec.recommend(k=100, strategy="popular", filter="price > 0", variants="all").item_ids
     with pytest.raises(UnknownItemError):
         rec.product(gone)
     store.overlay.put({gone: {"price": 5.0}})
@@ -87,7 +87,10 @@ def test_a_boost_adds_to_the_score_and_is_explained(rec: Recommender, place: int
     seed = rec.ids[place % rec.n]
     said = [{"when": when, "add": add} for when, add in boosts]
     plain = {item.item_id: item.score for item in rec.similar(seed, 100, variants="all")}
-    meets = {when: set(rec.popular(100, filter=when, variants="all").item_ids) for when, _ in boosts}
+    meets = {
+        when: set(rec.recommend(k=100, strategy="popular", filter=when, variants="all").item_ids)
+        for when, _ in boosts
+    }
     expected = {i: s + sum(add for when, add in boosts if i in meets[when]) for i, s in plain.items()}
     answer = rec.similar(seed, 100, variants="all", boost=said, explain=True)
     assert {item.item_id: item.score for item in answer} == pytest.approx(expected, abs=1e-9)
@@ -103,14 +106,16 @@ def test_a_boost_adds_to_the_score_and_is_explained(rec: Recommender, place: int
 
 
 def test_caps_hold_wherever_they_can(rec: Recommender) -> None:
-    answer = rec.popular(12, diversity={"max_per": {"brand": 2}})
+    answer = rec.recommend(k=12, strategy="popular", diversity={"max_per": {"brand": 2}})
     assert len(answer) == 12
     assert max(Counter(values(rec, answer.item_ids, "brand")).values()) == 2
     assert answer.warnings == ()
 
 
 def test_caps_give_way_rather_than_shorten_the_list(rec: Recommender) -> None:
-    answer = rec.popular(12, filter='brand: ANY("Nara", "Kestrel")', diversity={"max_per": {"brand": 1}})
+    answer = rec.recommend(
+        k=12, strategy="popular", filter='brand: ANY("Nara", "Kestrel")', diversity={"max_per": {"brand": 1}}
+    )
     assert len(answer) == min(12, answer.eligible)
     assert set(values(rec, answer.item_ids[:2], "brand")) == {"Nara", "Kestrel"}
     assert "max_per" in answer.warnings[0]
@@ -129,7 +134,7 @@ def test_diversity_makes_a_list_more_varied(rec: Recommender) -> None:
 
 def test_an_unknown_field_of_a_cap_is_told(rec: Recommender) -> None:
     with pytest.raises(RequestError, match="brand") as caught:
-        rec.popular(diversity={"max_per": {"brend": 1}})
+        rec.recommend(strategy="popular", diversity={"max_per": {"brend": 1}})
     assert caught.value.pointer == "/diversity/max_per/brend"
 
 
@@ -152,26 +157,30 @@ def test_pins_have_their_place_if_they_may_be_answered(rec: Recommender) -> None
 
 
 def test_the_newest_come_first(rec: Recommender) -> None:
-    answer = rec.newest(80, variants="all", explain=True)
+    answer = rec.recommend(k=80, strategy="new", variants="all", explain=True)
     dates = values(rec, answer.item_ids, "published_at")
     assert dates == sorted(dates, reverse=True)
     assert answer.strategy == "new"
     assert answer[0].reasons[0].code == "new_item"
 
 
-def test_an_order_from_elsewhere_keeps_to_rules(rec: Recommender) -> None:
-    order = np.zeros(rec.n)
-    order[[5, 6, 7]] = 0.5, 1.0, 0.25
-    answer = rec.ordered(order, "trending", 3, variants="all", explain=True, exclude=[rec.ids[5]])
+def test_trending_ranks_by_the_given_weights(rec: Recommender) -> None:
+    trending = [(rec.ids[5], 0.5), (rec.ids[6], 1.0), (rec.ids[7], 0.25), ("unknown", 9.0)]
+    answer = rec.recommend(
+        k=3, strategy="trending", trending=trending, variants="all", explain=True, exclude=[rec.ids[5]]
+    )
     assert answer.item_ids[:2] == [rec.ids[6], rec.ids[7]]
     assert answer[0].reasons[0].code == "trending"
-    only = rec.ordered(order, "recently_viewed", 10, only=order > 0, variants="all")
-    assert only.item_ids == [rec.ids[6], rec.ids[5], rec.ids[7]]
+
+
+def test_recently_viewed_lists_the_viewed_products_alone(rec: Recommender) -> None:
+    answer = rec.recommend([rec.ids[5], rec.ids[7], rec.ids[6]], 10, strategy="recently_viewed", variants="all")
+    assert answer.item_ids == [rec.ids[6], rec.ids[7], rec.ids[5]]
 
 
 def test_complementary_is_what_goes_together_filled_up(rec: Recommender) -> None:
     for seed in rec.ids[:20]:
-        answer = rec.complementary([seed], 15, variants="all", stock="all", explain=True)
+        answer = rec.recommend([seed], 15, strategy="complementary", variants="all", stock="all", explain=True)
         row = rec.attributes.row_of(seed)
         together = {
             rec.attributes.id_of(r): float(v) for r, v in zip(*rec.segment.complements.row(row), strict=True)
@@ -184,10 +193,10 @@ def test_complementary_is_what_goes_together_filled_up(rec: Recommender) -> None
         )
 
 
-def test_strengths_scale_the_seeds(rec: Recommender) -> None:
+def test_history_weights_scale_the_seeds(rec: Recommender) -> None:
     first, second = rec.ids[0], rec.ids[40]
-    alone = rec.recommend([first], 10, exclude_history=False, variants="all", strengths=[1.0])
-    both = rec.recommend([first, second], 10, exclude_history=False, variants="all", strengths=[1.0, 0.0])
+    alone = rec.recommend([first], 10, exclude_history=False, variants="all", history_weights=[1.0])
+    both = rec.recommend([first, second], 10, exclude_history=False, variants="all", history_weights=[1.0, 0.0])
     assert both.item_ids == alone.item_ids
 
 
@@ -210,8 +219,8 @@ def test_an_explanation_places_a_product_or_says_what_leaves_it_out(rec: Recomme
         "nowhere": ("unknown",),
         ranked[1]: ("excluded",),
     }
-    assert placed[0].explained is not None
-    assert placed[0].explained.rank == 1
+    assert placed[0].recommendation is not None
+    assert placed[0].recommendation.rank == 1
     price = rec.product(ranked[0])["price"]
     (filtered,) = rec.explain([ranked[0]], [seed], filter=f'price > {price} AND brand: ANY("x")')
     assert (filtered.left_out, filtered.failed) == (("filter",), ("brand", "price"))

@@ -63,7 +63,11 @@ def test_similar_keeps_its_promises(rec, place, k, filter, weights, plan, varian
     answer = rec.similar(seed, k, filter=filter, weights=weights, plan=plan, variants=variants, explain=True)
     assert len(answer) == min(k, answer.eligible)
     group = rec.product(seed)["item_group_id"]
-    allowed = None if filter is None else set(rec.popular(10**6, filter=filter, variants="all").item_ids)
+    allowed = (
+        None
+        if filter is None
+        else set(rec.recommend(k=10**6, strategy="popular", filter=filter, variants="all").item_ids)
+    )
     for item in answer:
         assert item.item_id != seed
         assert group is None or rec.product(item.item_id)["item_group_id"] != group
@@ -123,13 +127,15 @@ def test_excluded_items_stay_out(rec: Recommender) -> None:
 def test_an_unknown_shopper_gets_the_popular_and_is_told(rec: Recommender) -> None:
     answer = rec.recommend([], 5)
     assert (answer.strategy, answer.fallback_used, len(answer)) == ("popular", "popular", 5)
-    assert answer.item_ids == rec.popular(5).item_ids
+    assert answer.item_ids == rec.recommend(k=5, strategy="popular").item_ids
 
 
 def test_in_a_batch_an_empty_history_gets_the_popular_too(rec: Recommender) -> None:
     table = rec.recommend_many([[], rec.ids[:2], ["no-such"]], 5)
     assert table.strategies == ["popular", "for_you", "popular"]
-    assert table.item_ids[0].tolist() == table.item_ids[2].tolist() == rec.popular(5).item_ids
+    assert (
+        table.item_ids[0].tolist() == table.item_ids[2].tolist() == rec.recommend(k=5, strategy="popular").item_ids
+    )
 
 
 def test_unknown_products_of_a_history_are_named(rec: Recommender) -> None:
@@ -192,7 +198,7 @@ def test_a_product_added_today_is_answered_by_its_category(demo_bundles: Path) -
 def test_a_changed_price_is_filtered_on_at_once(demo_bundles: Path) -> None:
     other = recommender.load(demo_bundles).ids[1]
     rec = recommender.load(demo_bundles, Overlay({other: {"price": 123456.0}}))
-    assert rec.popular(10, filter="price > 100000").item_ids == [other]
+    assert rec.recommend(k=10, strategy="popular", filter="price > 100000").item_ids == [other]
     assert rec.product(other)["price"] == 123456.0
 
 

@@ -105,14 +105,14 @@ def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypa
     app = create_app(bundles, load=load, watch_seconds=None)
     engine: Engine = app.extensions[KEY].engine
     asked, swapped = Event(), Event()
-    similar = type(engine.recommender).similar
+    run = type(engine.recommender).run
 
     def slow(self: object, *args: object, **options: object) -> object:
         asked.set()
         swapped.wait(10)
-        return similar(self, *args, **options)  # type: ignore[arg-type]
+        return run(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(engine.recommender), "similar", slow)
+    monkeypatch.setattr(type(engine.recommender), "run", slow)
     answers = []
     thread = Thread(target=lambda: answers.append(app.test_client().get("/v1/items/A/similar?fields=title")))
     thread.start()

@@ -157,7 +157,9 @@ def test_the_page_shows_products_neighbours_and_reasons(bundles: Path, tmp_path:
         page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
         page.goto(f"{client.base_url}/")
         page.wait_for_selector("#popular .card")
-        assert page.locator("#popular .card").count() == len(recommender.load(bundles).popular(36))
+        assert page.locator("#popular .card").count() == len(
+            recommender.load(bundles).recommend(k=36, strategy="popular")
+        )
         page.locator("#popular .card").first.click()
         page.wait_for_selector("#product .grid .card")
         title = page.locator("#product h1").inner_text()

@@ -1,7 +1,6 @@
 """The storefront: what its pages answer, and a visit by clicks and keys in a browser."""
 
 from collections.abc import Iterator
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,9 @@ def test_facets_count_the_range(rec: Recommender) -> None:
     assert list(found) == ["product_type", "brand", "color"]
     assert sum(found["brand"].values()) == rec.n
     (brand, count), *_ = found["brand"].items()
-    answer = rec.popular(rec.n, filter=narrowed(rec.attributes, {"brand": brand}), variants="all", stock="all")
+    answer = rec.recommend(
+        k=rec.n, strategy="popular", filter=narrowed(rec.attributes, {"brand": brand}), variants="all", stock="all"
+    )
     assert len(answer) == count
     assert narrowed(rec.attributes, {"brand": "", "price": "cheap"}) is None
 
@@ -69,10 +70,10 @@ def test_words_are_found_in_titles_and_ids(rec: Recommender) -> None:
 
 def test_pages_show_what_the_library_answers(client: FlaskClient, rec: Recommender) -> None:
     page = client.get("/shop/?price=20").text
-    expected = rec.popular(24, filter="price <= 20").item_ids
+    expected = rec.recommend(k=24, strategy="popular", filter="price <= 20").item_ids
     assert [item_id for item_id in rec.ids if f"id={item_id}" in page] == sorted(expected)
     second = client.get("/shop/?page=2").text
-    assert f"id={rec.popular(25)[24].item_id}" in second
+    assert f"id={rec.recommend(k=25, strategy='popular')[24].item_id}" in second
     weights = {name: float(name == "image") for name in rec.weights["item"]}
     said = {f"w_{name}": value for name, value in weights.items()}
     shown = client.get("/shop/product", query_string={"id": rec.ids[0], **said}).text.partition('id="similar"')[2]
@@ -133,9 +134,7 @@ def test_words_and_photos_ask_the_encoder_where_there_is_one(demo_bundles: Path,
     down = app.test_client().get("/shop/?words=dress").text
     assert "does not answer" in down  # and titles stand in
     assert "dress" in down.partition('id="results"')[2].lower()
-    service.engine.recommender._free = partial(recommender.recommender.FreeQueries, encoder=Stub())(
-        service.engine.recommender.bundle, service.engine.recommender.item_tower
-    )
+    service.engine.recommender = recommender.load(demo_bundles, service.engine.overlay, Stub())
     client = app.test_client()
     assert "by title" not in client.get("/shop/?words=dress").text
     photo = client.post("/shop/photo", data={"photo": (BytesIO(b"a photo"), "p.jpg", "image/jpeg")})

@@ -1,11 +1,11 @@
-"""Answers for every product or every user in one file: Parquet, CSV or JSON Lines."""
+"""Recommendations for every product or every user in one file: Parquet, CSV or JSON Lines."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import orjson
@@ -16,10 +16,12 @@ import pyarrow.parquet
 from recommender.errors import RequestError
 from recommender.events import Event
 from recommender.progress import progress
+from recommender.ranking.results import item_dict
 
 if TYPE_CHECKING:
+    from recommender.ranking.request import Request
     from recommender.ranking.results import RecommendationTable
-    from recommender.recommender import Options, Recommender
+    from recommender.recommender import Recommender
 
 T = TypeVar("T")
 
@@ -47,6 +49,20 @@ _WRITERS: dict[str, Any] = {
 }
 
 
+# Members of `Request` that a batch sets itself, for each product or user.
+SEEDS = (
+    "items",
+    "item_weights",
+    "negative_items",
+    "history",
+    "history_weights",
+    "session",
+    "text",
+    "image",
+    "now",
+)
+
+
 def write_similar(
     recommender: "Recommender",
     out: Path,
@@ -54,22 +70,26 @@ def write_similar(
     *,
     item_ids: Sequence[str] | None = None,
     chunk: int = 1024,
-    **options: Unpack["Options"],
+    **options: Any,
 ) -> int:
-    """Write the `k` products most like each product.
+    """Write the `k` products most similar to each product.
 
     Parameters
     ----------
     recommender
         Answers, `chunk` products at a time.
     out
-        Ends in ``.parquet``, ``.csv`` or ``.jsonl``; written beside it and then renamed, so that a reader
-        sees the old file or the whole new one. Columns: seed_item_id, rank (from 1), item_id,
-        score, strategy.
+        Ends in ``.parquet``, ``.csv`` or ``.jsonl``; written to a temporary file and then renamed, so that a
+        reader sees the old file or the whole new one. Columns: seed_item_id, rank (from 1), item_id, score,
+        strategy; with ``explain=True`` also reason, reasons and parts (the latter two as JSON).
+    k
+        Products for each.
     item_ids
         The seeds; by default every product, in order of id.
+    chunk
+        Products in one matrix product.
     options
-        As in `Recommender.similar`.
+        Members of `Request`: filter, weights, explain, diversity, boost, pin, variants, stock and so on.
 
     Returns
     -------
@@ -79,12 +99,14 @@ def write_similar(
     Raises
     ------
     RequestError
-        If the extension of `out` is none of the three.
+        If the extension of `out` is none of the three, or an option cannot be used in a batch.
+    TypeError
+        If an option is unknown.
     """
-    if item_ids is None:
-        item_ids = recommender.ids
-    seeds = progress(item_ids, "similar items", unit="item")
-    return _write(out, "seed_item_id", for_products(recommender, seeds, k, chunk, options))
+    request = batch_request("similar", k, options)
+    seeds = progress(recommender.ids if item_ids is None else item_ids, "similar items", unit="item")
+    tables = for_products(recommender, seeds, request, chunk)
+    return _write(out, schema("seed_item_id", request.explain), tables)
 
 
 def write_users(
@@ -94,7 +116,7 @@ def write_users(
     k: int = 20,
     *,
     chunk: int = 1024,
-    **options: Unpack["Options"],
+    **options: Any,
 ) -> int:
     """Write `k` recommendations for each user, as `write_similar` does for products; first column: user_id.
 
@@ -102,55 +124,83 @@ def write_users(
     ----------
     histories
         The events of each user, see `by_user`; or pairs of a user and the events, see `read_histories`.
+    options
+        Members of `Request`; with `strategy` another than for_you.
     """
-    pairs = histories.items() if isinstance(histories, Mapping) else histories
-    return _write(out, "user_id", for_users(recommender, progress(pairs, "users", unit="user"), k, chunk, options))
+    request = batch_request("for_you", k, options)
+    pairs = progress(histories.items() if isinstance(histories, Mapping) else histories, "users", unit="user")
+    return _write(out, schema("user_id", request.explain), for_users(recommender, pairs, request, chunk))
+
+
+def batch_request(strategy: str, k: int, options: Mapping[str, Any]) -> "Request":
+    """Return the request that is made for every product or user, without its seeds.
+
+    Raises
+    ------
+    RequestError
+        If an option names seeds, or a value cannot be used.
+    """
+    from recommender.ranking.request import Request
+
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in SEEDS:
+        if name in given:
+            raise RequestError(
+                f"{name} cannot be used in a batch, which sets it for each product or user", f"/{name}"
+            )
+    members: dict[str, Any] = {"strategy": strategy, "k": k}
+    request = Request(**members | given)
+    of_products = request.strategy in ("similar", "visually_similar")
+    if request.strategy == "search" or of_products != (strategy == "similar"):
+        kind = "products" if strategy == "similar" else "users"
+        raise RequestError(f"the strategy {request.strategy} cannot be used in a batch for {kind}", "/strategy")
+    return request
 
 
 def for_products(
-    recommender: "Recommender", item_ids: Iterable[str], k: int, chunk: int, options: "Options"
+    recommender: "Recommender", item_ids: Iterable[str], request: "Request", chunk: int
 ) -> Iterator[pa.Table]:
-    """Yield the answers for some products, `chunk` of them in each table."""
+    """Yield the results for some products, `chunk` of them in each table."""
     for seeds in chunks(item_ids, chunk):
-        yield _table("seed_item_id", seeds, recommender.similar_many(seeds, k, **options))
+        results = recommender.run_many([request.for_item(item_id) for item_id in seeds])
+        yield _table("seed_item_id", seeds, results, request.explain)
 
 
 def for_users(
     recommender: "Recommender",
     histories: Iterable[tuple[str, Sequence[Event]]],
-    k: int,
+    request: "Request",
     chunk: int,
-    options: "Options",
 ) -> Iterator[pa.Table]:
-    """Yield the answers for some users, `chunk` of them in each table."""
+    """Yield the results for some users, `chunk` of them in each table."""
     for some in chunks(histories, chunk):
-        answers = recommender.recommend_many([history for _, history in some], k, **options)
-        yield _table("user_id", [user for user, _ in some], answers)
+        requests = [request.for_history(history) for _, history in some]
+        yield _table("user_id", [user for user, _ in some], recommender.run_many(requests), request.explain)
 
 
-def schema(seed_name: str) -> pa.Schema:
-    """Return the columns of the answers."""
-    return pa.schema(
-        [
-            (seed_name, pa.string()),
-            ("rank", pa.int32()),
-            ("item_id", pa.string()),
-            ("score", pa.float64()),
-            ("strategy", pa.string()),
-        ]
-    )
+def schema(seed_name: str, explain: bool = False) -> pa.Schema:
+    """Return the columns of the output."""
+    columns = [
+        (seed_name, pa.string()),
+        ("rank", pa.int32()),
+        ("item_id", pa.string()),
+        ("score", pa.float64()),
+        ("strategy", pa.string()),
+    ]
+    explanation = [("reason", pa.string()), ("reasons", pa.string()), ("parts", pa.string())]
+    return pa.schema(columns + explanation if explain else columns)
 
 
-def _write(out: Path, seed_name: str, answers: Iterable[pa.Table]) -> int:
+def _write(out: Path, columns: pa.Schema, tables: Iterable[pa.Table]) -> int:
     if out.suffix not in _WRITERS:
         raise RequestError(
             f"cannot write {out.name!r}; expected a folder, or a name ending in {', '.join(_WRITERS)}", "/out"
         )
     rows = 0
     with _replacing(out) as temporary:
-        writer: _Writer = _WRITERS[out.suffix](temporary, schema(seed_name))
+        writer: _Writer = _WRITERS[out.suffix](temporary, columns)
         try:
-            for table in answers:
+            for table in tables:
                 writer.write_table(table)
                 rows += len(table)
         finally:
@@ -158,20 +208,31 @@ def _write(out: Path, seed_name: str, answers: Iterable[pa.Table]) -> int:
     return rows
 
 
-def _table(seed_name: str, seeds: list[str], answer: "RecommendationTable") -> pa.Table:
-    return pa.table(_columns(seeds, answer), schema=schema(seed_name))
+def _table(seed_name: str, seeds: list[str], results: "RecommendationTable", explain: bool) -> pa.Table:
+    columns = _columns(seeds, results) + (_explanation_columns(results) if explain else [])
+    return pa.table(columns, schema=schema(seed_name, explain))
 
 
-def _columns(seeds: list[str], answer: "RecommendationTable") -> list[pa.Array]:
-    """Unroll (b, k) answers into rows, leaving out the padding."""
-    b, k = answer.rows.shape
-    filled = (answer.rows >= 0).ravel()
+def _columns(seeds: list[str], results: "RecommendationTable") -> list[pa.Array]:
+    """Unroll (b, k) results into rows, leaving out the padding."""
+    b, k = results.rows.shape
+    filled = (results.rows >= 0).ravel()
     return [
         pa.array(np.repeat(np.array(seeds, dtype=object), k)[filled], pa.string()),
         pa.array(np.tile(np.arange(1, k + 1, dtype=np.int32), b)[filled]),
-        pa.array(np.asarray(answer.item_ids, dtype=object).ravel()[filled], pa.string()),
-        pa.array(answer.scores.ravel()[filled]),
-        pa.array(np.repeat(np.array(answer.strategies, dtype=object), k)[filled], pa.string()),
+        pa.array(np.asarray(results.item_ids, dtype=object).ravel()[filled], pa.string()),
+        pa.array(results.scores.ravel()[filled]),
+        pa.array(np.repeat(np.array(results.strategies, dtype=object), k)[filled], pa.string()),
+    ]
+
+
+def _explanation_columns(results: "RecommendationTable") -> list[pa.Array]:
+    items = [item for line in results.items for item in line or ()]
+    explained = [item_dict(item)["explanation"] for item in items]
+    return [
+        pa.array([each["text"] for each in explained], pa.string()),
+        pa.array([orjson.dumps(each["reasons"]).decode() for each in explained], pa.string()),
+        pa.array([orjson.dumps(each["parts"]).decode() for each in explained], pa.string()),
     ]
 
 

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from recommender.batch.answers import for_products, for_users, schema
+from recommender.batch.answers import batch_request, for_products, for_users, schema
 from recommender.batch.folder import MANIFEST, Folder, Partition
 from recommender.batch.histories import SCHEMA, by_user_and_time, grouped, starts_of_users
 from recommender.errors import RequestError
 from recommender.progress import progress
 
 if TYPE_CHECKING:
-    from recommender.recommender import Options, Recommender
+    from recommender.ranking.request import Request
+    from recommender.recommender import Recommender
 
 SIZE = 50_000
 _CHUNK = 1024
@@ -40,7 +41,7 @@ class Job:
     k
         Answers for each product or user.
     options
-        Filter and weights, JSON-able.
+        Members of `Request`, JSON-able.
     size
         Products or users in a partition.
     store
@@ -72,16 +73,20 @@ class Job:
         return Folder(self.out)
 
     def run(self, name: str) -> Partition:
-        """Answer for one partition and write it."""
-        return self.folder.write(name, schema(self._seed_name), self._answers(name))
+        """Compute one partition and write it."""
+        return self.folder.write(name, schema(self._seed_name, self.request.explain), self._tables(name))
 
-    def _answers(self, name: str) -> Iterator[pa.Table]:
-        options = cast("Options", self.options or {})
+    def _tables(self, name: str) -> Iterator[pa.Table]:
         if self.kind == "user":
             histories = grouped(self.folder.below(_HISTORIES).read(name))
-            return for_users(self.recommender, histories, self.k, _CHUNK, options)
+            return for_users(self.recommender, histories, self.request, _CHUNK)
         start = _number(name) * self.size
-        return for_products(self.recommender, self.ids[start : start + self.size], self.k, _CHUNK, options)
+        return for_products(self.recommender, self.ids[start : start + self.size], self.request, _CHUNK)
+
+    @cached_property
+    def request(self) -> "Request":
+        """The request that is made for every product or user."""
+        return batch_request("similar" if self.kind == "similar" else "for_you", self.k, self.options or {})
 
     @property
     def _seed_name(self) -> str:
@@ -89,8 +94,9 @@ class Job:
 
     @cached_property
     def ids(self) -> list[str]:
-        """All products, in order of id."""
-        return self.recommender.ids
+        """All products of the generation, in order of id, whatever is removed meanwhile."""
+        attributes = self.recommender.attributes
+        return attributes.ids.ids_of(attributes.ids.in_order)
 
     @cached_property
     def recommender(self) -> "Recommender":

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recommender.commands import options
-from recommender.commands.shared import emit_answer, events_of, opened, weights_of
+from recommender.commands.shared import (
+    diversity_of,
+    emit_answer,
+    events_of,
+    ids_of,
+    opened,
+    pins_of,
+    trending_of,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from recommender.events import Event
@@ -17,37 +26,84 @@ def similar(
     k: options.Count = 10,
     filter: options.Filter = None,
     weights: options.Weights = None,
+    exclude: options.Exclude = None,
+    variants: options.Variants = "collapse",
+    stock: options.Stock = "available",
+    plan: options.Plan = "auto",
+    mmr: options.Mmr = None,
+    max_per: options.MaxPer = None,
+    pin: options.Pin = None,
     explain: options.Explain = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the products most similar to one."""
     with opened(bundles) as (rec, _):
-        answer = rec.similar(item_id, k, filter=filter, weights=weights_of(weights), explain=explain)
-        emit_answer(answer, rec, as_json)
+        result = rec.similar(
+            item_id,
+            k,
+            filter=filter,
+            weights=weights_of(weights),
+            exclude=ids_of(exclude),
+            explain=explain,
+            variants=variants,
+            plan=plan,
+            stock=stock,
+            diversity=diversity_of(mmr, max_per),
+            pin=pins_of(pin),
+        )
+        emit_answer(result, rec, as_json)
 
 
 def recommend(
     bundles: options.Bundles,
-    history: Annotated[str | None, typer.Option("--history", help="Product ids, oldest first: ID,ID.")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="User id in --events or --store.")] = None,
+    history: Annotated[str | None, typer.Option("--history", help="Product ids, oldest first: ID,ID")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="A user of --events or --store.")] = None,
+    strategy: options.Strategy = "for_you",
+    items: Annotated[
+        str | None, typer.Option("--items", help="Seed products, such as those in a cart: ID,ID")
+    ] = None,
     events: options.Events = None,
-    store: options.Store = None,
+    store: options.EventStore = None,
     k: options.Count = 10,
     filter: options.Filter = None,
     weights: options.Weights = None,
+    exclude: options.Exclude = None,
+    exclude_purchased_days: options.ExcludePurchased = None,
+    variants: options.Variants = "collapse",
+    stock: options.Stock = "available",
+    plan: options.Plan = "auto",
+    mmr: options.Mmr = None,
+    max_per: options.MaxPer = None,
+    pin: options.Pin = None,
     explain: options.Explain = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show recommendations for a history or a user."""
-    if (history is None) == (user is None):
+    """Show recommendations for a history or a user, by any strategy."""
+    if history is not None and user is not None:
         raise typer.BadParameter("give either --history, or --user with --events or --store")
+    if (history, user, items) == (None, None, None) and strategy not in ("popular", "new", "trending"):
+        raise typer.BadParameter(f"the strategy {strategy} needs --history, --items or --user")
     with opened(bundles, store) as (rec, live):
-        past: list[str] | list[Event]
-        if user is None:
-            past = [item_id for item_id in (history or "").split(",") if item_id]
-        elif live is not None and events is None:
+        past: list[str] | list[Event] = ids_of(history)
+        if user is not None and live is not None and events is None:
             past = live.events.history(user)
-        else:
+        elif user is not None:
             past = [event for event in events_of(rec, events, live) if event.user_id == user]
-        answer = rec.recommend(past, k, filter=filter, weights=weights_of(weights), explain=explain)
-        emit_answer(answer, rec, as_json)
+        result = rec.recommend(
+            past,
+            k,
+            strategy=strategy,
+            items=ids_of(items),
+            trending=trending_of(live) if strategy == "trending" else (),
+            exclude_purchased_days=exclude_purchased_days,
+            filter=filter,
+            weights=weights_of(weights),
+            exclude=ids_of(exclude),
+            explain=explain,
+            variants=variants,
+            plan=plan,
+            stock=stock,
+            diversity=diversity_of(mmr, max_per),
+            pin=pins_of(pin),
+        )
+        emit_answer(result, rec, as_json)

@@ -61,7 +61,7 @@ def fit(
     catalog: options.CatalogFile = None,
     images: options.Images = None,
     events: options.Events = None,
-    store: options.Store = None,
+    store: options.EventStore = None,
     strict: options.Strict = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -93,7 +93,7 @@ def update(
     config: options.ConfigFile = None,
     data: options.Data = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images.")] = None,
-    store: options.Store = None,
+    store: options.EventStore = None,
     watch: Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")] = None,
     as_json: options.AsJson = False,
 ) -> None:

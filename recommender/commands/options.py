@@ -13,7 +13,7 @@ Data = Annotated[
 CatalogFile = Annotated[Path | None, typer.Option("--catalog", help="File of products, instead of a TOML.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images, with --catalog.")]
 Events = Annotated[Path | None, typer.Option("--events", help="File of events.")]
-Store = Annotated[
+EventStore = Annotated[
     str | None, typer.Option("--store", help="URL of the event store, such as sqlite:///shop.sqlite.")
 ]
 Engine = Annotated[
@@ -33,3 +33,38 @@ Weights = Annotated[
     str | None, typer.Option("--weights", help="Weights, such as image=1,category=0.5; others stay as learned.")
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Show the parts of each score, and the reason.")]
+Strategy = Annotated[
+    Literal[
+        "similar",
+        "visually_similar",
+        "complementary",
+        "for_you",
+        "session",
+        "cart",
+        "trending",
+        "popular",
+        "new",
+        "recently_viewed",
+        "buy_again",
+    ],
+    typer.Option("--strategy", help="What to recommend."),
+]
+Exclude = Annotated[str | None, typer.Option("--exclude", help="Product ids that are not returned: ID,ID")]
+ExcludePurchased = Annotated[
+    int | None,
+    typer.Option("--exclude-purchased-days", min=1, help="Leave out products purchased within so many days."),
+]
+Variants = Annotated[
+    Literal["collapse", "all"], typer.Option("--variants", help="The best variant of a product only, or all.")
+]
+Stock = Annotated[
+    Literal["available", "all"], typer.Option("--stock", help="Without products out of stock, or all.")
+]
+Plan = Annotated[Literal["auto", "exact", "annoy"], typer.Option("--plan", help="How candidates are retrieved.")]
+Mmr = Annotated[
+    float | None, typer.Option("--mmr", min=0, max=1, help="Diversity: 0 is the order of score, 1 variety alone.")
+]
+MaxPer = Annotated[
+    str | None, typer.Option("--max-per", help="How many may share a value, such as brand=3,color=2.")
+]
+Pin = Annotated[str | None, typer.Option("--pin", help="Products at fixed positions, such as 1=SKU-7.")]

@@ -18,7 +18,7 @@ def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port. [default: 8000]")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Worker processes. [default: 1]")] = None,
-    store: options.Store = None,
+    store: options.EventStore = None,
     query_encoder: Annotated[
         bool | None, typer.Option("--query-encoder/--no-query-encoder", help="Answer text and image queries.")
     ] = None,

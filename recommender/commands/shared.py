@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pyarrow import Table
 
@@ -59,6 +59,45 @@ def weights_of(text: str | None) -> dict[str, float] | None:
         return {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError:
         raise typer.BadParameter(f"--weights is {text!r}; expected such as image=1,category=0.5") from None
+
+
+def diversity_of(mmr: float | None, max_per: str | None) -> dict[str, Any] | None:
+    """Return the re-rankers of --mmr and --max-per."""
+    diversity: dict[str, Any] = {} if mmr is None else {"mmr": mmr}
+    if max_per is not None:
+        diversity["max_per"] = {name: _whole(value, "--max-per", "brand=3") for name, value in _pairs(max_per)}
+    return diversity or None
+
+
+def pins_of(text: str | None) -> dict[int, str] | None:
+    """Return the pins of a text such as 1=SKU-7,3=SKU-9."""
+    if text is None:
+        return None
+    return {_whole(position, "--pin", "1=SKU-7"): item_id for position, item_id in _pairs(text)}
+
+
+def ids_of(text: str | None) -> list[str]:
+    """Return the ids of a text such as ID,ID."""
+    return [item_id for item_id in (text or "").split(",") if item_id]
+
+
+def trending_of(store: "OpenStore | None", days: int = 7) -> "Sequence[tuple[str, float]]":
+    """Return the items with recent events in a store, with their weights."""
+    from datetime import UTC, datetime, timedelta
+
+    if store is None:
+        raise typer.BadParameter("--strategy trending counts recent events: give --store")
+    return store.events.trending(datetime.now(UTC) - timedelta(days=days))
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in text.split(","))]
+
+
+def _whole(value: str, option: str, example: str) -> int:
+    if not value.isdigit():
+        raise typer.BadParameter(f"{option} has {value!r}; expected such as {example}")
+    return int(value)
 
 
 @contextmanager

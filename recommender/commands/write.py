@@ -1,15 +1,21 @@
 """Files written from a bundle: batch recommendations, the map, the report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from recommender.commands import options
-from recommender.commands.shared import emit, engine_of, event_tables_of, events_of, opened, weights_of
-
-if TYPE_CHECKING:
-    from recommender.recommender import Options
+from recommender.commands.shared import (
+    diversity_of,
+    emit,
+    engine_of,
+    event_tables_of,
+    events_of,
+    opened,
+    trending_of,
+    weights_of,
+)
 
 
 def batch(
@@ -22,10 +28,19 @@ def batch(
         typer.Option("--out", help="A .parquet, .csv or .jsonl file; or a folder (or its URL) of Parquet files."),
     ],
     events: options.Events = None,
-    store: options.Store = None,
+    store: options.EventStore = None,
     k: options.Count = 20,
     filter: options.Filter = None,
     weights: options.Weights = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="Such as cart or popular. [default: similar or for_you]")
+    ] = None,
+    variants: options.Variants = "collapse",
+    stock: options.Stock = "available",
+    exclude_purchased_days: options.ExcludePurchased = None,
+    mmr: options.Mmr = None,
+    max_per: options.MaxPer = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add the columns reason, reasons and parts.")] = False,
     size: Annotated[
         int, typer.Option("--partition-size", min=1, help="Products or users per file of a folder.")
     ] = 50_000,
@@ -38,20 +53,32 @@ def batch(
     Into one file, or a folder; into a folder, an interrupted run is resumed.
     """
     from recommender.batch import Job, is_folder, read_histories, write_partitions, write_similar, write_users
+    from recommender.batch.answers import batch_request
 
     if engine == "ray" and not is_folder(out):
         raise typer.BadParameter("--engine ray writes a folder: --out FOLDER/")
     with opened(bundles, store) as (rec, live):
-        settings: Options = {"filter": filter, "weights": weights_of(weights)}
+        request: dict[str, Any] = {
+            "filter": filter,
+            "weights": weights_of(weights),
+            "strategy": strategy,
+            "variants": variants if variants != "collapse" else None,
+            "stock": stock if stock != "available" else None,
+            "exclude_purchased_days": exclude_purchased_days,
+            "diversity": diversity_of(mmr, max_per),
+            "explain": explain or None,
+            "trending": trending_of(live) if strategy == "trending" else None,
+        }
+        batch_request("similar" if kind == "similar" else "for_you", k, request)  # wrong values before any work
         if is_folder(out):
             tables, source = event_tables_of(rec, events, live) if kind == "user" else ((), None)
-            job = Job(str(bundles.resolve()), rec.generation, kind, out, k, settings, size, store, source)
+            job = Job(str(bundles.resolve()), rec.generation, kind, out, k, request, size, store, source)
             rows = write_partitions(job, tables, engine_of(engine, address))
         elif kind == "similar":
-            rows = write_similar(rec, Path(out), k, **settings)
+            rows = write_similar(rec, Path(out), k, **request)
         else:
             tables, _ = event_tables_of(rec, events, live)
-            rows = write_users(rec, read_histories(tables), Path(out), k, **settings)
+            rows = write_users(rec, read_histories(tables), Path(out), k, **request)
     emit({"out": out, "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
 
 
@@ -84,7 +111,7 @@ def report(
     bundles: options.Bundles,
     out: Annotated[Path, typer.Option("--out", help="An .html file, which needs no network.")],
     events: options.Events = None,
-    store: options.Store = None,
+    store: options.EventStore = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a report of a bundle, an HTML page.

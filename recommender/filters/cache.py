@@ -1,19 +1,17 @@
-"""Subsets kept between questions: the same filters come again and again."""
+"""A cache of the rows that filters match: the same filters come again and again."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
-from typing import Any
 
 from recommender.core.blocks import Mask, Rows
 from recommender.filters.compile import Overlay, evaluate, resolve
-from recommender.filters.conditions import canonical
-from recommender.filters.parse import parse
+from recommender.filters.conditions import Node, canonical
 from recommender.filters.subset import Subset
 from recommender.items import Attributes
 
 _BYTES = 64 << 20
-_ROW_BYTES = 5  # of a subset: its mask, and a row number where the product is kept
+_ROW_BYTES = 5  # of a subset: its mask, and the row number of a match
 
 
 class SubsetCache:
@@ -31,32 +29,40 @@ class SubsetCache:
 
     def __init__(self, attributes: Attributes, groups: Rows) -> None:
         self._attributes, self._groups = attributes, groups
-        self._room = max(8, _BYTES // max(_ROW_BYTES * len(attributes), 1))
+        self._capacity = max(8, _BYTES // max(_ROW_BYTES * len(attributes), 1))
         self._subsets: OrderedDict[Hashable, Subset] = OrderedDict()
         self._lock = Lock()
 
     def subset(
         self,
-        filter: Any,
+        node: Node,
         seed_row: int | None = None,
         overlay: Overlay | None = None,
         revision: int = 0,
         *,
         within: Mask | None = None,
-        trusted: bool = False,
     ) -> Subset:
-        """Return the products of which `compile` gives the mask.
+        """Return the rows that match a filter.
 
         Parameters
         ----------
-        filter, seed_row, overlay, trusted
-            See `compile`.
+        node
+            The parsed filter.
+        seed_row
+            The item that ``same_as_seed`` means, if there is one.
+        overlay
+            ``{row: {field: value}}``: attributes changed since the bundle.
         revision
             The overlay's; another revision is another overlay.
         within
-            Rows beside which nothing is kept, shape (n,); the same array for the same rows of one revision.
+            Rows beside which nothing matches, shape (n,); the same array for the same rows of one revision.
+
+        Raises
+        ------
+        RequestError
+            If a field is unknown, an operand does not suit it, or there is no seed item.
         """
-        node = resolve(parse(filter, trusted=trusted), self._attributes, seed_row, overlay)
+        node = resolve(node, self._attributes, seed_row, overlay)
         key = (canonical(node), revision, id(within))
         with self._lock:
             if key in self._subsets:
@@ -69,6 +75,6 @@ class SubsetCache:
         subset = Subset(mask, self._groups)
         with self._lock:
             self._subsets[key] = subset
-            while len(self._subsets) > self._room:
+            while len(self._subsets) > self._capacity:
                 self._subsets.popitem(last=False)
         return subset

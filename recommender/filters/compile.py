@@ -19,49 +19,10 @@ from recommender.filters.conditions import (
     SameAsSeed,
     Some,
 )
-from recommender.filters.parse import parse
 from recommender.items import Attributes
 from recommender.items.columns import KINDS, Cells, Numbers, posix
 
 Overlay = Mapping[int, Mapping[str, Any]]
-
-
-def compile(
-    filter: Any,
-    attributes: Attributes,
-    seed_row: int | None = None,
-    overlay: Overlay | None = None,
-    *,
-    trusted: bool = False,
-    pointer: str = "/filter",
-) -> np.ndarray:
-    """Return which items a filter lets through.
-
-    Parameters
-    ----------
-    filter
-        In either form that `parse` reads.
-    attributes
-        Of the n items.
-    seed_row
-        The item that ``same_as_seed`` means, if there is one.
-    overlay
-        ``{row: {field: value}}``: what has changed since the bundle; None as a value is null.
-    trusted, pointer
-        See `parse`.
-
-    Returns
-    -------
-    ndarray
-        Bool (n,).
-
-    Raises
-    ------
-    RequestError
-        No filter; an unknown field; an operand that a field of that kind never has; no seed to be the same as.
-    """
-    node = parse(filter, trusted=trusted, pointer=pointer)
-    return evaluate(resolve(node, attributes, seed_row, overlay), attributes, overlay)
 
 
 def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: Overlay | None) -> Node:

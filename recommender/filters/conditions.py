@@ -106,6 +106,11 @@ def fields_of(node: Node) -> set[str]:
     return {"id" if isinstance(leaf, IdIn) else leaf.name for leaf in leaves(node)}
 
 
+def uses_seed(node: Node) -> bool:
+    """Return whether a filter compares with the seed item."""
+    return any(isinstance(leaf, SameAsSeed) for leaf in leaves(node))
+
+
 def canonical(node: Node) -> Hashable:
     """Return a key that is the same for trees that differ in order, repetition or needless nesting only."""
     match node:

@@ -1,4 +1,4 @@
-"""What has changed of the products since the bundle, by row."""
+"""Live changes of attributes and availability since the bundle was published, by row."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from recommender.stores.base import ItemOverlay
 
 OUT_OF_STOCK = "out_of_stock"
-# Products whose fields are remembered: to decode those of an answer takes longer than to find it.
-REMEMBERED = 1 << 15
+# Products whose fields are cached: decoding the fields of a result takes longer than finding it.
+CACHED_PRODUCTS = 1 << 15
 
 Fields = Callable[[str, tuple[str, ...]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class OverlayState:
-    """All that an overlay says at one revision; made once for the questions that are asked under it.
+    """An overlay at one revision, by row.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class OverlayState:
     by_id
         Item id to its changed attributes, None if it was removed; products that the bundle lacks among them.
     by_row
-        The same of the products that the bundle has and that were not removed.
+        The same by row, for the products of the bundle that were not removed.
     listed
-        Rows that were not removed, shape (n,); None if they all are there.
+        Rows that were not removed, shape (n,); None if none was.
     in_stock
-        Those of them that are not known to be out of stock, shape (n,); None if they all are.
+        Listed rows that are not known to be out of stock, shape (n,); None if that is all rows.
     fields
-        Some attributes of a product of the bundle by its id, changes included.
+        Returns some attributes of a product of the bundle by its id, the overlay's values over the bundle's.
     """
 
     revision: int
@@ -49,11 +49,11 @@ class OverlayState:
     listed: Mask | None
     in_stock: Mask | None
     fields: Fields
-    _rules: dict[tuple[bool, bool], Eligibility] = field(default_factory=dict, compare=False)
+    _eligibility: dict[tuple[bool, bool], Eligibility] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "OverlayState":
-        """Read an overlay; without one, what the bundle itself says remains."""
+        """Read an overlay; None is an empty one."""
         revision = overlay.revision() if overlay is not None else 0
         by_id = dict(overlay.read()) if overlay is not None else {}
         by_row, removed = {}, []
@@ -67,26 +67,25 @@ class OverlayState:
         listed = np.ones(len(attributes), dtype=bool)
         listed[removed], listed[attributes.ids.removed] = False, False
         in_stock = listed & ~_out_of_stock(attributes, by_row)
-        fields = _remembered_fields(attributes, by_row)
-        return cls(revision, by_id, by_row, _unless_all(listed), _unless_all(in_stock), fields)
+        fields = _cached_fields(attributes, by_row)
+        return cls(revision, by_id, by_row, _none_if_all(listed), _none_if_all(in_stock), fields)
 
     def allowed(self, whole_range: bool) -> Mask | None:
-        """Return the rows that may be answered: those in stock, or the whole range."""
+        """Return the rows that may be recommended: those in stock, or all that are listed; None if all rows."""
         return self.listed if whole_range else self.in_stock
 
-    def rules(self, segment: Segment, collapse: bool, whole_range: bool) -> Eligibility:
-        """Return the rules of a question without a filter; kept, for their counts take longer than an answer."""
+    def eligibility(self, segment: Segment, collapse: bool, whole_range: bool) -> Eligibility:
+        """Return what is eligible without a filter; cached, since counting it takes longer than a request."""
         key = (collapse, whole_range)
-        if key not in self._rules:
+        if key not in self._eligibility:
             mask = self.allowed(whole_range)
-            self._rules[key] = Eligibility(
-                segment, None if mask is None else Subset(mask, segment.groups), collapse
-            )
-        return self._rules[key]
+            subset = None if mask is None else Subset(mask, segment.groups)
+            self._eligibility[key] = Eligibility(segment, subset, collapse)
+        return self._eligibility[key]
 
 
-def _remembered_fields(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Fields:
-    @lru_cache(REMEMBERED)
+def _cached_fields(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Fields:
+    @lru_cache(CACHED_PRODUCTS)
     def fields(item_id: str, names: tuple[str, ...]) -> Mapping[str, Any]:
         row = attributes.row_of(item_id)
         changed = by_row.get(row, {})
@@ -105,5 +104,5 @@ def _out_of_stock(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]
     return out
 
 
-def _unless_all(mask: Mask) -> Mask | None:
+def _none_if_all(mask: Mask) -> Mask | None:
     return None if mask.all() else mask

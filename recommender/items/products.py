@@ -1,9 +1,12 @@
-"""What is known of the products of a bundle: their attributes as they are now, and their pictures."""
+"""The products of a bundle as they are now: attributes with the overlay over them, and thumbnails."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recommender.bundle import DeltaThumbnails, Thumbnails
+from recommender.core.blocks import Rows
 from recommender.errors import UnknownItemError
 from recommender.items import Attributes
 from recommender.items.overlay import OverlayState
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Products:
-    """The products of one bundle, changes since included.
+    """The products of one bundle as they are now.
 
     Parameters
     ----------
@@ -22,7 +25,7 @@ class Products:
     thumbnails
         By row.
     overlay
-        What has changed since; None where nothing does.
+        Live changes; None if there are none.
     """
 
     def __init__(
@@ -34,29 +37,35 @@ class Products:
         self.attributes = attributes
         self._thumbnails = thumbnails
         self.overlay = overlay
-        self._changes = OverlayState.read(overlay, attributes)
+        self._state = OverlayState.read(overlay, attributes)
 
     def __contains__(self, item_id: str) -> bool:
         return self.attributes.row_of(item_id) >= 0
 
     def __len__(self) -> int:
-        return len(self.attributes.ids.in_order)
+        return len(self.rows)
+
+    @property
+    def rows(self) -> Rows:
+        """Rows of the products that were not removed, in order of id."""
+        rows, listed = np.asarray(self.attributes.ids.in_order, dtype=np.int32), self.overlay_state().listed
+        return rows if listed is None else rows[listed[rows]]
 
     @property
     def ids(self) -> list[str]:
-        """All ids, in plain string order."""
-        return self.attributes.ids.ids_of(self.attributes.ids.in_order)
+        """Ids of the products that were not removed, in plain string order."""
+        return self.attributes.ids.ids_of(self.rows)
 
-    def changes(self) -> OverlayState:
-        """Return what has changed, up to the overlay's revision."""
-        if self.overlay is not None and self.overlay.revision() != self._changes.revision:
-            self._changes = OverlayState.read(self.overlay, self.attributes)
-        return self._changes
+    def overlay_state(self) -> OverlayState:
+        """Return the overlay at its present revision."""
+        if self.overlay is not None and self.overlay.revision() != self._state.revision:
+            self._state = OverlayState.read(self.overlay, self.attributes)
+        return self._state
 
     def of(self, item_id: str) -> dict[str, Any]:
-        """Return what the catalogue says of a product; raises `UnknownItemError` if it has none of that id."""
+        """Return the attributes of a product; raises `UnknownItemError` if there is none of that id."""
         row = self.attributes.row_of(item_id)
-        changed = self.changes().by_id.get(item_id, {})
+        changed = self.overlay_state().by_id.get(item_id, {})
         if changed is None or (row < 0 and not changed):
             raise UnknownItemError(item_id)
         known = self.attributes.fields(row, self.attributes.names) if row >= 0 else {}
@@ -64,13 +73,13 @@ class Products:
 
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle."""
-        return {**self.changes().fields(item_id, tuple(names))}
+        return {**self.overlay_state().fields(item_id, tuple(names))}
 
     def thumbnail(self, item_id: str) -> bytes | None:
-        """Return a product's small JPEG picture, if it has a photo."""
+        """Return a product's thumbnail as JPEG, if it has a photo."""
         row = self.attributes.row_of(item_id)
         return self._thumbnails.get(row) if row >= 0 else None
 
     def described(self, item_id: str) -> tuple[dict[str, Any], bytes | None]:
-        """Return what a product and its picture are, to be shown."""
+        """Return the attributes and the thumbnail of a product."""
         return self.of(item_id), self.thumbnail(item_id)

@@ -1,4 +1,4 @@
-"""Why a product was recommended: the terms of its score, split by seed where that is exact."""
+"""Explanations: the terms of a score, split by seed item where that is exact, as reasons and as text."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,9 @@ from recommender.core.blocks import Double
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.scoring import Query, Scorer
 from recommender.core.segment import Segment
-from recommender.ranking.results import Reason
+from recommender.items import Attributes
+from recommender.ranking.results import Reason, Recommendation
+from recommender.retrieval.selection import Selection
 
 CODES = {
     "image": "visual_similarity",
@@ -19,14 +21,14 @@ CODES = {
     "prior": "popular",
     "boost": "promoted",
 }
-# What stands in for the prior in the strategies that are an order of their own.
-ORDERS = {
+# Strategies in which another order replaces the prior, and the code of that order.
+ORDER_CODES = {
     "trending": "trending",
     "new": "new_item",
     "recently_viewed": "your_history",
     "buy_again": "your_history",
 }
-WORDS = {
+TEXTS = {
     "visual_similarity": "Similar look to {}",
     "text_similarity": "Described like {}",
     "same_category": "Same kind as {}",
@@ -37,9 +39,58 @@ WORDS = {
     "trending": "Chosen by many lately",
     "new_item": "New",
 }
-SEEDLESS = ("prior", "boost")
-MIN_SHARE = 0.05
-SHOWN = 3
+SEEDLESS_TERMS = ("prior", "boost")
+MIN_SHARE = 0.05  # of the positive part of a score, for a term to be a reason
+MAX_REASONS = 3
+
+
+class Explainer:
+    """Explains the rows of one bundle.
+
+    Parameters
+    ----------
+    attributes
+        Knows ids and titles.
+    segment
+        The items.
+    """
+
+    def __init__(self, attributes: Attributes, segment: Segment) -> None:
+        self._attributes, self._segment = attributes, segment
+
+    def items(
+        self, best: Selection, scorer: Scorer, query: Query, strategy: str, pinned: frozenset[int]
+    ) -> tuple[Recommendation, ...]:
+        """Return selected rows with their explanations, best first."""
+        rows, parts = best.rows.tolist(), scorer.parts(query, best.rows)
+        return tuple(
+            self.item(row, rank, terms, scorer, query, strategy, row in pinned)
+            for rank, (row, terms) in enumerate(zip(rows, parts, strict=True), start=1)
+        )
+
+    def item(
+        self,
+        row: int,
+        rank: int,
+        parts: Double,
+        scorer: Scorer,
+        query: Query,
+        strategy: str,
+        pinned: bool = False,
+    ) -> Recommendation:
+        """Return one row with its explanation; `parts` are the terms of its score, see `Scorer.parts`."""
+        id_of = self._attributes.id_of
+        found = reasons(scorer, self._segment, query, row, parts, id_of, strategy)
+        if pinned:
+            found = (Reason("promoted", None, 0.0), *found)
+        named = {name: float(value) for name, value in zip(scorer.terms, parts, strict=True)}
+        score = float(scorer.total(parts[None])[0])
+        return Recommendation(id_of(row), rank, score, named, found, text_of(found, self._title))
+
+    def _title(self, item_id: str) -> str:
+        row = self._attributes.row_of(item_id)
+        title = self._attributes.value("title", row) if row >= 0 and "title" in self._attributes.names else None
+        return str(title or item_id)
 
 
 def reasons(
@@ -51,7 +102,7 @@ def reasons(
     id_of: Callable[[int], str],
     strategy: str = "",
 ) -> tuple[Reason, ...]:
-    """Return the strongest reasons for one answered row.
+    """Return the strongest reasons for one row.
 
     Parameters
     ----------
@@ -60,36 +111,39 @@ def reasons(
     id_of
         Row to id.
     strategy
-        In some, the prior is not popularity but an order of their own.
+        In some, another order replaces the prior.
     """
     positive = np.maximum(parts, 0.0)
     total = positive.sum()
     found = []
-    for place in np.argsort(-positive, kind="stable")[:SHOWN]:
-        if total <= 0 or positive[place] / total < MIN_SHARE:
+    for position in np.argsort(-positive, kind="stable")[:MAX_REASONS]:
+        if total <= 0 or positive[position] / total < MIN_SHARE:
             break
-        term = scorer.terms[place]
-        seed = None if term in SEEDLESS else _strongest_seed(scorer, segment, query, row, term)
-        share = float(positive[place] / total)
-        code = ORDERS.get(strategy, CODES[term]) if term == "prior" else CODES[term]
+        term = scorer.terms[position]
+        seed = None if term in SEEDLESS_TERMS else _strongest_seed(scorer, segment, query, row, term)
+        share = float(positive[position] / total)
+        code = ORDER_CODES.get(strategy, CODES[term]) if term == "prior" else CODES[term]
         approximate = seed is not None and is_approximate(segment, query, term)
         found.append(Reason(code, None if seed is None else id_of(seed), share, approximate))
     return tuple(found)
 
 
 def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> Double:
-    """Split one term of a row's score by seed, shape (t,); it sums to the term.
+    """Split one term of a row's score by seed, shape (t,); the split sums to the term.
 
-    The prior and boosts have no seed and split into zeros. What a sequence model made does not split exactly: it
-    is shared out by how much each seed's own block pulls, and no longer sums where none does.
+    The prior and boosts have no seed and split into zeros. A block that a sequence model made does not split
+    exactly: its term is shared in proportion to the similarity of each seed's own block, and no longer sums to the
+    term where no seed is similar.
     """
     weight = scorer.weights.get(term, 0.0)
     if term in segment.layout.slices:
-        place = segment.layout.slices[term]
-        seeds = segment.vectors[query.rows, place].astype(np.float64)
+        columns = segment.layout.slices[term]
+        seeds = segment.vectors[query.rows, columns].astype(np.float64)
         stretch = query.stretch[segment.layout.index(term)]
-        pulls = query.attention * (seeds @ segment.vectors[row, place].astype(np.float64))
-        return weight * (_shared_out(pulls, segment, query, row, place) if np.isnan(stretch) else stretch * pulls)
+        similarity = query.attention * (seeds @ segment.vectors[row, columns].astype(np.float64))
+        if np.isnan(stretch):
+            return weight * _shared(similarity, segment, query, row, columns)
+        return weight * (stretch * similarity)
     if term == "cooccurrence":
         strengths = [_cell(query.table, int(seed), row) for seed in query.rows]
         return weight * query.attention * np.array(strengths, dtype=np.float64)
@@ -97,23 +151,23 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
 
 
 def is_approximate(segment: Segment, query: Query, term: str) -> bool:
-    """Tell whether a term of the score splits by seed only approximately."""
+    """Return whether a term of the score splits by seed only approximately."""
     return term in segment.layout.slices and bool(np.isnan(query.stretch[segment.layout.index(term)]).any())
 
 
-def _shared_out(pulls: Double, segment: Segment, query: Query, row: int, place: slice) -> Double:
-    term = float(query.vector[place].astype(np.float64) @ segment.vectors[row, place].astype(np.float64))
-    toward = np.maximum(pulls, 0.0)
-    return term * toward / max(toward.sum(), 1e-12)
-
-
-def in_words(found: tuple[Reason, ...], title: Callable[[str], str]) -> str | None:
-    """Say the strongest reason in words; `title` names a product by its id."""
+def text_of(found: tuple[Reason, ...], title: Callable[[str], str]) -> str | None:
+    """Return the strongest reason as text; `title` returns a product's title by its id."""
     if not found:
         return None
     first = found[0]
-    words = WORDS.get(first.code, first.code)
-    return words.format(title(first.seed)) if first.seed is not None else words.replace(" {}", " your choice")
+    text = TEXTS.get(first.code, first.code)
+    return text.format(title(first.seed)) if first.seed is not None else text.replace(" {}", " your choice")
+
+
+def _shared(similarity: Double, segment: Segment, query: Query, row: int, columns: slice) -> Double:
+    term = float(query.vector[columns].astype(np.float64) @ segment.vectors[row, columns].astype(np.float64))
+    positive = np.maximum(similarity, 0.0)
+    return term * positive / max(positive.sum(), 1e-12)
 
 
 def _strongest_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> int | None:

@@ -1,155 +1,195 @@
-"""How every question is answered: scorer, rules, search, arrangement, presentation."""
+"""The pipeline: resolve a request, retrieve candidates, score them exactly, re-rank and explain them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from recommender.core.blocks import Double, Mask
 from recommender.core.scoring import Scorer
-from recommender.filters import Subset, SubsetCache, fields_of, parse
+from recommender.filters import Node, Subset, SubsetCache, uses_seed
 from recommender.items.products import Products
-from recommender.ranking.presentation import Presenter
-from recommender.ranking.request import Filter, Options
-from recommender.ranking.rerank import Arranged, Arrangement, arrange
-from recommender.ranking.rerankers import create
-from recommender.ranking.results import Recommendations, RecommendationTable
+from recommender.ranking.explanation import Explainer
+from recommender.ranking.request import Boost, Request
+from recommender.ranking.rerank import Ranked, rerank
+from recommender.ranking.results import Recommendation, Recommendations, RecommendationTable
+from recommender.ranking.strategies import ResolvedRequest, Strategies
+from recommender.ranking.why_not import ItemStatus, WhyNot
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
+RELAXED = "max_per relaxed: fewer than k products satisfy it"
+SCORERS = 256  # of different weights that are kept
 
-class Answering:
-    """Answers questions over one bundle as they are put in rows.
+
+class Pipeline:
+    """Answers requests over one bundle.
 
     Parameters
     ----------
     products
-        What is known of them.
-    search
-        Finds and scores rows.
+        The products as they are now.
+    planner
+        Retrieves and scores rows.
+    strategies
+        Resolve requests.
     generation
         The bundle's name.
     """
 
-    def __init__(self, products: Products, search: Planner, generation: str) -> None:
-        self.attributes = products.attributes
-        self.changes = products.changes
-        self.search = search
-        self.segment = search.segment
-        self.presenter = Presenter(products.attributes, search.segment)
-        self._products = products
-        self._generation = generation
-        self._subsets = SubsetCache(products.attributes, search.segment.groups)
+    def __init__(self, products: Products, planner: Planner, strategies: Strategies, generation: str) -> None:
+        self.products, self.planner, self.segment = products, planner, planner.segment
+        self.explainer = Explainer(products.attributes, planner.segment)
+        self._strategies, self._generation = strategies, generation
+        self._subsets = SubsetCache(products.attributes, planner.segment.groups)
+        self._plain_scorer = lru_cache(SCORERS)(self._new_scorer)
 
-    def answer(
-        self,
-        question: RowQuery,
-        scorer: Scorer,
-        strategy: str,
-        options: Options,
-        warnings: tuple[str, ...] = (),
-        seed_row: int | None = None,
-        fallback: str | None = None,
-        only: Mask | None = None,
-    ) -> Recommendations:
-        """Answer one question.
-
-        Parameters
-        ----------
-        seed_row
-            The product that `same_as_seed` means.
-        only
-            Rows beside which nothing may be answered, shape (n,).
-        """
-        rules = self.rules(options, seed_row, only)
-        arranged = self._arranged(question, scorer, rules, options)
-        if arranged.relaxed:
-            warnings = (*warnings, "too few products keep to max_per; the list is filled up with others")
-        found = arranged.found
+    def run(self, request: Request) -> Recommendations:
+        """Answer one request."""
+        resolved = self._strategies.resolve(request)
+        scorer, eligibility = self.scorer(resolved), self.eligibility(resolved)
+        ranked = self._ranked(resolved, scorer, eligibility)
+        result = ranked.result
         return Recommendations(
-            items=self.presenter.items(arranged, scorer, question.query, strategy, bool(options.get("explain"))),
-            strategy=strategy,
-            plan=found.plan,
-            eligible=found.eligible,
-            candidates=found.candidates,
+            items=self._items(resolved, scorer, ranked),
+            strategy=resolved.strategy,
+            plan=result.plan,
+            eligible=result.eligible,
+            candidates=result.candidates,
             generation=self._generation,
-            fallback_used=fallback,
-            warnings=warnings,
-            describe=self._products.described,
+            fallback_used=resolved.fallback_used,
+            warnings=_warnings(resolved, ranked),
+            describe=self.products.described,
         )
 
-    def table(
-        self, questions: Sequence[RowQuery], scorers: Sequence[Scorer], strategy: str, k: int, options: Options
-    ) -> RecommendationTable:
-        """Answer many questions, each by its scorer; diversity and pins are for single ones."""
-        rows = np.full((len(questions), k), -1, dtype=np.int32)
-        scores = np.full(rows.shape, np.nan)
-        rules, plan = self.rules(options), options.get("plan", "auto")
-        for scorer in {id(scorer): scorer for scorer in scorers}.values():
-            lines = [line for line, own in enumerate(scorers) if own is scorer]
-            answers = self.search.search_many(scorer, [questions[line] for line in lines], rules, plan)
-            for line, found in zip(lines, answers, strict=True):
-                size = len(found.selection.rows)
-                rows[line, :size], scores[line, :size] = found.selection.rows, found.selection.scores
-        known = {row: self.attributes.id_of(row) for row in np.unique(rows).tolist() if row >= 0}
-        ids = np.array([known.get(row) for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
-        return RecommendationTable(rows, scores, ids, [strategy] * len(questions))
+    def run_many(self, requests: Sequence[Request]) -> RecommendationTable:
+        """Answer many requests, each exactly as `run` would; those of the same rules by matrix products.
 
-    def scorer(
-        self,
-        weights: Mapping[str, float],
-        options: Options,
-        prior: Double | None = None,
-        seed_row: int | None = None,
-    ) -> Scorer:
-        """Return the scorer of one question; `prior` stands in for the bundle's own, shape (n,)."""
-        own = self.segment.prior if prior is None else prior.astype(np.float32)
-        segment, boost = self.segment, self._boost(options, seed_row)
-        return Scorer(segment.vectors, own, segment.layout, weights, boost, segment.places)
+        Returns
+        -------
+        RecommendationTable
+            As wide as the largest k.
+        """
+        resolved = [self._strategies.resolve(request) for request in requests]
+        groups: dict[Hashable, list[int]] = {}
+        for position, one in enumerate(resolved):
+            groups.setdefault(_rules_of(one), []).append(position)
+        table = RecommendationTable.empty(
+            [one.strategy for one in resolved], max((r.k for r in requests), default=0)
+        )
+        for positions in groups.values():
+            group = [resolved[position] for position in positions]
+            scorer, eligibility = self.scorer(group[0]), self.eligibility(group[0])
+            results = self._ranked_many(group, scorer, eligibility)
+            for position, one, ranked in zip(positions, group, results, strict=True):
+                best = ranked.result.selection
+                items = self._items(one, scorer, ranked) if one.request.explain else None
+                table.put(position, best.rows, best.scores, items, _warnings(one, ranked))
+        return table.with_ids(self.products.attributes.id_of)
 
-    def mask(self, filter: Filter, seed_row: int | None = None) -> Mask:
-        """Return the rows that a filter keeps, shape (n,)."""
-        changes = self.changes()
-        overlay = changes.by_row or None
-        return self._subsets.subset(filter, seed_row, overlay, changes.revision, trusted=True).mask
+    def why_not(self, request: Request, item_ids: Iterable[str]) -> list[ItemStatus]:
+        """Return the rank of items for a request with their explanation, or why they are not eligible."""
+        resolved = self._strategies.resolve_history(request)
+        scorer, eligibility = self.scorer(resolved), self.eligibility(resolved)
+        status = WhyNot(self.products, self.explainer, resolved, scorer, eligibility)
+        return [status.of(item_id) for item_id in item_ids]
 
-    def rules(self, options: Options, seed_row: int | None = None, only: Mask | None = None) -> Eligibility:
-        """Return what may be answered: what is in stock, unless the filter itself asks for availability."""
-        collapse = options.get("variants", "collapse") == "collapse"
-        filter, changes = options.get("filter"), self.changes()
-        whole_range = options.get("stock") == "all" or (filter is not None and _asks_for_stock(filter))
-        if filter is None and only is None:
-            return changes.rules(self.segment, collapse, whole_range)
-        allowed, overlay = changes.allowed(whole_range), changes.by_row or None
-        if only is None:
-            subset = self._subsets.subset(
-                filter, seed_row, overlay, changes.revision, within=allowed, trusted=True
-            )
+    def scorer(self, resolved: ResolvedRequest) -> Scorer:
+        """Return the scorer of a request."""
+        boosts = resolved.request.boosts
+        if resolved.order is None and not boosts:
+            return self._plain_scorer(tuple(resolved.weights.items()))
+        segment = self.segment
+        prior = segment.prior if resolved.order is None else resolved.order
+        boost = self._boost(boosts, resolved.seed_row) if boosts else None
+        return Scorer(segment.vectors, prior, segment.layout, resolved.weights, boost, segment.places)
+
+    def eligibility(self, resolved: ResolvedRequest) -> Eligibility:
+        """Return which rows may be returned: what is in stock, unless the filter itself names availability."""
+        request, overlay = resolved.request, self.products.overlay_state()
+        collapse, whole_range = (
+            resolved.variants == "collapse",
+            request.stock == "all" or request.names_availability,
+        )
+        if request.node is None and resolved.only is None:
+            return overlay.eligibility(self.segment, collapse, whole_range)
+        allowed = overlay.allowed(whole_range)
+        if resolved.only is None:
+            assert request.node is not None
+            subset = self._subset(request.node, resolved.seed_row, allowed)
             return Eligibility(self.segment, subset, collapse)
-        masks = [allowed, only, None if filter is None else self.mask(filter, seed_row)]
-        kept = np.logical_and.reduce([mask for mask in masks if mask is not None])
-        return Eligibility(self.segment, Subset(kept, self.segment.groups), collapse)
+        masks = [
+            allowed,
+            resolved.only,
+            None if request.node is None else self.mask(request.node, resolved.seed_row),
+        ]
+        mask = np.logical_and.reduce([mask for mask in masks if mask is not None])
+        return Eligibility(self.segment, Subset(mask, self.segment.groups), collapse)
 
-    def _arranged(self, question: RowQuery, scorer: Scorer, rules: Eligibility, options: Options) -> Arranged:
-        def ask(one: RowQuery) -> RowResult:
-            return self.search.search(scorer, one, rules, options.get("plan", "auto"))
+    def mask(self, node: Node, seed_row: int | None = None) -> Mask:
+        """Return the rows that match a filter, shape (n,)."""
+        return self._subset(node, seed_row).mask
 
-        diversity, pin = options.get("diversity"), options.get("pin")
-        if not diversity and not pin:
-            return Arranged(ask(question))
-        pinned = {place: self.attributes.row_of(item_id) for place, item_id in (pin or {}).items()}
-        pins = {place: row for place, row in pinned.items() if row >= 0}
-        arrangement = Arrangement(create(diversity), pins)
-        return arrange(ask, scorer, question, rules, arrangement, self.attributes)
+    def _subset(self, node: Node, seed_row: int | None, within: Mask | None = None) -> Subset:
+        overlay = self.products.overlay_state()
+        return self._subsets.subset(node, seed_row, overlay.by_row or None, overlay.revision, within=within)
 
-    def _boost(self, options: Options, seed_row: int | None) -> Double | None:
-        boosts = options.get("boost")
-        if not boosts:
-            return None
+    def _new_scorer(self, weights: tuple[tuple[str, float], ...]) -> Scorer:
+        segment = self.segment
+        return Scorer(segment.vectors, segment.prior, segment.layout, dict(weights), None, segment.places)
+
+    def _boost(self, boosts: Sequence[Boost], seed_row: int | None) -> Double:
         total = np.zeros(self.segment.n)
         for boost in boosts:
-            total += float(boost["add"]) * self.mask(boost["when"], seed_row)
+            total += boost.add * self.mask(boost.when, seed_row)
         return total
 
+    def _ranked(self, resolved: ResolvedRequest, scorer: Scorer, eligibility: Eligibility) -> Ranked:
+        request = resolved.request
+        row_query = RowQuery(resolved.query, request.k, resolved.excluded, resolved.table_row)
+        if not request.rerankers and not request.pin:
+            return Ranked(self.planner.search(scorer, row_query, eligibility, resolved.plan))
 
-def _asks_for_stock(filter: Filter) -> bool:
-    return "availability" in fields_of(parse(filter, trusted=True))
+        def search(wider: RowQuery) -> RowResult:
+            return self.planner.search(scorer, wider, eligibility, resolved.plan)
+
+        attributes = self.products.attributes
+        rows = {position: attributes.row_of(item_id) for position, item_id in (request.pin or {}).items()}
+        pins = {position: row for position, row in rows.items() if row >= 0}
+        return rerank(search, scorer, row_query, eligibility, request.rerankers, pins, attributes)
+
+    def _ranked_many(
+        self, resolved: Sequence[ResolvedRequest], scorer: Scorer, eligibility: Eligibility
+    ) -> Iterable[Ranked]:
+        """Rank requests that share their rules."""
+        first = resolved[0].request
+        if first.rerankers or first.pin:
+            return (self._ranked(one, scorer, eligibility) for one in resolved)
+        queries = [RowQuery(one.query, one.request.k, one.excluded, one.table_row) for one in resolved]
+        return map(Ranked, self.planner.search_many(scorer, queries, eligibility, resolved[0].plan))
+
+    def _items(self, resolved: ResolvedRequest, scorer: Scorer, ranked: Ranked) -> tuple[Recommendation, ...]:
+        best = ranked.result.selection
+        if resolved.request.explain:
+            return self.explainer.items(best, scorer, resolved.query, resolved.strategy, ranked.pinned)
+        ids, scores = self.products.attributes.ids.ids_of(best.rows), best.scores.tolist()
+        return tuple(map(Recommendation, ids, range(1, len(ids) + 1), scores))
+
+
+def _warnings(resolved: ResolvedRequest, ranked: Ranked) -> tuple[str, ...]:
+    return (*resolved.warnings, RELAXED) if ranked.relaxed else resolved.warnings
+
+
+def _rules_of(resolved: ResolvedRequest) -> Hashable:
+    """Return a key that requests share where one scorer and one eligibility serve them all."""
+    request = resolved.request
+    nodes = [boost.when for boost in request.boosts] + ([request.node] if request.node is not None else [])
+    return (
+        tuple(resolved.weights.items()),
+        None if resolved.order is None else id(resolved.order),
+        None if resolved.only is None else id(resolved.only),
+        (request.node, request.boosts, resolved.variants, request.stock, resolved.plan, request.explain),
+        tuple((request.pin or {}).items()),
+        request.rerankers,
+        resolved.seed_row if any(map(uses_seed, nodes)) else None,
+    )

@@ -1,47 +1,89 @@
-"""A query from words or a picture, which come from no product of the bundle."""
+"""Query vectors: of an item, of a history, of a text or an image."""
 
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recommender.bundle import Bundle
+from recommender.core.blocks import Rows
 from recommender.core.scoring import Query
+from recommender.core.segment import Segment
 from recommender.errors import RequestError
-from recommender.towers.item import ItemTower
+from recommender.events import as_steps
+from recommender.items import Attributes
+from recommender.ranking.request import Request
+from recommender.towers.item import ItemInputs, ItemTower
+from recommender.towers.user import UserTower, weighted_query
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from PIL.Image import Image
 
     from recommender.encoders.base import Encoder
 
 
-class FreeQueries:
-    """Makes queries with the encoder that a bundle's vectors came from.
+class HistoryQueries:
+    """Makes the query of a history by the user tower.
+
+    Parameters
+    ----------
+    attributes
+        Knows ids and rows.
+    segment
+        The items.
+    users
+        The user tower.
+    """
+
+    def __init__(self, attributes: Attributes, segment: Segment, users: UserTower) -> None:
+        self._attributes, self._segment, self._users = attributes, segment, users
+
+    def query(self, request: Request) -> tuple[Query, list[int], list[str]]:
+        """Return the query of a request's events, the row of each event (−1 if unknown) and the unknown ids."""
+        events, weights = request.events, request.event_weights
+        rows = [self._attributes.row_of(event.item_id) for event in events]
+        unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
+        steps = as_steps(events, rows)
+        query = self._users.query(steps, self._segment)
+        if weights is not None:  # a sequence model knows no weights: every block is the weighted sum of the items
+            known = [(event.timestamp, w) for event, row, w in zip(events, rows, weights, strict=True) if row >= 0]
+            in_order = [weight for _, weight in sorted(known, key=itemgetter(0))]
+            attention = query.attention * np.array(in_order, dtype=np.float64)
+            query = weighted_query(self._segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
+        return query, rows, unknown
+
+
+class ContentQueries:
+    """Makes queries of texts and images with the encoder of the bundle's vectors.
 
     Parameters
     ----------
     bundle
         Names its encoder, or carries it.
     tower
-        Makes blocks of what the encoder gives.
+        Makes blocks of the encoder's vectors.
     encoder
         By default the bundle's own, loaded (with torch) on first use.
     """
 
     def __init__(self, bundle: Bundle, tower: ItemTower, encoder: "Encoder | None" = None) -> None:
-        if encoder is not None and hasattr(encoder, "fingerprint"):  # one that runs elsewhere has seen to it
+        if encoder is not None and hasattr(encoder, "fingerprint"):  # a remote encoder was checked by its process
             from recommender.encoders.registry import check_fingerprint
 
             check_fingerprint(bundle.manifest.encoders["fingerprint"], encoder)
         self._bundle, self._tower, self._encoder = bundle, tower, encoder
 
     def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:
-        """Return the query, and what is to be known of it.
+        """Return the query of a text, an image or both, and warnings.
 
         Parameters
         ----------
         text, image
-            At least one of them; an encoder that runs elsewhere takes a picture's file as it is.
+            At least one of them; a remote encoder takes an image's file as bytes.
 
         Raises
         ------
@@ -58,8 +100,15 @@ class FreeQueries:
             vector += self._tower.query("image", encoder.encode_images([image]), encoder.aligned)  # type: ignore[list-item]
         if encoder.aligned or self._tower.projection is not None:
             return Query.free(vector), ()
-        asked = " and ".join(name for name, given in (("text", text), ("image", image)) if given is not None)
-        return Query.free(vector), (f"the encoder is not aligned: the {asked} block alone was asked",)
+        given = " and ".join(name for name, value in (("text", text), ("image", image)) if value is not None)
+        return Query.free(vector), (f"the encoder is not aligned: the {given} block alone was asked",)
+
+    def of_columns(self, values: "Mapping[str, Any]") -> Query | None:
+        """Return the query of an item that has attributes but no vectors yet; None if they say nothing."""
+        absent = np.zeros(1, dtype=bool)
+        columns = {name: [value] for name, value in values.items()}
+        vectors, present = self._tower.blocks(ItemInputs(None, absent, None, absent, columns))
+        return Query.free(vectors[0]) if present.any() else None
 
     def _loaded(self) -> "Encoder":
         if self._encoder is None:
@@ -67,3 +116,16 @@ class FreeQueries:
 
             self._encoder = create_for(self._bundle)
         return self._encoder
+
+
+def with_variants(segment: Segment, rows: Iterable[int], variants: str) -> set[int]:
+    """Return rows and, where variants are collapsed, the variants of the same products."""
+    known = {row for row in rows if row >= 0}
+    if variants == "all" or segment.products == segment.n:
+        return known
+    return {variant for row in known for variant in segment.variants(row).tolist()}
+
+
+def ascending(rows: set[int]) -> Rows:
+    """Return rows in ascending order."""
+    return np.array(sorted(rows), dtype=np.int32)

@@ -1,154 +1,315 @@
-"""From what a caller says (ids, a history, exclusions) to a question for the search."""
+"""A request: what to recommend from, how many products and under which rules. Checked once, then immutable."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import numpy as np
 
-from recommender.core.blocks import Rows
-from recommender.core.segment import Segment
-from recommender.errors import RequestError, UnknownItemError
-from recommender.events import History, as_events, as_steps
-from recommender.filters import Node
-from recommender.items import Attributes
-from recommender.retrieval.planner import RowQuery
-from recommender.towers.user import UserTower, item_query, weighted_query
+from recommender.errors import RequestError, nearest
+from recommender.events import Event, History, as_events
+from recommender.filters import Node, fields_of, parse
+from recommender.ranking.rerankers import Reranker, create
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Filter = str | Mapping[str, Any] | Node
+Weights = Mapping[str, float]
+Variants = Literal["collapse", "all"]
+Plan = Literal["auto", "exact", "annoy"]
+Stock = Literal["available", "all"]
+Strategy = Literal[
+    "similar",
+    "visually_similar",
+    "complementary",
+    "for_you",
+    "session",
+    "cart",
+    "search",
+    "trending",
+    "popular",
+    "new",
+    "recently_viewed",
+    "buy_again",
+]
+Fallback = Literal["popular_in_category", "trending", "popular", "new"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+FALLBACKS: tuple[Fallback, ...] = get_args(Fallback)
+# Strategies that recommend products of the history itself.
+REPEATING: tuple[Strategy, ...] = ("recently_viewed", "buy_again")
 
 
-class Options(TypedDict, total=False):
-    """What every question may say.
-
-    Parameters
-    ----------
-    filter
-        `price < 50 AND brand: ANY("Acme")`, or the tree form; only products that meet it are answered.
-    weights
-        Term name to weight; terms left out keep their learned share.
-    exclude
-        Ids that may not appear.
-    explain
-        Whether each product carries the parts of its score and reasons.
-    variants
-        'collapse' answers the best variant of a product only, 'all' every one.
-    plan
-        'auto', 'exact' (all eligible rows) or 'annoy'.
-    stock
-        'available' leaves out what is known to be out of stock, unless the filter asks for `availability`; 'all'
-        answers the whole range.
-    boost
-        Each adds to the score of the products that meet a filter: ``{"when": filter, "add": 0.05}``.
-    diversity
-        Re-rankers and their settings: ``{"mmr": 0.3, "max_per": {"brand": 3}}``. The
-        answer is then in their order, not in that of the score.
-    pin
-        Place from 1 to the id of the product that has it, if it may be answered at all.
-    """
-
-    filter: Filter | None
-    weights: Mapping[str, float] | None
-    exclude: Iterable[str]
-    explain: bool
-    variants: Literal["collapse", "all"]
-    plan: Literal["auto", "exact", "annoy"]
-    stock: Literal["available", "all"]
-    boost: Sequence["Boost"]
-    diversity: Mapping[str, Any]
-    pin: Mapping[int, str]
-
-
-class Boost(TypedDict):
-    """What is added to the score of the products that meet a filter."""
+class BoostRule(TypedDict):
+    """A boost as callers write it: ``{"when": filter, "add": 0.05}``."""
 
     when: Filter
     add: float
 
 
 @dataclass(frozen=True)
-class Questions:
-    """Makes questions over one bundle.
+class Boost:
+    """Adds a number to the score of the products that match a filter."""
+
+    when: Node
+    add: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request for recommendations.
+
+    Every way into the engine (Python, HTTP, the command line, batch) makes this object, and `Pipeline` answers it.
 
     Parameters
     ----------
-    attributes
-        Knows ids and rows.
-    segment
-        The products.
-    users
-        The user tower.
+    strategy
+        One of `STRATEGIES`; by default "search" for a text or an image, "similar" for one item and nothing else,
+        otherwise "for_you".
+    k
+        How many products to return, at least 1.
+    items
+        Ids of seed items.
+    item_weights
+        Weight of each seed item; by default 1.
+    negative_items
+        Ids of items that the user does not want; they count as dismissed.
+    history
+        The user's events, oldest first: ids, `Event` objects, mappings, or a frame with item_id and, as known,
+        event_name, timestamp and value. Unknown ids are ignored and named in the warnings.
+    history_weights
+        What the weight of each event of the history is multiplied by, length t; by default 1.
+    session
+        Events of the current session, in the forms of `history`, after which they come.
+    text, image
+        A text query and an image query; they need the bundle's encoder.
+    trending
+        Item ids with the weight of recent events, see `EventStore.trending`; "trending" ranks by them.
+    filter
+        ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+    weights
+        Term name to weight, at least 0; terms left out retain their learned weight.
+    exclude
+        Ids that are not returned.
+    exclude_history
+        Whether products of the history are not returned.
+    exclude_purchased_days
+        Products purchased within so many days are not returned.
+    explain
+        Whether each product carries the parts of its score and the reasons for it.
+    variants
+        "collapse" returns the best variant of a product only, "all" every variant.
+    plan
+        How candidates are retrieved: "auto", "exact" (scan of all eligible rows) or "annoy".
+    stock
+        "available" leaves out products that are out of stock, unless the filter names ``availability``; "all" does
+        not.
+    boost
+        Each adds to the score of the products that match a filter: ``{"when": filter, "add": 0.05}``.
+    diversity
+        Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``. The result is in their order
+        instead of that of the score.
+    pin
+        Position from 1 to the id of the product that is shown there, if it is eligible.
+    fallback
+        Strategies to try, in order, where the strategy has nothing to work with.
+    now
+        The moment of the request; by default the present.
+
+    Raises
+    ------
+    RequestError
+        If a value is not of the expected form; the message names the nearest valid one.
     """
 
-    attributes: Attributes
-    segment: Segment
-    users: UserTower
+    strategy: Strategy | None = None
+    k: int = 10
+    items: Sequence[str] = ()
+    item_weights: Sequence[float] | None = None
+    negative_items: Sequence[str] = ()
+    history: History = ()
+    history_weights: Sequence[float] | None = None
+    session: History = ()
+    text: str | None = None
+    image: "Image | bytes | None" = None
+    trending: Sequence[tuple[str, float]] = ()
+    filter: Filter | None = None
+    weights: Weights | None = None
+    exclude: Iterable[str] = ()
+    exclude_history: bool = True
+    exclude_purchased_days: int | None = None
+    explain: bool = False
+    variants: Variants = "collapse"
+    plan: Plan = "auto"
+    stock: Stock = "available"
+    boost: Sequence[BoostRule | Boost] = ()
+    diversity: Mapping[str, Any] | None = None
+    pin: Mapping[int, str] | None = None
+    fallback: Sequence[Fallback] = ("popular",)
+    now: datetime | None = None
+    node: Node | None = field(init=False, repr=False, compare=False)
+    boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False)
+    rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False)
+    excluded_ids: frozenset[str] = field(init=False, repr=False, compare=False)
 
-    def of_item(self, row: int, k: int, options: Options) -> RowQuery:
-        """Ask for what is like one product; its variants are excluded."""
-        excluded = self.segment.variants(row)
-        if options.get("exclude"):
-            excluded = np.union1d(excluded, self.excluded(options)).astype(np.int32)
-        table_row = None if options.get("weights") else row
-        return RowQuery(item_query(self.segment, row), count(k), excluded, table_row)
+    def __post_init__(self) -> None:
+        _check_count(self.k)
+        if self.strategy is not None:
+            _one_of("strategy", self.strategy, STRATEGIES)
+        _one_of("variants", self.variants, get_args(Variants))
+        _one_of("plan", self.plan, get_args(Plan))
+        _one_of("stock", self.stock, get_args(Stock))
+        _check_flag("explain", self.explain)
+        _check_flag("exclude_history", self.exclude_history)
+        if self.items:
+            _check_ids("items", self.items, "/seeds/items")
+        set_field = object.__setattr__
+        if not hasattr(self.history, "__len__"):
+            set_field(self, "history", [*self.history])
+        set_field(self, "node", None if self.filter is None else parse(self.filter, trusted=True))
+        set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)) if self.boost else ())
+        set_field(self, "rerankers", tuple(create(self.diversity)) if self.diversity else ())
+        set_field(self, "excluded_ids", _id_set("exclude", self.exclude) if self.exclude else frozenset())
+        self._check_rare()
 
-    def of_history(
-        self,
-        history: History,
-        k: int,
-        exclude_history: bool,
-        options: Options,
-        strengths: Sequence[float] | None = None,
-    ) -> tuple[RowQuery, list[str]]:
-        """Ask for what suits a history; also return the ids in it that are unknown.
+    def _check_rare(self) -> None:
+        """Check what most requests leave out."""
+        if self.weights is not None and not isinstance(self.weights, Mapping):
+            raise RequestError(f"weights is {self.weights!r}; expected such as {{'image': 1}}", "/weights")
+        if self.negative_items:
+            _check_ids("negative_items", self.negative_items, "/seeds/negative_items")
+        if self.item_weights is not None and len(self.item_weights) != len(self.items):
+            raise RequestError(
+                f"{len(self.item_weights)} item_weights for {len(self.items)} items", "/seeds/items"
+            )
+        for name in self.fallback:
+            _one_of("fallback", name, FALLBACKS)
+        for position, item_id in (self.pin or {}).items():
+            if isinstance(position, bool) or not isinstance(position, int) or position < 1:
+                raise RequestError(f"pin has position {position!r}; expected a whole number from 1", "/pin")
+            _check_ids("pin", [item_id], "/pin")
 
-        `strengths` are what each event's weight is multiplied by, length t; with them every block is the seeds'
-        weighted sum: a sequence model reads no strengths.
-        """
-        events = as_events(history)
-        rows = [self.attributes.row_of(event.item_id) for event in events]
-        unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
-        steps = as_steps(events, rows)
-        gone = {*self.excluded(options).tolist()}
-        if exclude_history:
-            gone.update(self._with_variants(rows, options))
-        query = self.users.query(steps, self.segment)
-        if strengths is not None:
-            known = [
-                (event.timestamp, s) for event, row, s in zip(events, rows, strengths, strict=True) if row >= 0
-            ]
-            in_order = [strength for _, strength in sorted(known, key=itemgetter(0))]
-            attention = query.attention * np.array(in_order, dtype=np.float64)
-            query = weighted_query(self.segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
-        return RowQuery(query, count(k), _ascending(gone)), unknown
+    def for_item(self, item_id: str) -> "Request":
+        """Return the request with one seed item."""
+        return replace(self, items=(item_id,))
 
-    def excluded(self, options: Options) -> Rows:
-        """Return the rows of the ids to leave out, ascending; unknown ids have none."""
-        return _ascending({self.attributes.row_of(item_id) for item_id in options.get("exclude", ())})
+    def for_history(self, history: History) -> "Request":
+        """Return the request with a history; it is the session where the strategy knows no other events."""
+        if self.strategy == "session":
+            return replace(self, session=history)
+        return replace(self, history=history)
 
-    def known_row(self, item_id: str) -> int:
-        """Return the row of an id; raises `UnknownItemError` if it has none."""
-        row = self.attributes.row_of(item_id)
-        if row < 0:
-            raise UnknownItemError(item_id)
-        return row
+    @cached_property
+    def names_availability(self) -> bool:
+        """Whether the filter names the field ``availability``: then it decides what is in stock."""
+        return self.node is not None and "availability" in fields_of(self.node)
 
-    def _with_variants(self, rows: Iterable[int], options: Options) -> Iterable[int]:
-        """Return rows and, where variants are one product, theirs; a shop without any looks none up."""
-        segment = self.segment
-        if options.get("variants") == "all" or segment.products == segment.n:
-            return rows
-        return [variant for row in rows if row >= 0 for variant in segment.variants(row).tolist()]
+    @cached_property
+    def moment(self) -> datetime:
+        """When the request was made."""
+        return self.now or datetime.now(UTC)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are events beside the views of the seed items."""
+        return any(map(len, (self.history, self.session, self.negative_items)))  # type: ignore[arg-type]
+
+    @cached_property
+    def past(self) -> list[Event]:
+        """The events of the history."""
+        return as_events(self.history)
+
+    @cached_property
+    def current(self) -> list[Event]:
+        """The events of the session, the seed items as views and the negative items as dismissals."""
+        session = as_events(self.session)
+        views = [Event(item_id, "view_item", self.moment) for item_id in self.items]
+        return [*session, *views, *(Event(item_id, "dismiss", self.moment) for item_id in self.negative_items)]
+
+    @property
+    def events(self) -> list[Event]:
+        """All events, those of the history first."""
+        return [*self.past, *self.current]
+
+    @property
+    def event_weights(self) -> list[float] | None:
+        """What the weight of each event is multiplied by; None if by 1 throughout."""
+        past = [1.0] * len(self.past) if self.history_weights is None else [*self.history_weights]
+        if len(past) != len(self.past):
+            raise RequestError(f"{len(past)} history_weights for {len(self.past)} events", "/history")
+        rest = [1.0] * len(self.current)
+        if self.item_weights is not None:
+            start = len(rest) - len(self.items) - len(self.negative_items)
+            rest[start : start + len(self.items)] = self.item_weights
+        if self.history_weights is None and all(weight == 1.0 for weight in rest):
+            return None
+        return past + rest
+
+    @cached_property
+    def all_excluded_ids(self) -> set[str]:
+        """The ids that are not returned, those of the events among them as far as these are excluded."""
+        ids = {*self.excluded_ids, *self.negative_items}
+        if self.strategy in REPEATING:
+            return ids
+        if self.exclude_history:
+            ids.update(event.item_id for event in self.events)
+        if self.exclude_purchased_days is not None:
+            since = self.moment - timedelta(days=self.exclude_purchased_days)
+            purchases = (event for event in self.events if event.event_name == "purchase")
+            ids.update(event.item_id for event in purchases if event.timestamp >= since)
+        return ids
 
 
-def _ascending(rows: set[int]) -> Rows:
-    """Return rows in order; −1, which is the row of an unknown id, left out."""
-    return np.array(sorted(rows - {-1}), dtype=np.int32)
-
-
-def count(k: int) -> int:
-    """Return k, checked; raises `RequestError` if it is no whole number of at least 1."""
+def _check_count(k: int) -> None:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise RequestError(f"k is {k!r}; expected a whole number of at least 1", "/limit")
-    return int(k)
+
+
+def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        expected = ", ".join(known)
+        guess = nearest(value, known) if isinstance(value, str) else None
+        raise RequestError(f"{name} is {value!r}; expected one of {expected}", f"/{name}", guess)
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise RequestError(f"{name} is {value!r}; expected True or False", f"/{name}")
+
+
+def _check_ids(name: str, ids: Any, pointer: str) -> None:
+    if isinstance(ids, str):
+        raise RequestError(f"{name} is one string, {ids!r}; expected a list of ids", pointer)
+    for item_id in ids:
+        check_id(item_id, pointer)
+
+
+def check_id(item_id: Any, pointer: str = "/item_id") -> None:
+    """Raise `RequestError` unless an item id is a string."""
+    if isinstance(item_id, str):
+        return
+    kind = type(item_id).__name__
+    remedy = f"; ids are strings: read the column with dtype=str, or pass {str(item_id)!r}"
+    raise RequestError(f"item id {item_id!r} is of type {kind}{remedy}", pointer)
+
+
+def _id_set(name: str, ids: Iterable[str]) -> frozenset[str]:
+    if not isinstance(ids, frozenset | set):
+        ids = ids if isinstance(ids, str) else [*ids]
+        _check_ids(name, ids, f"/{name}")
+    return frozenset(ids)
+
+
+def _boost_of(position: int, boost: BoostRule | Boost) -> Boost:
+    if isinstance(boost, Boost):
+        return boost
+    pointer = f"/boost/{position}"
+    if not isinstance(boost, Mapping) or set(boost) != {"when", "add"}:
+        raise RequestError(f"boost is {boost!r}; expected such as {{'when': filter, 'add': 0.05}}", pointer)
+    add = boost["add"]
+    if isinstance(add, bool) or not isinstance(add, int | float) or not isfinite(add):
+        raise RequestError(f"add is {add!r}; expected a finite number", f"{pointer}/add")
+    return Boost(parse(boost["when"], trusted=True, pointer=f"{pointer}/when"), float(add))

@@ -1,7 +1,7 @@
-"""From the best rows to the list that is shown: diversity, and products that have a fixed place."""
+"""Re-ranking: diversity, and items that are pinned to a position."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,84 +13,73 @@ from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import RowQuery, RowResult
 from recommender.retrieval.selection import Selection, ranked
 
-# A re-ranker is offered so many times k products at first, and so many times more where it cannot keep k.
-POOL, MIN_POOL, WIDER = 5, 50, 4
-Ask = Callable[[RowQuery], RowResult]
+# A re-ranker gets so many times k items at first, and so many times more where fewer than k satisfy it.
+POOL_FACTOR, MIN_POOL, POOL_GROWTH = 5, 50, 4
+Search = Callable[[RowQuery], RowResult]
 
 
 @dataclass(frozen=True)
-class Arrangement:
-    """How the best are arranged.
+class Ranked:
+    """The rows of a result, those among them that are pinned, and whether caps were relaxed to fill it."""
 
-    Parameters
-    ----------
-    rerankers
-        Applied one after the other.
-    pins
-        Place from 1 to the row that has it.
-    """
-
-    rerankers: Sequence[Reranker] = ()
-    pins: Mapping[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Arranged:
-    """A list to show, the rows in it that have a fixed place, and whether caps had to give way to fill it."""
-
-    found: RowResult
+    result: RowResult
     pinned: frozenset[int] = frozenset()
     relaxed: bool = False
 
 
-def arrange(
-    ask: Ask,
+def rerank(
+    search: Search,
     scorer: Scorer,
-    question: RowQuery,
-    rules: Eligibility,
-    arrangement: Arrangement,
+    row_query: RowQuery,
+    eligibility: Eligibility,
+    rerankers: Sequence[Reranker],
+    pins: Mapping[int, int],
     attributes: Attributes,
-) -> Arranged:
-    """Answer a question, arranged.
+) -> Ranked:
+    """Return the result of a query in the order of the re-rankers, with pinned items at their positions.
 
     Parameters
     ----------
-    ask
-        Answers a question in order of score.
+    search
+        Returns rows in order of score.
+    rerankers
+        Applied one after the other.
+    pins
+        Position from 1 to the row that is shown there; rows that are not eligible are left out.
     """
-    pins = _allowed(arrangement.pins, question, rules)
-    free = max(question.k - len(pins), 1)
-    rest = replace(question, k=free, excluded=_without(question.excluded, pins, rules))
-    found, relaxed = _reranked(ask, rest, arrangement.rerankers, scorer, attributes)
+    pins = _eligible_pins(pins, row_query, eligibility)
+    free = max(row_query.k - len(pins), 1)
+    rest = replace(row_query, k=free, excluded=_without_pins(row_query.excluded, pins, eligibility))
+    result, relaxed = _diversified(search, rest, rerankers, scorer, attributes)
     if not pins:
-        return Arranged(found, relaxed=relaxed)
+        return Ranked(result, relaxed=relaxed)
     rows = np.array(sorted(pins.values()), dtype=np.int32)
-    fixed = ranked(scorer, question.query, rows, len(rows))
-    shown = _inserted(found.selection, fixed, pins, question.k)
-    return Arranged(
-        replace(found, selection=shown, eligible=found.eligible + len(pins)), frozenset(pins.values()), relaxed
-    )
+    pinned = ranked(scorer, row_query.query, rows, len(rows))
+    selection = _inserted(result.selection, pinned, pins, row_query.k)
+    result = replace(result, selection=selection, eligible=result.eligible + len(pins))
+    return Ranked(result, frozenset(pins.values()), relaxed)
 
 
-def _reranked(
-    ask: Ask, question: RowQuery, rerankers: Sequence[Reranker], scorer: Scorer, attributes: Attributes
+def _diversified(
+    search: Search, row_query: RowQuery, rerankers: Sequence[Reranker], scorer: Scorer, attributes: Attributes
 ) -> tuple[RowResult, bool]:
     if not rerankers:
-        return ask(question), False
-    size = max(POOL * question.k, MIN_POOL)
+        return search(row_query), False
+    size = max(POOL_FACTOR * row_query.k, MIN_POOL)
     while True:
-        found = ask(replace(question, k=size))
-        best = found.selection
-        positions, kept = list(range(len(best.rows))), len(best.rows)
+        result = search(replace(row_query, k=size))
+        best = result.selection
+        positions, satisfied = list(range(len(best.rows))), len(best.rows)
         pool = Pool(best.rows, best.scores, scorer.vectors[best.rows], _values(attributes, best.rows))
         for reranker in rerankers:
-            order = reranker.order(pool.take(positions), question.k)
-            positions, kept = [positions[place] for place in order.positions], min(kept, order.kept)
-        if kept >= question.k or len(best.rows) < size:
+            order = reranker.order(pool.take(positions), row_query.k)
+            positions = [positions[position] for position in order.positions]
+            satisfied = min(satisfied, order.satisfied)
+        if satisfied >= row_query.k or len(best.rows) < size:
             break
-        size *= WIDER
-    shown = _at(best, positions[: question.k])
-    return replace(found, selection=shown), kept < len(shown.rows)
+        size *= POOL_GROWTH
+    shown = _at(best, positions[: row_query.k])
+    return replace(result, selection=shown), satisfied < len(shown.rows)
 
 
 def _values(attributes: Attributes, rows: Rows) -> Callable[[str], list[object]]:
@@ -101,28 +90,28 @@ def _values(attributes: Attributes, rows: Rows) -> Callable[[str], list[object]]
     return values
 
 
-def _allowed(pins: Mapping[int, int], question: RowQuery, rules: Eligibility) -> dict[int, int]:
-    """Return the pins that may be answered: a fixed place is no way round a filter."""
-    excluded = set(question.excluded.tolist())
-    within = {place: row for place, row in sorted(pins.items()) if place <= question.k and row not in excluded}
-    return {place: row for place, row in within.items() if rules.allows(row)}
+def _eligible_pins(pins: Mapping[int, int], row_query: RowQuery, eligibility: Eligibility) -> dict[int, int]:
+    """Return the pins that are eligible: a pin does not bypass a filter."""
+    excluded = set(row_query.excluded.tolist())
+    within = {position: row for position, row in sorted(pins.items()) if position <= row_query.k}
+    return {pos: row for pos, row in within.items() if row not in excluded and eligibility.allows(row)}
 
 
-def _without(excluded: Rows, pins: Mapping[int, int], rules: Eligibility) -> Rows:
-    """Return the rows that may not be answered beside the pins: they themselves and their variants."""
+def _without_pins(excluded: Rows, pins: Mapping[int, int], eligibility: Eligibility) -> Rows:
+    """Return the rows excluded beside the pins: the pinned rows too, and their variants."""
     for row in pins.values():
-        gone = rules.segment.variants(row) if rules.collapse else [row]
-        excluded = np.union1d(excluded, gone).astype(np.int32)
+        variants = eligibility.segment.variants(row) if eligibility.collapse else [row]
+        excluded = np.union1d(excluded, variants).astype(np.int32)
     return excluded
 
 
-def _inserted(best: Selection, fixed: Selection, pins: Mapping[int, int], k: int) -> Selection:
-    place_of = {row: place for place, row in enumerate(fixed.rows.tolist(), start=len(best.rows))}
-    both = Selection(*(np.concatenate(pair) for pair in zip(_parts(best), _parts(fixed), strict=True)))
+def _inserted(best: Selection, pinned: Selection, pins: Mapping[int, int], k: int) -> Selection:
+    position_of = {row: position for position, row in enumerate(pinned.rows.tolist(), start=len(best.rows))}
+    both = Selection(*(np.concatenate(pair) for pair in zip(_parts(best), _parts(pinned), strict=True)))
     others = iter(range(len(best.rows)))
     positions: list[int] = []
-    for place in range(1, k + 1):
-        position = place_of[pins[place]] if place in pins else next(others, None)
+    for rank in range(1, k + 1):
+        position = position_of[pins[rank]] if rank in pins else next(others, None)
         if position is not None:
             positions.append(position)
     return _at(both, positions)
@@ -133,5 +122,4 @@ def _parts(selection: Selection) -> tuple[np.ndarray, ...]:
 
 
 def _at(selection: Selection, positions: Sequence[int]) -> Selection:
-    places = list(positions)
-    return Selection(*(part[places] for part in _parts(selection)))
+    return Selection(*(part[list(positions)] for part in _parts(selection)))

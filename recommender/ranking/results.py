@@ -1,4 +1,4 @@
-"""What a question is answered with; immutable."""
+"""Results: recommendations with scores, reasons and warnings."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from recommender.core.blocks import Double, Rows
 if TYPE_CHECKING:
     import pandas as pd
 
-# From a product's id to what the catalogue says of it and its picture.
+# From a product's id to its attributes and its thumbnail.
 Describe = Callable[[str], tuple[dict[str, Any], bytes | None]]
 
 
@@ -41,7 +41,7 @@ class Reason:
 
 
 class Recommendation(NamedTuple):
-    """One product of an answer.
+    """One recommended product.
 
     Attributes
     ----------
@@ -50,13 +50,13 @@ class Recommendation(NamedTuple):
     rank
         From 1.
     score
-        The exact score; comparable within one answer.
+        The exact score; comparable within one result.
     parts
         The terms that sum to the score, if an explanation was asked for.
     reasons
         Strongest first, if an explanation was asked for.
     text
-        The strongest reason in words.
+        The strongest reason as text.
     """
 
     item_id: str
@@ -69,28 +69,28 @@ class Recommendation(NamedTuple):
 
 @dataclass(frozen=True)
 class Recommendations:
-    """An answer: products best first, and how they were found.
+    """The result of one request: products best first, and how they were found.
 
     Parameters
     ----------
     items
         In non-increasing score, ties by id.
     strategy
-        similar, for_you, search, popular or similar_by_category: what gave the answer.
+        The strategy that answered, such as similar, for_you, search, popular or similar_by_category.
     plan
         neighbours, annoy+graph, annoy+hop or exact.
     eligible
-        How many products could have been answered, after filter, exclusions and variants.
+        How many products are eligible, after filter, exclusions and variants.
     candidates
         How many were scored.
     generation
         The bundle that answered.
     fallback_used
-        The strategy that stood in, if the one asked for had nothing to go on.
+        The strategy that stood in, if the requested one had nothing to work with.
     warnings
-        What was ignored or odd.
+        What was ignored or relaxed.
     describe
-        Knows more of a product, for a page that shows the answer.
+        Returns the attributes and the thumbnail of a product, for notebooks.
     """
 
     items: tuple[Recommendation, ...]
@@ -109,8 +109,8 @@ class Recommendations:
     def __iter__(self) -> Iterator[Recommendation]:
         return iter(self.items)
 
-    def __getitem__(self, place: int) -> Recommendation:
-        return self.items[place]
+    def __getitem__(self, position: int) -> Recommendation:
+        return self.items[position]
 
     @property
     def item_ids(self) -> list[str]:
@@ -118,7 +118,7 @@ class Recommendations:
         return [item.item_id for item in self.items]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the HTTP answer's members, but for those that only the service knows."""
+        """Return the members of the HTTP response, without those that only the service knows."""
         return {
             "strategy": self.strategy,
             "bundle": self.generation,
@@ -147,7 +147,7 @@ class Recommendations:
         return pd.DataFrame(lines, columns=None if lines else ["rank", "item_id", "score"])
 
     def _repr_html_(self) -> str:
-        """Draw the products with their pictures: what a notebook shows."""
+        """Return the products with thumbnail, id, price and reason as HTML, for notebooks."""
         cells = "".join(self._cell(item) for item in self.items)
         head = f"{escape(self.strategy)} · {escape(self.plan)} · {self.eligible:,} eligible"
         grid = f"<div style='display:flex;flex-wrap:wrap;gap:12px'>{cells}</div>"
@@ -169,7 +169,7 @@ class Recommendations:
 
 
 def item_dict(item: Recommendation) -> dict[str, Any]:
-    """Return one product as the HTTP answer has it."""
+    """Return one product as in the HTTP response."""
     answer: dict[str, Any] = {"item_id": item.item_id, "rank": item.rank, "score": item.score}
     if item.parts is not None:
         answer["explanation"] = {
@@ -180,40 +180,83 @@ def item_dict(item: Recommendation) -> dict[str, Any]:
     return answer
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecommendationTable:
-    """Answers to b questions as arrays.
+    """Results of b requests as arrays.
 
     Parameters
     ----------
     rows
-        Shape (b, k), int32, best first; −1 where a question had fewer than k eligible products.
+        Shape (b, k), int32, best first; −1 where a request had fewer than k eligible products.
     scores
         Shape (b, k), float64; NaN beside −1.
     item_ids
         Shape (b, k), the shop's ids; None beside −1.
     strategies
-        Which strategy answered each question, length b.
+        Which strategy answered each request, length b.
+    warnings
+        The warnings of each request, length b.
+    items
+        For each request its products with explanations, length b; None where no explanation was requested.
     """
 
     rows: Rows
     scores: Double
     item_ids: np.ndarray
     strategies: list[str]
+    warnings: list[tuple[str, ...]]
+    items: list[tuple[Recommendation, ...] | None]
+
+    @classmethod
+    def empty(cls, strategies: list[str], k: int) -> "RecommendationTable":
+        """Return a table without products, for requests that `strategies` answer."""
+        b = len(strategies)
+        rows, ids = np.full((b, k), -1, dtype=np.int32), np.empty((b, k), dtype=object)
+        return cls(rows, np.full((b, k), np.nan), ids, strategies, [()] * b, [None] * b)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def put(self, lines: Sequence[int], answers: "RecommendationTable") -> "RecommendationTable":
-        """Return the table with other answers in some lines."""
-        rows, scores, item_ids, strategies = (
-            self.rows.copy(),
-            self.scores.copy(),
-            self.item_ids.copy(),
-            [*self.strategies],
-        )
-        places = list(lines)
-        rows[places], scores[places], item_ids[places] = answers.rows, answers.scores, answers.item_ids
-        for line, strategy in zip(places, answers.strategies, strict=True):
-            strategies[line] = strategy
-        return RecommendationTable(rows, scores, item_ids, strategies)
+    def put(
+        self,
+        position: int,
+        rows: Rows,
+        scores: Double,
+        items: tuple[Recommendation, ...] | None,
+        warnings: tuple[str, ...],
+    ) -> None:
+        """Set the result of one request."""
+        self.rows[position, : len(rows)], self.scores[position, : len(rows)] = rows, scores
+        self.items[position], self.warnings[position] = items, warnings
+
+    def with_ids(self, id_of: Callable[[int], str]) -> "RecommendationTable":
+        """Fill in the ids of the rows; `id_of` returns the id of a row."""
+        known = {row: id_of(row) for row in np.unique(self.rows).tolist() if row >= 0}
+        ids = [known.get(row) for row in self.rows.ravel().tolist()]
+        self.item_ids = np.array(ids, dtype=object).reshape(self.rows.shape)
+        return self
+
+    def to_frame(self, keys: Sequence[str] | None = None, name: str = "request") -> "pd.DataFrame":
+        """Return one line per product: the request, rank, item_id, score, strategy, and the reason if explained.
+
+        Parameters
+        ----------
+        keys
+            What to call each request, length b; by default its position from 0.
+        name
+            The name of that column.
+        """
+        import pandas as pd
+
+        b, k = self.rows.shape
+        filled = (self.rows >= 0).ravel()
+        columns: dict[str, Any] = {
+            name: np.repeat(np.arange(b) if keys is None else np.array(keys, dtype=object), k)[filled],
+            "rank": np.tile(np.arange(1, k + 1), b)[filled],
+            "item_id": self.item_ids.ravel()[filled],
+            "score": self.scores.ravel()[filled],
+            "strategy": np.repeat(np.array(self.strategies, dtype=object), k)[filled],
+        }
+        if b and all(items is not None for items in self.items):
+            columns["reason"] = [item.text for items in self.items for item in items or ()]
+        return pd.DataFrame(columns)

@@ -1,92 +1,98 @@
-"""Why a product is recommended, or why not: its place among all that may be answered."""
+"""Why a product is recommended, or why not: its rank among all eligible products, or what excludes it."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from recommender.core.scoring import Scorer
-from recommender.filters import fields_of, parse
+from recommender.filters import fields_of
 from recommender.filters.compile import evaluate, resolve
 from recommender.filters.conditions import All
-from recommender.ranking.pipeline import Answering
-from recommender.ranking.request import Options
+from recommender.items.products import Products
+from recommender.ranking.explanation import Explainer
 from recommender.ranking.results import Recommendation
-from recommender.retrieval.planner import RowQuery
+from recommender.ranking.strategies import ResolvedRequest
+from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.selection import OUT
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where one product stands.
+class ItemStatus:
+    """Where one product ranks for a request, or why it is not eligible.
 
     Parameters
     ----------
     item_id
         The shop's id.
-    explained
-        Its score and reasons, with its rank among all that may be answered; a rank of 0 is none.
+    recommendation
+        Its score and reasons, with its rank among all eligible products; rank 0 if it is not eligible, None if it
+        has no vectors.
     left_out
-        Why it cannot be answered: unknown, not_embedded_yet, removed, out_of_stock, filter, excluded (by the
-        request, or as a product of the history or a variant of one); empty if it can be.
+        Why it is not eligible: unknown, not_embedded_yet, removed, out_of_stock, filter, excluded (by the request,
+        or as a product of the history or a variant of one); empty if it is.
     failed
-        The fields that the conditions ask about which the product does not meet.
+        The fields of the filter's conditions that the product does not match.
     """
 
     item_id: str
-    explained: Recommendation | None
+    recommendation: Recommendation | None
     left_out: tuple[str, ...] = ()
-    failed: tuple[str, ...] = field(default=())
+    failed: tuple[str, ...] = ()
 
 
-class Placing:
-    """Places products in the answer to one question; scans all of them once.
+class WhyNot:
+    """Ranks products for one request; scans all of them once.
 
     Parameters
     ----------
-    answering
+    products, explainer
         Of the bundle.
-    question, scorer, options
-        What is asked.
+    resolved, scorer, eligibility
+        Of the request.
     """
 
-    def __init__(self, answering: Answering, question: RowQuery, scorer: Scorer, options: Options) -> None:
-        self._answering, self._question, self._scorer, self._options = answering, question, scorer, options
-        self._seed = int(question.query.rows[0]) if len(question.query.rows) == 1 else None
-        self._rules = answering.rules(options, self._seed)
-        self._line = scorer.estimate([question.query])[0]
-        self._rules.mask_out(self._line, None, question.excluded)
+    def __init__(
+        self,
+        products: Products,
+        explainer: Explainer,
+        resolved: ResolvedRequest,
+        scorer: Scorer,
+        eligibility: Eligibility,
+    ) -> None:
+        self._products, self._explainer, self._resolved = products, explainer, resolved
+        self._scorer, self._eligibility = scorer, eligibility
+        self._scores = scorer.estimate([resolved.query])[0]
+        eligibility.mask_out(self._scores, None, resolved.excluded)
 
-    def of(self, item_id: str) -> Placed:
-        """Place one product."""
-        row = self._answering.attributes.row_of(item_id)
-        changes = self._answering.changes()
-        if changes.by_id.get(item_id, {}) is None:
-            return Placed(item_id, None, ("removed",))
+    def of(self, item_id: str) -> ItemStatus:
+        """Return the status of one product."""
+        row, overlay = self._products.attributes.row_of(item_id), self._products.overlay_state()
+        if overlay.by_id.get(item_id, {}) is None:
+            return ItemStatus(item_id, None, ("removed",))
         if row < 0:
-            return Placed(item_id, None, ("not_embedded_yet" if item_id in changes.by_id else "unknown",))
-        parts = self._scorer.parts(self._question.query, np.array([row], dtype=np.int32))[0]
-        rank = 0 if self._line[row] == OUT else 1 + int(np.count_nonzero(self._line > self._line[row]))
-        explained = self._answering.presenter.explained(row, rank, parts, self._scorer, self._question.query, "")
+            return ItemStatus(item_id, None, ("not_embedded_yet" if item_id in overlay.by_id else "unknown",))
+        query, scores = self._resolved.query, self._scores
+        parts = self._scorer.parts(query, np.array([row], dtype=np.int32))[0]
+        rank = 0 if scores[row] == OUT else 1 + int(np.count_nonzero(scores > scores[row]))
+        recommendation = self._explainer.item(row, rank, parts, self._scorer, query, "")
         failed = self._failed(row)
-        return Placed(item_id, explained, () if rank else self._left_out(row, failed), failed)
+        return ItemStatus(item_id, recommendation, () if rank else self._left_out(row, failed), failed)
 
     def _left_out(self, row: int, failed: tuple[str, ...]) -> tuple[str, ...]:
-        changes = self._answering.changes()
-        out = changes.in_stock is not None and not changes.in_stock[row]
-        said = {
-            "out_of_stock": out and not self._rules.allows(row) and not failed,
+        in_stock = self._products.overlay_state().in_stock
+        out_of_stock = in_stock is not None and not in_stock[row]
+        causes = {
+            "out_of_stock": out_of_stock and not self._eligibility.allows(row) and not failed,
             "filter": bool(failed),
-            "excluded": row in set(self._question.excluded.tolist()),
+            "excluded": row in set(self._resolved.excluded.tolist()),
         }
-        return tuple(code for code, holds in said.items() if holds)
+        return tuple(code for code, holds in causes.items() if holds)
 
     def _failed(self, row: int) -> tuple[str, ...]:
-        filter: Any = self._options.get("filter")
-        if filter is None:
+        if self._resolved.request.node is None:
             return ()
-        attributes, by_row = self._answering.attributes, self._answering.changes().by_row
-        node = resolve(parse(filter, trusted=True), attributes, self._seed, by_row)
+        attributes, by_row = self._products.attributes, self._products.overlay_state().by_row
+        node = resolve(self._resolved.request.node, attributes, self._resolved.seed_row, by_row)
         conditions = node.nodes if isinstance(node, All) else (node,)
         unmet = (each for each in conditions if not evaluate(each, attributes, by_row)[row])
         return tuple(sorted({name for condition in unmet for name in fields_of(condition)}))

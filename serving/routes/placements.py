@@ -8,12 +8,12 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from serving.access import needs
-from serving.asking import ask
 from serving.json_codec import json_response
 from serving.placements import arm_of, find, merged
+from serving.recommending import recommend
 from serving.reports import rates
 from serving.schemas.events import Period
-from serving.schemas.requests import Page, PlacementQuestion
+from serving.schemas.requests import PageParams, PlacementParams
 from serving.schemas.responses import Answer, Pages, Report
 from serving.service import require, service
 
@@ -21,21 +21,21 @@ bp = APIBlueprint("placements", __name__, url_prefix="/v1")
 
 
 @bp.post("/placements/<name>/recommendations")
-@bp.input(PlacementQuestion, arg_name="question")
+@bp.input(PlacementParams, arg_name="params")
 @bp.output(Answer)
 @bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
-def recommend_at(name: str, question: PlacementQuestion) -> Response:
+def recommend_at(name: str, params: PlacementParams) -> Response:
     """Answer the general question with a placement's defaults and rules."""
-    if question.seeds.user_id is not None:
+    if params.seeds.user_id is not None:
         require("server")
     return json_response(_at(name, request.get_json()))
 
 
 @bp.post("/pages/recommendations")
-@bp.input(Page, arg_name="page")
+@bp.input(PageParams, arg_name="page")
 @bp.output(Pages)
 @bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
-def recommend_page(page: Page) -> Response:
+def recommend_page(page: PageParams) -> Response:
     """Answer several placements of one page, no product twice; the first named chooses first."""
     if page.seeds.user_id is not None:
         require("server")
@@ -63,13 +63,13 @@ def report(period: Period) -> Response:
     return json_response({"from": period.from_, "to": period.to, "placements": rates(counts)})
 
 
-def _at(name: str, said: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+def _at(name: str, params: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
     here = service()
     placement = find(here.settings.placements, name)
-    session = said.get("session_id") or ""
-    arm = arm_of(placement.experiment, said.get("seeds", {}).get("user_id") or session)
-    asked = {member: value for member, value in said.items() if member != "session_id"}
-    return ask(here, merged(placement, arm, asked), name, placement, arm, hidden)
+    session = params.get("session_id") or ""
+    arm = arm_of(placement.experiment, params.get("seeds", {}).get("user_id") or session)
+    rest = {member: value for member, value in params.items() if member != "session_id"}
+    return recommend(here, merged(placement, arm, rest), name, placement, arm, hidden)
 
 
 def _with_variants(ids: Any) -> set[str]:

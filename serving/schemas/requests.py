@@ -1,13 +1,13 @@
 """Requests of the HTTP API."""
 
 from base64 import b64decode
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from recommender.events import EVENT_WEIGHTS, Event
+from recommender.ranking.request import Fallback, Strategy
 from serving.schemas.base import Request
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -17,43 +17,29 @@ if TYPE_CHECKING:
     EventName = str
 else:
     EventName = Literal[tuple(EVENT_WEIGHTS)]
-Strategy = Literal[
-    "similar",
-    "visually_similar",
-    "complementary",
-    "for_you",
-    "session",
-    "cart",
-    "trending",
-    "popular",
-    "new",
-    "recently_viewed",
-    "buy_again",
-]
-Fallback = Literal["popular_in_category", "trending", "popular", "new"]
 MAX_IMAGE_BYTES = 5 << 20
 
 
-def _split(said: object) -> object:
-    return [part.strip() for part in said.split(",") if part.strip()] if isinstance(said, str) else said
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _pairs(said: object) -> object:
-    if not isinstance(said, str):
-        return said
-    pairs = [part.partition("=") for part in said.split(",")]
+def _pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",")]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise ValueError(f"{wrong[0]!r} has no weight, expected name=weight such as image=1,category=0.5")
     return {name.strip(): weight.strip() for name, _, weight in pairs}
 
 
-def _decoded(said: object) -> object:
-    if not isinstance(said, str):
-        return said
-    if len(said) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+def _decoded(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if len(value) > MAX_IMAGE_BYTES * 4 // 3 + 4:
         raise ValueError(f"the picture has more than {MAX_IMAGE_BYTES} bytes")
     try:
-        return b64decode(said, validate=True)
+        return b64decode(value, validate=True)
     except ValueError:
         raise ValueError("expected a JPEG, PNG or WebP file in base64") from None
 
@@ -68,15 +54,15 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Filter = dict[str, Any] | str
 
 
-class Options(Request):
+class CommonParams(Request):
     """What every question may say."""
 
     limit: int = Field(default=12, ge=1, le=100, description="How many products at most.")
     explain: Literal["none", "summary"] = Field(default="none", description="Parts of each score, and reasons.")
 
 
-class Query(Options):
-    """Options in a query string."""
+class QueryParams(CommonParams):
+    """CommonParams in a query string."""
 
     filter: str | None = Field(default=None, examples=['price < 50 AND NOT brand: ANY("Acme")'])
     weights: Annotated[
@@ -91,13 +77,13 @@ class Query(Options):
     ] = Field(default=(), description="Attributes of the products to answer with.")
 
 
-class ItemQuery(Query):
+class ItemQueryParams(QueryParams):
     """The twin of a path that holds an item id, for ids with a slash."""
 
     item_id: Id
 
 
-class UserQuery(Query):
+class UserQueryParams(QueryParams):
     """The twin of a path that holds a user id."""
 
     user_id: Id
@@ -144,12 +130,6 @@ class Seeds(Request):
     text: Text | None = Field(default=None, description="Needs a query encoder.")
     image: Image | None = Field(default=None, description="A picture's file; needs a query encoder.")
 
-    def history(self, now: datetime) -> Iterator[tuple[Event, float]]:
-        """Yield the events, the items as views of now and the negative ones as dismissed, each with its weight."""
-        yield from ((event.to_event(now), 1.0) for event in self.events)
-        yield from ((Event(item.item_id, "view_item", now), item.weight) for item in self.items)
-        yield from ((Event(item.item_id, "dismiss", now), 1.0) for item in self.negative_items)
-
 
 class Exclude(Request):
     """What may not be answered."""
@@ -170,14 +150,14 @@ class Diversity(Request):
     )
 
 
-class Boost(Request):
+class BoostParams(Request):
     """Adds to the score of the products that meet a filter."""
 
     when: Filter
     add: float = Field(ge=-100, le=100)
 
 
-class Question(Options):
+class RecommendationParams(CommonParams):
     """The general question."""
 
     seeds: Seeds = Seeds()
@@ -188,7 +168,7 @@ class Question(Options):
     exclude: Exclude = Exclude()
     weights: Weights | None = None
     diversity: Diversity | None = None
-    boost: tuple[Boost, ...] = Field(default=(), max_length=20)
+    boost: tuple[BoostParams, ...] = Field(default=(), max_length=20)
     fallback: tuple[Fallback, ...] = Field(
         default=("popular",), max_length=4, description="What stands in where the strategy has nothing to go by."
     )
@@ -197,7 +177,7 @@ class Question(Options):
     )
 
 
-class PlacementQuestion(Question):
+class PlacementParams(RecommendationParams):
     """The general question at a placement, which has defaults for what is left out."""
 
     session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
@@ -210,7 +190,7 @@ class PagePlacement(Request):
     limit: int | None = Field(default=None, ge=1, le=100)
 
 
-class Page(Request):
+class PageParams(Request):
     """Several placements of one page, in the order in which they choose their products."""
 
     seeds: Seeds = Seeds()
@@ -218,7 +198,7 @@ class Page(Request):
     placements: tuple[PagePlacement, ...] = Field(min_length=1, max_length=20)
 
 
-class Search(Options):
+class SearchParams(CommonParams):
     """Words, a picture or both."""
 
     text: Text | None = None
@@ -238,7 +218,7 @@ class Search(Options):
         return self
 
 
-class Explain(Request):
+class ExplanationParams(Request):
     """Products whose place is to be explained."""
 
     item_ids: tuple[Id, ...] = Field(min_length=1, max_length=100)

@@ -9,7 +9,7 @@ import numpy as np
 from recommender.core.blocks import Mask
 from recommender.items import Attributes
 from recommender.items.columns import Categories
-from recommender.ranking.explanation import WORDS
+from recommender.ranking.explanation import TEXTS
 from recommender.ranking.results import Recommendation, Recommendations
 from recommender.recommender import Recommender
 
@@ -99,4 +99,4 @@ def _why(recommender: Recommender, item: Recommendation) -> dict[str, Any]:
 
 def _sentence(recommender: Recommender, code: str, seed: str | None) -> str:
     title = "your choice" if seed is None else str(card(recommender, seed)["title"])
-    return WORDS.get(code, code).format(title)
+    return TEXTS.get(code, code).format(title)

@@ -7,14 +7,15 @@ from flask.wrappers import Response
 
 from recommender.errors import RecommenderError
 from recommender.events import EVENT_WEIGHTS
+from recommender.ranking.request import Strategy
 from recommender.ranking.results import Recommendations
+from recommender.ranking.strategies import in_cart
 from recommender.recommender import Recommender
 from serving.access import needs
 from serving.pages import page_response
 from serving.problems import Problem, problem_of
 from serving.service import service
 from serving.storefront import catalogue, shopper
-from serving.strategies import in_cart
 
 bp = Blueprint("storefront", __name__, url_prefix="/shop")
 PAGE = 24
@@ -52,7 +53,7 @@ def photo() -> Response:
     rec, file = _recommender(), request.files.get("photo")
     if file is None or file.mimetype not in _PICTURES:
         raise Problem(422, "invalid-request", "expected a photo: JPEG, PNG or WebP")
-    if not service().reads_queries:
+    if not service().encodes_queries:
         raise Problem(501, "no-query-encoder", "photos need an encoder: serve with --query-encoder")
     answer = rec.search(image=file.read(), k=PAGE)
     return _part(
@@ -69,7 +70,7 @@ def product() -> Response:
     weights = _weights(learned)
     facts = rec.product(item_id)
     similar = rec.similar(item_id, _BESIDE, weights=weights, explain=True, filter=_filter(rec))
-    together = rec.complementary([item_id], _BESIDE // 2, explain=True) if item_id in rec else None
+    together = _complementary(rec, [item_id]) if item_id in rec else None
     return _page(
         "product",
         item=facts,
@@ -110,7 +111,7 @@ def basket() -> Response:
     """Show the basket, and what goes with it."""
     rec = _recommender()
     held = [item_id for item_id in in_cart(shopper.history()) if item_id in rec]
-    beside = rec.complementary(held, _BESIDE // 2, explain=True) if held else None
+    beside = _complementary(rec, held) if held else None
     lines = catalogue.listed(rec, held)
     total = sum(line.get("price") or 0 for line in lines)
     return _page("basket", lines=lines, total=total, cards=catalogue.cards(rec, beside) if beside else [])
@@ -186,18 +187,22 @@ def _found(rec: Recommender, words: str, k: int) -> tuple[Recommendations, str]:
     """Answer words by what they mean, or else by titles; without words, the popular or the newest."""
     narrowed = _filter(rec)
     if not words:
-        newest = request.args.get("order") == "new"
-        return (rec.newest if newest else rec.popular)(k, filter=narrowed), ""
-    if service().reads_queries:
+        strategy: Strategy = "new" if request.args.get("order") == "new" else "popular"
+        return rec.recommend(k=k, strategy=strategy, filter=narrowed), ""
+    if service().encodes_queries:
         try:
             return rec.search(words, k=k, filter=narrowed, explain=True), ""
         except Problem as problem:
             note = problem.detail
     else:
         note = "found by title: this service has no encoder, see --query-encoder"
-    order = rec.segment.prior.astype("float64")
-    only = catalogue.titled(rec.attributes, words)
-    return rec.ordered(order, "search", k, only=only, filter=narrowed), note
+    ids = rec.attributes.ids.ids_of(catalogue.titled(rec.attributes, words).nonzero()[0])
+    by_title = {"must": [{"ids": ids}, *([narrowed] if narrowed else [])]}
+    return rec.recommend(k=k, strategy="popular", filter=by_title), note
+
+
+def _complementary(rec: Recommender, item_ids: list[str]) -> Recommendations:
+    return rec.recommend(item_ids, _BESIDE // 2, strategy="complementary", explain=True)
 
 
 def _filter(rec: Recommender) -> dict[str, Any] | None:
@@ -223,7 +228,7 @@ def _recommender() -> Recommender:
 
 def _page(name: str, **data: Any) -> Response:
     generation = _recommender().generation
-    shared = {"shopper": shopper.name(), "generation": generation, "reads_photos": service().reads_queries}
+    shared = {"shopper": shopper.name(), "generation": generation, "reads_photos": service().encodes_queries}
     return page_response(lambda nonce: render_template(f"shop/{name}.html", nonce=nonce, **shared, **data))
 
 

@@ -11,7 +11,7 @@ from tests.calls.asking import ask, ids, rec_of
 
 def test_changes_of_products_take_effect_at_once_and_new_ones_wait(client: FlaskClient) -> None:
     rec = rec_of(client)
-    item_id = rec.popular(1).item_ids[0]
+    item_id = rec.recommend(k=1, strategy="popular").item_ids[0]
     assert client.patch(f"/v1/items/{item_id}", json={"availability": "out_of_stock"}).json["queued"] == []
     assert item_id not in ids(ask(client, limit=60))
     assert client.get(f"/v1/items/{item_id}").json["availability"] == "out_of_stock"

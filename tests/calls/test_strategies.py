@@ -36,7 +36,7 @@ def test_complementary_cart_and_twins(client: FlaskClient) -> None:
 def test_trending_new_and_popular(client: FlaskClient) -> None:
     rec = rec_of(client)
     assert client.get("/v1/trending").json["fallback_used"] == "popular"
-    hot = rec.popular(80, variants="all").item_ids[-1]
+    hot = rec.recommend(k=80, strategy="popular", variants="all").item_ids[-1]
     send(client, "u", [("purchase", hot)])
     trending = client.application.extensions[KEY].trending
     trending._count_at = 0.0
@@ -44,11 +44,11 @@ def test_trending_new_and_popular(client: FlaskClient) -> None:
     told = client.get("/v1/trending?explain=summary").json
     assert (told["strategy"], told["items"][0]["item_id"]) == ("trending", hot)
     assert told["items"][0]["explanation"]["reasons"][0]["code"] == "trending"
-    assert ids(client.get("/v1/new?limit=5").json) == rec.newest(5).item_ids
+    assert ids(client.get("/v1/new?limit=5").json) == rec.recommend(k=5, strategy="new").item_ids
 
 
 def test_what_somebody_had_comes_again_where_asked_for(client: FlaskClient) -> None:
-    a, b, c = rec_of(client).popular(3).item_ids
+    a, b, c = rec_of(client).recommend(k=3, strategy="popular").item_ids
     send(client, "u", [("view_item", a), ("purchase", b), ("view_item", c), ("view_item", a), ("purchase", b)])
     seeds = {"user_id": "u"}
     assert ids(ask(client, seeds=seeds, strategy="recently_viewed")) == [a, c]

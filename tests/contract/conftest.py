@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
+from recommender.ranking.request import Request
 from serving.app import create_app
 from serving.hot_reload import Engine
 from serving.service import KEY, Service
@@ -35,6 +35,6 @@ def engine(app: APIFlask) -> Engine:
 
 
 @pytest.fixture
-def asked(engine: Engine) -> dict[str, Any]:
+def requests(engine: Engine) -> list[Request]:
     fake: FakeRecommender = engine.recommender
-    return fake.asked
+    return fake.requests

@@ -1,6 +1,5 @@
 """Events are kept once and count at once; without the store questions go on."""
 
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -10,29 +9,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recommender.errors import StoreError
+from recommender.ranking.request import Request
 from serving.hot_reload import Engine
 from serving.service import KEY
 from tests.serving_fakes import EVENT, NOW, ids
 
 
-def test_the_very_next_question_goes_by_the_event(client: FlaskClient, asked: dict[str, Any]) -> None:
+def test_the_very_next_question_goes_by_the_event(client: FlaskClient, requests: list[Request]) -> None:
     assert client.get("/v1/users/u 1/recommendations").json["strategy"] == "popular"
     receipt = client.post("/v1/events", json=EVENT)
     assert receipt.json == {"event_id": "e-1", "status": "stored", "warnings": []}
     answer = client.get("/v1/users/u 1/recommendations")
     assert (ids(answer), answer.json["strategy"]) == (["B", "C/1", "D", "E"], "for_you")
-    (event,) = asked["history"]
+    (event,) = requests[-1].events
     assert (event.item_id, event.price, event.timestamp) == ("A", 9.5, NOW)
     assert ids(client.get("/v1/recommendations?user_id=u%201")) == ids(answer)
 
 
-def test_an_event_sent_twice_is_kept_once(client: FlaskClient, asked: dict[str, Any]) -> None:
+def test_an_event_sent_twice_is_kept_once(client: FlaskClient, requests: list[Request]) -> None:
     basket = {**EVENT, "items": [{"item_id": "A"}, {"item_id": "nowhere"}, {"item_id": "A", "quantity": 7}]}
     receipts = [client.post("/v1/events", json=basket).json for _ in range(2)]
     assert [receipt["status"] for receipt in receipts] == ["stored", "known"]
     assert receipts[0]["warnings"] == ["item 'nowhere' is not in the bundle"]
     client.get("/v1/users/u 1/recommendations")
-    assert [event.item_id for event in asked["history"]] == ["A", "nowhere"]
+    assert [event.item_id for event in requests[-1].events] == ["A", "nowhere"]
 
 
 def test_a_session_without_a_user_is_kept(client: FlaskClient, app: APIFlask) -> None:

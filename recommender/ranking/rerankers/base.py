@@ -40,10 +40,10 @@ class Pool:
 
 
 class Order(NamedTuple):
-    """Every position of a pool in its new order, and how many of the first keep to what was asked."""
+    """Every position of a pool in its new order, and how many of the first satisfy the re-ranker."""
 
     positions: list[int]
-    kept: int
+    satisfied: int
 
 
 class Reranker(Protocol):
@@ -52,5 +52,5 @@ class Reranker(Protocol):
     def order(self, pool: Pool, k: int) -> Order:
         """Return the new order; the first `k` will be shown.
 
-        Where fewer than `k` are kept and there are more products, a larger pool is offered.
+        Where fewer than `k` satisfy it and there are more items, a larger pool is offered.
         """

@@ -98,10 +98,14 @@ def _rankers(rec: Recommender) -> dict[str, Ranker]:
         return lambda item_id, options: rec.similar(item_id, K, **options, **more).item_ids
 
     def popular(item_id: str, options: dict[str, Any]) -> list[str]:
-        return rec.popular(K, **{**options, "exclude": [*options["exclude"], item_id]}).item_ids
+        excluded = [*options["exclude"], item_id]
+        return rec.recommend(k=K, strategy="popular", **{**options, "exclude": excluded}).item_ids
+
+    def complementary(item_id: str, options: dict[str, Any]) -> list[str]:
+        return rec.recommend([item_id], K, strategy="complementary", **options).item_ids
 
     return {
-        "complementary": lambda item_id, options: rec.complementary([item_id], K, **options).item_ids,
+        "complementary": complementary,
         "similar": similar(plan="exact"),
         "similar, annoy": similar(plan="annoy"),
         **{

@@ -1,0 +1,460 @@
+"""Strategies: from a request to a query, weights and exclusions; and fallbacks where a strategy has no data."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from recommender.core.blocks import Double, Float, Mask, Rows
+from recommender.core.scoring import Query
+from recommender.core.segment import Segment
+from recommender.core.weights import SPLIT, item_kind, resolve
+from recommender.errors import RequestError, UnknownItemError
+from recommender.events import Event
+from recommender.items import Attributes
+from recommender.items.products import Products
+from recommender.ranking.queries import ContentQueries, HistoryQueries, ascending, with_variants
+from recommender.ranking.request import Fallback, Request, Strategy
+from recommender.towers.user import item_query
+
+# Beside the strength of complementary pairs, the learned score counts so much: it ranks where pairs are unknown.
+COMPLEMENT_FILL = 1e-3
+# The new products' order halves in so many days.
+NEW_HALF_LIFE_DAYS = 30.0
+NO_POPULARITY = "this bundle knows no popularity; products are in order of id"
+MAX_NAMED_IDS = 10
+
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A request resolved against one bundle: everything that retrieval and scoring need.
+
+    Parameters
+    ----------
+    request
+        What was requested.
+    strategy
+        The strategy that answers.
+    query
+        The query vector.
+    weights
+        Term name to weight.
+    excluded
+        Rows that are not returned, ascending.
+    seed_row
+        The item that ``same_as_seed`` means.
+    table_row
+        The row of the neighbour table that holds the answer, where it may be used.
+    order
+        Values that replace the prior, shape (n,).
+    only
+        Rows beside which nothing is returned, shape (n,).
+    variants, plan
+        As in the request, but where a strategy needs all variants or a scan.
+    fallback_used
+        The strategy that stood in.
+    warnings
+        What was ignored.
+    """
+
+    request: Request
+    strategy: str
+    query: Query
+    weights: Mapping[str, float]
+    excluded: Rows
+    seed_row: int | None = None
+    table_row: int | None = None
+    order: Float | None = None
+    only: Mask | None = None
+    variants: str = "collapse"
+    plan: str = "auto"
+    fallback_used: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Strategies:
+    """Resolves requests over one bundle.
+
+    Parameters
+    ----------
+    products
+        The products as they are now.
+    segment
+        Their arrays.
+    weights
+        Kind of query to learned weights.
+    histories, contents
+        Make queries.
+    """
+
+    def __init__(
+        self,
+        products: Products,
+        segment: Segment,
+        weights: Mapping[str, Mapping[str, float]],
+        histories: HistoryQueries,
+        contents: ContentQueries,
+    ) -> None:
+        self._products, self._attributes, self._segment = products, products.attributes, segment
+        self._weights, self._histories, self._contents = weights, histories, contents
+        self._no_query = Query.free(np.zeros(segment.layout.d, np.float32))
+        self._prior_only = dict.fromkeys(weights["user"], 0.0) | {"prior": 1.0}
+        self._has_popularity = bool(segment.prior[np.asarray(self._attributes.ids.in_order)].any())
+
+    def resolve(self, request: Request) -> ResolvedRequest:
+        """Resolve a request by its strategy or, where that has nothing to go by, by its fallbacks.
+
+        Raises
+        ------
+        UnknownItemError
+            If the only item of the request was never seen.
+        RequestError
+            If the strategy needs other seeds, or weights are unknown to this bundle.
+        """
+        strategy = _strategy_of(request)
+        resolved = _STRATEGIES[strategy](self, request)
+        if resolved is None or resolved.fallback_used == "popular":
+            return self._fallback(request, resolved)
+        return resolved
+
+    def resolve_history(self, request: Request) -> ResolvedRequest:
+        """Resolve a request by its events alone, without fallbacks; one event is a query for similar items."""
+        query, rows, _ = self._histories.query(replace(request, item_weights=None, history_weights=None))
+        kind = self.kind_of(int(query.rows[0])) if len(query.rows) == 1 else "user"
+        resolved = self._ranked(request, "", query, kind)
+        excluded = {*resolved.excluded.tolist()}
+        if request.exclude_history:
+            excluded |= with_variants(self._segment, rows, request.variants)
+        seed_row = int(query.rows[0]) if len(query.rows) == 1 else None
+        return replace(resolved, excluded=ascending(excluded), seed_row=seed_row)
+
+    def kind_of(self, row: int) -> str:
+        """Return which of the learned weights rank items similar to a row."""
+        if len(self._weights) == 2:  # of items and users alone
+            return "item"
+        return item_kind(self._weights, self._attributes.value(SPLIT, row))
+
+    def by_order(
+        self, request: Request, order: Double, strategy: str, only: Mask | None = None, variants: str | None = None
+    ) -> ResolvedRequest:
+        """Rank by values that replace the prior, shape (n,); `only` are the rows that may be returned."""
+        return ResolvedRequest(
+            request,
+            strategy,
+            self._no_query,
+            self._prior_only,
+            self._excluded(request),
+            order=order.astype(np.float32),
+            only=only,
+            variants=variants or request.variants,
+            plan="exact",
+        )
+
+    def weights_of(self, kind: str, request: Request) -> Mapping[str, float]:
+        """Return the weights of a request: the learned ones, with its own over them."""
+        return resolve(self._weights[kind], request.weights) if request.weights else self._weights[kind]
+
+    def _excluded(self, request: Request) -> Rows:
+        rows = {self._attributes.row_of(item_id) for item_id in request.all_excluded_ids}
+        return ascending(rows - {-1})
+
+    def _similar(self, request: Request) -> ResolvedRequest:
+        if len(request.items) != 1:
+            raise RequestError(
+                f"the strategy {request.strategy or 'similar'} takes one item, found {len(request.items)}; "
+                "for several items use for_you",
+                "/seeds/items",
+            )
+        item_id = request.items[0]
+        row = self._attributes.row_of(item_id)
+        if row < 0:
+            return self._similar_to_new(request, item_id)
+        segment = self._segment
+        excluded, variants = segment.variants(row), request.variants
+        if request.excluded_ids or request.has_events:
+            excluded = np.union1d(excluded, self._excluded(request)).astype(np.int32)
+        weights = self.weights_of(self.kind_of(row), request)
+        table_row = None if request.weights else row
+        query = item_query(segment, row)
+        return ResolvedRequest(
+            request, "similar", query, weights, excluded, row, table_row, variants=variants, plan=request.plan
+        )
+
+    def _similar_to_new(self, request: Request, item_id: str) -> ResolvedRequest:
+        """Resolve a product that was added since the bundle: by its category."""
+        values = self._products.overlay_state().by_id.get(item_id)
+        if values is None:
+            raise UnknownItemError(item_id)
+        query = self._contents.of_columns(values)
+        if query is None:
+            return replace(self._popular(request), fallback_used="popular")
+        name = "similar_by_category"
+        return replace(self._ranked(request, name, query, "item"), fallback_used=name)
+
+    def _visually_similar(self, request: Request) -> ResolvedRequest:
+        learned = self._weights["item"]
+        if "image" not in learned:
+            return replace(self._similar(request), fallback_used="similar")
+        only_image = replace(request, weights=dict.fromkeys(learned, 0.0) | {"image": 1.0})
+        return replace(self._similar(only_image), strategy="visually_similar")
+
+    def _for_you(self, request: Request) -> ResolvedRequest:
+        return self._of_history(request, "for_you")
+
+    def _session(self, request: Request) -> ResolvedRequest:
+        session = replace(
+            request, history=(), history_weights=None, exclude=request.all_excluded_ids, now=request.moment
+        )
+        return _labelled(self._of_history(session, "for_you"), request, "session")
+
+    def _complementary(self, request: Request) -> ResolvedRequest:
+        return self._together(request, request)
+
+    def _cart(self, request: Request) -> ResolvedRequest:
+        items = set(in_cart(sorted(request.events, key=_time), request.items))
+        inside = [event for event in request.events if event.item_id in items]
+        cart = replace(
+            request,
+            history=inside,
+            history_weights=None,
+            session=(),
+            items=(),
+            item_weights=None,
+            negative_items=(),
+            exclude=request.all_excluded_ids,
+            now=request.moment,
+        )
+        return _labelled(self._together(cart, request), request, "cart")
+
+    def _together(self, request: Request, original: Request) -> ResolvedRequest:
+        """Resolve complementary products: by the table of complementary pairs; weights of events do not count."""
+        if request.item_weights is not None or request.history_weights is not None:
+            request = replace(request, item_weights=None, history_weights=None)
+        resolved = self._of_history(request, "complementary", original)
+        if resolved.fallback_used is not None:
+            return resolved
+        query = resolved.query.over(self._segment.complements)
+        learned = self._weights["user"]
+        weights = {name: COMPLEMENT_FILL * weight for name, weight in learned.items()} | {"cooccurrence": 1.0}
+        if request.weights:
+            weights = resolve(learned, request.weights)
+        fallback = None if len(query.together_rows) else "for_you"
+        return replace(resolved, query=query, weights=weights, fallback_used=fallback)
+
+    def _of_history(
+        self, request: Request, strategy: Strategy, original: Request | None = None
+    ) -> ResolvedRequest:
+        query, rows, unknown = self._histories.query(request)
+        resolved = self._ranked(request, strategy, query, "user", self._ignored(unknown))
+        if request.exclude_history:
+            excluded = {*resolved.excluded.tolist()} | with_variants(self._segment, rows, request.variants)
+            resolved = replace(resolved, excluded=ascending(excluded))
+        if query.attention.any():
+            return resolved
+        self._check_only_item(original or request, rows)
+        popular = self._popular(request)
+        warnings = (*resolved.warnings, *popular.warnings)
+        return replace(popular, excluded=resolved.excluded, fallback_used="popular", warnings=warnings)
+
+    def _ranked(
+        self, request: Request, strategy: str, query: Query, kind: str, warnings: tuple[str, ...] = ()
+    ) -> ResolvedRequest:
+        return ResolvedRequest(
+            request,
+            strategy,
+            query,
+            self.weights_of(kind, request),
+            self._excluded(request),
+            variants=request.variants,
+            plan=request.plan,
+            warnings=warnings,
+        )
+
+    def _check_only_item(self, request: Request, rows: Sequence[int]) -> None:
+        """Raise `UnknownItemError` if the one item that the request names was never seen."""
+        if len(request.current) == 1 and not request.past and max(rows, default=-1) < 0:
+            self._products.of(request.current[0].item_id)
+
+    def _ignored(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """Return the warnings that name ids without a row: unknown ones, and products that have no vectors yet."""
+        added = self._products.overlay_state().by_id
+        kinds: dict[str, list[str]] = {"unknown items": [], "items not embedded yet": []}
+        for item_id in ids:
+            kinds["items not embedded yet" if added.get(item_id) is not None else "unknown items"].append(item_id)
+        return tuple(f"{kind} ignored: {', '.join(some[:MAX_NAMED_IDS])}" for kind, some in kinds.items() if some)
+
+    def _search(self, request: Request) -> ResolvedRequest:
+        query, warnings = self._contents.query(request.text, request.image)
+        personal, _, unknown = self._histories.query(replace(request, item_weights=None, history_weights=None))
+        warnings = (*warnings, *self._ignored(unknown))
+        if personal.attention.any():  # the user's own query personalises the result
+            return self._ranked(request, "search", personal.plus(query.vector), "user", warnings)
+        if not request.weights:
+            others = {name: 0.0 for name in self._weights["item"] if name not in ("image", "text")}
+            request = replace(request, weights=others)
+        return self._ranked(request, "search", query, "item", warnings)
+
+    def _trending(self, request: Request) -> ResolvedRequest | None:
+        if not request.trending:
+            return None
+        recent = by_value(self._attributes, request.trending)
+        order = (1 - COMPLEMENT_FILL) * recent + COMPLEMENT_FILL * self._segment.prior
+        return self.by_order(request, order, "trending")
+
+    def _popular(self, request: Request) -> ResolvedRequest:
+        return ResolvedRequest(
+            request,
+            "popular",
+            self._no_query,
+            self._prior_only,
+            self._excluded(request),
+            variants=request.variants,
+            plan="exact",
+            warnings=() if self._has_popularity else (NO_POPULARITY,),
+        )
+
+    def _new(self, request: Request) -> ResolvedRequest:
+        order = newest(self._attributes)
+        if order is not None:
+            return self.by_order(request, order, "new")
+        popular = self._popular(request)
+        warnings = ("this catalogue has no published_at", *popular.warnings)
+        return replace(popular, fallback_used="popular", warnings=warnings)
+
+    def _recently_viewed(self, request: Request) -> ResolvedRequest | None:
+        viewed = sorted((event for event in request.events if event.event_name == "view_item"), key=_time)
+        latest = list(dict.fromkeys(event.item_id for event in reversed(viewed)))
+        values = [(item_id, 1 / position) for position, item_id in enumerate(latest, start=1)]
+        return self._listed(request, "recently_viewed", values)
+
+    def _buy_again(self, request: Request) -> ResolvedRequest | None:
+        bought: Counter[str] = Counter()
+        for event in request.events:
+            bought[event.item_id] += {"purchase": 1, "refund": -1}.get(event.event_name, 0)
+        values = [(item_id, float(count)) for item_id, count in bought.items() if count > 0]
+        return self._listed(request, "buy_again", values)
+
+    def _listed(
+        self, request: Request, strategy: str, values: Sequence[tuple[str, float]]
+    ) -> ResolvedRequest | None:
+        """Rank the listed products alone, those of the largest value first."""
+        order = by_value(self._attributes, values)
+        if not order.any():
+            return None
+        return self.by_order(request, order, strategy, np.asarray(order > 0), "all")
+
+    def _fallback(self, request: Request, resolved: ResolvedRequest | None) -> ResolvedRequest:
+        """Return the first fallback that has something to go by; `resolved` is the popular, or nothing."""
+        for name in request.fallback:
+            other = _FALLBACKS[name](self, request)
+            if other is None or other.fallback_used is not None:
+                continue
+            if resolved is None:
+                return replace(other, fallback_used=name)
+            warnings = tuple(dict.fromkeys((*resolved.warnings, *other.warnings)))
+            excluded = np.union1d(resolved.excluded, other.excluded).astype(np.int32)
+            return replace(other, excluded=excluded, fallback_used=name, warnings=warnings)
+        return resolved or replace(self._popular(request), fallback_used="popular")
+
+    def _popular_in_category(self, request: Request) -> ResolvedRequest | None:
+        within = self._categories(request)
+        if within is None:
+            return None
+        return self.by_order(request, self._segment.prior.astype(np.float64), "popular", within)
+
+    def _categories(self, request: Request) -> Mask | None:
+        """Return the rows that share a product type with the events; None if no type is known."""
+        if "product_type" not in self._attributes.names:
+            return None
+        types: set[str] = set()
+        for item_id in {event.item_id for event in request.events}:
+            try:
+                value = self._products.of(item_id).get("product_type")
+            except UnknownItemError:
+                continue
+            types.update(value if isinstance(value, list) else [value] if isinstance(value, str) else [])
+        mask = self._attributes.column("product_type").any_of(sorted(types)) if types else None
+        return mask if mask is not None and mask.any() else None
+
+
+def in_cart(events: Sequence[Event], before: Sequence[str] = ()) -> list[str]:
+    """Return the products in a cart: added or there before, and neither removed nor purchased since.
+
+    Parameters
+    ----------
+    events
+        Oldest first.
+    before
+        Ids of products that were in the cart before.
+    """
+    counts = Counter(before)
+    for event in events:
+        if event.event_name == "add_to_cart":
+            counts[event.item_id] += 1
+        elif event.event_name in ("remove_from_cart", "purchase"):
+            counts[event.item_id] = 0
+    return [item_id for item_id, count in counts.items() if count > 0]
+
+
+def newest(attributes: Attributes) -> Double | None:
+    """Return 0.5^(days before the newest / 30), 0 where no date is known, shape (n,); None if none is."""
+    if "published_at" not in attributes.names or attributes.kind("published_at") != "date":
+        return None
+    published = attributes.numbers("published_at")
+    known = np.isfinite(published)
+    if not known.any():
+        return None
+    days = (published[known].max() - np.where(known, published, -np.inf)) / 86_400
+    return 0.5 ** (days / NEW_HALF_LIFE_DAYS)
+
+
+def by_value(attributes: Attributes, values: Iterable[tuple[str, float]]) -> Double:
+    """Return values by row as a share of their largest, shape (n,); ids without a row are left out."""
+    order = np.zeros(len(attributes))
+    for item_id, value in values:
+        if (row := attributes.row_of(item_id)) >= 0:
+            order[row] = value
+    return order / max(order.max(initial=0.0), 1e-12)
+
+
+def _labelled(resolved: ResolvedRequest, request: Request, strategy: Strategy) -> ResolvedRequest:
+    """Return what was resolved by another strategy's means under the name of this one."""
+    name = resolved.strategy if resolved.fallback_used == "popular" else strategy
+    return replace(resolved, request=request, strategy=name)
+
+
+def _strategy_of(request: Request) -> Strategy:
+    if request.text is not None or request.image is not None:
+        return "search"
+    if request.strategy is not None:
+        return request.strategy
+    return "similar" if len(request.items) == len(request.events) == 1 else "for_you"
+
+
+def _time(event: Event) -> datetime:
+    return event.timestamp
+
+
+Resolve = Callable[[Strategies, Request], ResolvedRequest | None]
+_STRATEGIES: dict[Strategy, Resolve] = {
+    "similar": Strategies._similar,
+    "visually_similar": Strategies._visually_similar,
+    "complementary": Strategies._complementary,
+    "for_you": Strategies._for_you,
+    "session": Strategies._session,
+    "cart": Strategies._cart,
+    "search": Strategies._search,
+    "trending": Strategies._trending,
+    "popular": Strategies._popular,
+    "new": Strategies._new,
+    "recently_viewed": Strategies._recently_viewed,
+    "buy_again": Strategies._buy_again,
+}
+_FALLBACKS: dict[Fallback, Resolve] = {
+    "popular_in_category": Strategies._popular_in_category,
+    "trending": Strategies._trending,
+    "popular": Strategies._popular,
+    "new": Strategies._new,
+}
