@@ -71,6 +71,8 @@ class FakeRecommender:
         if "imgae" in (request.weights or {}):
             raise RequestError("unknown weight 'imgae'", "/weights/imgae", "image")
         strategy = request.strategy or ("similar" if len(request.items) == len(request.events) == 1 else "for_you")
+        if strategy == "similar" and len(request.items) != 1:
+            raise RequestError(f"the strategy similar takes one item, found {len(request.items)}", "/seeds/items")
         if strategy == "similar" and request.items[0] == "bug":
             raise ZeroDivisionError("secret")
         if strategy == "similar" and request.items[0] not in self:
