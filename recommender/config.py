@@ -1,4 +1,4 @@
-"""The shop's TOML: where its files lie, what their columns mean, and how to learn from them."""
+"""The configuration of a shop, from TOML: its files, their columns, the encoder and the training."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ConfigSection(BaseModel):
-    """A table of the TOML; unknown keys are refused."""
+    """A table of the TOML file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -111,7 +111,7 @@ class EventsConfig(ConfigSection):
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
 
     def all_weights(self) -> dict[str, float]:
-        """Return the weight of every event name, the defaults under the shop's own."""
+        """Return the weight of every event name: the defaults, updated by `weights`."""
         return EVENT_WEIGHTS | self.weights
 
 
@@ -232,7 +232,7 @@ class Config(ConfigSection):
     Attributes
     ----------
     data_dir
-        The folder that relative paths start from. It is not part of what a bundle records.
+        The folder of relative paths. It is not stored in a bundle.
     """
 
     catalog: CatalogConfig
@@ -251,29 +251,29 @@ class Config(ConfigSection):
         path
             The file.
         data_dir
-            Where its relative paths start; its own folder by default.
+            The folder of its relative paths; by default that of the file.
 
         Raises
         ------
         ConfigError
-            If it cannot be read, is no TOML, or has an unknown key or a wrong value.
+            If it cannot be read, is not TOML, or has an unknown key or a wrong value.
         """
         path = Path(path)
         try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise ConfigError(f"{path} is not TOML in UTF-8: {error}") from error
-        if "data_dir" in found:
+        if "data_dir" in tables:
             raise ConfigError(f"{path}: unknown key 'data_dir'; paths start where --data says")
-        return cls._checked(found, Path(path.parent if data_dir is None else data_dir), path.name)
+        return cls._checked(tables, Path(path.parent if data_dir is None else data_dir), path.name)
 
     @classmethod
     def from_files(
         cls, catalog: Path | str, images: Path | str | None = None, events: Path | str | None = None
     ) -> Self:
-        """Take files whose columns bear the standard names; relative paths start here."""
+        """Return a config of files with the standard column names; paths are relative to the working directory."""
         tables: dict[str, Any] = {"catalog": {"path": catalog, "images": images}}
         if events is not None:
             tables["events"] = {"path": events}
@@ -281,47 +281,50 @@ class Config(ConfigSection):
 
     @classmethod
     def from_mapping(cls, tables: Mapping[str, Any]) -> Self:
-        """Take what a TOML would hold, such as ``{"catalog": {"path": "p.csv"}}``; relative paths start here."""
+        """Return a config of the tables of a TOML file, such as ``{"catalog": {"path": "p.csv"}}``.
+
+        Relative paths start at the working directory.
+        """
         return cls._checked(dict(tables), Path(), "config")
 
     @classmethod
-    def _checked(cls, found: dict[str, Any], data_dir: Path, name: str) -> Self:
+    def _checked(cls, tables: dict[str, Any], data_dir: Path, name: str) -> Self:
         try:
-            return cls.model_validate({**found, "data_dir": data_dir})
+            return cls.model_validate({**tables, "data_dir": data_dir})
         except ValidationError as error:
             problems = [_problem(dict(each), cls) for each in error.errors()]
             raise ConfigError(f"{name}: {'; '.join(problems)}") from None
 
     def resolve(self, path: Path) -> Path:
-        """Return where a path of this config lies."""
+        """Return a path of this config, resolved against `data_dir`."""
         return self.data_dir / path.expanduser()
 
     def with_encoder_files(self) -> Self:
-        """Return the config with the encoders' files where they lie, so that a bundle finds them again."""
-        encoder = self._placed(self.encoder)
-        own = {modality: self._placed(getattr(encoder, modality)) for modality in ("text", "image")}
-        return self.model_copy(update={"encoder": encoder.model_copy(update=own)})
+        """Return the config with resolved paths of the encoders' files, for a bundle to find them."""
+        encoder = self._resolved(self.encoder)
+        parts = {modality: self._resolved(getattr(encoder, modality)) for modality in ("text", "image")}
+        return self.model_copy(update={"encoder": encoder.model_copy(update=parts)})
 
-    def _placed(self, choice: Choice) -> Choice:
+    def _resolved(self, choice: Choice) -> Choice:
         if choice is None or choice.checkpoint is None:
             return choice
         return choice.model_copy(update={"checkpoint": self.resolve(choice.checkpoint)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the data folder as JSON would have it."""
+        """Return the config as JSON values, without the data folder."""
         return self.model_dump(mode="json")
 
 
 def _problem(error: dict[str, Any], model: type[BaseModel]) -> str:
-    """Say what pydantic found wrong, where, and the nearest known key."""
+    """Return the message of an error of pydantic, with the nearest known key."""
     *tables, key = (str(part) for part in error["loc"])
-    place = f"[{'.'.join(tables)}] " if tables else ""
+    table = f"[{'.'.join(tables)}] " if tables else ""
     if error["type"] == "missing":
-        return f"{place}{key} is missing"
+        return f"{table}{key} is missing"
     if error["type"] != "extra_forbidden":
-        return f"{place}{key} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        return f"{table}{key} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
     guess = nearest(key, _keys(model, tables))
-    return f"{place}unknown key {key!r}" + (f"; did you mean {guess!r}?" if guess else "")
+    return f"{table}unknown key {key!r}" + (f"; did you mean {guess!r}?" if guess else "")
 
 
 def _keys(model: type[BaseModel], tables: list[str]) -> list[str]:

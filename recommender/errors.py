@@ -1,4 +1,4 @@
-"""The errors a user is meant to see; everything else is a bug.
+"""Errors for users; any other exception is a bug.
 
 They are raised at four doors only: reading the config, reading a catalogue or events, opening a bundle, and
 parsing a request. Each message says what was found, what was expected and what to do.

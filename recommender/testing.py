@@ -1,4 +1,4 @@
-"""For tests: an encoder that needs no weights, and what any encoder must keep to."""
+"""For tests: an encoder without weights, and checks of any encoder and re-ranker."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from recommender.ranking.rerankers import Pool, Reranker
 
 
 class TinyEncoder:
-    """Colours of a photo in a 4 x 4 grid, words of a text hashed into 64 places; instant, and of some use."""
+    """An encoder of colours in a 4 x 4 grid and of words hashed to 64 dimensions: instant, and of some use."""
 
     name = "tiny"
     fingerprint = "tiny-1"
@@ -36,7 +36,7 @@ class TinyEncoder:
 
 
 def check_encoder(encoder: Encoder) -> None:
-    """Assert what `recommender.encoders.base.Encoder` promises; the conformance suite runs it on every encoder."""
+    """Assert the contract of `recommender.encoders.base.Encoder`; a test runs it on every encoder."""
     assert encoder.name
     assert encoder.fingerprint
     assert "/" not in encoder.fingerprint
@@ -52,8 +52,8 @@ def check_encoder(encoder: Encoder) -> None:
     if encoder.image_dim:
         _check_modality(encoder.encode_images, photos, encoder.image_dim)
         if isinstance(encoder, Preprocesses):
-            fitted = [encoder.preprocess(photo) for photo in photos]
-            np.testing.assert_array_equal(encoder.encode_images(fitted), encoder.encode_images(photos))
+            preprocessed = [encoder.preprocess(photo) for photo in photos]
+            np.testing.assert_array_equal(encoder.encode_images(preprocessed), encoder.encode_images(photos))
     if encoder.text_dim:
         _check_modality(encoder.encode_texts, texts, encoder.text_dim)
     assert not encoder.aligned or encoder.image_dim == encoder.text_dim
@@ -66,15 +66,15 @@ def _check_modality(encode: Callable[[Sequence[Any]], Vectors], items: list[Any]
     assert np.isfinite(together).all()
     assert together.any(axis=1).all(), "a zero vector"
     alone = np.concatenate([encode([item]) for item in items])
-    np.testing.assert_allclose(together, alone, atol=1e-4 * np.abs(alone).max())  # a row knows only its input
-    np.testing.assert_array_equal(encode(items), together)  # the same again
+    np.testing.assert_allclose(together, alone, atol=1e-4 * np.abs(alone).max())  # rows are independent
+    np.testing.assert_array_equal(encode(items), together)  # deterministic
     assert np.allclose(together[0], together[3], atol=1e-5)
-    assert len(np.unique(together.round(4), axis=0)) == len(items) - 1  # and different things differ
+    assert len(np.unique(together.round(4), axis=0)) == len(items) - 1  # different inputs differ
     assert encode([]).shape == (0, dim)
 
 
 def check_reranker(reranker: Reranker) -> None:
-    """Assert what `Reranker` promises; the conformance suite runs it on every re-ranker."""
+    """Assert the contract of `Reranker`; a test runs it on every re-ranker."""
     generator = np.random.default_rng(0)
     for c, k in [(0, 1), (1, 5), (12, 1), (12, 5), (80, 12), (80, 200)]:
         names = [[f"brand {row % 3}"] if row % 4 else None for row in range(c)]
@@ -85,7 +85,7 @@ def check_reranker(reranker: Reranker) -> None:
             values=lambda name, names=names: names,  # type: ignore[misc]
         )
         order = reranker.order(pool, k)
-        assert sorted(order.positions) == list(range(c)), "every product stays, once"
+        assert sorted(order.positions) == list(range(c)), "a permutation"
         assert 0 <= order.satisfied <= c
-        assert order == reranker.order(pool, k), "the same again"
-        assert not c or order.positions[0] == 0, "nothing is above the best, so it stays the first"
+        assert order == reranker.order(pool, k), "deterministic"
+        assert not c or order.positions[0] == 0, "the best product stays first"

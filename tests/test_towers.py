@@ -103,7 +103,7 @@ def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
     content = {"image": fit_content(encoded, np.ones(50, bool), None, seed=0)}
     tower = ItemTower(layout, content, None, EMBEDDING, BlockPredictor({}, layout))
     inputs = ItemInputs(encoded, np.arange(50) % 2 == 0, None, np.zeros(50, bool), {"brand": ["Acme", ""] * 25})
-    own, present = tower.own(inputs)
+    own, present = tower.present_blocks(inputs)
     tower = ItemTower(layout, content, None, EMBEDDING, fit_imputation(own, present, layout))
     tower.save(tmp_path)
     again = ItemTower.open(lambda file: tmp_path / file, [path.name for path in tmp_path.iterdir()], layout)

@@ -1,1 +1,1 @@
-"""A small shop made from a seed: drawn products, and shoppers whose tastes are known."""
+"""A synthetic shop from a seed: drawn products, and users with known tastes."""

@@ -1,4 +1,4 @@
-"""Pictures of products: a silhouette for each kind, cut out of patterned cloth."""
+"""Draw product images: a silhouette per kind, filled with a pattern."""
 
 import io
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 Color = tuple[int, int, int]
 
 SIDE = 256
-_SCALE = 2  # drawn larger and shrunk, which smooths the edges
+_SCALE = 2  # drawn larger and scaled down: smooth edges
 _PAPER = (218, 225, 230)
 
 COLORS: dict[str, Color] = {
@@ -24,7 +24,7 @@ COLORS: dict[str, Color] = {
     "pink": (232, 144, 172),
 }
 
-# Shapes in hundredths of the picture's side: E ellipse, O ring, R rounded box, P polygon.
+# Shapes in hundredths of the image's side: E ellipse, O ring, R rounded box, P polygon.
 SILHOUETTES: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
     "mug": (("R", (26, 30, 66, 80)), ("O", (54, 40, 84, 70))),
     "teapot": (
@@ -47,7 +47,7 @@ SILHOUETTES: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
 
 
 def _plain(draw: ImageDraw.ImageDraw, side: int, ink: Color) -> None:
-    """Leave the cloth as it is."""
+    """Leave the background as it is."""
 
 
 def _striped(draw: ImageDraw.ImageDraw, side: int, ink: Color) -> None:
@@ -94,18 +94,18 @@ def _silhouette(kind: str, side: int) -> Image.Image:
 
 
 def draw_product(kind: str, color: str, pattern: str, tilt: float = 0.0) -> bytes:
-    """Return the JPEG photo of a product, `SIDE` pixels wide and high.
+    """Return the JPEG image of a product, `SIDE` pixels wide and high.
 
     Parameters
     ----------
     kind, color, pattern
         Names in `SILHOUETTES`, `COLORS` and `PATTERNS`.
     tilt
-        How the product lies, in degrees: what tells the photos of two designs apart.
+        Rotation in degrees, which distinguishes the images of two designs.
     """
     side = SIDE * _SCALE
     base = COLORS[color]
-    toward = 0 if sum(base) > 384 else 255  # the pattern's ink stands out on light and on dark cloth
+    toward = 0 if sum(base) > 384 else 255  # contrast on light and on dark colours
     red, green, blue = ((3 * channel + 2 * toward) // 5 for channel in base)
     cloth = Image.new("RGB", (side, side), base)
     PATTERNS[pattern](ImageDraw.Draw(cloth), side, (red, green, blue))

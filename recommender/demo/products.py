@@ -1,4 +1,4 @@
-"""The demo shop's assortment: designs of a kind, a pattern and a brand, each sold in a few colours."""
+"""The products of the demo shop: designs of a kind, a pattern and a brand, each in a few colours."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,18 +13,18 @@ DAYS = 180
 
 @dataclass(frozen=True)
 class Kind:
-    """What sort of thing a product is.
+    """A kind of product.
 
     Parameters
     ----------
     product_type
-        The path of categories.
+        Its hierarchical category.
     price
-        Of a middling brand, in the shop's currency.
+        Base price, in the shop's currency.
     material
-        What it is made of.
+        Its material.
     companion
-        The kind that is bought with it: planted, so that co-occurrence has something to find.
+        The kind that is bought together with it: known co-occurrence.
     use
         A sentence for the description.
     """
@@ -50,7 +50,7 @@ KINDS: dict[str, Kind] = {
     "bag": Kind("Accessories > Bags", 49, "canvas", "hat", "Carries books, a laptop and lunch."),
     "hat": Kind("Accessories > Hats", 29, "felt", "bag", "Keeps off the sun and light rain."),
 }
-BRANDS: dict[str, float] = {  # brand: what it asks for a thing, against a middling brand
+BRANDS: dict[str, float] = {  # brand: factor of the base price
     "Alder & Co": 0.7,
     "Brisk": 0.75,
     "Casa Luna": 0.9,
@@ -68,7 +68,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class DemoProduct:
-    """One product; `item_group_id` is its design, shared by its colours."""
+    """A product; the colours of a design share its `item_group_id`."""
 
     id: str
     item_group_id: str
@@ -87,10 +87,10 @@ class DemoProduct:
 
 
 def make_products(n: int, rng: np.random.Generator) -> list[DemoProduct]:
-    """Return `n` products in id order.
+    """Return `n` products in order of id.
 
-    One in fifty has no photo, one in twenty-five no description and as many are out of stock; a fifth
-    appears while the shop is open, the latest in its last weeks, so that some have hardly any events.
+    One in fifty has no photo, one in twenty-five no description, and as many are out of stock; a fifth is
+    published after the opening, some of them so late that they have hardly any events.
     """
     products: list[DemoProduct] = []
     design = 0

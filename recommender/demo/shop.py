@@ -1,4 +1,4 @@
-"""Writes the demo shop as a shop's own files: `products.csv`, `photos.zip`, `events.csv` and `shop.toml`."""
+"""Write the files of the demo shop: `products.csv`, `photos.zip`, `events.csv` and `shop.toml`."""
 
 import csv
 import zipfile
@@ -46,7 +46,7 @@ path = "events.csv"
 
 @dataclass(frozen=True)
 class Shop:
-    """The files, and what was planted in them."""
+    """The config of a demo shop, its products, and the tastes of its users."""
 
     config: Path
     products: list[DemoProduct]
@@ -54,23 +54,23 @@ class Shop:
 
 
 def make_shop(folder: Path, n: int = 800, users: int = 2000, events: int = 30_000, seed: int = 0) -> Shop:
-    """Write a shop into `folder`; the same arguments write the same files, byte for byte.
+    """Write a demo shop to `folder`; the same arguments give the same files, byte for byte.
 
     Parameters
     ----------
     folder
-        Is made if it is not there; files of those names are overwritten.
+        Created if missing; existing files are overwritten.
     n
-        Products.
+        Number of products.
     users, events
-        Shoppers, and events in all. With either 0 there is no `events.csv`, and the config names none.
+        Numbers of users and of events. If either is 0, there is no `events.csv`.
     seed
-        Of everything that is drawn.
+        Of all random numbers.
 
     Returns
     -------
     Shop
-        The path of `shop.toml`, the products, and the taste of each shopper by user id.
+        The path of `shop.toml`, the products, and the taste of each user by id.
     """
     rng = np.random.default_rng(seed)
     products = make_products(n, rng)
@@ -130,8 +130,8 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def _write_photos(path: Path, products: list[DemoProduct]) -> None:
-    photographed = [product for product in products if product.has_photo]
+    with_photo = [product for product in products if product.has_photo]
     with zipfile.ZipFile(path, "w") as archive:
-        for product in progress(photographed, "drawing products", unit="photo"):
-            member = zipfile.ZipInfo(_photo_name(product))  # dated 1980: the archive depends on the seed alone
+        for product in progress(with_photo, "drawing products", unit="photo"):
+            member = zipfile.ZipInfo(_photo_name(product))  # without the time: the same seed, the same bytes
             archive.writestr(member, draw_product(product.kind, product.color, product.pattern, product.tilt))

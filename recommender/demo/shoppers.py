@@ -1,4 +1,4 @@
-"""The demo shop's shoppers: each has a taste, and shops by it. The tastes are the planted answer."""
+"""The users of the demo shop: each has a known taste, which decides their events."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,17 +12,15 @@ from recommender.demo.drawing import COLORS, PATTERNS
 from recommender.demo.products import BRANDS, DAYS, KINDS, OPENED, DemoProduct
 from recommender.events import Event
 
-_KIND, _COLOR, _PATTERN, _BRAND = 3.0, 2.0, 1.0, 1.0  # how much each liking adds to the log-odds of a visit
-_COMPANION, _CART, _PURCHASE = (
-    0.4,
-    0.35,
-    0.6,
-)  # probabilities: a visit's second product, and each further step
+# What each match with the taste adds to the log-odds of a visit.
+_KIND, _COLOR, _PATTERN, _BRAND = 3.0, 2.0, 1.0, 1.0
+# Probabilities of a visit's second product, and of each further step.
+_COMPANION, _CART, _PURCHASE = 0.4, 0.35, 0.6
 
 
 @dataclass(frozen=True)
 class Taste:
-    """What one shopper likes."""
+    """The taste of one user."""
 
     kinds: frozenset[str]
     colors: frozenset[str]
@@ -30,7 +28,7 @@ class Taste:
     brand: str
 
     def appeal(self, product: DemoProduct) -> float:
-        """Return the log-odds with which the shopper looks at `product`."""
+        """Return the log-odds of a visit to `product`."""
         return (
             _KIND * (product.kind in self.kinds)
             + _COLOR * (product.color in self.colors)
@@ -41,7 +39,7 @@ class Taste:
 
 
 def make_tastes(users: int, rng: np.random.Generator) -> dict[str, Taste]:
-    """Return a taste for each of `users` shoppers, by user id."""
+    """Return the tastes of `users` users, by user id."""
 
     def some(names: Iterable[str], count: int) -> frozenset[str]:
         return frozenset(str(name) for name in rng.choice(list(names), size=count, replace=False))
@@ -62,8 +60,8 @@ def make_events(
 ) -> list[Event]:
     """Return `count` events in order of time.
 
-    A visit is a look at one product, drawn by taste among those already published, at times followed by its
-    companion in the same style; each may go on to the cart and be bought.
+    A visit views one published product, drawn by taste, and sometimes a companion in the same style; each may be
+    added to the cart and purchased.
     """
     events = list(islice(_visits(products, tastes, rng), count))
     return sorted(events, key=lambda event: (event.timestamp, event.user_id))
@@ -74,7 +72,7 @@ def _visits(products: list[DemoProduct], tastes: dict[str, Taste], rng: np.rando
     appeals = np.array([[tastes[user].appeal(product) for product in products] for user in users])
     published = np.array([(product.published_at - OPENED) / timedelta(days=1) for product in products])
     style = _styles(products)
-    activity = 1 / np.arange(1, len(users) + 1) ** 0.5  # the first shoppers are the keenest
+    activity = 1 / np.arange(1, len(users) + 1) ** 0.5  # the first users are the most active
     activity /= activity.sum()
     while True:
         user = int(rng.choice(len(users), p=activity))
@@ -90,17 +88,17 @@ def _visits(products: list[DemoProduct], tastes: dict[str, Taste], rng: np.rando
 
 
 def _styles(products: list[DemoProduct]) -> npt.NDArray[np.float64]:
-    """Return (n, n): how well the column's product goes with the row's; −inf unless it is a companion."""
+    """Return the similarity in style of products and their companions, −inf for other pairs, shape (n, n)."""
     kind, color, pattern, brand = (
         np.array([getattr(product, name) for product in products])
         for name in ("kind", "color", "pattern", "brand")
     )
     companion = np.array([KINDS[product.kind].companion for product in products])
-    likeness = sum(
+    similarity = sum(
         weight * (values[:, None] == values[None, :])
         for weight, values in ((2.0, color), (2.0, pattern), (1.0, brand))
     )
-    return np.where(companion[:, None] == kind[None, :], likeness, -np.inf)
+    return np.where(companion[:, None] == kind[None, :], similarity, -np.inf)
 
 
 def _draw(log_odds: npt.NDArray[np.float64], rng: np.random.Generator) -> int:

@@ -1,4 +1,4 @@
-"""Which commands the demo runs on its shop: the same ones that a user runs on theirs."""
+"""The commands that `recommender demo` runs on its shop."""
 
 import shlex
 
@@ -13,7 +13,7 @@ def tour(shop: Shop, port: int | None = None) -> list[list[str]]:
     shop
         From `make_shop`; bundles are published beside its files.
     port
-        Ends the tour by serving there; None leaves that out.
+        Of the service at the end; None for no service.
     """
     folder = shlex.quote(str(shop.config.parent))
     commands = [
@@ -29,14 +29,14 @@ def tour(shop: Shop, port: int | None = None) -> list[list[str]]:
 
 
 def shopper(shop: Shop) -> str:
-    """Return the id of one with some history; the first are so keen that they have seen all they like."""
+    """Return the id of a user with some history; the first have seen everything of their taste."""
     return list(shop.tastes)[len(shop.tastes) // 20]
 
 
 def introduce(shop: Shop) -> str:
-    """Return what there is to know before the tour: whom it recommends to, and their planted taste."""
+    """Return an introduction: the size of the shop, and the user of the examples with their taste."""
     user = shopper(shop)
     taste = shop.tastes[user]
     likes = ", ".join([*sorted(taste.kinds), *sorted(taste.colors), taste.pattern, taste.brand])
-    made = f"{len(shop.products)} products and {len(shop.tastes)} shoppers in {shop.config.parent}"
-    return f"{made}. Shopper {user} was given a taste for {likes}."
+    size = f"{len(shop.products)} products and {len(shop.tastes)} shoppers in {shop.config.parent}"
+    return f"{size}. Shopper {user} was given a taste for {likes}."

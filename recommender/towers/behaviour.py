@@ -1,4 +1,4 @@
-"""What a product's content says of how it will be shopped for: the behaviour of one that nobody has chosen yet."""
+"""Predict the behaviour block of products without events from their content and columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ CONTENT = ("image", "text")
 
 @dataclass(frozen=True)
 class BehaviourPredictor:
-    """The part of a behaviour vector that is no product's own: learned with it, by dropping the own part.
+    """The content part of behaviour vectors, trained with dropout of the part that is learned per product.
 
-    behaviour(x) = [image(x) ‖ text(x)] matrix + Σ_v weight_v table_v over the values of its columns (as in
-    LightFM, Kula 2015; the dropping as in DropoutNet, Volkovs et al., NeurIPS 2017). Its norm, against that of
+    behaviour(x) = [image(x) ‖ text(x)] matrix + Σ_v weight_v table_v over the values of its columns, as in LightFM
+    (Kula, 2015); the dropout is that of DropoutNet (Volkovs et al., NeurIPS 2017). Its norm, relative to that of
     products with many events, is the confidence.
 
     Parameters
@@ -45,17 +45,19 @@ class BehaviourPredictor:
         vectors
             Item vectors whose image and text are filled, shape (b, d).
         vocabularies, columns
-            The cells of the items and how they are looked up.
+            The cells of the items, and the vocabularies of their columns.
         """
-        guess = content_of(vectors, layout) @ self.matrix
+        predicted = content_of(vectors, layout) @ self.matrix
         if vocabularies:
             bags = bag(vocabularies, columns)
-            guess = guess + np.add.reduceat(self.table[bags.entries] * bags.weights[:, None], bags.starts, axis=0)
-        norm = np.linalg.norm(guess, axis=1, keepdims=True)
-        return (guess / np.maximum(norm, 1.0)).astype(np.float32)
+            predicted = predicted + np.add.reduceat(
+                self.table[bags.entries] * bags.weights[:, None], bags.starts, axis=0
+            )
+        norm = np.linalg.norm(predicted, axis=1, keepdims=True)
+        return (predicted / np.maximum(norm, 1.0)).astype(np.float32)
 
 
 def content_of(vectors: Float, layout: Layout) -> Float:
-    """Return the image and text blocks side by side, as far as the shop has them, shape (b, d_image + d_text)."""
-    places = [layout.slices[name] for name in CONTENT if name in layout.slices]
-    return np.concatenate([np.empty((len(vectors), 0), np.float32), *(vectors[:, p] for p in places)], axis=1)
+    """Return the image and text blocks that the layout has, concatenated, shape (b, d_image + d_text)."""
+    slices = [layout.slices[name] for name in CONTENT if name in layout.slices]
+    return np.concatenate([np.empty((len(vectors), 0), np.float32), *(vectors[:, s] for s in slices)], axis=1)

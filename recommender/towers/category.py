@@ -1,4 +1,4 @@
-"""Columns become the category block: the sum of one trained embedding per value."""
+"""The category block: the sum of one trained embedding per value of a product's columns."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,18 +16,18 @@ LEVEL = " > "
 
 @dataclass(frozen=True)
 class Bags:
-    """Sparse rows of (table row, weight): what each item looks up in the embedding table.
+    """Sparse rows of (table row, weight): the entries of the embedding table for each item.
 
     Parameters
     ----------
     starts
-        Where each item's entries start, shape (b,), int64.
+        The start of each item's entries, shape (b,), int64.
     entries
         Rows of the table, int32.
     weights
         float32, one per entry.
     columns
-        The position of the catalogue column that each entry comes from, int32.
+        The position of each entry's catalogue column, int32.
     """
 
     starts: np.ndarray
@@ -38,7 +38,7 @@ class Bags:
 
 @dataclass(frozen=True)
 class ColumnVocabulary:
-    """The values that one column had in training; row 0 of its part of the table is 'unknown or missing'.
+    """The values of one column in training; row 0 of its part of the table is for unknown or missing values.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class ColumnVocabulary:
     first
         Its first row in the table.
     values
-        Category values, in the order of their rows; empty for a number. A cell is the average of its values and
-        of all that they lie under, see `ancestry`: so a rare one is what its parents are.
+        Category values, in the order of their rows; empty for a number. A cell is the average of its values and of
+        their ancestors, see `ancestry`: a rare value is close to its parents.
     knots
-        Ascending quantiles of a number, each with a row of its own; a number between two knots weighs both
-        (piecewise linear encoding, Gorishniy et al., NeurIPS 2022). Empty for categories.
+        Ascending quantiles of a number, each with a row of its own; a number between two knots has weights on
+        both (piecewise linear encoding, Gorishniy et al., NeurIPS 2022). Empty for categories.
     """
 
     name: str
@@ -61,18 +61,18 @@ class ColumnVocabulary:
 
     @property
     def size(self) -> int:
-        """Rows of the table that belong to this column."""
+        """The number of table rows of this column."""
         return 1 + len(self.values) + len(self.knots)
 
     def lookup(self, cells: Iterable[Any]) -> list[list[tuple[int, float]]]:
-        """Return the (table row, weight) pairs of each cell; a cell with nothing known gives the unknown row."""
+        """Return the (table row, weight) pairs of each cell; without a known value, the unknown row."""
         if self.knots:
             return [self._number(cell) for cell in cells]
-        place = {value: self.first + 1 + i for i, value in enumerate(self.values)}
+        row_of = {value: self.first + 1 + i for i, value in enumerate(self.values)}
 
         @cache
         def rows(value: str) -> list[int]:
-            return [place[step] for step in ancestry(value) if step in place]
+            return [row_of[step] for step in ancestry(value) if step in row_of]
 
         return [self._category(cell, rows) for cell in cells]
 
@@ -93,7 +93,7 @@ class ColumnVocabulary:
 
 
 def ancestry(value: str) -> list[str]:
-    """Return a value and what it lies under, topmost first; Google Merchant's sign parts the levels.
+    """Return the ancestors of a hierarchical value and itself, topmost first; levels are separated by " > ".
 
     >>> ancestry("Apparel > Tops > T-shirts")
     ['Apparel', 'Apparel > Tops', 'Apparel > Tops > T-shirts']
@@ -103,9 +103,7 @@ def ancestry(value: str) -> list[str]:
 
 @dataclass(frozen=True)
 class CategoryEmbedding:
-    """The trained tabular model, exported: one table, one row per value, an item is their centred sum.
-
-    An item as the sum of its features' embeddings is LightFM's item (Kula, 2015).
+    """The trained embedding of columns: one row per value; an item is their centred sum (LightFM, Kula, 2015).
 
     Parameters
     ----------
@@ -114,7 +112,7 @@ class CategoryEmbedding:
     table
         Shape (rows of all vocabularies, d_m), float32.
     mean
-        Mean sum over the training catalogue, shape (d_m,).
+        Mean of the sums over the training catalogue, shape (d_m,).
     """
 
     vocabularies: tuple[ColumnVocabulary, ...]
@@ -123,7 +121,7 @@ class CategoryEmbedding:
 
     @property
     def dim(self) -> int:
-        """d_m of the block."""
+        """The dimension d_m of the block."""
         return self.table.shape[1]
 
     def vectors(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Float, Mask]:
@@ -132,7 +130,7 @@ class CategoryEmbedding:
         Parameters
         ----------
         columns
-            Column name to b cells; a column that is left out counts as missing.
+            Column name to b cells; an absent column counts as missing.
 
         Returns
         -------
@@ -146,7 +144,7 @@ class CategoryEmbedding:
         return unit(sums - self.mean) * known[:, None], known
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the vocabularies, JSON-able; the arrays travel beside them."""
+        """Return the vocabularies as JSON values; the arrays are stored apart."""
         return {
             "columns": [
                 {"name": v.name, "first": v.first, "values": list(v.values), "knots": list(v.knots)}
@@ -156,7 +154,7 @@ class CategoryEmbedding:
 
     @classmethod
     def from_exported(cls, exported: Mapping[str, Any], table: Float, mean: Float) -> "CategoryEmbedding":
-        """Read what `to_dict` wrote, with the two arrays."""
+        """Return the embedding of an exported dict and its two arrays."""
         vocabularies = tuple(
             ColumnVocabulary(c["name"], c["first"], tuple(c["values"]), tuple(c["knots"]))
             for c in exported["columns"]
@@ -165,18 +163,18 @@ class CategoryEmbedding:
 
 
 def bag(vocabularies: Sequence[ColumnVocabulary], columns: Mapping[str, Sequence[Any]]) -> Bags:
-    """Look every cell up; entries are ordered by item, then by column."""
+    """Look up every cell; entries are ordered by item, then by column."""
     size = len(next(iter(columns.values()))) if columns else 1
-    looked_up = [
+    lookups = [
         vocabulary.lookup(columns[vocabulary.name] if vocabulary.name in columns else [None] * size)
         for vocabulary in vocabularies
     ]
     flat = [
-        (item, row, weight, place)
-        for item, cells in enumerate(zip(*looked_up, strict=True))
-        for place, cell in enumerate(cells)
+        (item, row, weight, column)
+        for item, cells in enumerate(zip(*lookups, strict=True))
+        for column, cell in enumerate(cells)
         for row, weight in cell
     ]
-    items, rows, weights, places = (np.array(column) for column in zip(*flat, strict=True))
+    items, rows, weights, positions = (np.array(values) for values in zip(*flat, strict=True))
     starts = np.searchsorted(items, np.arange(size))
-    return Bags(starts, rows.astype(np.int32), weights.astype(np.float32), places.astype(np.int32))
+    return Bags(starts, rows.astype(np.int32), weights.astype(np.float32), positions.astype(np.int32))

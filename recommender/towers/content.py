@@ -1,4 +1,4 @@
-"""An encoder's vectors become the image or text block: centred, rotated, beside their aligned projection."""
+"""The image and text blocks: centred, rotated encoder vectors beside their aligned projection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,12 @@ from recommender.core.blocks import Float, unit
 
 @dataclass(frozen=True)
 class ContentBlock:
-    """One modality: fidelity and alignment side by side.
+    """Computes the block of one modality: the encoder's vector beside its projection to the shared space.
 
     block = unit( √(1 − share) · unit((x − mean) axes)  ‖  √share · unit(projected − aligned_mean) )
 
-    The first part keeps what the encoder saw; the second, where a contrastive projection was trained, lies in
-    the space that text and image share. Both are centred: the two modalities lie in separate cones otherwise
-    (Liang et al., Mind the Gap, NeurIPS 2022).
+    The second part exists where a contrastive projection was trained. Both are centred: otherwise the two
+    modalities lie in separate cones (Liang et al., Mind the Gap, NeurIPS 2022).
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ class ContentBlock:
 
     @property
     def dim(self) -> int:
-        """d_m of the block."""
+        """The dimension d_m of the block."""
         return self.axes.shape[1] + len(self.aligned_mean)
 
     def vectors(self, encoded: Float, projected: Float | None) -> Float:
@@ -57,10 +56,10 @@ class ContentBlock:
         return np.concatenate([(1 - self.share) ** 0.5 * raw, self.share**0.5 * aligned], axis=1)
 
     def from_other(self, encoded: Float | None, projected: Float | None, other_mean: Float) -> Float:
-        """Return the query block for a vector of the *other* modality, shape (b, d_m), norm 1.
+        """Return this block of queries of the *other* modality, shape (b, d_m), norm 1.
 
-        With a projection only the aligned part is asked; with an aligned encoder the vector itself is centred
-        by its own modality's mean and rotated like this one's.
+        With a projection only the aligned part is set; with an aligned encoder the vector is centred by its own
+        modality's mean and rotated as this modality's.
 
         Parameters
         ----------
@@ -69,7 +68,7 @@ class ContentBlock:
         projected
             Their projection, shape (b, d_a), if there is one.
         other_mean
-            The other modality's mean in the space that is used.
+            The other modality's mean, of `projected` if given, else of `encoded`.
         """
         if projected is not None and len(self.aligned_mean):
             empty = np.zeros((len(projected), self.axes.shape[1]), dtype=np.float32)
@@ -88,5 +87,5 @@ class ContentBlock:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "ContentBlock":
-        """Read what `to_arrays` gave."""
+        """Return the block of exported arrays."""
         return cls(arrays["mean"], arrays["axes"], arrays["aligned_mean"], float(arrays["share"]))

@@ -1,4 +1,4 @@
-"""Encoder vectors and columns become the blocks of an item."""
+"""The item tower: from encoder vectors and columns to the blocks of an item."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +19,16 @@ from recommender.towers.projection import AlignedProjection
 
 @dataclass(frozen=True)
 class ItemInputs:
-    """What is known of b items.
+    """The inputs of b items.
 
     Parameters
     ----------
     image, text
-        Encoder vectors, shape (b, d_e); None if no item has that modality.
+        Encoder vectors, shape (b, d_e); None if no item has the modality.
     has_image, has_text
         Shape (b,).
     columns
-        Column name to b cells; empty if there is nothing to learn from.
+        Column name to b cells.
     """
 
     image: Float | None
@@ -45,14 +45,14 @@ class ItemInputs:
 
 @dataclass(frozen=True)
 class ItemTower:
-    """Makes item vectors; each block from its own inputs, a missing one predicted from the others.
+    """Computes item vectors: each block from its inputs, missing blocks imputed from the others.
 
     Parameters
     ----------
     layout
         The blocks of the bundle.
     content
-        'image' and 'text' to their block makers, as far as the shop has them.
+        The blocks of the modalities 'image' and 'text' that the shop has.
     projection
         Contrastive projections over an unaligned encoder; None with an aligned encoder or too few pairs.
     category
@@ -60,7 +60,7 @@ class ItemTower:
     predictor
         Fills missing image, text and category blocks.
     behaviour
-        Makes the behaviour block of products without events; None in a shop without them.
+        Predicts the behaviour block of products without events; None without events.
     """
 
     layout: Layout
@@ -70,8 +70,8 @@ class ItemTower:
     predictor: BlockPredictor
     behaviour: BehaviourPredictor | None = None
 
-    def own(self, inputs: ItemInputs) -> tuple[Float, Mask]:
-        """Return the blocks made from the items' own data, zero where missing.
+    def present_blocks(self, inputs: ItemInputs) -> tuple[Float, Mask]:
+        """Return the blocks that the inputs give, zero where missing.
 
         Returns
         -------
@@ -83,29 +83,29 @@ class ItemTower:
         for name, block in self.content.items():
             encoded, has = getattr(inputs, name), getattr(inputs, f"has_{name}")
             if encoded is not None:
-                made = block.vectors(encoded, self._project(name, encoded)) * has[:, None]
-                vectors[:, self.layout.slices[name]] = made
-                present[:, self.layout.index(name)] = has & made.any(axis=1)
+                values = block.vectors(encoded, self._project(name, encoded)) * has[:, None]
+                vectors[:, self.layout.slices[name]] = values
+                present[:, self.layout.index(name)] = has & values.any(axis=1)
         if self.category is not None:
-            made, known = self.category.vectors(inputs.columns)
-            vectors[:, self.layout.slices["category"]] = made
-            present[:, self.layout.index("category")] = known & made.any(axis=1)
+            values, known = self.category.vectors(inputs.columns)
+            vectors[:, self.layout.slices["category"]] = values
+            present[:, self.layout.index("category")] = known & values.any(axis=1)
         return vectors, present
 
     def blocks(self, inputs: ItemInputs) -> tuple[Float, Mask]:
-        """Return complete vectors, missing blocks predicted, shape (b, d); and presence, shape (b, M)."""
-        vectors, present = self.own(inputs)
+        """Return vectors with missing blocks imputed, shape (b, d), and which are present, shape (b, M)."""
+        vectors, present = self.present_blocks(inputs)
         filled = self.predictor.fill(vectors, present)
         if self.behaviour is not None:
-            words = () if self.category is None else self.category.vocabularies
-            place = self.layout.slices["behaviour"]
-            filled[:, place] = self.behaviour.predict(filled, self.layout, words, inputs.columns)
+            vocabularies = () if self.category is None else self.category.vocabularies
+            predicted = self.behaviour.predict(filled, self.layout, vocabularies, inputs.columns)
+            filled[:, self.layout.slices["behaviour"]] = predicted
         return filled, present
 
     def query(self, modality: str, encoded: Float, aligned: bool) -> Float:
-        """Return the query vector of one free text or image, shape (d,).
+        """Return the query vector of a text or an image, shape (d,).
 
-        It asks its own block, and with an aligned space the other modality's block too.
+        It sets the block of its modality, and with an aligned space also that of the other.
 
         Parameters
         ----------
@@ -119,13 +119,12 @@ class ItemTower:
         vector = np.zeros((1, self.layout.d), dtype=np.float32)
         projected = self._project(modality, encoded)
         other = "image" if modality == "text" else "text"
-        own = self.content.get(modality)
-        if own is not None:
-            vector[:, self.layout.slices[modality]] = own.vectors(encoded, projected)
-        if own is not None and other in self.content and (projected is not None or aligned):
-            mean = own.mean if projected is None else own.aligned_mean
-            asked = self.content[other].from_other(encoded, projected, mean)
-            vector[:, self.layout.slices[other]] = asked
+        block = self.content.get(modality)
+        if block is not None:
+            vector[:, self.layout.slices[modality]] = block.vectors(encoded, projected)
+        if block is not None and other in self.content and (projected is not None or aligned):
+            mean = block.mean if projected is None else block.aligned_mean
+            vector[:, self.layout.slices[other]] = self.content[other].from_other(encoded, projected, mean)
         return vector[0]
 
     def _project(self, modality: str, encoded: Float) -> Float | None:
@@ -134,7 +133,7 @@ class ItemTower:
         return unit(getattr(self.projection, modality)(encoded))
 
     def save(self, folder: Path) -> None:
-        """Write the exported tower into a part's folder: safetensors and JSON, no pickle."""
+        """Write the tower to the folder of a bundle part, as safetensors and JSON."""
         for name, block in self.content.items():
             save_file(block.to_arrays(), folder / f"{name}_block.safetensors")
         if self.projection is not None:
@@ -149,7 +148,7 @@ class ItemTower:
 
     @classmethod
     def open(cls, path_of: Callable[[str], Path], files: Sequence[str], layout: Layout) -> "ItemTower":
-        """Read what `save` wrote; `files` are the names that the part has."""
+        """Open a saved tower; `files` are the names of the part's files."""
         content = {
             name: ContentBlock.from_arrays(load_file(path_of(f"{name}_block.safetensors")))
             for name in ("image", "text")

@@ -1,4 +1,4 @@
-"""A missing block predicted from those present; its norm says how sure the prediction is."""
+"""Impute missing blocks from the present ones; the norm of an imputed block is its confidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ class BlockPredictor:
     Parameters
     ----------
     maps
-        (missing block, present blocks in layout order) to a matrix (Σ d_present, d_missing). Blocks are
-        centred, so no intercept is needed.
+        From (missing block, present blocks in layout order) to a matrix (Σ d_present, d_missing). Blocks are
+        centred, so there is no intercept.
     layout
-        Where the blocks lie.
+        The blocks of a vector.
     """
 
     maps: Mapping[tuple[str, tuple[str, ...]], Float]
     layout: Layout
 
     def fill(self, vectors: Float, present: Mask) -> Float:
-        """Return a copy of `vectors` in which missing blocks are predicted, norm at most 1.
+        """Return a copy of `vectors` with missing blocks imputed, norm at most 1.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class BlockPredictor:
         return filled
 
     def predict(self, name: str, vectors: Float, pattern: Mask) -> Float:
-        """Predict one block from the blocks present, shape (b, d_m); zeros if nothing was learned for them.
+        """Predict one block from the present ones, shape (b, d_m); zeros for a pattern that was not trained.
 
         Parameters
         ----------
@@ -55,24 +55,24 @@ class BlockPredictor:
         pattern
             Which blocks to use, shape (M,).
         """
-        # behaviour says little of how a product looks, and has a predictor of its own
+        # behaviour predicts content poorly, and has its own predictor
         known_blocks = zip(self.layout.names, pattern, strict=True)
         used = tuple(other for other, on in known_blocks if on and other not in (name, "behaviour"))
         matrix = self.maps.get((name, used))
         if matrix is None:
             return np.zeros((len(vectors), self.layout.dims[name]), dtype=np.float32)
         known = np.concatenate([vectors[:, self.layout.slices[other]] for other in used], axis=1)
-        guess = known @ matrix
-        norm = np.linalg.norm(guess, axis=1, keepdims=True)
-        return (guess / np.maximum(norm, 1.0)).astype(np.float32)
+        predicted = known @ matrix
+        norm = np.linalg.norm(predicted, axis=1, keepdims=True)
+        return (predicted / np.maximum(norm, 1.0)).astype(np.float32)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the maps under names like 'behaviour<image+text'."""
+        """Return the maps by names such as 'behaviour<image+text'."""
         return {f"{name}<{'+'.join(used)}": matrix for (name, used), matrix in self.maps.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], layout: Layout) -> "BlockPredictor":
-        """Read what `to_arrays` gave."""
+        """Return the predictor of exported arrays."""
         maps = {}
         for key, matrix in arrays.items():
             name, _, used = key.partition("<")

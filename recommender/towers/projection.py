@@ -1,4 +1,4 @@
-"""Two small networks that bring the texts and images of an unaligned encoder into one space."""
+"""Projections of the text and image vectors of an unaligned encoder to one space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Head:
     b2: Float
 
     def __call__(self, x: Float) -> Float:
-        """Project encoder vectors (b, d_e) to (b, d_a), norm 1."""
+        """Project encoder vectors (b, d_e) to the shared space (b, d_a), norm 1."""
         hidden = np.maximum((x - self.mean) / self.scale @ self.w1 + self.b1, 0)
         return unit(hidden @ self.w2 + self.b2)
 
@@ -46,16 +46,16 @@ class AlignedProjection:
 
     @property
     def dim(self) -> int:
-        """d_a, the dimension of the shared space."""
+        """The dimension d_a of the shared space."""
         return len(self.image.b2)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the exported arrays, named such as ``image_w1``."""
+        """Return the exported arrays, with names such as ``image_w1``."""
         heads = {"image": self.image, "text": self.text}
         return {f"{name}_{part}": getattr(head, part) for name, head in heads.items() for part in _PARTS}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "AlignedProjection":
-        """Read what `to_arrays` gave."""
+        """Return the projections of exported arrays."""
         image, text = (Head(*(arrays[f"{name}_{part}"] for part in _PARTS)) for name in ("image", "text"))
         return cls(image, text)

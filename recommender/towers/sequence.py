@@ -1,4 +1,4 @@
-"""A history becomes the behaviour block of a query: a transformer over its products' vectors, without torch."""
+"""The sequence tower: from a history to the behaviour block of a query, by a transformer in ONNX Runtime."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recommender.core.blocks import Float
 
-WINDOW = 50  # latest events that are read
+WINDOW = 50  # latest events that are used
 GAPS = 16  # classes of the time since the event before, doubling from an hour
 HOUR = 3_600.0
 
@@ -18,7 +18,7 @@ Classes = NDArray[np.int64]
 
 
 def gap_classes(times: NDArray[np.float64]) -> Classes:
-    """Class the time since the event before, shape (t,): 0 within the hour, then one more for each doubling.
+    """Return the class of the time since the previous event, shape (t,): 0 within an hour, +1 per doubling.
 
     Parameters
     ----------
@@ -30,25 +30,25 @@ def gap_classes(times: NDArray[np.float64]) -> Classes:
 
 
 def kind_classes(names: Sequence[str], kinds: Sequence[str]) -> Classes:
-    """Return the place of each name in `kinds` from 1, or 0 for a kind that training never saw, shape (t,)."""
-    place = {name: number for number, name in enumerate(kinds, 1)}
-    return np.array([place.get(name, 0) for name in names], dtype=np.int64)
+    """Return the number of each name in `kinds` from 1, or 0 for a name unknown to training, shape (t,)."""
+    number_of = {name: number for number, name in enumerate(kinds, 1)}
+    return np.array([number_of.get(name, 0) for name in names], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class SequenceTower:
     """A causal transformer (SASRec: Kang and McAuley, ICDM 2018), exported to ONNX.
 
-    It reads item vectors, not ids, so that a product added after the training counts like any other.
+    Its inputs are item vectors, not ids, so products added after the training are used like any other.
 
     Parameters
     ----------
     model
         The ONNX graph: ``vectors`` (1, t, d_b), ``kinds`` (1, t) and ``gaps`` (1, t) to ``output`` (1, d_b).
     kinds
-        The event names that training saw.
+        The event names of the training.
     session
-        The running model; several threads may ask it at once.
+        The loaded model; thread-safe.
     """
 
     model: bytes
@@ -57,7 +57,7 @@ class SequenceTower:
 
     @classmethod
     def of(cls, model: bytes, kinds: Sequence[str]) -> "SequenceTower":
-        """Load a graph into ONNX Runtime; one thread, for a service has one for each request."""
+        """Load a graph into ONNX Runtime, with one thread: a service runs one request per thread."""
         import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
@@ -65,7 +65,7 @@ class SequenceTower:
         return cls(model, tuple(kinds), onnxruntime.InferenceSession(model, options))
 
     def query(self, vectors: Float, names: Sequence[str], times: NDArray[np.float64]) -> Float:
-        """Return the behaviour block of what comes next, shape (d_b,).
+        """Return the behaviour block of the predicted next product, shape (d_b,).
 
         Parameters
         ----------
@@ -81,15 +81,15 @@ class SequenceTower:
             "kinds": kind_classes(names[-WINDOW:], self.kinds)[None],
             "gaps": gap_classes(times)[None, -WINDOW:],
         }
-        answer: Float = self.session.run(None, inputs)[0][0]
-        return answer
+        output: Float = self.session.run(None, inputs)[0][0]
+        return output
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Write the graph into a part's folder; return what the manifest says of it."""
+        """Write the graph to the folder of a bundle part; return its entry of the manifest."""
         (folder / "sequence.onnx").write_bytes(self.model)
         return {"kinds": list(self.kinds)}
 
     @classmethod
     def open(cls, path: Path, exported: Mapping[str, Any]) -> "SequenceTower":
-        """Read what `save` wrote."""
+        """Open a saved tower."""
         return cls.of(path.read_bytes(), exported["kinds"])

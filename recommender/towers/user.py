@@ -1,4 +1,4 @@
-"""A history becomes a query: one attention weight per event, and the weighted sum of its products' blocks."""
+"""The user tower: from a history to a query, the attention-weighted sum of its products' blocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,31 +14,30 @@ from recommender.events import Steps, event_weight
 from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
-SHORTEST = 1e-3  # a sum shorter than this has cancelled out: its direction is chance
+MIN_NORM = 1e-3  # a shorter sum has cancelled out: its direction is arbitrary
 _ONES = np.ones(len(BLOCKS))
 _ONES.setflags(write=False)
 
 
 @dataclass(frozen=True)
 class UserTower:
-    """Recency- and event-weighted combination of a history, and a sequence model's word on what comes next.
+    """Combines a history by recency and event weights; a sequence model makes the behaviour block if there is one.
 
     a_t ∝ weight(event_t) · position_decay^(moments since) · 0.5^(time since / half_life_days), scaled so that
     Σ |a_t| = 1. Every block of the query is Σ_t a_t x_t, stretched, and C's term is Σ_t a_t C[x_t, ·], so both
-    split exactly by event. What was chosen at one moment counts alike, in whatever order. The clock is
-    the history's last event: a quiet month changes nothing. Where a sequence model was trained, it makes the
-    behaviour block instead.
+    split exactly by event. Events of the same time have the same decay. Time is relative to the history's last
+    event: without new events, a query does not change.
 
     Parameters
     ----------
     event_weights
         Event name to weight, see `recommender.events.EVENT_WEIGHTS`.
     position_decay
-        In (0, 1]; 1 forgets nothing.
+        Decay per distinct time, in (0, 1]; 1 for none.
     half_life_days
-        In days; infinity forgets nothing.
+        Half-life in days; infinity for no decay.
     sequence
-        Reads what the user chose and did not take back.
+        Encodes the positive events of a history.
     """
 
     event_weights: Mapping[str, float]
@@ -47,41 +46,42 @@ class UserTower:
     sequence: SequenceTower | None = None
 
     def attention(self, steps: Steps) -> Double:
-        """Return a_t, shape (t,); zeros if no event says anything."""
-        says = self._says(steps)
-        moments, at = np.unique(steps.times, return_inverse=True)
-        ages = (moments[-1:] - moments) / DAY
-        forgotten = self.position_decay ** np.arange(len(moments))[::-1] * 0.5 ** (ages / self.half_life_days)
-        raw = says * forgotten[at]
+        """Return a_t, shape (t,); zeros if all weights are zero."""
+        weights = self._weights(steps)
+        times, index = np.unique(steps.times, return_inverse=True)
+        ages = (times[-1:] - times) / DAY
+        decay = self.position_decay ** np.arange(len(times))[::-1] * 0.5 ** (ages / self.half_life_days)
+        raw = weights * decay[index]
         total = np.abs(raw).sum()
-        return raw / total if total > 0 else np.zeros(len(says))
+        return raw / total if total > 0 else np.zeros(len(weights))
 
     def query(self, steps: Steps, segment: Segment) -> Query:
         """Return the query of a history over one segment."""
         query = weighted_query(segment, steps.rows, self.attention(steps))
-        liked = self.liked(steps)
-        if self.sequence is None or not len(liked):
+        positive = self.positive(steps)
+        if self.sequence is None or not len(positive):
             return query
-        place, block = segment.layout.slices["behaviour"], segment.layout.index("behaviour")
-        names = [steps.names[step] for step in liked]
+        dims, block = segment.layout.slices["behaviour"], segment.layout.index("behaviour")
+        names = [steps.names[step] for step in positive]
         vector, stretch = query.vector.copy(), query.stretch.copy()
-        vector[place] = self.sequence.query(segment.vectors[steps.rows[liked], place], names, steps.times[liked])
+        inputs = segment.vectors[steps.rows[positive], dims]
+        vector[dims] = self.sequence.query(inputs, names, steps.times[positive])
         stretch[block] = np.nan
         return replace(query, vector=vector, stretch=stretch)
 
-    def _says(self, steps: Steps) -> Double:
+    def _weights(self, steps: Steps) -> Double:
         names = zip(steps.names, steps.values, strict=True)
         return np.array([event_weight(name, value, self.event_weights) for name, value in names])
 
-    def liked(self, steps: Steps) -> NDArray[np.intp]:
-        """Return the steps that speak for their product, of products that the whole history speaks for."""
-        says = self._says(steps)
-        known, place = np.unique(steps.rows, return_inverse=True)
-        sums = np.bincount(place, weights=says, minlength=len(known))
-        return np.flatnonzero((says > 0) & (sums[place] > 0)) if len(says) else np.empty(0, dtype=np.intp)
+    def positive(self, steps: Steps) -> NDArray[np.intp]:
+        """Return the steps of positive weight whose product has a positive sum of weights."""
+        weights = self._weights(steps)
+        rows, index = np.unique(steps.rows, return_inverse=True)
+        sums = np.bincount(index, weights=weights, minlength=len(rows))
+        return np.flatnonzero((weights > 0) & (sums[index] > 0)) if len(weights) else np.empty(0, dtype=np.intp)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the exported form without the sequence model, JSON-able; an infinite half-life is None."""
+        """Return the parameters as JSON values, without the sequence model; an infinite half-life is None."""
         return {
             "event_weights": dict(self.event_weights),
             "position_decay": self.position_decay,
@@ -90,17 +90,16 @@ class UserTower:
 
     @classmethod
     def from_dict(cls, exported: Mapping[str, Any], sequence: SequenceTower | None = None) -> "UserTower":
-        """Read what `to_dict` wrote."""
+        """Return the tower of an exported dict."""
         half_life = exported["half_life_days"]
         return cls(exported["event_weights"], exported["position_decay"], half_life or float("inf"), sequence)
 
 
 def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
-    """Combine the blocks and the co-occurrence of seeds by attention.
+    """Return the query of weighted seeds: the weighted sum of their blocks and of their rows of C.
 
-    The mean of many products is shorter in blocks where they differ more, and would leave the query to the blocks
-    that tell least apart. Each block is therefore stretched to the mean length of its seeds' own: 1, or less
-    where they were predicted.
+    The mean of many products is shorter in blocks where they differ more, so the least discriminating blocks would
+    dominate. Each block is therefore scaled to the mean norm of its seeds: 1, or less where they were predicted.
 
     Parameters
     ----------
@@ -114,16 +113,15 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     vector = (seeds * attention[:, None]).sum(axis=0)
     length = layout.norms(vector)
     wanted = np.abs(attention) @ layout.norms(seeds)
-    stretch = np.divide(wanted, length, out=np.ones(len(length)), where=length > SHORTEST)
+    stretch = np.divide(wanted, length, out=np.ones(len(length)), where=length > MIN_NORM)
     vector *= layout.over(stretch)
     table = segment.cooccurrence
     return Query(vector.astype(np.float32), rows, attention, stretch, *table.combine(rows, attention), table)
 
 
 def item_query(segment: Segment, row: int) -> Query:
-    """Return the query of one product: its own blocks and its own row of C."""
+    """Return the query of one product: its blocks and its row of C."""
     table = segment.cooccurrence
-    together_rows, strengths = table.row(row)
+    co_occurring, strengths = table.row(row)
     seed, stretch = np.array([row], dtype=np.int32), _ONES[: len(segment.layout.dims)]
-    together = strengths.astype(np.float64)
-    return Query(segment.vectors[row], seed, _ONES[:1], stretch, together_rows, together, table)
+    return Query(segment.vectors[row], seed, _ONES[:1], stretch, co_occurring, strengths.astype(np.float64), table)

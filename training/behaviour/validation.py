@@ -16,7 +16,7 @@ BATCH = 64  # queries scored together
 def validation_score(cases: Sequence[HeldOutCase], behaviour: Behaviour) -> float:
     """Return the mean soft recall of the targets, ranked by the behaviour block alone; 0 without queries."""
     user_tower = UserTower(EVENT_WEIGHTS, sequence=behaviour.tower)
-    liked_steps = [user_tower.liked(case.steps) for case in cases]
+    liked_steps = [user_tower.positive(case.steps) for case in cases]
     answerable = [(case, liked) for case, liked in zip(cases, liked_steps, strict=True) if len(liked)]
     if not answerable:
         return 0.0

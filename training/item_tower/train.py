@@ -75,11 +75,11 @@ def train_item_tower(
             projected = None if projection is None else unit(getattr(projection, name)(encoded))
             content[name] = fit_content(encoded, getattr(inputs, f"has_{name}"), projected, seed)
     tower = _assemble(content, projection, None)
-    vectors = tower.own(inputs)[0] if content else None
+    vectors = tower.present_blocks(inputs)[0] if content else None
     rows = None if pairs is None else np.column_stack([pairs.first, pairs.second])
     category, category_metrics = train_category(items.catalog, vectors, rows, seed)
     tower = _assemble(content, projection, category)
-    vectors, present = tower.own(inputs)
+    vectors, present = tower.present_blocks(inputs)
     predictor = fit_imputation(vectors, present, tower.layout)
     trained = TrainedItemTower(replace(tower, predictor=predictor), predictor.fill(vectors, present), present)
     return trained, metrics | ({"category": category_metrics} if category_metrics else {})
