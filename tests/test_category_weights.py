@@ -1,4 +1,4 @@
-"""Weights of a category's own: learned where its choices differ, used wherever what is like a product is asked."""
+"""Weights of categories: tuned where their interactions differ, used for the similar items of their products."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from recommender.towers.user import UserTower, item_query
 from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
 from training.tuning.search import Hyperparameters, default_hyperparameters, tune_for_items
 
-CLUSTER = 6  # products that go together
+CLUSTER = 6  # products chosen together
 
 
 class Shop:
-    """Hats of which those go together that look alike, and books of which `books` decides."""
+    """Hats that are chosen together by image, and books that are chosen together by the block `books`."""
 
     def __init__(self, books: str, seed: int, n: int = 240) -> None:
         generator = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ class Shop:
         rows = np.concatenate([generator.choice(CLUSTER, 3, replace=False) + CLUSTER * c for c in clusters])
         days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(rows)), "h")
         columns = {"item_id": [catalog.ids[row] for row in rows], "event_name": "purchase", "timestamp": days}
-        users = [f"u{place // 3}" for place in range(len(rows))]
+        users = [f"u{index // 3}" for index in range(len(rows))]
         return Interactions.from_frame(pd.DataFrame({"user_id": users, **columns}), catalog)
 
     def tuned(self) -> Hyperparameters:
@@ -67,7 +67,7 @@ class Shop:
         return tune_for_items(self.segment, self.events, default, self.kinds.tolist(), seed=0)
 
     def recall(self, weights: dict[str, float], kind: str) -> float:
-        """How many of a product's own cluster are among as many others that score highest."""
+        """Return the share of a product's cluster among as many products with the highest scores."""
         scorer = Scorer(self.segment.vectors, self.segment.prior, self.segment.layout, weights)
         shares = []
         for row in np.flatnonzero(self.kinds == kind).tolist():
@@ -83,13 +83,13 @@ def test_each_category_learns_what_decides_in_it() -> None:
     tuned = shop.tuned()
     weights = {kind: of_kind.weights for kind, of_kind in tuned.weights.items()}
     assert set(weights) == {"item", "user", "item: Hats", "item: Books"}
-    hats, books, usual = weights["item: Hats"], weights["item: Books"], weights["item"]
-    assert hats["image"] > usual["image"] + 0.1
-    assert books["text"] > usual["text"] + 0.1
-    for kind, own in (("item: Hats", hats), ("item: Books", books)):
-        assert own["image"] + own["text"] == pytest.approx(1.0)
-        assert own["prior"] == 0.0
-        assert shop.recall(own, kind) > shop.recall(usual, kind) + 0.1
+    hats, books, all_items = weights["item: Hats"], weights["item: Books"], weights["item"]
+    assert hats["image"] > all_items["image"] + 0.1
+    assert books["text"] > all_items["text"] + 0.1
+    for kind, weighting in (("item: Hats", hats), ("item: Books", books)):
+        assert weighting["image"] + weighting["text"] == pytest.approx(1.0)
+        assert weighting["prior"] == 0.0
+        assert shop.recall(weighting, kind) > shop.recall(all_items, kind) + 0.1
     assert set(tuned.metrics()["categories"]) == {"item: Hats", "item: Books"}
 
 
@@ -133,10 +133,10 @@ def test_what_is_like_a_product_is_asked_by_its_categorys_weights(rec: Recommend
     for item_id in rec.ids:
         weights = OWN if item_id in of_type(rec, "A") else WEIGHTS
         tabled = rec.similar(item_id, 8)
-        asked = rec.similar(item_id, 8, plan="exact")
-        stated = rec.similar(item_id, 8, weights=weights)
+        scanned = rec.similar(item_id, 8, plan="exact")
+        explicit = rec.similar(item_id, 8, weights=weights)
         assert tabled.plan == "neighbours"
-        for answer in (asked, stated):
+        for answer in (scanned, explicit):
             assert answer.item_ids == tabled.item_ids
             assert [one.score for one in answer] == pytest.approx([one.score for one in tabled], abs=1e-12)
 
@@ -174,9 +174,9 @@ def test_a_request_overrides_the_categorys_weights(rec: Recommender) -> None:
 
 def test_users_are_asked_by_their_own_weights(rec: Recommender) -> None:
     history = of_type(rec, "A")[:2]
-    usual = rec.recommend(history, 8, weights=WEIGHTS)
-    assert rec.recommend(history, 8).item_ids == usual.item_ids
-    assert [one.score for one in rec.recommend(history, 8)] == pytest.approx([one.score for one in usual])
+    default = rec.recommend(history, 8, weights=WEIGHTS)
+    assert rec.recommend(history, 8).item_ids == default.item_ids
+    assert [one.score for one in rec.recommend(history, 8)] == pytest.approx([one.score for one in default])
 
 
 def test_a_bundle_without_them_asks_all_alike(tmp_path: Path) -> None:

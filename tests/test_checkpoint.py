@@ -1,4 +1,4 @@
-"""A training that was killed goes on where it was, and ends as one that was not."""
+"""An interrupted training resumes, and ends with the same result as an uninterrupted one."""
 
 import os
 import signal
@@ -46,9 +46,9 @@ days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(1_500), "D")
 users = [f"u{{i}}" for i in generator.integers(0, 300, 1_500)]
 items = [shop.ids[i] for i in generator.integers(0, 40, 1_500)]
 events = pd.DataFrame({{"user_id": users, "item_id": items, "event_name": "purchase", "timestamp": days}})
-looks = generator.normal(size=(40, 3)).astype(np.float32)
+content = generator.normal(size=(40, 3)).astype(np.float32)
 found = training.behaviour.train.train_sequence_models(
-    Sequences.of(Interactions.from_frame(events, shop)), ItemContent.of(looks, None, 0), 7,
+    Sequences.of(Interactions.from_frame(events, shop)), ItemContent.of(content, None, 0), 7,
     validate=lambda behaviour: -abs(behaviour.share - 0.8), folder=Path({folder!r}))
 np.savez({out!r}, vectors=found.vectors, matrix=found.predictor.matrix, table=found.predictor.table,
     tower=np.frombuffer(found.tower.model, np.uint8), share=found.share, loss=found.metrics["loss"],
@@ -79,9 +79,9 @@ def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> Non
     kill_once(child(folder, out), folder, checks=2)
     assert not out.exists()
     last = child(folder, out)
-    told = last.communicate()[1]
+    log = last.communicate()[1]
     assert last.returncode == 0
-    step, stop = map(int, told.split("resuming from step ")[1].split()[0:3:2])
+    step, stop = map(int, log.split("resuming from step ")[1].split()[0:3:2])
     assert stop / 2 < step < stop, "after the second check, and before the end"
     assert child(tmp_path / "whole", whole).communicate() is not None
     first, second = np.load(out), np.load(whole)
@@ -92,7 +92,7 @@ def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> Non
     assert f"resuming from step {stop} of {stop}" in again, "what had ended is not repeated"
 
 
-def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
+def test_a_fit_resumes_in_whichever_training_it_was_stopped(
     tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
@@ -128,7 +128,7 @@ def test_a_fit_goes_on_from_whichever_training_it_was_stopped_in(
             steps(most)
     rest = steps()
     assert not [*(tmp_path / "cache" / "checkpoints").iterdir()], "checkpoints of finished trainings are removed"
-    assert 12 + 60 + rest == steps(), "and begins anew"
+    assert 12 + 60 + rest == steps(), "and starts again"
 
 
 def test_a_checkpoint_holds_what_was_saved(tmp_path: Path) -> None:
@@ -153,28 +153,28 @@ def test_a_checkpoint_holds_what_was_saved(tmp_path: Path) -> None:
 
 
 def test_checkpoints_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(checkpoint, "sync", lambda _: clock.__setitem__(0, clock[0] + 2.0))  # a slow disk
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "fsync", lambda _: now.__setitem__(0, now[0] + 2.0))  # a slow disk
     saved = Checkpoint(tmp_path / "it.safetensors")
     assert not saved.due
-    clock[0] = 31.0
+    now[0] = 31.0
     assert saved.due
     saved.save({"now": {"w": torch.ones(1)}}, {})
-    clock[0] += 100.0
+    now[0] += 100.0
     assert not saved.due, "it took four seconds"
-    clock[0] += 100.0
+    now[0] += 100.0
     assert saved.due
     assert not Checkpoint(None).due
 
 
-def test_what_nobody_goes_on_with_is_removed_after_a_week(tmp_path: Path) -> None:
-    for name in ("old", "new", "own"):
+def test_abandoned_checkpoints_are_removed_after_a_week(tmp_path: Path) -> None:
+    for name in ("old", "new", "current"):
         (tmp_path / name).mkdir()
-    for name in ("old", "own"):
+    for name in ("old", "current"):
         long_ago = time.time() - ABANDONED_SECONDS - 1
         os.utime(tmp_path / name, (long_ago, long_ago))
-    with checkpoint_folder(tmp_path / "own") as folder:
+    with checkpoint_folder(tmp_path / "current") as folder:
         assert folder.is_dir()
         assert not (tmp_path / "old").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["new"]

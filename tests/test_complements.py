@@ -1,4 +1,4 @@
-"""What goes with a product, on shops small enough to know the answer."""
+"""Complementary products, on shops small enough to know the answer."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from recommender.core.segment import Segment
 from training.cooccurrence.complements import bilinear_form, complements, pair_features
 from training.cooccurrence.tables import CooccurrenceTables
 
-# Rows 0 to 3 are lamps, 4 to 7 tables, 8 and 9 rugs; each kind looks alike, and even rows are in one style.
+# Rows 0 to 3 are lamps, 4 to 7 tables, 8 and 9 rugs; each kind has similar images, and even rows are in one style.
 KIND, STYLE = [0] * 4 + [1] * 4 + [2] * 2, [0, 1] * 5
 
 
@@ -29,7 +29,7 @@ def shop(layout: Layout) -> Segment:
 
 
 SHOP = shop(Layout({"image": 3, "text": 2}))
-# Lamps 0 and 1 were chosen with tables of their style; nobody chose lamps 2 and 3, or tables 6 and 7.
+# Lamps 0 and 1 were bought with tables of their style; nobody bought lamps 2 and 3, or tables 6 and 7.
 COUNTS = table(10, (0, 4), (4, 0), (1, 5), (5, 1))
 
 
@@ -51,7 +51,7 @@ def test_what_was_chosen_together_comes_first_and_what_is_like_it_follows() -> N
 def test_a_new_product_goes_with_what_its_like_were_chosen_with() -> None:
     of_new_lamp = strengths(2)
     others = max(of_new_lamp.get(other, 0.0) for other in (5, 7, 8, 9))
-    assert of_new_lamp[4] >= of_new_lamp[6] > others, "tables of its style, if nobody chose them yet"
+    assert of_new_lamp[4] >= of_new_lamp[6] > others, "tables of its style, though nobody bought them yet"
 
 
 def test_likeness_alone_is_no_complement() -> None:

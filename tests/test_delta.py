@@ -104,7 +104,7 @@ def worlds(draw: st.DrawFn) -> World:
         return World(Path(folder), draw(st.integers(0, 10_000)), draw(st.integers(2, 24)), draw(st.integers(1, 3)))
 
 
-def told(answer: recommender.Recommendations) -> tuple:
+def contents(answer: recommender.Recommendations) -> tuple:
     """Everything of an answer but which bundle gave it and how it was found."""
     items = [(item.item_id, item.score, item.parts, item.reasons) for item in answer]
     return items, answer.strategy, answer.eligible, answer.fallback_used, answer.warnings
@@ -118,8 +118,8 @@ def test_pages_and_timings_show_the_products_that_there_are(
     publish_products(tmp_path / "live", products)
     assert positions(recommender.load(tmp_path / "live"), method="pca").shape == (12, 2)
     new = [draw_product(np.random.default_rng(n), f"q{n}", []) for n in range(3)]
-    gone = [product.item_id for product in products[:9]]
-    publish_delta(recommender.load(tmp_path / "live"), embedded(new), gone)
+    removed = [product.item_id for product in products[:9]]
+    publish_delta(recommender.load(tmp_path / "live"), embedded(new), removed)
     rec = recommender.load(tmp_path / "live")
     assert positions(rec, method="pca").shape == (15, 2)
     monkeypatch.setattr("recommender.pages.map_page.sheets", lambda ids, picture: [picture(ids[0])])
@@ -137,21 +137,21 @@ def test_every_question_is_answered_as_by_a_rebuild(world: World, data: st.DataO
     assert live.ids == oracle.ids == sorted(world.products)
     assert len(live) == len(oracle)
     for options in OPTIONS:
-        asked = options | {"filter": data.draw(st.sampled_from(FILTERS))}
+        request = options | {"filter": data.draw(st.sampled_from(FILTERS))}
         k = data.draw(st.sampled_from([1, 3, 10, 50]))
         seed, other = data.draw(st.sampled_from(live.ids)), data.draw(st.sampled_from(live.ids))
-        assert answers(live, seed, other, k, asked) == answers(oracle, seed, other, k, asked)
+        assert answers(live, seed, other, k, request) == answers(oracle, seed, other, k, request)
 
 
 def answers(rec: Recommender, seed: str, other: str, k: int, options: Any) -> list[tuple]:
     """Ask every kind of question."""
     history = [seed, "unknown", other]
     return [
-        told(rec.similar(seed, k, **options)),
-        told(rec.recommend(history, k, **options)),
-        told(rec.recommend([seed], k, strategy="complementary", **options)),
-        told(rec.recommend(k=k, strategy="popular", **options)),
-        told(rec.recommend(k=k, strategy="new", **options)),
+        contents(rec.similar(seed, k, **options)),
+        contents(rec.recommend(history, k, **options)),
+        contents(rec.recommend([seed], k, strategy="complementary", **options)),
+        contents(rec.recommend(k=k, strategy="popular", **options)),
+        contents(rec.recommend(k=k, strategy="new", **options)),
     ]
 
 
@@ -187,10 +187,10 @@ def test_products_are_described_as_they_are_now(world: World) -> None:
     for item_id in {*world.base, *world.products, "a1"}:
         assert (item_id in world.live) == (item_id in world.products)
         if item_id in world.products:
-            told, row = world.live.product(item_id), world.live.attributes.row_of(item_id)
-            assert told == world.oracle.product(item_id)
-            assert told["brand"] == (brands[codes[row]] if codes[row] >= 0 else None)
-            assert len(told["tags"] or []) == len(tags[starts[row] : starts[row + 1]])
+            product, row = world.live.product(item_id), world.live.attributes.row_of(item_id)
+            assert product == world.oracle.product(item_id)
+            assert product["brand"] == (brands[codes[row]] if codes[row] >= 0 else None)
+            assert len(product["tags"] or []) == len(tags[starts[row] : starts[row + 1]])
             changed = world.products[item_id] is not world.base.get(item_id)
             assert world.live.thumbnail(item_id) == (f"{item_id} now" if changed else item_id).encode()
         else:
@@ -245,14 +245,14 @@ def test_a_delta_leaves_the_base_files_as_they_are(tmp_path: Path) -> None:
 
 def killed_updates(folder: Path) -> list[bool]:
     """Kill an update at every 17th step that touches the disk; say after each whether its change is there."""
-    gone, *others = World(folder / "before", seed=1, n=12, updates=1).live.ids
+    removed, *others = World(folder / "before", seed=1, n=12, updates=1).live.ids
     drawn = embedded([draw_product(np.random.default_rng(0), "zz", [])])
     outcomes, step, killed = [], 0, True
     while killed:
         root = shutil.copytree(folder / "before" / "live", folder / str(step))
-        killed = kill_at(step, lambda root=root: publish_delta(recommender.load(root), drawn, [gone]))
+        killed = kill_at(step, lambda root=root: publish_delta(recommender.load(root), drawn, [removed]))
         rec = Recommender(open_bundle(root, verify=True))
-        assert ("zz" in rec) != (gone in rec)
+        assert ("zz" in rec) != (removed in rec)
         assert len(rec.similar(others[0], 3, stock="all", variants="all")) == 3
         outcomes.append("zz" in rec)
         step += 17
@@ -260,10 +260,10 @@ def killed_updates(folder: Path) -> list[bool]:
 
 
 def test_an_update_killed_at_any_step_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    told = f"from tests.test_delta import *; print(json.dumps(killed_updates(Path({str(tmp_path)!r}))))"
+    code = f"from tests.test_delta import *; print(json.dumps(killed_updates(Path({str(tmp_path)!r}))))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, env=environment, timeout=120, check=True
+        [sys.executable, "-c", code], capture_output=True, env=environment, timeout=120, check=True
     )
     outcomes = json.loads(ran.stdout)
     assert outcomes == sorted(outcomes)

@@ -54,18 +54,18 @@ def test_a_fit_publishes_the_tuned_model_and_words_find_pictures(tmp_path):
     shutil.rmtree(tmp_path / "cache")  # the bundle needs neither the cache nor what the model was tuned from
     tuned.checkpoint.unlink()
     rec = recommender.load(tmp_path / "bundles")
-    figures = rec.manifest.metrics["fine_tuning"]
-    assert figures["after"]["mean_recall"] > figures["before"]["mean_recall"] + 0.2
-    assert figures["after"]["recall@10"] > 10 / figures["held_out"] + 0.2
+    metrics = rec.manifest.metrics["fine_tuning"]
+    assert metrics["after"]["mean_recall"] > metrics["before"]["mean_recall"] + 0.2
+    assert metrics["after"]["recall@10"] > 10 / metrics["held_out"] + 0.2
     assert rec.manifest.encoders["fingerprint"] != base
-    asked = [rec.search(text=f"plain {color} mug", k=10).item_ids for color in ("red", "green", "blue")]
-    titles = [[rec.product(item_id)["title"] for item_id in ids] for ids in asked]
+    results = [rec.search(text=f"plain {color} mug", k=10).item_ids for color in ("red", "green", "blue")]
+    titles = [[rec.product(item_id)["title"] for item_id in ids] for ids in results]
     right = [
         color in title for color, some in zip(("red", "green", "blue"), titles, strict=True) for title in some
     ]
     assert np.mean(right) > 0.3  # by chance 0.1 ± 0.06
-    photo = Image.open(io.BytesIO(draw_product("mug", "red", "plain")))
-    (itself,) = rec.search(image=photo, k=1, weights={"image": 1, "text": 0}).item_ids
+    image = Image.open(io.BytesIO(draw_product("mug", "red", "plain")))
+    (itself,) = rec.search(image=image, k=1, weights={"image": 1, "text": 0}).item_ids
     assert rec.product(itself)["title"] == "plain red mug"
 
 
@@ -73,8 +73,8 @@ def test_a_locked_tower_stays_as_it_is_and_nothing_is_encoded_or_trained_twice(t
     config, settings = tiny(tmp_path), ClipConfig(**QUICK, locked="image")
     before = create(config)
     tuned = finetune(create(config), catalog, settings, 0, tmp_path / "cache")
-    photo = [Image.effect_noise((40, 40), 80).convert("RGB")]
-    np.testing.assert_allclose(tuned.encoder.encode_images(photo), before.encode_images(photo), atol=1e-6)
+    image = [Image.effect_noise((40, 40), 80).convert("RGB")]
+    np.testing.assert_allclose(tuned.encoder.encode_images(image), before.encode_images(image), atol=1e-6)
     assert not np.allclose(tuned.encoder.encode_texts(["red mug"]), before.encode_texts(["red mug"]), atol=1e-2)
     assert tuned.metrics["after"]["mean_recall"] > tuned.metrics["before"]["mean_recall"] + 0.05
     counts = encode_catalog(catalog, tuned.encoder, tmp_path / "cache").counts
@@ -113,7 +113,7 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
         values |= {"encoder": config.model_dump_json(), "settings": settings.model_dump_json()}
         return subprocess.Popen([sys.executable, "-c", CHILD.format(**values)], stderr=subprocess.DEVNULL)
 
-    def figures(cache):
+    def metrics_of(cache):
         (path,) = (tmp_path / cache / "fine-tuned").glob("*/figures.json")
         return json.loads(path.read_text())
 
@@ -128,7 +128,7 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert not list((tmp_path / "killed").glob("fine-tuned/*/figures.json"))
     for cache in ("killed", "whole"):
         assert child(cache).wait() == 0
-    first, second = figures("killed"), figures("whole")
+    first, second = metrics_of("killed"), metrics_of("whole")
     assert len(first["validation"]) == settings.epochs + 1
     for measure in ("before", "after", "validation", "best_epoch"):
         assert first[measure] == second[measure]

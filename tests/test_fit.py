@@ -1,4 +1,4 @@
-"""Fitting whatever a shop has: any of photos, texts, categories and events may be missing."""
+"""Fitting shops in which any of images, texts, categories and events are missing."""
 
 import signal
 import subprocess
@@ -59,7 +59,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def events(demo_shop: Shop) -> pd.DataFrame:
-    """A part of the demo shop's events: enough to choose settings by, few enough to be quick."""
+    """A part of the demo shop's events: enough to tune hyperparameters on, few enough to be quick."""
     return pd.read_csv(demo_shop.config.parent / "events.csv", dtype=str).head(3_000)
 
 
@@ -113,9 +113,7 @@ def test_the_figures_are_of_events_that_the_model_did_not_see(demo_bundles: Path
     assert set(metrics["seconds"]) >= {"reading", "encoding", "item tower", "publishing"}
 
 
-def test_events_that_only_choose_the_settings_teach_nothing_else(
-    tmp_path: Path, demo_shop: Shop, events: pd.DataFrame
-) -> None:
+def test_events_for_tuning_train_nothing(tmp_path: Path, demo_shop: Shop, events: pd.DataFrame) -> None:
     moment = datetime.fromisoformat(events["timestamp"].sort_values().iloc[len(events) // 2])
     rec = fitted(tmp_path, demo_shop, COLUMNS["titles"], events, learn_until=moment)
     late = pd.to_datetime(events["timestamp"]) >= moment
@@ -150,8 +148,8 @@ def test_nothing_is_learned_from_shoppers_played_in_the_storefront(tmp_path: Pat
 
 def test_evaluating_publishes_nothing(tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    figures = evaluate_config(Config.load(demo_shop.config), cache_dir=demo_shop.config.parent / "cache")
-    assert figures["evaluation"]["queries"] > 10
+    metrics = evaluate_config(Config.load(demo_shop.config), cache_dir=demo_shop.config.parent / "cache")
+    assert metrics["evaluation"]["queries"] > 10
     assert not list(tmp_path.iterdir())
 
 

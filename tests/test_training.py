@@ -70,7 +70,7 @@ def test_pairs_count_by_order_nearness_and_rarity() -> None:
     assert not counted[4].any()
 
 
-def test_what_was_chosen_at_one_moment_is_level() -> None:
+def test_events_of_one_moment_count_the_same() -> None:
     events = interactions(catalog(4), ("a", 3, 0), *(("a", row, 1) for row in range(3)))
     counted = normalize_counts(count_pairs(events, 4), events).toarray()
     assert len({counted[i, j] for i in range(3) for j in range(3) if i != j}) == 1, "the file's order says nothing"
@@ -79,11 +79,11 @@ def test_what_was_chosen_at_one_moment_is_level() -> None:
 
 
 @given(arrays(np.float64, (4, 7), elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])), st.integers(1, 8))
-def test_top_k_keeps_the_largest_of_a_row_and_the_first_of_equals(values: np.ndarray, kept: int) -> None:
+def test_top_k_keeps_the_largest_of_a_row_and_the_first_of_equals(values: np.ndarray, k: int) -> None:
     table = sparse.csr_array(values)
-    found = top_k(table, kept).toarray()
+    found = top_k(table, k).toarray()
     for before, after in zip(values, found, strict=True):
-        best = sorted(np.flatnonzero(before > 0), key=lambda column: (-before[column], column))[:kept]
+        best = sorted(np.flatnonzero(before > 0), key=lambda column: (-before[column], column))[:k]
         assert after.tolist() == [before[column] if column in best else 0.0 for column in range(len(before))]
     assert (table.toarray() == values).all(), "what is given stays as it is"
 
@@ -92,13 +92,13 @@ def test_content_similarity_is_sharp_and_smooths_products_without_events() -> No
     layout = Layout({"image": 6, "behaviour": 4})
     vectors = unit(np.random.default_rng(3).normal(size=(60, 10)))
     similarity = content_similarity(vectors, layout)
-    like = similarity.toarray()
-    looks = unit(vectors[:, :6])
-    cosines = looks @ looks.T
+    dense = similarity.toarray()
+    content = unit(vectors[:, :6])
+    cosines = content @ content.T
     np.fill_diagonal(cosines, -np.inf)
-    assert (like.argmax(axis=1) == cosines.argmax(axis=1)).all()
-    assert like.max() <= 1.0
-    assert not like.diagonal().any()
+    assert (dense.argmax(axis=1) == cosines.argmax(axis=1)).all()
+    assert dense.max() <= 1.0
+    assert not dense.diagonal().any()
     nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
     tables = CooccurrenceTables(nothing, nothing, similarity)
     assert not len(tables.smoothed(0.0).indices)
@@ -110,13 +110,13 @@ def test_content_similarity_is_sharp_and_smooths_products_without_events() -> No
 def test_the_prior_counts_recent_events_more() -> None:
     shop = catalog(3)
     events = interactions(shop, ("a", 0, 0), ("b", 0, 0), ("c", 1, 60), ("d", 1, 60))
-    prior, stated = PriorShape(half_life_days=30.0).fit(events, 3)
+    prior, description = PriorShape(half_life_days=30.0).fit(events, 3)
     assert prior[1] == 1.0 > prior[0] > prior[2] == 0.0
     assert prior[0] == pytest.approx(np.log1p(2.5) / np.log1p(10))  # four half as two, weight 5 each
-    assert stated["as_of"].startswith("2026-03-02")
+    assert description["as_of"].startswith("2026-03-02")
 
 
-def test_a_small_shop_is_not_learned_by_heart() -> None:
+def test_a_small_shop_is_not_overfitted() -> None:
     two = interactions(catalog(2), ("a", 0, 0), ("a", 1, 1))
     assert schedule(Sequences.of(two)) == MAX_EPOCHS
     apart = interactions(catalog(2), ("a", 0, 0), ("b", 1, 1))
@@ -133,22 +133,22 @@ def behaviour_of_two_crowds(after: int | None = None) -> tuple[Behaviour, Catalo
         if after is not None and 0 in chosen:
             chosen.insert(chosen.index(0) + 1, after)
         events += [(f"u{user}", row, float(day)) for day, row in enumerate(chosen)]
-    looks = np.zeros((22, 2), dtype=np.float32)
-    looks[:9, 0] = looks[20, 0] = looks[9:18, 1] = looks[21, 1] = 1.0
-    content = ItemContent.of(looks, None, 0)
+    features = np.zeros((22, 2), dtype=np.float32)
+    features[:9, 0] = features[20, 0] = features[9:18, 1] = features[21, 1] = 1.0
+    content = ItemContent.of(features, None, 0)
     behaviour = train_sequence_models(Sequences.of(interactions(shop, *events)), content, seed=0)
     assert behaviour is not None
     return behaviour, shop
 
 
-def asked(behaviour: Behaviour, rows: list[int]) -> np.ndarray:
+def query_scores(behaviour: Behaviour, rows: list[int]) -> np.ndarray:
     times = np.arange(len(rows)) * 86_400.0
     return behaviour.vectors @ behaviour.tower.query(behaviour.vectors[rows], ["purchase"] * len(rows), times)
 
 
 def test_the_sequence_model_knows_the_crowd_and_its_newcomers() -> None:
     behaviour, _ = behaviour_of_two_crowds()
-    scores = asked(behaviour, [3, 5])
+    scores = query_scores(behaviour, [3, 5])
     assert scores[:9].mean() > scores[9:18].max()
     assert not behaviour.known[[18, 19, 20, 21]].any()
     assert scores[20] > scores[21], "nobody chose either; 20 looks like what this crowd chooses"
@@ -157,8 +157,8 @@ def test_the_sequence_model_knows_the_crowd_and_its_newcomers() -> None:
 
 def test_the_sequence_model_knows_what_comes_next() -> None:
     behaviour, _ = behaviour_of_two_crowds(after=19)
-    assert asked(behaviour, [4, 0]).argmax() == 19
-    assert asked(behaviour, [0, 4]).argmax() != 19
+    assert query_scores(behaviour, [4, 0]).argmax() == 19
+    assert query_scores(behaviour, [0, 4]).argmax() != 19
 
 
 def test_one_choice_each_teaches_no_sequence() -> None:
@@ -171,8 +171,8 @@ def test_category_embeddings_follow_their_values() -> None:
     kinds = [["red", "blue", "green"][i % 3] for i in range(60)]
     shapes = [["round", "square"][i % 2] for i in range(60)]
     shop = catalog(60, color=kinds, pattern=shapes)
-    embedding, figures = train_category(shop, None, None, seed=0)
-    assert figures["loss"][-1] < figures["loss"][0]
+    embedding, metrics = train_category(shop, None, None, seed=0)
+    assert metrics["loss"][-1] < metrics["loss"][0]
     assert embedding is not None
     vectors, known = embedding.vectors({"color": kinds, "pattern": shapes})
     similar = vectors @ vectors.T
@@ -195,8 +195,8 @@ def test_a_rare_value_is_what_its_parents_are() -> None:
         *("Eaten", "Eaten > Sweets"),
         *("Worn", "Worn > Tops", "Worn > Tops > Shirts", "Worn > Tops > Vests"),
     )
-    asked = ["Worn > Tops > Shirts", "Eaten > Sweets", "Worn > Tops > Ponchos", "Worn > Hats", "Eaten > Nuts"]
-    shirt, sweet, poncho, hat, nut = embedding.vectors({"product_type": asked})[0]
+    paths = ["Worn > Tops > Shirts", "Eaten > Sweets", "Worn > Tops > Ponchos", "Worn > Hats", "Eaten > Nuts"]
+    shirt, sweet, poncho, hat, nut = embedding.vectors({"product_type": paths})[0]
     assert min(poncho @ shirt, hat @ shirt) > max(poncho @ sweet, hat @ sweet) + 0.5
     assert nut @ sweet > nut @ shirt + 0.5
     untouched = embedding.vectors({"product_type": ["Else > Where"]})
@@ -231,7 +231,7 @@ def test_targets_leave_out_the_history() -> None:
     ]
 
 
-def test_a_case_knows_what_was_popular_when_it_was_asked() -> None:
+def test_the_prior_of_a_case_is_as_of_its_moment() -> None:
     shop = catalog(6)
     early = interactions(shop, ("a", 0, 0), ("b", 1, 0))
     late = interactions(shop, ("a", 2, 10), ("c", 3, 10), ("c", 3, 11), ("a", 3, 20), ("b", 4, 30), ("d", 5, 30))
@@ -251,9 +251,9 @@ def test_item_cases_leave_out_variants() -> None:
     shop = catalog(6)
     events = interactions(shop, *[("a", row, float(row)) for row in range(6)])
     for case in item_cases(segment, pairs_of(events)):
-        own = segment.groups[case.steps.rows[0]]
-        assert own not in segment.groups[case.targets]
-        assert set(case.excluded.tolist()) == set(np.flatnonzero(segment.groups == own).tolist())
+        group = segment.groups[case.steps.rows[0]]
+        assert group not in segment.groups[case.targets]
+        assert set(case.excluded.tolist()) == set(np.flatnonzero(segment.groups == group).tolist())
 
 
 def test_default_weights_are_equal_for_all_blocks() -> None:

@@ -62,7 +62,7 @@ def test_a_file_of_the_same_products_changes_nothing(updater: Updater, demo_shop
 def test_changed_new_and_missing_products_are_taken_up(updater: Updater, demo_shop: Shop) -> None:
     table = products(demo_shop)
     before = recommender.load(updater.root)
-    changed, copied, gone = table["id"][3], table["id"][10], table["id"][20]
+    changed, copied, removed = table["id"][3], table["id"][10], table["id"][20]
     table.loc[3, "title"] = "Something else altogether"
     copy = table.loc[[10]].assign(id="zz-copy", item_group_id="", price="1")
     pd.concat([table.drop(index=20), copy]).to_csv(updater.changed, index=False)
@@ -71,7 +71,7 @@ def test_changed_new_and_missing_products_are_taken_up(updater: Updater, demo_sh
     now = recommender.load(updater.root)
     assert (done.embedded, done.removed, done.generation) == (2, 1, now.generation)
     assert len(now) == len(before)
-    assert gone not in now
+    assert removed not in now
     assert now.product(changed)["title"] == "Something else altogether"
     assert now.product("zz-copy")["price"] == 1.0
     assert now.thumbnail("zz-copy") == before.thumbnail(copied)
@@ -94,8 +94,8 @@ def test_what_the_service_queued_is_taken_up_and_the_queue_is_empty(
     updater: Updater, demo_shop: Shop, store: Store
 ) -> None:
     first, second = products(demo_shop)["id"][:2]
-    told = {"title": "Red striped mug", "product_type": "Kitchen > Mugs", "price": 4.0}
-    store.overlay.put({"new-mug": told, second: None}, queue=["new-mug", second])
+    attributes = {"title": "Red striped mug", "product_type": "Kitchen > Mugs", "price": 4.0}
+    store.overlay.put({"new-mug": attributes, second: None}, queue=["new-mug", second])
     updater.changed, updater.store = None, store
     done = updater.update()
     now = recommender.load(updater.root, overlay=store.overlay)

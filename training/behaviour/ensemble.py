@@ -19,7 +19,7 @@ LEARNING_RATE = 2e-3
 
 
 class EnsembleMember:
-    """A sequence model, its optimizer and its place in the data.
+    """A sequence model, its optimizer and its position in the data.
 
     Parameters
     ----------

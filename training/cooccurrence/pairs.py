@@ -32,15 +32,12 @@ class Pairs:
         whose order is arbitrary.
     days
         Time between them, shape (p,).
-    weight
-        Geometric mean of the two events' weights, shape (p,).
     """
 
     first: Rows
     second: Rows
     gap: Double
     days: Double
-    weight: Double
 
     def __len__(self) -> int:
         return len(self.first)
@@ -49,15 +46,13 @@ class Pairs:
 def pairs_of(interactions: Interactions, window: int = WINDOW) -> Pairs:
     """Pair each positive event with the user's next `window` positive events."""
     frame = interactions.frame
-    weights = np.asarray(interactions.event_weights(), dtype=np.float64)
-    positive = weights > 0
+    positive = np.asarray(interactions.event_weights()) > 0
     users = frame["user_id"].to_numpy()[positive]
     user = np.cumsum(np.append(True, users[1:] != users[:-1])) if len(users) else np.empty(0, dtype=int)
     rows = frame["row"].to_numpy(dtype=np.int32)[positive]
     times = frame["timestamp"].to_numpy().astype("datetime64[s]").astype(np.float64)[positive]
-    weights = weights[positive]
     moment = np.cumsum(np.append(False, times[1:] != times[:-1]))
-    columns: list[list[np.ndarray]] = [[], [], [], [], []]
+    columns: list[list[np.ndarray]] = [[], [], [], []]
     for gap in range(1, min(window, len(rows) - 1) + 1):
         pair = (user[:-gap] == user[gap:]) & (rows[:-gap] != rows[gap:])
         if not pair.any():
@@ -66,10 +61,10 @@ def pairs_of(interactions: Interactions, window: int = WINDOW) -> Pairs:
         end = start + gap
         moments = np.maximum(moment[end] - moment[start], 1).astype(np.float64)
         values = (rows[start], rows[end], moments, (times[end] - times[start]) / DAY)
-        for column, value in zip(columns, (*values, np.sqrt(weights[start] * weights[end])), strict=True):
+        for column, value in zip(columns, values, strict=True):
             column.append(value)
-    first, second, gaps, days, weight = (np.concatenate(c) if c else np.empty(0) for c in columns)
-    return Pairs(first.astype(np.int32), second.astype(np.int32), gaps, days, weight)
+    first, second, gaps, days = (np.concatenate(c) if c else np.empty(0) for c in columns)
+    return Pairs(first.astype(np.int32), second.astype(np.int32), gaps, days)
 
 
 def count_pairs(interactions: Interactions, n: int) -> Table:

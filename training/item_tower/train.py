@@ -20,7 +20,7 @@ from training.item_tower.category import train_category
 from training.items import TrainingItems
 
 ALIGNED_DIM = 64
-MIN_ALIGNMENT_PAIRS = 200  # products with both text and photo, for an alignment
+MIN_ALIGNMENT_PAIRS = 200  # products with both text and image, for an alignment
 MAX_PRINCIPAL_AXES = 192
 ALIGNED_SHARE = 0.3  # of a content block's energy, in its aligned part
 MAX_PCA_ROWS = 50_000  # products that principal axes are estimated on

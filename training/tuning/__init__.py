@@ -1,1 +1,1 @@
-"""Tunes the weights of the score and other settings on held-out interactions."""
+"""Tunes the weights of the score and other hyperparameters on held-out interactions."""

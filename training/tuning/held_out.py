@@ -1,4 +1,4 @@
-"""Held-out interactions as ranking problems: histories, what was chosen later, and the terms of every score."""
+"""Held-out interactions as ranking problems: histories, target products, and the terms of every score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +26,14 @@ SPANS = 3
 
 @dataclass(frozen=True)
 class HeldOutCase:
-    """One query and the products that were chosen after it.
+    """One query and its targets.
 
     Parameters
     ----------
     steps
         The user's history; or one product, for the similar-items request.
     targets
-        Rows chosen later and not in the history, ascending.
+        Rows of the held-out interactions that are not in the history, ascending.
     excluded
         Rows that may not be recommended, ascending.
     as_of
@@ -61,7 +61,7 @@ class HeldOutTerms:
     multiplicity
         How many products each candidate represents: more than 1 where a large shop's were sampled, shape (c,).
     targets
-        Candidates that were chosen later, shape (b, c).
+        Candidates that are targets, shape (b, c).
     terms
         Names of the P features.
     """
@@ -109,7 +109,7 @@ def _span_cases(earlier: Interactions, later: Interactions, as_of: datetime) -> 
     for user, frame in earlier.histories():
         if user not in chosen:
             continue
-        steps = steps_of(frame)
+        steps = _steps(frame)
         known = np.unique(steps.rows)
         new = np.setdiff1d(chosen[user], known)
         if len(new):
@@ -168,7 +168,7 @@ def item_queries(segment: Segment, cases: Sequence[HeldOutCase]) -> list[Query]:
     return [item_query(segment, int(case.steps.rows[0])) for case in cases]
 
 
-def steps_of(frame: pd.DataFrame) -> Steps:
+def _steps(frame: pd.DataFrame) -> Steps:
     """Convert one user's slice of an interactions frame to a history."""
     return Steps(
         rows=frame["row"].to_numpy(dtype=np.int32),

@@ -69,20 +69,20 @@ class FineTuning:
         Its model is trained in place; a locked tower is frozen already.
     towers
         Of images and of texts, over `examples`.
-    examples, settings, seed
+    examples, config, seed
         The training data, and ``[train.clip]``.
     """
 
     encoder: OpenClipEncoder
     towers: Sequence[Tower]
     examples: Examples
-    settings: ClipConfig
+    config: ClipConfig
     seed: int
 
     def __post_init__(self) -> None:
         self.model = self.encoder.model
         self.optimizer = _optimizer(self.model)
-        self.batches_per_epoch = len(self.examples.epoch(0, self.settings.batch_size, self.seed))
+        self.batches_per_epoch = len(self.examples.epoch(0, self.config.batch_size, self.seed))
 
     def run(self, path: Path) -> FineTuningState:
         """Train, resuming from the checkpoint at `path`; the model has the best weights afterwards."""
@@ -90,7 +90,7 @@ class FineTuning:
         state = self._restore(checkpoint)
         if not state.history:
             self._validate(state)
-        steps = self.settings.epochs * self.batches_per_epoch
+        steps = self.config.epochs * self.batches_per_epoch
         bar = progress(self._batches(state), "fine-tuning CLIP", steps, "batch")
         bar.update(state.step)
         for inputs in bar:
@@ -127,10 +127,10 @@ class FineTuning:
     def _batches(self, state: FineTuningState) -> Iterator[Sequence[Tensor]]:
         """Yield the towers' inputs batch by batch, prepared ahead, until validation stops improving."""
         with ThreadPoolExecutor(1) as pool:
-            for epoch in range(state.step // self.batches_per_epoch, self.settings.epochs):
-                if len(state.history) - 1 - state.best_epoch >= self.settings.patience:
+            for epoch in range(state.step // self.batches_per_epoch, self.config.epochs):
+                if len(state.history) - 1 - state.best_epoch >= self.config.patience:
                     return
-                batches = self.examples.epoch(epoch, self.settings.batch_size, self.seed)
+                batches = self.examples.epoch(epoch, self.config.batch_size, self.seed)
                 yield from ahead(pool, self._inputs, batches[state.step - epoch * self.batches_per_epoch :], 2)
 
     def _inputs(self, indices: NDArray[np.int64]) -> Sequence[Tensor]:
@@ -139,7 +139,7 @@ class FineTuning:
     def _step(self, inputs: Sequence[Tensor], step: int, steps: int) -> None:
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * _rate_factor(step, steps)
+            group["lr"] = self.config.learning_rate * _rate_factor(step, steps)
         self.optimizer.zero_grad()
         on_device = [x.to(self.encoder.device) for x in inputs]
         seed = int(np.random.default_rng([self.seed, step]).integers(2**32))

@@ -1,4 +1,4 @@
-"""Fine-tunes an open_clip encoder on a catalogue; the result is kept in the cache."""
+"""Fine-tunes an open_clip encoder on a catalogue; the result is cached."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ class FineTuned:
 
 
 def finetune(
-    encoder: Encoder, catalog: Catalog, settings: ClipConfig, seed: int, cache_dir: Path | None = None
+    encoder: Encoder, catalog: Catalog, config: ClipConfig, seed: int, cache_dir: Path | None = None
 ) -> FineTuned:
     """Fine-tune an open_clip encoder on the texts and images of a catalogue, or load an earlier result.
 
@@ -55,7 +55,7 @@ def finetune(
     ----------
     encoder
         Its model is trained in place: use the returned one.
-    catalog, settings
+    catalog, config
         The products, and ``[train.clip]``.
     seed
         Of the split, the batches and dropout.
@@ -81,13 +81,13 @@ def finetune(
             f"[train.clip] has {examples.train_groups} products of different names with a text and an image to "
             f"learn from; expected at least {MIN_PAIRS}. Leave [train.clip] out"
         )
-    folder = cache_location(cache_dir) / "fine-tuned" / _key(encoder, examples, catalog, settings, seed)
+    folder = cache_location(cache_dir) / "fine-tuned" / _key(encoder, examples, catalog, config, seed)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder):
         if not (folder / "figures.json").is_file():
-            towers = _towers(encoder, encoded, examples, catalog, settings.locked)
-            _train(FineTuning(encoder, towers, examples, settings, seed), folder)
-    return _load_result(encoder, settings.locked, folder, cache_location(cache_dir) / "vectors")
+            towers = _towers(encoder, encoded, examples, catalog, config.locked)
+            _train(FineTuning(encoder, towers, examples, config, seed), folder)
+    return _load_result(encoder, config.locked, folder, cache_location(cache_dir) / "vectors")
 
 
 def _train(training: FineTuning, folder: Path) -> None:
@@ -162,7 +162,7 @@ def _share_vectors(vectors: Path, encoder: Encoder, tuned: Encoder, locked: str)
         shutil.copytree(vectors / encoder.fingerprint / locked, target)
 
 
-def _key(encoder: Encoder, examples: Examples, catalog: Catalog, settings: ClipConfig, seed: int) -> str:
+def _key(encoder: Encoder, examples: Examples, catalog: Catalog, config: ClipConfig, seed: int) -> str:
     """Return a digest of everything that the result depends on."""
-    inputs = [encoder.fingerprint, settings.model_dump_json(), str(seed), examples.fingerprint(catalog)]
+    inputs = [encoder.fingerprint, config.model_dump_json(), str(seed), examples.fingerprint(catalog)]
     return digest("\n".join(inputs)).decode()

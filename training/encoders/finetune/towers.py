@@ -74,7 +74,7 @@ class TrainableTextTower:
 
 
 class TrainableImageTower:
-    """The model's image tower over p images, decoded anew for each batch, since they would not fit into memory."""
+    """The model's image tower over p images, decoded for each batch, since all would not fit into memory."""
 
     trainable = True
 

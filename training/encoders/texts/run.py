@@ -1,4 +1,4 @@
-"""Loads the configured encoder; trains it first if it learns from the shop's texts, and keeps it in the cache."""
+"""Loads the configured encoder; trains it first if it learns from the shop's texts, and caches it."""
 
 import shutil
 from collections.abc import Callable, Sequence

@@ -88,7 +88,7 @@ def names(inputs: ItemInputs) -> list[str]:
 
 def test_variants_are_no_neighbours() -> None:
     weights, _ = Shop({"image"}, variants=True).weights()
-    assert weights["image"] <= weights["text"], "photos tell what is a variant, and of other products nothing"
+    assert weights["image"] <= weights["text"], "images predict variants, and nothing of other products"
 
 
 def test_a_column_or_two_decide_nothing() -> None:

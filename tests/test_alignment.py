@@ -13,13 +13,13 @@ P = 1200
 
 
 def planted(seed, aligned=True, groups=None):
-    """Two views of one hidden vector, each through its own random network; variants share their text."""
+    """Two views of one hidden vector, each through a random network; variants share their text."""
     rng = np.random.default_rng(seed)
     groups = np.arange(P) if groups is None else groups
     hidden = rng.normal(size=(P, 6))
     image = np.tanh(hidden @ rng.normal(size=(6, 40))) * 3 + 5
-    told = hidden if aligned else rng.permutation(hidden)
-    text = np.tanh(told[groups] @ rng.normal(size=(6, 30))) - 2
+    shared = hidden if aligned else rng.permutation(hidden)
+    text = np.tanh(shared[groups] @ rng.normal(size=(6, 30))) - 2
     return image.astype(np.float32), text.astype(np.float32), groups
 
 
@@ -29,16 +29,16 @@ def trained():
 
 
 def test_finds_the_photo_to_a_text_held_out(trained):
-    _, figures = trained
-    assert figures["held_out"] == 120
-    assert figures["pairs"] == P - 120
-    assert figures["recall@10"] > 0.5  # by chance 0.08
-    assert figures["recall@10"] >= figures["recall@1"] > 0.1
+    _, metrics = trained
+    assert metrics["held_out"] == 120
+    assert metrics["pairs"] == P - 120
+    assert metrics["recall@10"] > 0.5  # by chance 0.08
+    assert metrics["recall@10"] >= metrics["recall@1"] > 0.1
 
 
 def test_finds_nothing_where_nothing_is():
-    _, figures = train_alignment(*planted(0, aligned=False), seed=0, dim=16)
-    assert figures["recall@10"] < 0.25
+    _, metrics = train_alignment(*planted(0, aligned=False), seed=0, dim=16)
+    assert metrics["recall@10"] < 0.25
 
 
 def test_same_seed_same_projection(trained):
@@ -85,6 +85,6 @@ def test_variants_are_no_negatives():
 def test_a_constant_column_does_no_harm():
     image, text, groups = planted(2)
     image[:, 0] = 7
-    projection, figures = train_alignment(image, text, groups, seed=0, dim=16)
+    projection, metrics = train_alignment(image, text, groups, seed=0, dim=16)
     assert np.isfinite(projection.image(image)).all()
-    assert figures["recall@10"] > 0.5
+    assert metrics["recall@10"] > 0.5
