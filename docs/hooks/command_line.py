@@ -26,5 +26,10 @@ def _sections(context: Any, command: Any) -> Iterator[str]:
         yield from ("| | |", "| --- | --- |")
         for parameter in command.params:
             names, text = parameter.get_help_record(context) or ("", "")
-            yield f"| `{names}` | {' '.join(text.replace('<', '&lt;').split())} |"
+            names, _, kind = names.partition(" <")
+            if "|" in kind:
+                text += f" One of {', '.join(f'`{choice}`' for choice in kind.rstrip('>').split('|'))}."
+            elif kind:
+                names += f" <{kind}"
+            yield f"| `{names}` | {' '.join(text.replace(' <', ' &lt;').split())} |"
         yield ""
