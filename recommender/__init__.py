@@ -1,8 +1,9 @@
 """Product recommendations from hybrid embeddings.
 
 >>> import recommender
->>> rec = recommender.load("bundles")                    # doctest: +SKIP
->>> rec.similar("0108775015", k=10).to_frame()           # doctest: +SKIP
+>>> rec = recommender.fit("products.csv", "events.csv", out="bundles")    # doctest: +SKIP
+>>> rec = recommender.load("bundles")                                     # doctest: +SKIP
+>>> rec.similar("0108775015", k=10).to_frame()                            # doctest: +SKIP
 
 Names are resolved on first use (PEP 562): a service that imports the library does not pay for pandas or torch.
 """
@@ -15,7 +16,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Recommender": "recommender.recommender",
     "Recommendations": "recommender.ranking.results",
+    "RecommendationTable": "recommender.ranking.results",
+    "Request": "recommender.ranking.request",
     "load": "recommender.recommender",
+    "fit": "recommender.fitting",
+    "update": "recommender.fitting",
+    "evaluate": "recommender.fitting",
     "Catalog": "recommender.catalog",
     "Interactions": "recommender.catalog",
     "Config": "recommender.config",
@@ -30,7 +36,12 @@ if TYPE_CHECKING:
     from recommender.config import Config as Config
     from recommender.errors import RecommenderError as RecommenderError
     from recommender.events import Event as Event
+    from recommender.fitting import evaluate as evaluate
+    from recommender.fitting import fit as fit
+    from recommender.fitting import update as update
+    from recommender.ranking.request import Request as Request
     from recommender.ranking.results import Recommendations as Recommendations
+    from recommender.ranking.results import RecommendationTable as RecommendationTable
     from recommender.recommender import Recommender as Recommender
     from recommender.recommender import load as load
 

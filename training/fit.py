@@ -45,6 +45,8 @@ def fit(
     config: Config,
     out: Path | str,
     *,
+    catalog: Catalog | None = None,
+    interactions: Interactions | None = None,
     store_url: str | None = None,
     until: datetime | None = None,
     learn_until: datetime | None = None,
@@ -60,6 +62,8 @@ def fit(
         Paths of the files and the meaning of their columns.
     out
         The bundle's folder.
+    catalog, interactions
+        Products and events that were read already, such as from frames; by default those of the config's files.
     store_url
         An event store whose events are added to those of the files.
     until
@@ -90,8 +94,8 @@ def fit(
     with Staging(out):
         pass  # an output folder that is not writable is better found before the training than after
     with timer.stage("reading"):
-        catalog = Catalog.load(config, strict=strict)
-        interactions = _read_interactions(config, catalog, store_url, strict, until)
+        catalog = catalog or Catalog.load(config, strict=strict)
+        interactions = _read_interactions(config, catalog, interactions, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
@@ -110,10 +114,17 @@ def fit(
         return publish(Path(out), model, items, encoded, config, metrics, encoder_files=chosen.folder)
 
 
-def evaluate_config(config: Config, *, cache_dir: Path | None = None, run: MapFunction = map) -> dict[str, Any]:
-    """Fit on the earlier events and return the metrics on the later ones; publish nothing."""
+def evaluate_config(
+    config: Config,
+    *,
+    catalog: Catalog | None = None,
+    interactions: Interactions | None = None,
+    cache_dir: Path | None = None,
+    run: MapFunction = map,
+) -> dict[str, Any]:
+    """Fit on the earlier events and return the metrics on the later ones; publish nothing. See `fit`."""
     with TemporaryDirectory() as folder:
-        fit(config, folder, cache_dir=cache_dir, run=run)
+        fit(config, folder, catalog=catalog, interactions=interactions, cache_dir=cache_dir, run=run)
         return load(folder).manifest.metrics
 
 
@@ -201,11 +212,16 @@ def _require_content_or_events(items: TrainingItems, interactions: Interactions 
 
 
 def _read_interactions(
-    config: Config, catalog: Catalog, store_url: str | None, strict: bool, until: datetime | None
+    config: Config,
+    catalog: Catalog,
+    given: Interactions | None,
+    store_url: str | None,
+    strict: bool,
+    until: datetime | None,
 ) -> Interactions | None:
-    """Read the events of the files and of the store; None if there are none."""
-    sources = []
-    if config.events is not None:
+    """Return the given events or those of the files, with those of the store; None if there are none."""
+    sources = [] if given is None else [given]
+    if given is None and config.events is not None:
         sources.append(Interactions.load(config, catalog, strict=strict))
     if store_url is not None:
         weights = config.events.weights if config.events is not None else None

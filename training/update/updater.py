@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
 
+import pandas as pd
+
 from recommender import load
 from recommender.bundle import open_bundle
 from recommender.catalog import Catalog
@@ -77,7 +79,7 @@ class Updater:
     config
         Meaning of the columns of `changed`, path of the images, columns of the encoded text.
     changed
-        A file of changed and new products; None to take changes from the store only.
+        A file or frame of changed and new products; None to take changes from the store only.
     complete
         Whether that file has all products, so that all others are removed.
     store
@@ -90,7 +92,7 @@ class Updater:
 
     root: Path
     config: Config
-    changed: Path | None = None
+    changed: Path | pd.DataFrame | None = None
     complete: bool = False
     store: Store | None = None
     cache_dir: Path | None = None
@@ -107,7 +109,7 @@ class Updater:
         """
         started = perf_counter()
         queued = self.store.overlay.queued() if self.store is not None else []
-        stamp = self.changed.stat().st_mtime if self.changed is not None else 0.0
+        stamp = self.changed.stat().st_mtime if isinstance(self.changed, Path) else float(self.changed is not None)
         if stamp == self._stamp and not queued:
             return UpdateResult()
         recommender = load(self.root)
@@ -142,10 +144,17 @@ class Updater:
         """Return the file's cells by product, and the products that it removes; nothing if it is not newer."""
         if self.changed is None or not newer:
             return {}, set()
-        entries = {"path": self.changed.absolute(), "learn": []}
-        config = self.config.model_copy(update={"catalog": self.config.catalog.model_copy(update=entries)})
-        changed = attribute_cells(Catalog.load(config), recommender)
+        changed = attribute_cells(self._changed_catalog(self.changed), recommender)
         return changed, set(recommender.ids) - changed.keys() if self.complete else set()
+
+    def _changed_catalog(self, changed: Path | pd.DataFrame) -> Catalog:
+        own = self.config.catalog
+        if isinstance(changed, Path):
+            entries = {"path": changed.absolute(), "learn": []}
+            return Catalog.load(self.config.model_copy(update={"catalog": own.model_copy(update=entries)}))
+        images = None if own.images is None else self.config.resolve(own.images)
+        mapping = own.model_dump(exclude={"path", "images", "learn"}, exclude_defaults=True)
+        return Catalog.from_frame(changed, images, learn=[], **mapping)
 
     def _publish(
         self, recommender: Recommender, changed: dict[str, Cells], removed: list[str], started: float

@@ -1,0 +1,238 @@
+"""Fit, update and evaluate from Python: pandas frames, paths or a `Config` in, an opened `Recommender` out.
+
+Beside the command line, this is the only module of the library that imports `training`; it does so when called.
+"""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from recommender.errors import ConfigError, RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recommender.catalog import Catalog, Interactions
+    from recommender.config import Config
+    from recommender.recommender import Recommender
+    from training.update.updater import UpdateResult
+
+    Products: TypeAlias = pd.DataFrame | Path | str | Config
+    Events: TypeAlias = pd.DataFrame | Path | str | None
+
+# What a bundle's config has in the place of a path where the data came from a frame.
+PRODUCTS_FRAME, EVENTS_FRAME = "products frame", "events frame"
+
+
+def fit(
+    products: "Products",
+    events: "Events" = None,
+    *,
+    out: Path | str,
+    images: Path | str | None = None,
+    encoder: str | Mapping[str, Any] = "auto",
+    columns: Mapping[str, Any] | None = None,
+    event_columns: Mapping[str, Any] | None = None,
+    store: str | None = None,
+    strict: bool = False,
+    cache: Path | str | None = None,
+) -> "Recommender":
+    """Train on products and events, publish a generation and open it.
+
+    Parameters
+    ----------
+    products
+        A frame with a column ``id`` and, as known, title, description, price, product_type and so on; a file (CSV,
+        Parquet, JSON Lines …); a TOML file or a `Config`, which name everything else, too.
+    events
+        A frame or a file with user_id, item_id, event_name and timestamp; None trains on the products alone.
+    out
+        The folder to publish into.
+    images
+        Folder or zip of product images.
+    encoder
+        Name of the encoder, such as "auto", "tfidf" or "open_clip", or its table as in a TOML:
+        ``{"name": "transformers", "model": "intfloat/multilingual-e5-small"}``.
+    columns, event_columns
+        Names of columns and other entries as in a TOML's ``[catalog]`` and ``[events]``: ``{"id": "sku"}``.
+    store
+        URL of an event store whose events are added.
+    strict
+        Whether a problem that leaves rows out is an error.
+    cache
+        Folder of encoder vectors and checkpoints; by default ``~/.cache/recommender``.
+
+    Returns
+    -------
+    Recommender
+        The published generation, opened.
+
+    Raises
+    ------
+    ConfigError, DataError, EncoderError, BundleError
+        If the data, a column, the encoder or the folder cannot be used: what was found, what was expected, what to
+        do.
+
+    Examples
+    --------
+    >>> products, events = pd.read_csv("products.csv"), pd.read_csv("events.csv")  # doctest: +SKIP
+    >>> rec = recommender.fit(products, events, out="bundles")  # doctest: +SKIP
+    >>> rec.similar("SKU-1").to_frame()  # doctest: +SKIP
+    """
+    _require_training("fit")
+    from recommender.recommender import load
+    from training.fit import fit as train
+
+    config = _config_of(products, events, images, encoder, columns, event_columns)
+    catalog, interactions = _frames_of(config, products, events, images, strict)
+    generation = train(
+        config,
+        out,
+        catalog=catalog,
+        interactions=interactions,
+        store_url=store,
+        strict=strict,
+        cache_dir=None if cache is None else Path(cache),
+    )
+    return load(out, generation=generation)
+
+
+def update(
+    bundles: Path | str,
+    products: "pd.DataFrame | Path | str | None" = None,
+    *,
+    complete: bool = False,
+    images: Path | str | None = None,
+    store: str | None = None,
+    cache: Path | str | None = None,
+) -> "UpdateResult":
+    """Publish changed, new and removed products in seconds, without training.
+
+    Parameters
+    ----------
+    bundles
+        The folder of generations.
+    products
+        A frame or a file of changed and new products, with the columns that the bundle was fitted on.
+    complete
+        Whether `products` are all products, so that all others are removed.
+    images
+        Folder or zip of product images; by default that of the fit.
+    store
+        URL of an event store whose queue of changed products is published, too.
+    cache
+        See `fit`.
+
+    Returns
+    -------
+    UpdateResult
+        The new generation, and how many products were embedded and removed.
+
+    Raises
+    ------
+    RequestError
+        If neither `products` nor `store` is given.
+    DataError, BundleError, EncoderError
+        As `fit`.
+    """
+    if products is None and store is None:
+        raise RequestError("nothing to update from; give products, store or both", "/products")
+    _require_training("update")
+    from contextlib import nullcontext
+
+    from recommender.stores import open_store
+    from training.update.updater import Updater, config_of
+
+    changed = Path(products) if isinstance(products, str) else products
+    config = config_of(Path(bundles), None, None, None if images is None else Path(images))
+    folder = None if cache is None else Path(cache)
+    with open_store(store) if store is not None else nullcontext() as live:
+        return Updater(Path(bundles), config, changed, complete, live, folder).update()
+
+
+def evaluate(
+    products: "Products",
+    events: "Events" = None,
+    *,
+    images: Path | str | None = None,
+    encoder: str | Mapping[str, Any] = "auto",
+    columns: Mapping[str, Any] | None = None,
+    event_columns: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    cache: Path | str | None = None,
+) -> dict[str, Any]:
+    """Train on the earlier events and measure on the later ones; publish nothing.
+
+    Parameters
+    ----------
+    products, events, images, encoder, columns, event_columns, strict, cache
+        As in `fit`.
+
+    Returns
+    -------
+    dict
+        The metrics of a bundle's manifest; `recommender.evaluation.frames` makes tables of ``["evaluation"]``.
+
+    Raises
+    ------
+    ConfigError, DataError, EncoderError
+        As `fit`.
+    """
+    _require_training("evaluate")
+    from training.fit import evaluate_config
+
+    config = _config_of(products, events, images, encoder, columns, event_columns)
+    catalog, interactions = _frames_of(config, products, events, images, strict)
+    folder = None if cache is None else Path(cache)
+    return evaluate_config(config, catalog=catalog, interactions=interactions, cache_dir=folder)
+
+
+def _require_training(name: str) -> None:
+    if find_spec("torch") is None:
+        raise ConfigError(
+            f"recommender.{name} needs torch, which is not installed here: pip install hybrid-recommender"
+        )
+
+
+def _config_of(
+    products: "Products",
+    events: "Events",
+    images: Path | str | None,
+    encoder: str | Mapping[str, Any],
+    columns: Mapping[str, Any] | None,
+    event_columns: Mapping[str, Any] | None,
+) -> "Config":
+    from recommender.config import Config
+
+    is_toml = isinstance(products, str | Path) and Path(products).suffix == ".toml"
+    if isinstance(products, Config) or is_toml:
+        others = {"events": events, "images": images, "columns": columns, "event_columns": event_columns}
+        if given := [name for name, value in others.items() if value is not None]:
+            raise ConfigError(f"{given[0]} is given beside a config, which has entries for it")
+        return products if isinstance(products, Config) else Config.load(products)  # type: ignore[arg-type]
+    path = products if isinstance(products, str | Path) else PRODUCTS_FRAME
+    tables: dict[str, Any] = {"catalog": {"path": path, "images": images, **(columns or {})}}
+    tables["encoder"] = {"name": encoder} if isinstance(encoder, str) else dict(encoder)
+    if events is not None:
+        path = events if isinstance(events, str | Path) else EVENTS_FRAME
+        tables["events"] = {"path": path, **(event_columns or {})}
+    return Config.from_mapping(tables)
+
+
+def _frames_of(
+    config: "Config", products: "Products", events: "Events", images: Path | str | None, strict: bool
+) -> "tuple[Catalog | None, Interactions | None]":
+    """Return the catalogue and the events where they are frames; None where `fit` is to read files."""
+    from recommender.catalog import Catalog, Interactions
+
+    catalog = interactions = None
+    if str(config.catalog.path) == PRODUCTS_FRAME:
+        mapping = config.catalog.model_dump(exclude={"path", "images"}, exclude_defaults=True)
+        catalog = Catalog.from_frame(products, images, strict=strict, **mapping)  # type: ignore[arg-type]
+    if config.events is not None and str(config.events.path) == EVENTS_FRAME:
+        catalog = catalog or Catalog.load(config, strict=strict)
+        mapping = config.events.model_dump(exclude={"path", "weights"}, exclude_defaults=True)
+        weights = config.events.weights
+        interactions = Interactions.from_frame(events, catalog, weights, strict=strict, **mapping)  # type: ignore[arg-type]
+    return catalog, interactions
