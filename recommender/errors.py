@@ -66,7 +66,7 @@ class UnknownItemError(RequestError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, or None if none is close."""
+    """Return the known name most similar to `name`, or None if none is close."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
 
 

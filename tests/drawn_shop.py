@@ -1,4 +1,4 @@
-"""A catalogue whose texts tell what its photos show: the structure that fine-tuning has to find."""
+"""A catalogue whose texts describe its images: structure for fine-tuning to learn."""
 
 from itertools import islice, product
 

@@ -1,4 +1,4 @@
-"""A config for each encoder that needs more than its name: tiny weights, a server, texts to learn from."""
+"""A config for each encoder that needs more than its name: tiny weights, a server, texts to train on."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""A local server that speaks OpenAI's and Cohere's language, counts tokens, limits rates and fails as told."""
+"""A local server with the APIs of OpenAI and Cohere, which counts tokens, limits rates and fails on demand."""
 
 import base64
 import json

@@ -38,7 +38,7 @@ def shop(tmp_path, table=SHOP, mapping=MAPPING):
     return Config.load(tmp_path / "shop.toml")
 
 
-def test_a_shop_is_read_as_it_lies(tmp_path):
+def test_a_shop_is_read(tmp_path):
     catalog = Catalog.load(shop(tmp_path), strict=True)
     assert catalog.ids == ["0010", "A-1", "B-2"]
     assert len(catalog) == 3
@@ -72,7 +72,7 @@ def test_a_shop_is_read_as_it_lies(tmp_path):
     assert catalog.row_of([]).dtype == np.int32
 
 
-def test_what_lacks_is_counted(tmp_path):
+def test_missing_values_are_counted(tmp_path):
     table = "id,title,brand\na,,Acme\nb,Bee,\nc,Cee,Acme\nd,,Best\ne,Eee,Best\n"
     catalog = Catalog.load(shop(tmp_path, table, '[catalog]\npath = "products.csv"\n'))
     assert catalog.report.facts == {
@@ -108,7 +108,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
         (("[catalog]", '[catalog]\nimages = "no.zip"'), "no.zip is not there; expected the folder or zip"),
     ],
 )  # fmt: skip
-def test_a_wrong_mapping_says_what_is_near(tmp_path, change, said):
+def test_a_wrong_mapping_names_the_nearest_column(tmp_path, change, said):
     with pytest.raises(RecommenderError) as error:
         Catalog.load(shop(tmp_path, mapping=MAPPING.replace(*change, 1)))
     assert said in str(error.value)
@@ -156,7 +156,7 @@ def test_only_some_problems_of_a_kind_are_shown(tmp_path):
     assert json.loads(json.dumps(report.to_dict()))["errors"] == 99
 
 
-def test_reports_join_without_showing_more():
+def test_merged_reports_list_no_more_problems():
     one, other = DataReport(shown=3), DataReport(shown=3)
     for report in (one, other):
         report.add("odd", "file", [2, 3], ["a", "b"], str)
@@ -222,7 +222,7 @@ def test_kinds_and_what_is_learned_from():
     assert ColumnSpec("brand", "category", False) in chosen
 
 
-def test_from_frame_takes_what_frames_hold():
+def test_from_frame_takes_any_types():
     frame = pd.DataFrame(
         {
             "number": [7, 10, 8],
@@ -289,7 +289,7 @@ ids = st.text(string.ascii_letters + string.digits + "-_/é中 𝔸", min_size=1
 
 @settings(deadline=None)
 @given(st.lists(ids, min_size=1, max_size=30))
-def test_rows_are_positions_in_the_order_of_plain_strings(given_ids):
+def test_rows_are_in_the_order_of_ids(given_ids):
     catalog = Catalog.from_frame(pd.DataFrame({"id": given_ids}))
     expected = sorted({each.strip() for each in given_ids})
     assert catalog.ids == expected
@@ -298,7 +298,7 @@ def test_rows_are_positions_in_the_order_of_plain_strings(given_ids):
     assert len(catalog) + left_out == len(given_ids)
 
 
-def test_levels_are_parted_as_google_merchant_does(tmp_path):
+def test_levels_are_separated_as_by_google_merchant(tmp_path):
     table = "id,path,paths\na,Men/Tops/,Men/Tops|Sale\nb,Men / Shoes,\nc,,Women\n"
     mapping = '[catalog]\npath = "products.csv"\nproduct_type = "path"\nseparators = {paths = "|"}\n'
     catalog = Catalog.load(shop(tmp_path, table, mapping + 'levels = {path = "/", paths = "/"}\n'))

@@ -52,7 +52,7 @@ def test_a_file_that_is_not_there(tmp_path):
         read_table(tmp_path / "p.csv", DataReport())
 
 
-def test_rows_are_numbered_as_a_spreadsheet_does(tmp_path):
+def test_rows_are_numbered_as_in_a_spreadsheet(tmp_path):
     data = 'id,name\n1,one\n\n2,"two\nlines"\n3,a,b\n4\n5,five\n'
     table, report = read(tmp_path, "p.csv", data)
     assert table.frame["id"].tolist() == ["1", "2", "5"]
@@ -64,7 +64,7 @@ def test_rows_are_numbered_as_a_spreadsheet_does(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "separator"), [("p.csv", ","), ("p.csv", ";"), ("p.tsv", "\t"), ("p.csv", "|")])
-def test_the_header_tells_the_separator(tmp_path, name, separator):
+def test_the_separator_is_inferred_from_the_header(tmp_path, name, separator):
     data = "\ufeff" + separator.join(["id", "name"]) + "\r\n" + separator.join(["0007", "NA"]) + "\r\n"
     table, _ = read(tmp_path, name, data)
     assert table.frame.to_dict("records") == [{"id": "0007", "name": "NA"}]

@@ -25,7 +25,7 @@ def config(tmp_path):
     return Config.from_files(tmp_path / "products.csv", tmp_path / "photos", tmp_path / "events.csv")
 
 
-def test_every_file_is_read_and_every_problem_told(config):
+def test_every_file_is_read_and_every_problem_reported(config):
     report = validate(config)
     assert report.facts["products"] == 4
     assert report.facts["products with a photo"] == 1

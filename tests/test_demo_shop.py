@@ -1,4 +1,4 @@
-"""The demo shop is reproducible, and what is planted in it can be found."""
+"""The demo shop is reproducible, and follows the known tastes."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The vector cache: what was put is found, whatever was killed, cut short, merged or run twice."""
+"""The vector cache: stored vectors are found again, after kills, truncation, merging and concurrent runs."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def found(cache, *names):
 
 @settings(deadline=None)  # it writes files, and others may too
 @given(runs=st.lists(st.lists(st.text(max_size=5), max_size=8), max_size=5), absent=st.text(max_size=5))
-def test_what_was_put_is_found_in_any_later_run(tmp_path_factory, runs, absent):
+def test_stored_vectors_are_found_in_a_later_run(tmp_path_factory, runs, absent):
     folder = tmp_path_factory.mktemp("cache")
     for names in runs:
         cache = VectorCache(folder, DIM)
@@ -49,7 +49,7 @@ def test_what_was_put_is_found_in_any_later_run(tmp_path_factory, runs, absent):
     assert found(cache, absent)[0] == (absent in names)
 
 
-def test_found_by_content_too(tmp_path):
+def test_vectors_are_found_by_content(tmp_path):
     cache = VectorCache(tmp_path, DIM)
     put(cache, "a", "b")
     cache.flush()
@@ -71,7 +71,7 @@ def test_a_slow_encoder_does_not_wait_for_a_full_shard(tmp_path, monkeypatch):
     assert found(VectorCache(tmp_path, DIM), "a").all()
 
 
-def test_many_small_shards_become_one(tmp_path, monkeypatch):
+def test_small_shards_are_merged(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_MAX_SMALL_SHARDS", 4)
     early = VectorCache(tmp_path, DIM)
     names = [f"item {i}" for i in range(10)]
@@ -86,7 +86,7 @@ def test_many_small_shards_become_one(tmp_path, monkeypatch):
     assert not found(early, names[0])[0]
 
 
-def test_merging_leaves_another_run_its_vectors(tmp_path, monkeypatch):
+def test_merging_does_not_disturb_another_run(tmp_path, monkeypatch):
     put(first := VectorCache(tmp_path, DIM), "a")
     first.flush()
     other = VectorCache(tmp_path, DIM)
@@ -97,7 +97,7 @@ def test_merging_leaves_another_run_its_vectors(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
-def test_a_shard_cut_short_is_encoded_again(tmp_path, keep):
+def test_a_truncated_shard_is_dropped(tmp_path, keep):
     for name in ("a", "b"):
         put(cache := VectorCache(tmp_path, DIM), name)
         cache.flush()
@@ -110,7 +110,7 @@ def test_a_shard_cut_short_is_encoded_again(tmp_path, keep):
     assert found(VectorCache(tmp_path, DIM), "a", "b").all()
 
 
-def test_killed_at_any_moment_only_the_last_shard_is_lost(tmp_path):
+def test_a_killed_run_loses_only_its_last_shard(tmp_path):
     code = """
 import sys, numpy as np
 from pathlib import Path
@@ -134,7 +134,7 @@ for i in range(10**6):
         np.testing.assert_array_equal(cache.vectors(records)[:, 0], np.arange(len(records)))
 
 
-def test_location(tmp_path, monkeypatch):
+def test_cache_location(tmp_path, monkeypatch):
     monkeypatch.delenv("RECOMMENDER_CACHE", raising=False)
     assert cache_location() == Path.home() / ".cache" / "recommender"
     monkeypatch.setenv("RECOMMENDER_CACHE", str(tmp_path))

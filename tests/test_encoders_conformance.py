@@ -1,4 +1,4 @@
-"""Every encoder of the folder keeps its promises; a new module is tested without a list to edit."""
+"""Every encoder of the folder keeps the contract; a new module is tested without a list to edit."""
 
 from contextlib import ExitStack
 
@@ -21,7 +21,7 @@ def offline():
 
 
 @pytest.mark.parametrize("name", names())
-def test_keeps_its_promises(name, tmp_path, request, monkeypatch):
+def test_every_encoder_keeps_the_contract(name, tmp_path, request, monkeypatch):
     with ExitStack() as stack:
         config = config_of(name, tmp_path, monkeypatch, stack)
         encoder = request.getfixturevalue("offline") if name == "offline" else create(config)
@@ -30,7 +30,7 @@ def test_keeps_its_promises(name, tmp_path, request, monkeypatch):
         assert encoder.name.split()[0] in names()
 
 
-def test_the_tiny_encoder_of_the_tests_keeps_them_too():
+def test_the_tiny_encoder_keeps_the_contract():
     check_encoder(TinyEncoder())
 
 
@@ -48,7 +48,7 @@ def test_unknown_name():
         create(EncoderConfig(name="of_line"))
 
 
-def test_an_option_that_means_nothing_to_an_encoder_is_refused():
+def test_an_option_of_another_encoder_is_refused():
     with pytest.raises(EncoderError, match="'timm' has no option 'pooling'; its options: model, checkpoint"):
         create(EncoderConfig(name="timm", pooling="mean"))
 
@@ -79,7 +79,7 @@ def test_timm_and_transformers_run_the_packaged_weights_as_the_offline_encoder_d
     np.testing.assert_allclose(found, offline.encode_texts(texts), atol=1e-5)
 
 
-def test_auto_says_which_it_took(caplog, monkeypatch):
+def test_auto_reports_its_choice(caplog, monkeypatch):
     caplog.set_level("INFO")
     monkeypatch.setattr(open_clip, "hub_answers", lambda: False)
     monkeypatch.setattr(open_clip, "something_cached", lambda: False)
@@ -87,7 +87,7 @@ def test_auto_says_which_it_took(caplog, monkeypatch):
     assert "encoder: offline (ViT-B-32: no model hub answers" in caplog.text
 
 
-def test_auto_takes_real_clip_weights_where_they_are(tmp_path, caplog):
+def test_auto_prefers_clip_weights(tmp_path, caplog):
     caplog.set_level("INFO")
     config = tiny_clip(tmp_path).model_copy(update={"name": "auto"})
     assert create(config).aligned

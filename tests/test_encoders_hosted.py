@@ -1,4 +1,4 @@
-"""OpenAI and Cohere: their wire format, their limits and failures, and nothing paid for twice."""
+"""Hosted encoders, OpenAI and Cohere: wire format, limits and failures, and caching."""
 
 import time
 from email.utils import formatdate
@@ -32,7 +32,7 @@ def encoder(server, name="openai", **options):
 
 
 @pytest.mark.parametrize("floats", ["base64", "digits"])
-def test_openai_vectors_are_in_order_whatever_order_and_digits_they_come_in(floats):
+def test_openai_vectors_are_in_the_order_of_the_texts(floats):
     with provider(floats=floats) as server:
         texts = [f"text {i}" for i in range(5)]
         found = encoder(server).encode_texts(texts)
@@ -43,7 +43,7 @@ def test_openai_vectors_are_in_order_whatever_order_and_digits_they_come_in(floa
         assert server.keys == {"Bearer secret"}
 
 
-def test_cohere_tells_questions_from_documents_and_shares_a_space_with_images():
+def test_cohere_encodes_queries_documents_and_images():
     with provider() as server:
         cohere = encoder(server, "cohere")
         document, question = (e.encode_texts(["red"])[0] for e in (cohere, cohere.for_queries()))
@@ -74,7 +74,7 @@ def test_requests_stay_within_the_limits():
         assert cut == "鍵" * (8191 // 3)
 
 
-def test_rate_limits_and_faults_are_waited_out(pauses):
+def test_rate_limits_and_server_errors_are_retried(pauses):
     dated = (429, {"Retry-After": formatdate(time.time() + 30, usegmt=True)}, "")
     with provider([LIMITED, dated, DOWN, "drop", DOWN]) as server:
         np.testing.assert_allclose(encoder(server).encode_texts(["a"]), [vector("a", 8)], atol=1e-6)
@@ -85,7 +85,7 @@ def test_rate_limits_and_faults_are_waited_out(pauses):
     assert len({pause / 2**i for i, pause in enumerate(pauses[2:], 2)}) == 3, "with jitter"
 
 
-def test_what_waiting_does_not_help_is_said_at_once(pauses):
+def test_permanent_errors_are_not_retried(pauses):
     broke = (429, {}, '{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}')
     denied = (401, {}, '{"error": {"message": "Incorrect API key"}}')
     for failure, words in ((broke, "status 429: You exceeded"), (denied, "status 401: Incorrect API key")):
@@ -94,7 +94,7 @@ def test_what_waiting_does_not_help_is_said_at_once(pauses):
     assert not pauses
 
 
-def test_it_gives_up_in_the_end_and_the_key_is_nowhere_in_the_message(pauses):
+def test_it_gives_up_after_seven_attempts_without_showing_the_key(pauses):
     with provider([DOWN] * 20) as server, pytest.raises(EncoderError) as raised:
         encoder(server).encode_texts(["a"])
     assert "openai does not answer (status 503: upstream); vectors so far are cached" in str(raised.value)
@@ -102,13 +102,13 @@ def test_it_gives_up_in_the_end_and_the_key_is_nowhere_in_the_message(pauses):
     assert len(pauses) == 6
 
 
-def test_answers_that_are_no_vectors_are_an_error():
+def test_a_malformed_response_is_an_error():
     for body, words in (('{"data": "?"}', "something else than vectors"), ("<html>", "answers no JSON")):
         with provider([(200, {}, body)]) as server, pytest.raises(EncoderError, match=words):
             encoder(server).encode_texts(["a"])
 
 
-def test_a_run_that_fails_goes_on_without_paying_twice(tmp_path, caplog):
+def test_a_failed_run_resumes_from_the_cache(tmp_path, caplog):
     caplog.set_level("INFO")
     texts = [f"product number {i:04}" for i in range(250)]
     refused = (400, {}, '{"message": "no"}')
@@ -134,13 +134,13 @@ def test_a_run_that_fails_goes_on_without_paying_twice(tmp_path, caplog):
         np.testing.assert_array_equal(again.text, encoded.text)
 
 
-def test_keys_come_from_the_environment_and_missing_ones_are_named(monkeypatch):
+def test_a_missing_key_names_its_environment_variable(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(EncoderError, match="'openai' needs a key; set the environment variable OPENAI_API_KEY"):
         create(EncoderConfig(name="openai"))
 
 
-def test_an_unknown_model_must_say_how_long_its_vectors_are():
+def test_an_unknown_model_needs_dimensions():
     with pytest.raises(EncoderError, match=r"nomic is none of text-embedding-3-small, .* dimensions = N"):
         create(EncoderConfig(name="openai", model="nomic"))
     with provider() as server:

@@ -1,4 +1,4 @@
-"""Photo files of every kind become upright RGB images of a bounded size, or are broken."""
+"""Image files of every kind are decoded to upright RGB images of a bounded size, or are broken."""
 
 import io
 
@@ -21,7 +21,7 @@ def colour(image, x=0.5, y=0.5):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "RGBA", "LA", "I;16", "YCbCr"])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "GIF"])
-def test_every_mode_is_white_where_it_is_white(mode, kind):
+def test_every_mode_is_decoded_to_rgb(mode, kind):
     white = Image.fromarray(np.full((20, 30), 65535, np.uint16)) if mode == "I;16" else None
     white = white or Image.new("RGBA", (30, 20), "white").convert(mode)
     try:
@@ -44,13 +44,13 @@ def test_transparent_is_white():
         assert colour(seen, 0.2)[1] < 50
 
 
-def test_sixteen_bits_keep_their_greys():
+def test_sixteen_bit_images_keep_their_greys():
     ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(8, 0)
     seen = np.asarray(decode(encoded(Image.fromarray(ramp))))[0, :, 0]
     np.testing.assert_allclose(seen, np.linspace(0, 255, 64), atol=1)
 
 
-def test_exif_turns_it_upright():
+def test_exif_rotation_is_applied():
     image = Image.new("RGB", (60, 30), "blue")
     image.paste("red", (0, 0, 30, 30))  # left half
     exif = Image.Exif()
@@ -62,18 +62,18 @@ def test_exif_turns_it_upright():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_large_photos_shrink_in_proportion(kind):
+def test_large_images_are_scaled_down(kind):
     seen = decode(encoded(Image.new("RGB", (3000, 1500), "green"), kind))
     assert seen.width == MAX_SIDE
     assert seen.height == pytest.approx(MAX_SIDE / 2, abs=1)
 
 
-def test_small_photos_stay_as_they_are():
+def test_small_images_are_not_changed():
     pixels = np.random.default_rng(0).integers(0, 256, (80, 60, 3), dtype=np.uint8)
     np.testing.assert_array_equal(np.asarray(decode(encoded(Image.fromarray(pixels)))), pixels)
 
 
-def test_first_frame_of_a_moving_picture():
+def test_an_animation_is_its_first_frame():
     frames = [Image.new("RGB", (10, 10), name) for name in ("red", "blue")]
     seen = decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     assert colour(seen) == (255, 0, 0)
@@ -90,5 +90,5 @@ def test_broken_files_are_none(kind):
     assert decode(whole[:20]) is None
 
 
-def test_gigantic_pictures_are_none():
+def test_images_of_too_many_pixels_are_none():
     assert decode(encoded(Image.new("1", (9000, 9000)))) is None

@@ -1,4 +1,4 @@
-"""open_clip: real weights or a clear error, never a random model."""
+"""open_clip: pretrained weights or a clear error, never a random model."""
 
 import importlib
 import subprocess
@@ -97,18 +97,18 @@ def test_a_file_that_holds_no_weights_is_an_error(tmp_path):
         ({"model": "ViT-B-32", "checkpoint": "x.pt"}, "'x.pt' is neither a file nor a tag of ViT-B-32; those are"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(fields, message):
+def test_contradictory_options_are_refused(fields, message):
     with pytest.raises(EncoderError, match=message):
         create(config(**fields))
 
 
 @pytest.mark.usefixtures("offline")
-def test_no_hub_and_nothing_on_disk_is_said_at_once():
+def test_without_hub_and_weights_it_fails_at_once():
     with pytest.raises(EncoderError, match="hf-hub:a/b: no model hub answers and no weights are on disk"):
         create(config(model="hf-hub:a/b"))
 
 
-def test_the_hub_is_asked_where_the_environment_says(monkeypatch):
+def test_the_hub_address_comes_from_the_environment(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert not open_clip.hub_answers()

@@ -1,4 +1,4 @@
-"""One encoder for texts and another for images: through fit, bundle and question; two kinds never mix."""
+"""An encoder for texts and one for images: in fit, bundle and query; fingerprints are never mixed."""
 
 import json
 
@@ -29,7 +29,7 @@ class TextsOnly(TinyEncoder):
         return asking
 
 
-def test_each_modality_is_read_by_its_own_and_cached_under_its_own_name(tmp_path):
+def test_each_modality_has_its_encoder_and_its_cache(tmp_path):
     frame = pd.DataFrame({"id": ["a", "b"], "title": ["one", "two"], "image_link": ["a.png", "b.png"]})
     for name, colour in (("a", "red"), ("b", "blue")):
         Image.new("RGB", (9, 9), colour).save(tmp_path / f"{name}.png")
@@ -45,7 +45,7 @@ def test_each_modality_is_read_by_its_own_and_cached_under_its_own_name(tmp_path
     assert encode_catalog(catalog, TinyEncoder(), tmp_path / "cache").counts["cached"] == 2  # its photos
 
 
-def test_what_is_not_read_is_said(tmp_path, caplog):
+def test_an_unsupported_modality_is_reported(tmp_path, caplog):
     caplog.set_level("INFO")
     frame = pd.DataFrame({"id": ["a"], "title": ["one"], "image_link": ["a.png"]})
     encode_catalog(Catalog.from_frame(frame, tmp_path), TextsOnly(), tmp_path / "cache")
@@ -57,7 +57,7 @@ def test_two_halves_of_one_aligned_model_are_aligned(tmp_path):
     assert create(clip.model_copy(update={"text": clip, "image": clip})).aligned
 
 
-def test_brought_vectors_are_looked_up_by_id(tmp_path):
+def test_precomputed_vectors_are_looked_up_by_id(tmp_path):
     frame = pd.DataFrame({"id": ["p1", "p3", "p9"], "title": ["x", "", "y"]})
     choice = EncoderConfig(name="vectors", checkpoint=brought(tmp_path / "v.parquet"))
     vectors = create(choice)
@@ -78,14 +78,14 @@ def test_brought_vectors_are_looked_up_by_id(tmp_path):
         (["a", "b"], [[1.0, 2.0], [1.0]], "holds no vectors by id .*lengths"),
     ],
 )
-def test_brought_vectors_that_cannot_be_meant(tmp_path, ids, vectors, words):
+def test_invalid_precomputed_vectors_are_refused(tmp_path, ids, vectors, words):
     pd.DataFrame({"id": ids, "vector": vectors}).to_parquet(tmp_path / "v.parquet")
     with pytest.raises(EncoderError, match=words):
         create(EncoderConfig(name="vectors", checkpoint=tmp_path / "v.parquet"))
 
 
 @pytest.mark.parametrize("file", ["missing.parquet", "text.npy", "wrong.parquet"])
-def test_files_without_vectors_are_refused(tmp_path, file):
+def test_a_file_without_vectors_is_refused(tmp_path, file):
     (tmp_path / "text.npy").write_text("no array")
     pd.DataFrame({"id": ["a"], "embedding": [[1.0]]}).to_parquet(tmp_path / "wrong.parquet")
     with pytest.raises(
@@ -120,12 +120,12 @@ def test_a_bundle_carries_the_encoder_that_was_trained_for_it(mixed):
     assert len(answer.item_ids) == 5
 
 
-def test_two_kinds_of_vectors_never_mix(mixed):
+def test_vectors_of_another_fingerprint_are_refused(mixed):
     with pytest.raises(EncoderError, match=r"vectors are by tfidf-.*\+vectors-.*, the encoder here is tiny-1"):
         recommender.load(mixed, encoder=TinyEncoder())
 
 
-def test_an_encoder_of_one_modality_has_no_further_ones_inside(tmp_path):
+def test_encoders_of_modalities_are_not_nested(tmp_path):
     (tmp_path / "shop.toml").write_text('[catalog]\npath = "x"\n[encoder.text.image]\nname = "timm"\n')
     with pytest.raises(ConfigError, match=r"\[encoder.text\] unknown key 'image'"):
         Config.load(tmp_path / "shop.toml")

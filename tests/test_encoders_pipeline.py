@@ -1,4 +1,4 @@
-"""A catalogue's photos and texts: encoded once, whatever is missing, broken, moved or interrupted."""
+"""Encoding a catalogue: caching, and missing, broken, moved and interrupted inputs."""
 
 import io
 import os
@@ -76,7 +76,7 @@ def test_a_second_run_encodes_only_what_changed(tmp_path):
     assert not np.array_equal(second.image[3], first.image[3])
 
 
-def test_another_encoder_shares_nothing(tmp_path):
+def test_another_encoder_has_another_cache(tmp_path):
     catalog = shop(tmp_path / "photos", [photo(0)])
     encode_catalog(catalog, TinyEncoder(), tmp_path / "cache")
     other = CountingEncoder()
@@ -85,7 +85,7 @@ def test_another_encoder_shares_nothing(tmp_path):
     assert (other.images, other.texts) == (1, 1)
 
 
-def test_copied_and_touched_photos_are_known_by_content(tmp_path):
+def test_copied_and_touched_images_are_not_encoded_again(tmp_path):
     photos = [photo(i) for i in range(5)]
     first = encode_catalog(shop(tmp_path / "photos", photos), TinyEncoder(), tmp_path / "cache")
     os.utime(tmp_path / "photos" / "p000.png", (1, 1))
@@ -142,7 +142,7 @@ def test_products_without_text(tmp_path):
 
 
 @pytest.mark.parametrize("same", [9, 10])
-def test_one_picture_on_ten_products_is_a_placeholder(tmp_path, same):
+def test_one_image_of_ten_products_is_a_placeholder(tmp_path, same):
     photos = [photo(0)] * same + [photo(i) for i in range(1, 6)]
     encoded = encode_catalog(shop(tmp_path / "photos", photos), TinyEncoder(), tmp_path / "cache")
     assert encoded.counts["placeholder"] == (same if same >= 10 else 0)
@@ -156,7 +156,7 @@ def test_variants_may_share_a_photo(tmp_path):
     assert encode_catalog(catalog, TinyEncoder(), tmp_path / "cache").has_image.all()
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_run_resumes(tmp_path):
     catalog = shop(tmp_path / "photos", [photo(i) for i in range(200)])
     with pytest.raises(KeyboardInterrupt):
         encode_catalog(catalog, CountingEncoder(fails_after=100), tmp_path / "cache")
@@ -168,7 +168,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-def test_a_bad_vector_is_refused_before_the_cache_keeps_it(tmp_path, bad):
+def test_an_invalid_vector_is_not_cached(tmp_path, bad):
     class Bad(TinyEncoder):
         def encode_images(self, images):
             vectors = super().encode_images(images)
@@ -183,7 +183,7 @@ def test_a_bad_vector_is_refused_before_the_cache_keeps_it(tmp_path, bad):
     assert encoder.images == 3
 
 
-def test_a_modality_that_is_not_offered_is_skipped(tmp_path):
+def test_an_unsupported_modality_is_skipped(tmp_path):
     class TextOnly(TinyEncoder):
         image_dim = 0
 

@@ -1,4 +1,4 @@
-"""Reading in 8 bits: only where much is to be read and the shop's own comes out alike; the bundle knows what."""
+"""Quantized encoders: used only where they save time and vectors stay close; the bundle records it."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def tiny(tmp_path, monkeypatch):
     return EncoderConfig(name="transformers", model=str(tmp_path / "bert"))
 
 
-def test_the_vectors_are_almost_the_same_and_never_taken_for_the_others(tiny):
+def test_quantized_vectors_are_close_and_have_their_own_fingerprint(tiny):
     encoder = create(tiny)
     small = encoder.quantized()
     check_encoder(small)
@@ -44,7 +44,7 @@ def test_the_vectors_are_almost_the_same_and_never_taken_for_the_others(tiny):
 
 
 @pytest.mark.parametrize(("floor", "used"), [(0.9, True), (1.01, False)])
-def test_they_are_used_where_they_say_the_same(tiny, tmp_path, monkeypatch, floor, used):
+def test_quantization_is_used_where_vectors_stay_close(tiny, tmp_path, monkeypatch, floor, used):
     monkeypatch.setattr(precision, "MIN_COSINE", floor)
     encoder, figures = precision.quantize_where_faster(create(tiny), texts_catalog(), 0, tmp_path)
     assert figures.keys() == {"text"}
@@ -52,7 +52,7 @@ def test_they_are_used_where_they_say_the_same(tiny, tmp_path, monkeypatch, floo
     assert 0.9 < figures["text"]["min_cosine"] <= figures["text"]["mean_cosine"] <= 1
 
 
-def test_what_is_encoded_already_or_gains_nothing_stays_as_it_is(tiny, tmp_path):
+def test_cached_or_small_catalogues_are_not_quantized(tiny, tmp_path):
     encoder = create(tiny)
     encode_catalog(texts_catalog(), encoder, tmp_path)
     assert precision.quantize_where_faster(encoder, texts_catalog(), 0, tmp_path) == (encoder, {})
@@ -64,7 +64,7 @@ def test_what_is_encoded_already_or_gains_nothing_stays_as_it_is(tiny, tmp_path)
     assert precision.quantize_where_faster(own, texts_catalog(), 0, tmp_path) == (own, {})
 
 
-def test_a_bundle_in_eight_bits_answers_words_in_eight_bits(tiny, tmp_path, monkeypatch):
+def test_a_quantized_bundle_encodes_text_queries_quantized(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "MIN_COSINE", 0.9)
     pd.DataFrame({"id": [f"p{i}" for i in range(60)], "title": TEXTS}).to_csv(tmp_path / "p.csv", index=False)
     config = Config.from_files(tmp_path / "p.csv").model_copy(update={"encoder": tiny})
@@ -93,7 +93,7 @@ def pictures(folder, n=40):
     return Config.from_files(folder / "products.csv", images=folder)
 
 
-def test_both_towers_of_a_clip_are_almost_the_same(clip):
+def test_both_towers_of_a_clip_model_can_be_quantized(clip):
     encoder = create(clip)
     small = encoder.quantized()
     check_encoder(small)
@@ -107,7 +107,7 @@ def test_both_towers_of_a_clip_are_almost_the_same(clip):
 
 
 @pytest.mark.parametrize("bad", ["text", "image"])
-def test_each_is_judged_by_itself_and_both_stay_in_one_space(clip, tmp_path, monkeypatch, bad):
+def test_modalities_are_quantized_independently_and_stay_aligned(clip, tmp_path, monkeypatch, bad):
     def spoilt(self):
         small = whole(self)
         right = getattr(small, f"encode_{bad}s")
@@ -126,7 +126,7 @@ def test_each_is_judged_by_itself_and_both_stay_in_one_space(clip, tmp_path, mon
     assert small.aligned
 
 
-def test_a_model_without_that_form_is_read_as_before(clip, tmp_path, monkeypatch):
+def test_a_model_that_cannot_be_quantized_is_used_as_it_is(clip, tmp_path, monkeypatch):
     def refuse(*_):
         raise EncoderError("no such form")
 
@@ -140,7 +140,7 @@ def test_a_model_without_that_form_is_read_as_before(clip, tmp_path, monkeypatch
     assert not any(found["used"] for found in figures.values())
 
 
-def test_a_bundle_of_photos_in_eight_bits_is_asked_in_eight_bits(clip, tmp_path):
+def test_a_quantized_bundle_encodes_image_queries_quantized(clip, tmp_path):
     config = pictures(tmp_path).model_copy(update={"encoder": clip})
     fit(config, tmp_path / "bundles", cache_dir=tmp_path / "cache")
     rec = recommender.load(tmp_path / "bundles")

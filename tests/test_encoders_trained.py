@@ -1,4 +1,4 @@
-"""Encoders that learn from the shop's own texts: what goes together comes near, and it is kept and found again."""
+"""Encoders that are trained on the shop's texts: similarity, caching and errors."""
 
 import subprocess
 import sys
@@ -32,12 +32,12 @@ def encoder(request, tmp_path_factory):
     return trained(request.param, tmp_path_factory.mktemp(request.param), SYNONYMS, **options)[0]
 
 
-def test_words_with_the_same_neighbours_come_near(encoder):
+def test_words_with_the_same_neighbours_are_similar(encoder):
     coat, parka, vase = encoder.encode_texts(["coat", "parka", "vase"])
     assert coat @ parka > coat @ vase + 0.2
 
 
-def test_words_never_seen_change_nothing_beside_known_ones_and_tell_texts_apart(encoder):
+def test_unknown_words_matter_only_without_known_ones(encoder):
     zyx, same, other = encoder.encode_texts(["zyxw", "ZYXW!", "vutsr"])
     assert zyx @ same > 0.99
     assert zyx @ other < 0.9
@@ -47,7 +47,7 @@ def test_words_never_seen_change_nothing_beside_known_ones_and_tell_texts_apart(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_trained_once_and_alike_every_time(name, tmp_path, monkeypatch):
+def test_training_is_deterministic_and_cached(name, tmp_path, monkeypatch):
     first, folder = trained(name, tmp_path / "one")
     again = trained(name, tmp_path / "two")[0]
     assert again.fingerprint == first.fingerprint
@@ -59,7 +59,7 @@ def test_trained_once_and_alike_every_time(name, tmp_path, monkeypatch):
     assert trained(name, tmp_path / "one", TEXTS[:40])[1] != folder
 
 
-def test_no_training_library_is_needed_to_ask(tmp_path):
+def test_queries_need_no_training_library(tmp_path):
     folders = {name: str(trained(name, tmp_path)[1]) for name in ALL}
     code = f"""
 import sys
@@ -73,7 +73,7 @@ print({{"torch", "sklearn", "gensim"}} & set(sys.modules))
     assert done.stdout.strip() == "set()"
 
 
-def test_word_vectors_may_come_from_a_file(tmp_path):
+def test_word_vectors_from_a_file(tmp_path):
     rows = {"red": [1, 0, 0], "green": [0, 1, 0], "dress": [0, 0, 1], "elsewhere": [1, 1, 1]}
     lines = [f"{word} {' '.join(map(str, vector))}" for word, vector in rows.items()]
     (tmp_path / "own.txt").write_text(f"{len(rows)} 3\n" + "\n".join(lines))
@@ -105,7 +105,7 @@ def test_padding_changes_no_vector():
         torch.testing.assert_close(network(alone), network(padded))
 
 
-def test_what_cannot_be_trained_says_why(tmp_path):
+def test_training_that_is_impossible_is_an_error(tmp_path):
     with pytest.raises(DataError, match="'tfidf' has 3 different texts to learn from; expected 20"):
         trained("tfidf", tmp_path, ["a", "b", "c"] * 10)
     with pytest.raises(
@@ -114,7 +114,7 @@ def test_what_cannot_be_trained_says_why(tmp_path):
         create(EncoderConfig(name="lstm"))
 
 
-def test_it_may_stand_beside_an_encoder_of_images(tmp_path):
+def test_a_trained_encoder_beside_an_image_encoder(tmp_path):
     config = Config.from_mapping({"catalog": {"path": "x"}}).encoder.model_copy(
         update={"text": EncoderConfig(name="lstm"), "image": EncoderConfig(name="timm")}
     )
@@ -123,7 +123,7 @@ def test_it_may_stand_beside_an_encoder_of_images(tmp_path):
     assert pair.text.fingerprint == LstmEncoder(folder).fingerprint
 
 
-def test_brought_text_vectors_need_no_training(tmp_path):
+def test_precomputed_text_vectors_need_no_training(tmp_path):
     encoder, folder = encoder_for(
         EncoderConfig(name="vectors", checkpoint=brought(tmp_path / "v.npy")), texts_catalog(), 0
     )

@@ -1,4 +1,4 @@
-"""Hugging Face text models: the vectors are the library's own, pooled and prompted as asked."""
+"""Text models of Hugging Face: the vectors are the library's, with the configured pooling and prompts."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ POOLED = {"mean": lambda h: h.mean(axis=0), "last": lambda h: h[-1], "first": la
 
 
 @pytest.mark.parametrize(("kind", "usual"), [("bert", "mean"), ("gpt2", "last")])
-def test_pooling_is_as_the_name_says_and_padding_has_no_part_in_it(tmp_path, kind, usual):
+def test_pooling_ignores_padding(tmp_path, kind, usual):
     model, tokenizer = tiny_model(tmp_path, kind)
     for pooling in (None, *POOLED):
         found = create(config(tmp_path, pooling=pooling)).encode_texts(TEXTS)
@@ -36,7 +36,7 @@ def test_pooling_is_as_the_name_says_and_padding_has_no_part_in_it(tmp_path, kin
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_what_sentence_transformers_wrote_beside_the_model_counts(tmp_path):
+def test_sentence_transformers_files_are_used(tmp_path):
     written = {"1_Pooling__config": {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}}
     written["config_sentence_transformers"] = {"prompts": {"query": "query : ", "document": "passage : "}}
     model, tokenizer = tiny_model(tmp_path, "bert", **written)
@@ -58,11 +58,11 @@ def test_what_sentence_transformers_wrote_beside_the_model_counts(tmp_path):
         ("bert-base-uncased", ("", "")),
     ],
 )
-def test_families_that_are_trained_with_prompts_get_them(tmp_path, name, prompts):
+def test_known_families_have_their_prompts(tmp_path, name, prompts):
     assert transformers._prompts(str(tmp_path), f"someone/{name}") == prompts
 
 
-def test_long_texts_are_cut(tmp_path):
+def test_long_texts_are_truncated(tmp_path):
     tiny_model(tmp_path, "bert", sentence_bert_config={"max_seq_length": 8})
     encoder = create(config(tmp_path))
     long = encoder.encode_texts(["word " * 5, "word " * 500])
@@ -77,7 +77,7 @@ def test_random_weights_are_refused(tmp_path):
         create(config(tmp_path))
 
 
-def test_without_a_hub_it_is_said_at_once(monkeypatch):
+def test_without_a_hub_it_fails_at_once(monkeypatch):
     monkeypatch.setattr(transformers, "hub_answers", lambda: False)
     monkeypatch.setattr(transformers, "something_cached", lambda: False)
     with pytest.raises(EncoderError, match="someone/bert is no folder and no model hub answers"):

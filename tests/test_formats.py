@@ -1,4 +1,4 @@
-"""Files as shop systems and trackers export them, by their public specifications."""
+"""Exports of shop systems and trackers, by their public specifications."""
 
 import json
 
@@ -197,14 +197,14 @@ def test_a_shopify_export(tmp_path):
     assert frame.loc["mug", ["price", "color", "size", "availability"]].tolist() == [9.5, "", "", "in_stock"]
 
 
-def test_a_shopify_export_of_today(tmp_path):
+def test_a_current_shopify_export(tmp_path):
     frame = catalog(tmp_path, SHOPIFY_2025, "products_export.csv", format="shopify").frame
     assert frame["id"].tolist() == ["T1", "T2"]
     assert set(frame["product_type"]) == {"Apparel > Shirts"}
     assert frame["availability"].tolist() == ["in_stock", "out_of_stock"]
 
 
-def test_a_mapping_goes_over_the_format(tmp_path):
+def test_a_mapping_overrides_the_format(tmp_path):
     found = catalog(tmp_path, SHOPIFY, "p.csv", format="shopify", brand="category", id="{item_group_id}:{id}")
     assert "tee:TEE-S-R" in found.ids
     assert set(found.frame["brand"]) == {"Apparel > Shirts", ""}

@@ -28,7 +28,7 @@ def zip_of(tmp_path, prefix="", name="photos.zip"):
 
 
 @pytest.mark.parametrize("source_of", [folder_of, zip_of])
-def test_photos_by_reference(tmp_path, source_of):
+def test_images_by_reference(tmp_path, source_of):
     source = source_of(tmp_path)
     assert {ref: source.read(ref) for ref in PHOTOS} == PHOTOS
     assert source.read("/m/h/b.jpg") == source.read("m\\h\\b.jpg") == source.read("./m/h/../h/b.jpg") == b"photo b"
@@ -52,7 +52,7 @@ def test_a_key_follows_the_content_of_a_file(tmp_path):
     assert source.key("a.jpg") != before
 
 
-def test_a_key_in_a_zip_is_that_of_the_content_wherever_it_lies(tmp_path):
+def test_a_key_in_a_zip_depends_on_the_content_alone(tmp_path):
     one, other = zip_of(tmp_path), zip_of(tmp_path, "shop/photos/", "other.zip")
     assert {ref: one.key(ref) for ref in PHOTOS} == {ref: other.key(ref) for ref in PHOTOS}
 
@@ -95,7 +95,7 @@ def test_a_truncated_zip(tmp_path):
         ZipImages(path)
 
 
-def test_an_empty_zip_holds_nothing(tmp_path):
+def test_an_empty_zip(tmp_path):
     zipfile.ZipFile(tmp_path / "photos.zip", "w").close()
     assert ZipImages(tmp_path / "photos.zip").key("a.jpg") == ""
 
@@ -112,7 +112,7 @@ def test_an_empty_zip_holds_nothing(tmp_path):
         ("C:\\a", "C:/a"),
     ],
 )
-def test_no_reference_leaves_its_folder(ref, path):
+def test_references_cannot_leave_their_folder(ref, path):
     assert inside(ref) == path
 
 

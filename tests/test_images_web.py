@@ -93,7 +93,7 @@ def source(tmp_path, host):
     source.close()
 
 
-def test_a_photo_is_fetched_once_and_kept(host, source, tmp_path):
+def test_an_image_is_downloaded_once(host, source, tmp_path):
     url = f"{host.url}/good?size=large"
     assert source.read(url) == source.read(url) == PHOTO
     later = UrlImages(tmp_path / "cache")
@@ -104,12 +104,12 @@ def test_a_photo_is_fetched_once_and_kept(host, source, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["busy-once", "slow-down", "cut-off"])
-def test_what_passes_by_itself_is_asked_again(host, source, path):
+def test_temporary_errors_are_retried(host, source, path):
     assert source.read(f"{host.url}/{path}") == PHOTO
     assert host.seen[f"/{path}"] == 2
 
 
-def test_a_host_may_ask_for_patience(host, source):
+def test_retry_after_is_honoured(host, source):
     source.read(f"{host.url}/slow-down")
     assert host.times[1] - host.times[0] >= 0.3
 
@@ -129,7 +129,7 @@ def test_redirects_are_followed(host, source):
         ("/to-a-file", "unsupported protocol", 1),
     ],
 )
-def test_what_cannot_be_had_is_not_asked_for_again_that_day(host, source, monkeypatch, path, said, asked):
+def test_failures_are_not_retried_for_a_day(host, source, monkeypatch, path, said, asked):
     monkeypatch.setattr(web, "_MAX_BYTES", 10_000)
     for _ in range(2):
         with pytest.raises(DataError, match=f"(?i){said}"):
@@ -137,7 +137,7 @@ def test_what_cannot_be_had_is_not_asked_for_again_that_day(host, source, monkey
     assert host.seen[path] == asked
 
 
-def test_a_day_later_it_is_asked_for_again(host, source, tmp_path):
+def test_failures_are_retried_after_a_day(host, source, tmp_path):
     url = f"{host.url}/nothing"
     for _ in range(2):
         with pytest.raises(DataError):
@@ -147,13 +147,13 @@ def test_a_day_later_it_is_asked_for_again(host, source, tmp_path):
     assert host.seen["/nothing"] == 2
 
 
-def test_no_half_photo_is_ever_kept(host, source, tmp_path):
+def test_partial_downloads_are_not_cached(host, source, tmp_path):
     source.read(f"{host.url}/cut-off")
     (kept,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
     assert kept.read_bytes() == PHOTO
 
 
-def test_nobody_there(tmp_path):
+def test_an_unreachable_host(tmp_path):
     source = UrlImages(tmp_path, interval=0.0, backoff=0.0)
     with pytest.raises(DataError, match="after 3 attempts"):
         source.read("http://127.0.0.1:1/a.jpg")

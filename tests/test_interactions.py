@@ -61,7 +61,7 @@ u,b,rate,2026-01-01,five
 """
 
 
-def test_what_is_left_out_is_reported_with_its_row(tmp_path):
+def test_invalid_events_are_reported_with_their_row(tmp_path):
     found = load(tmp_path, BAD)
     assert found.frame["event_name"].tolist() == ["purchase", "rate"]
     assert {str(problem).split("; expected")[0] for problem in found.report.problems} == {
@@ -86,7 +86,7 @@ def test_what_is_left_out_is_reported_with_its_row(tmp_path):
         ({}, 'Where all events have one name, give that instead, such as event_name = "purchase"'),
     ],
 )
-def test_a_wrong_mapping_says_what_is_near(tmp_path, mapping, said):
+def test_a_wrong_mapping_names_the_nearest_column(tmp_path, mapping, said):
     with pytest.raises(DataError) as error:
         load(tmp_path, CSV, **{**MAPPING, **mapping})
     assert said in str(error.value)
@@ -172,7 +172,7 @@ MESSAGE = {
 }
 
 
-def test_json_lines_as_the_http_interface_takes_them(tmp_path):
+def test_json_lines_of_the_http_api(tmp_path):
     anonymous = {**MESSAGE, "event_id": "e-8", "items": [{"item_id": "c"}]}
     del anonymous["user_id"]
     lines = "\n".join(map(json.dumps, [MESSAGE, anonymous]))
@@ -189,7 +189,7 @@ def test_json_lines_as_the_http_interface_takes_them(tmp_path):
     assert (third.user_id, third.session_id) == ("", "s-5f2")
 
 
-def test_read_events_names_each_event_the_same_every_time(tmp_path):
+def test_read_events_gives_the_same_ids_every_time(tmp_path):
     header, *rows = CSV.splitlines()
     path = tmp_path / "events.csv"
     config = EventsConfig(path=path, event_name="purchase", **MAPPING)
@@ -205,7 +205,7 @@ def test_read_events_names_each_event_the_same_every_time(tmp_path):
     assert once[0].value is None
 
 
-def test_read_events_tells_what_it_leaves_out(tmp_path, caplog):
+def test_read_events_reports_invalid_events(tmp_path, caplog):
     path = tmp_path / "events.csv"
     path.write_text(BAD)
     with caplog.at_level("INFO", "recommender"):
@@ -227,7 +227,7 @@ events = st.builds(
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(events, max_size=20))
-def test_events_keep_what_they_say(given_events):
+def test_events_keep_their_values(given_events):
     found = Interactions.from_events(given_events, CATALOG)
     known = sorted((e for e in given_events if e.item_id in CATALOG.ids), key=lambda e: (e.user_id, e.timestamp))
     frame = found.frame
@@ -242,7 +242,7 @@ def test_events_keep_what_they_say(given_events):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(events, max_size=20), moments)
-def test_before_and_since_part_the_events(given_events, moment):
+def test_before_and_since_split_the_events(given_events, moment):
     found = Interactions.from_events(given_events, CATALOG)
     zone = timezone(timedelta(hours=5))
     for date in (moment, moment.astimezone(zone), moment.replace(tzinfo=None)):
@@ -256,7 +256,7 @@ def test_before_and_since_part_the_events(given_events, moment):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(events, max_size=20))
-def test_histories_are_the_frame_in_pieces(given_events):
+def test_histories_partition_the_frame(given_events):
     found = Interactions.from_events(given_events, CATALOG)
     pieces = dict(found.histories())
     assert list(pieces) == sorted(set(found.frame["user_id"]))

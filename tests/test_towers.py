@@ -1,4 +1,4 @@
-"""Towers: exported numpy agrees with what was learned, missing parts are predicted, and confidence is honest."""
+"""Towers: the exported numpy form agrees with the training, and missing blocks are imputed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A CLIP of a few thousand random weights, saved as a checkpoint: open_clip's whole path without a download."""
+"""A CLIP model of a few thousand random weights, saved as a checkpoint: open_clip without a download."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tiny BERT and GPT-2 of random weights, saved as Hugging Face saves them."""
+"""Tiny BERT and GPT-2 models of random weights, saved in the format of Hugging Face."""
 
 import json
 
