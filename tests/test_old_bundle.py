@@ -40,7 +40,8 @@ def bundles(unpacked: Path, tmp_path: Path) -> Path:
 
 
 def name_of(answer: dict[str, Any]) -> str:
-    return f"{'delta' if answer['generation'] == LATEST else 'base'}-{answer['call']}"
+    call = answer["arguments"].get("strategy", answer["call"])
+    return f"{'delta' if answer['generation'] == LATEST else 'base'}-{call}"
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=name_of)
