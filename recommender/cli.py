@@ -1,7 +1,7 @@
-"""The command line, and the one place that composes the library, its training and its serving.
+"""The command line. It composes the library, its training and its serving.
 
-Whatever is heavy is imported inside the command that needs it, so that `recommender --help` is quick. Answers
-go to stdout; progress and notices go to stderr.
+Heavy modules are imported inside the command that needs them, so that `recommender --help` is quick. Answers go to
+stdout; progress and notices go to stderr.
 """
 
 import os

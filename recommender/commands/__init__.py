@@ -1,1 +1,1 @@
-"""The commands, a module for each kind; they import the other rooms lazily, inside, so that `--help` is quick."""
+"""The commands, a module for each kind; they import training and serving inside, so that `--help` is quick."""

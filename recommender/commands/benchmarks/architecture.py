@@ -137,12 +137,12 @@ def root_modules(root: Path) -> list[str]:
 
 def duplicate_classes(modules: Mapping[str, ast.Module]) -> dict[str, list[str]]:
     """Return the public class names that more than one module defines, with the modules."""
-    places = defaultdict(list)
+    owners = defaultdict(list)
     for name, tree in modules.items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].append(name)
-    return {name: found for name, found in sorted(places.items()) if len(found) > 1}
+                owners[node.name].append(name)
+    return {name: names for name, names in sorted(owners.items()) if len(names) > 1}
 
 
 def imports(modules: Mapping[str, ast.Module], lazy: bool = False) -> dict[str, set[str]]:

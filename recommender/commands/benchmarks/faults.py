@@ -248,7 +248,11 @@ def malformed(bundles: Path, count: int) -> dict[str, Any]:
             memory_kib.append([*map(written_kib, service.worker_pids())])
         connection.close()
     failed = sum(times for code, times in answers.items() if code >= 500 and code != 501)
-    facts = {"answers": dict(sorted(answers.items())), "failed": failed, "revealing": leaks[:3]}
+    facts: dict[str, Any] = {
+        "answers": {str(code): n for code, n in sorted(answers.items())},
+        "failed": failed,
+        "revealing": leaks[:3],
+    }
     facts["MiB of the workers at first, half-way, at the end"] = [
         [kib >> 10 for kib in each] for each in memory_kib
     ]

@@ -1,0 +1,55 @@
+"""The benchmarks of speed, memory and robustness end to end, on as little as they take."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
+
+
+def run(*args: object) -> Any:
+    command = [sys.executable, "-m", "recommender.cli", "benchmark", *map(str, args), "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_searches_of_synthetic_vectors_reach_high_recall() -> None:
+    report = run("retrieval", "--n", 1500, "--dim", 16, "--queries", 30)
+    for method in ("ours, whole query", "ours, index", "ours, without numba"):
+        assert max(recall for recall, _ in report["curves"][method]) > 0.95
+    assert report["filters"]["50.0% random"]["retained"] == pytest.approx(750, abs=120)
+
+
+def test_a_published_bundle_is_timed_at_its_own_and_at_other_weights(demo_bundles: Path) -> None:
+    bundle = run("retrieval", demo_bundles, "--queries", 5)["bundle"]
+    assert {"similar", "recommend", "image alone", "random 1"} <= set(bundle)
+    assert all(figures["p50_us"] > 0 for figures in bundle.values())
+
+
+def test_a_large_index_is_measured_by_stage_and_can_be_kept(tmp_path: Path) -> None:
+    report = run("scale", "--n", 1500, "--dim", 16, "--out", tmp_path / "bundles")
+    assert report["recall"] > 0.95
+    assert {"Annoy's trees", "graph, all of it", "all of the index"} <= set(report["stages"])
+    assert (tmp_path / "bundles" / "CURRENT").exists()
+
+
+def test_batch_ranks_as_numpy_does(demo_bundles: Path) -> None:
+    report = run("batch", demo_bundles, "--sample", 40, "-k", 5)
+    assert report["ranking alone"]["numpy"]["lists equal to ours"] == 1
+    assert report["history to file"]["users/s"] > 0
+
+
+def test_the_service_is_measured_beside_a_bare_route(demo_bundles: Path) -> None:
+    report = run("serve", demo_bundles, "--seconds", 0.5, "--rounds", 1, "--connections", 2, "--workers", 1)
+    assert all(report[name]["rate"] > 0 for name in ("similar", "for_you", "bare"))
+
+
+def test_no_fault_loses_anything(demo_bundles: Path) -> None:
+    report = run("faults", demo_bundles, "--kills", 1, "--swaps", 2, "--malformed", 60)
+    assert all(result.get("passed", "left out" in result) for result in report.values())
