@@ -81,7 +81,7 @@ class Segment:
         self.cooccurrence.save(folder, "cooccurrence")
         self.complements.save(folder, "complements")
 
-    @property
+    @cached_property
     def n(self) -> int:
         """Number of rows."""
         return len(self.vectors)

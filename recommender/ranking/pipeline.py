@@ -58,7 +58,7 @@ class Pipeline:
             candidates=result.candidates,
             generation=self._generation,
             fallback_used=resolved.fallback_used,
-            warnings=_warnings(resolved, ranked),
+            warnings=_warnings(resolved, ranked) if ranked.relaxed else resolved.warnings,
             describe=self.products.described,
         )
 
@@ -106,23 +106,15 @@ class Pipeline:
 
     def eligibility(self, resolved: ResolvedRequest) -> Eligibility:
         """Return which rows may be returned: what is in stock, unless the filter itself names availability."""
-        request, overlay = resolved.request, self.products.overlay_state()
-        collapse, whole_range = (
-            resolved.variants == "collapse",
-            request.stock == "all" or request.names_availability,
-        )
-        if request.node is None and resolved.only is None:
+        request, node, overlay = resolved.request, resolved.request.node, self.products.overlay_state()
+        collapse = resolved.variants == "collapse"
+        whole_range = request.stock == "all" or (node is not None and request.names_availability)
+        if node is None and resolved.only is None:
             return overlay.eligibility(self.segment, collapse, whole_range)
         allowed = overlay.allowed(whole_range)
-        if resolved.only is None:
-            assert request.node is not None
-            subset = self._subset(request.node, resolved.seed_row, allowed)
-            return Eligibility(self.segment, subset, collapse)
-        masks = [
-            allowed,
-            resolved.only,
-            None if request.node is None else self.mask(request.node, resolved.seed_row),
-        ]
+        if node is not None and resolved.only is None:
+            return Eligibility(self.segment, self._subset(node, resolved.seed_row, allowed), collapse)
+        masks = [allowed, resolved.only, None if node is None else self.mask(node, resolved.seed_row)]
         mask = np.logical_and.reduce([mask for mask in masks if mask is not None])
         return Eligibility(self.segment, Subset(mask, self.segment.groups), collapse)
 

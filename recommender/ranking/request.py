@@ -41,6 +41,14 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FALLBACKS: tuple[Fallback, ...] = get_args(Fallback)
 # Strategies that recommend products of the history itself.
 REPEATING: tuple[Strategy, ...] = ("recently_viewed", "buy_again")
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "strategy": (*STRATEGIES, None),
+    "variants": get_args(Variants),
+    "plan": get_args(Plan),
+    "stock": get_args(Stock),
+}
+_FLAGS = ("explain", "exclude_history")
+_NO_IDS: frozenset[str] = frozenset()
 
 
 class BoostRule(TypedDict):
@@ -154,31 +162,32 @@ class Request:
     boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False)
     rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False)
     excluded_ids: frozenset[str] = field(init=False, repr=False, compare=False)
+    has_events: bool = field(init=False, repr=False, compare=False)  # beside the views of the seed items
 
     def __post_init__(self) -> None:
-        _check_count(self.k)
-        if self.strategy is not None:
-            _one_of("strategy", self.strategy, STRATEGIES)
-        _one_of("variants", self.variants, get_args(Variants))
-        _one_of("plan", self.plan, get_args(Plan))
-        _one_of("stock", self.stock, get_args(Stock))
-        _check_flag("explain", self.explain)
-        _check_flag("exclude_history", self.exclude_history)
-        if self.items:
-            _check_ids("items", self.items, "/seeds/items")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise _not_one_of(name, getattr(self, name), known)
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise RequestError(f"{name} is {getattr(self, name)!r}; expected True or False", f"/{name}")
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
+            raise RequestError(f"k is {self.k!r}; expected a whole number of at least 1", "/limit")
+        if self.weights is not None and not isinstance(self.weights, Mapping):
+            raise RequestError(f"weights is {self.weights!r}; expected such as {{'image': 1}}", "/weights")
         set_field = object.__setattr__
         if not hasattr(self.history, "__len__"):
             set_field(self, "history", [*self.history])
+        given = len(self.history) or len(self.session) or len(self.negative_items)  # type: ignore[arg-type]
+        set_field(self, "has_events", bool(given))
         set_field(self, "node", None if self.filter is None else parse(self.filter, trusted=True))
         set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)) if self.boost else ())
         set_field(self, "rerankers", tuple(create(self.diversity)) if self.diversity else ())
-        set_field(self, "excluded_ids", _id_set("exclude", self.exclude) if self.exclude else frozenset())
-        self._check_rare()
+        set_field(self, "excluded_ids", _id_set("exclude", self.exclude) if self.exclude else _NO_IDS)
+        self._check_seeds_and_pins()
 
-    def _check_rare(self) -> None:
-        """Check what most requests leave out."""
-        if self.weights is not None and not isinstance(self.weights, Mapping):
-            raise RequestError(f"weights is {self.weights!r}; expected such as {{'image': 1}}", "/weights")
+    def _check_seeds_and_pins(self) -> None:
+        _check_ids("items", self.items, "/seeds/items")
         if self.negative_items:
             _check_ids("negative_items", self.negative_items, "/seeds/negative_items")
         if self.item_weights is not None and len(self.item_weights) != len(self.items):
@@ -186,11 +195,12 @@ class Request:
                 f"{len(self.item_weights)} item_weights for {len(self.items)} items", "/seeds/items"
             )
         for name in self.fallback:
-            _one_of("fallback", name, FALLBACKS)
+            if name not in FALLBACKS:
+                raise _not_one_of("fallback", name, FALLBACKS)
         for position, item_id in (self.pin or {}).items():
             if isinstance(position, bool) or not isinstance(position, int) or position < 1:
                 raise RequestError(f"pin has position {position!r}; expected a whole number from 1", "/pin")
-            _check_ids("pin", [item_id], "/pin")
+            check_id(item_id, "/pin")
 
     def for_item(self, item_id: str) -> "Request":
         """Return the request with one seed item."""
@@ -211,11 +221,6 @@ class Request:
     def moment(self) -> datetime:
         """When the request was made."""
         return self.now or datetime.now(UTC)
-
-    @property
-    def has_events(self) -> bool:
-        """Whether there are events beside the views of the seed items."""
-        return any(map(len, (self.history, self.session, self.negative_items)))  # type: ignore[arg-type]
 
     @cached_property
     def past(self) -> list[Event]:
@@ -263,28 +268,18 @@ class Request:
         return ids
 
 
-def _check_count(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise RequestError(f"k is {k!r}; expected a whole number of at least 1", "/limit")
-
-
-def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
-    if value not in known:
-        expected = ", ".join(known)
-        guess = nearest(value, known) if isinstance(value, str) else None
-        raise RequestError(f"{name} is {value!r}; expected one of {expected}", f"/{name}", guess)
-
-
-def _check_flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool | np.bool_):
-        raise RequestError(f"{name} is {value!r}; expected True or False", f"/{name}")
+def _not_one_of(name: str, value: Any, known: Sequence[str | None]) -> RequestError:
+    names = [each for each in known if each is not None]
+    guess = nearest(value, names) if isinstance(value, str) else None
+    return RequestError(f"{name} is {value!r}; expected one of {', '.join(names)}", f"/{name}", guess)
 
 
 def _check_ids(name: str, ids: Any, pointer: str) -> None:
     if isinstance(ids, str):
         raise RequestError(f"{name} is one string, {ids!r}; expected a list of ids", pointer)
     for item_id in ids:
-        check_id(item_id, pointer)
+        if not isinstance(item_id, str):
+            check_id(item_id, pointer)
 
 
 def check_id(item_id: Any, pointer: str = "/item_id") -> None:

@@ -113,7 +113,11 @@ class Strategies:
         RequestError
             If the strategy needs other seeds, or weights are unknown to this bundle.
         """
-        strategy = _strategy_of(request)
+        strategy = request.strategy
+        if request.text is not None or request.image is not None:
+            strategy = "search"
+        elif strategy is None:
+            strategy = "similar" if len(request.items) == 1 and not request.has_events else "for_you"
         resolved = _STRATEGIES[strategy](self, request)
         if resolved is None or resolved.fallback_used == "popular":
             return self._fallback(request, resolved)
@@ -423,14 +427,6 @@ def _labelled(resolved: ResolvedRequest, request: Request, strategy: Strategy) -
     """Return what was resolved by another strategy's means under the name of this one."""
     name = resolved.strategy if resolved.fallback_used == "popular" else strategy
     return replace(resolved, request=request, strategy=name)
-
-
-def _strategy_of(request: Request) -> Strategy:
-    if request.text is not None or request.image is not None:
-        return "search"
-    if request.strategy is not None:
-        return request.strategy
-    return "similar" if len(request.items) == len(request.events) == 1 else "for_you"
 
 
 def _time(event: Event) -> datetime:

@@ -1,7 +1,8 @@
-"""What may be answered: the filter, the exclusions, and one row for all variants of a product."""
+"""Eligibility: which rows may be returned, by filter, exclusions and variants."""
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,82 +18,84 @@ FEW = 16
 
 @dataclass(frozen=True)
 class Eligibility:
-    """What a whole batch of questions has in common.
+    """The rows that may be returned; queries under the same rules share it.
 
     Parameters
     ----------
     segment
-        The products.
+        The items.
     subset
-        What the filter keeps; None keeps all.
+        The rows that match the filter; None is all rows.
     collapse
-        Whether only the best of a product's variants is answered.
+        Whether only the best variant of a product is returned.
     """
 
     segment: Segment
     subset: Subset | None = None
     collapse: bool = True
 
-    @property
+    @cached_property
     def groups(self) -> Rows | None:
         """Variant groups if there are any to be collapsed, shape (n,)."""
         return self.segment.groups if self.collapse and self.segment.products < self.segment.n else None
 
     @property
     def count(self) -> int:
-        """How many rows the filter keeps."""
+        """Number of rows that match the filter."""
         return self.segment.n if self.subset is None else len(self.subset.rows)
 
     def allows(self, row: int) -> bool:
-        """Tell whether the filter keeps a row."""
+        """Return whether a row matches the filter."""
         return self.subset is None or bool(self.subset.mask[row])
 
     def to_scan(self) -> Rows | None:
-        """Return the rows to gather before scanning; None where scanning all of them is cheaper."""
+        """Return the rows to gather before a scan; None where scanning all rows is cheaper."""
         if self.subset is None or self.subset.share > GATHER_SHARE:
             return None
         return self.subset.rows
 
-    def mask_out(self, line: Float, rows: Rows | None, excluded: Rows) -> None:
-        """Set the estimates of rows that may not be answered to `OUT`, in place.
+    def mask_out(self, scores: Float, rows: Rows | None, excluded: Rows) -> None:
+        """Set the estimated scores of ineligible rows to `OUT`, in place.
 
         Parameters
         ----------
-        line
-            Estimates, shape (c,).
+        scores
+            Shape (c,).
         rows
-            Their rows, ascending, as `to_scan` gave them; None if they are all rows.
+            Their rows, ascending, as from `to_scan`; None if they are all rows.
         excluded
             Ascending.
         """
         if rows is not None:
-            place = np.searchsorted(rows, excluded)
-            place = place[place < len(rows)]
-            line[place[np.isin(rows[place], excluded)]] = OUT
+            positions = np.searchsorted(rows, excluded)
+            positions = positions[positions < len(rows)]
+            scores[positions[np.isin(rows[positions], excluded)]] = OUT
             return
-        line[excluded] = OUT
+        scores[excluded] = OUT
         if self.subset is not None:
-            line[~self.subset.mask] = OUT
+            scores[~self.subset.mask] = OUT
 
     def filter(self, rows: Rows, excluded: Rows) -> Rows:
-        """Return those of `rows` that may be answered, in their order."""
+        """Return the eligible ones of `rows`, in their order."""
         if self.subset is not None:
             rows = rows[self.subset.mask[rows]]
         return rows[~among(rows, excluded)] if len(excluded) else rows
 
     def eligible(self, excluded: Rows) -> int:
-        """Count what may be answered: products where variants are collapsed, rows otherwise."""
+        """Return the number of eligible products where variants are collapsed, of eligible rows otherwise."""
         if self.subset is not None:
             excluded = excluded[self.subset.mask[excluded]]
         if self.groups is None:
             return self.count - len(excluded)
-        kept = self.segment if self.subset is None else self.subset
-        gone = Counter(self.segment.groups[excluded].tolist())
-        return kept.products - sum(bool(count == kept.group_sizes[group]) for group, count in gone.items())
+        matching = self.segment if self.subset is None else self.subset
+        count, sizes = matching.products, matching.group_sizes
+        for group, excluded_variants in Counter(self.segment.groups[excluded].tolist()).items():
+            count -= bool(excluded_variants == sizes[group])
+        return count
 
 
 def among(rows: Rows, few: Rows) -> Mask:
-    """Tell which of `rows` are in `few`; for a few, comparing all pairs is quicker than `isin`, shape (c,)."""
+    """Return which of `rows` are in `few`, shape (c,); for a few, comparing all pairs is faster than `isin`."""
     if len(few) > FEW:
         return np.isin(rows, few)
     return (rows[:, None] == few).any(axis=1)
