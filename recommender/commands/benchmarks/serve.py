@@ -9,6 +9,7 @@ must be a 200.
 
 import json
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from urllib.parse import quote
 
 import recommender
 from recommender.commands.benchmarks.load_generator import get, load
-from recommender.commands.benchmarks.service import cpu_seconds, free_port, running, status, wait_until
+from recommender.commands.benchmarks.service import STDERR, cpu_seconds, free_port, running, status, wait_until
 from recommender.events import Event
 from recommender.progress import progress
 from recommender.recommender import Recommender
@@ -114,6 +115,7 @@ def serve_bare(body: bytes, workers: int, port: int) -> None:
     """Serve one Flask route that answers with `body` and does nothing."""
     from serving.server import granian
 
+    os.dup2(STDERR, 1)  # the server logs to stdout, which is the benchmark's answer
     granian("127.0.0.1", port, workers).serve(target_loader=partial(bare_app, body), wrap_loader=False)
 
 
