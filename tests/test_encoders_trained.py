@@ -106,7 +106,7 @@ def test_padding_changes_no_vector():
 
 
 def test_training_that_is_impossible_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="'tfidf' has 3 different texts to learn from; expected 20"):
+    with pytest.raises(DataError, match="'tfidf' has 3 different texts to learn from; expected at least 20"):
         trained("tfidf", tmp_path, ["a", "b", "c"] * 10)
     with pytest.raises(
         EncoderError, match="'lstm' is trained by fit on the shop's texts, and there is none at None"
