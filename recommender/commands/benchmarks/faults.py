@@ -24,7 +24,14 @@ import httpx
 from recommender.bundle import Staging, open_bundle, prune
 from recommender.commands.benchmarks.malformed import MalformedRequests
 from recommender.commands.benchmarks.postgres import Postgres, missing
-from recommender.commands.benchmarks.service import WORKERS, Service, running, status, wait_until, written_kib
+from recommender.commands.benchmarks.service import (
+    WORKERS,
+    ServiceProcess,
+    running,
+    status,
+    wait_until,
+    written_kib,
+)
 from recommender.progress import notice, progress
 from recommender.recommender import load
 from recommender.stores import open_store
@@ -148,7 +155,7 @@ def killed(bundles: Path, kills: int) -> dict[str, Any]:
         if answer.status_code == 200:
             acknowledged.add(f"e-{number}")
 
-    service = Service(bundles, store)
+    service = ServiceProcess(bundles, store)
     service.start()
     with load_on(send, service.url):
         for _ in progress(range(kills), "kills", kills, "kill"):

@@ -18,7 +18,7 @@ STDERR = 2  # the file descriptor
 _UNLIMITED = {"RECOMMENDER_RATE": "1000000", "RECOMMENDER_BURST": "1000000"}
 
 
-class Service:
+class ServiceProcess:
     """The service, on the same port however often it is started; without rate limits.
 
     Parameters
@@ -75,9 +75,9 @@ class Service:
 
 
 @contextmanager
-def running(bundles: Path, store: str, **options: Any) -> Iterator[Service]:
-    """Run the service; see `Service`."""
-    service = Service(bundles, store, **options)
+def running(bundles: Path, store: str, **options: Any) -> Iterator[ServiceProcess]:
+    """Run the service; see `ServiceProcess`."""
+    service = ServiceProcess(bundles, store, **options)
     service.start()
     try:
         yield service
