@@ -118,20 +118,20 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=256, description="Processes; about one per core.")
     store: str | None = Field(None, description="Store of events; by default an SQLite file beside the bundles.")
-    query_encoder: bool = Field(False, description="Answer words and pictures, by a process with the encoder.")
-    storefront: bool = Field(False, description="Pages of the shop at /shop, to look at and to play a shopper.")
+    query_encoder: bool = Field(False, description="Answer text and image queries with an encoder process.")
+    storefront: bool = Field(False, description="Demo pages at /shop.")
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
-    trending_days: int = Field(7, ge=1, le=365, description="What counts as lately in the strategy trending.")
+    trending_days: int = Field(7, ge=1, le=365, description="Window of the strategy trending, in days.")
     rate: float = Field(
-        2000, gt=0, description="Requests a second that a worker takes of one key at one address, on average."
+        2000, gt=0, description="Mean rate limit per worker, key and address, in requests per second."
     )
-    burst: int = Field(400, ge=1, description="Requests that may come at once beyond that.")
-    proxies: int = Field(0, ge=0, le=5, description="Proxies in front whose X-Forwarded-For is to be believed.")
-    max_body_bytes: int = Field(8 << 20, ge=1024, description="Size of the largest request, pictures included.")
-    cors_origins: tuple[str, ...] = Field((), description="Origins whose pages may call from a browser.")
-    image_hosts: tuple[str, ...] = Field((), description="Hosts that a picture's URL may name in a search.")
+    burst: int = Field(400, ge=1, description="Requests above the rate that are allowed in a burst.")
+    proxies: int = Field(0, ge=0, le=5, description="Number of trusted proxies that set X-Forwarded-For.")
+    max_body_bytes: int = Field(8 << 20, ge=1024, description="Maximum size of a request, images included.")
+    cors_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call the service.")
+    image_hosts: tuple[str, ...] = Field((), description="Hosts from which a search may fetch an image.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged; info has one line for each request."
+        "info", description="Minimum level of the log; info has a line for each request."
     )
     keys: dict[Slug, Key] = Field({}, description="API keys by name; without any, everybody may do everything.")
     placements: dict[Slug, Placement] = Field({}, description="Placements by name.")

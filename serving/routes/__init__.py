@@ -1,1 +1,1 @@
-"""The views, one file for each kind of resource."""
+"""The routes, one module for each kind of resource."""

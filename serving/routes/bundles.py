@@ -1,4 +1,4 @@
-"""The generations of the bundle: which there are, and which is current."""
+"""Routes of bundles: list, activate and roll back generations."""
 
 from apiflask import APIBlueprint
 from flask import Response

@@ -1,4 +1,4 @@
-"""The API's document as a page, with Swagger UI from this very server."""
+"""The OpenAPI document as a page, with Swagger UI served from here."""
 
 from flask import Blueprint, render_template
 from flask.wrappers import Response
@@ -12,5 +12,5 @@ bp = Blueprint("docs", __name__)
 @bp.get("/docs")
 @needs(None)
 def docs() -> Response:
-    """Return the page."""
+    """Return the page with Swagger UI."""
     return page_response(lambda nonce: render_template("docs.html", nonce=nonce), styles=True)

@@ -1,4 +1,4 @@
-"""What users do, as the shop reports it."""
+"""Routes of events: store one or many."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ bp = APIBlueprint("events", __name__, url_prefix="/v1")
 @bp.output(Receipt)
 @bp.doc(responses={503: "The store does not answer: send it again"})
 def store_event(message: EventMessage) -> Response:
-    """Keep an event; sent again, it is kept once. The very next question goes by it."""
+    """Store an event. It is stored once however often it is sent, and counts in the next request."""
     (receipt,) = _store([message])
     return json_response(receipt)
 
@@ -32,7 +32,7 @@ def store_event(message: EventMessage) -> Response:
 @bp.output(Receipts)
 @bp.doc(responses={503: "The store does not answer: send them again"})
 def store_events(batch: EventBatch) -> Response:
-    """Keep up to 1,000 events; each is answered for itself, and a wrong one keeps none of the others out."""
+    """Store up to 1,000 events, with a receipt for each; an invalid one does not affect the others."""
     parsed = [_parsed(said) for said in batch.events]
     receipts = iter(_store([message for message in parsed if isinstance(message, EventMessage)]))
     told = [next(receipts) if isinstance(each, EventMessage) else each for each in parsed]

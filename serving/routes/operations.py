@@ -1,4 +1,4 @@
-"""What the person on call asks."""
+"""Routes of operations: health, metrics and information."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _TEXT: Any = {200: {"description": "Prometheus' text format", "content": {"text/
 @bp.output(Live)
 @needs(None)
 def live() -> Response:
-    """Tell whether the process answers."""
+    """Return whether the process is alive."""
     return json_response({"status": "ok"})
 
 
@@ -28,7 +28,7 @@ def live() -> Response:
 @bp.output(Ready)
 @needs(None)
 def ready() -> Response:
-    """Tell whether questions are answered: degraded if by an older bundle, or without the store."""
+    """Return whether requests are answered; degraded with an older bundle or without the store."""
     engine = service().engine
     problems = engine.problems
     return json_response(
@@ -44,14 +44,14 @@ def ready() -> Response:
 @bp.doc(responses=_TEXT)
 @needs("admin")
 def metrics() -> Response:
-    """Count what all workers do, for Prometheus."""
+    """Return the metrics of all workers for Prometheus."""
     return Response(exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @bp.get("/v1/info")
 @bp.output(Info)
 def info() -> Response:
-    """Tell what is in service."""
+    """Return the bundle in service, its attributes, weights and metrics."""
     current = service().engine.recommender
     return json_response(
         {

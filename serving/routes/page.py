@@ -1,4 +1,4 @@
-"""The page for people: products, what the engine puts beside them, and why."""
+"""The demo page: products, similar products and reasons."""
 
 from flask import Blueprint, render_template
 from flask.wrappers import Response
@@ -12,5 +12,5 @@ bp = Blueprint("page", __name__)
 @bp.get("/")
 @needs(None)
 def page() -> Response:
-    """Return the page; all that it shows comes from the API."""
+    """Return the page; its content comes from the API."""
     return page_response(lambda nonce: render_template("page.html", nonce=nonce))

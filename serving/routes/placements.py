@@ -1,4 +1,4 @@
-"""Placements: one of them, a page of them, and how they do."""
+"""Routes of placements: recommendations for one, for a page of them, and reports."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
@@ -25,7 +25,7 @@ bp = APIBlueprint("placements", __name__, url_prefix="/v1")
 @bp.output(Answer)
 @bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
 def recommend_at(name: str, params: PlacementParams) -> Response:
-    """Answer the general question with a placement's defaults and rules."""
+    """Return recommendations with a placement's defaults and rules."""
     if params.seeds.user_id is not None:
         require("server")
     return json_response(_at(name, request.get_json()))
@@ -36,7 +36,7 @@ def recommend_at(name: str, params: PlacementParams) -> Response:
 @bp.output(Pages)
 @bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
 def recommend_page(page: PageParams) -> Response:
-    """Answer several placements of one page, no product twice; the first named chooses first."""
+    """Return recommendations for several placements of a page, no product twice; the first has priority."""
     if page.seeds.user_id is not None:
         require("server")
     seeds = request.get_json().get("seeds", {})

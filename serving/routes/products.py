@@ -1,4 +1,4 @@
-"""What the catalogue says of a product, its picture, and what the shop changes of it."""
+"""Routes of products: attributes, thumbnails and live changes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ _UNKNOWN: Any = {404: "Unknown item"}
 @bp.get("/items/<item_id>")
 @bp.output(Product)
 def item(item_id: str) -> Response:
-    """Show a product."""
+    """Return a product."""
     return json_response(service().engine.recommender.product(item_id))
 
 
@@ -33,7 +33,7 @@ def item(item_id: str) -> Response:
 @bp.output(Product)
 @bp.doc(responses=_UNKNOWN)
 def item_by_query(query: ItemId) -> Response:
-    """Show a product whose id may hold a slash."""
+    """Return a product whose id may contain a slash."""
     return json_response(service().engine.recommender.product(query.item_id))
 
 
@@ -41,7 +41,7 @@ def item_by_query(query: ItemId) -> Response:
 @bp.input(ItemId, location="query", arg_name="query")
 @bp.doc(responses=_PICTURE)
 def thumbnail(query: ItemId) -> Response:
-    """Show a product's picture, small."""
+    """Return a product's thumbnail."""
     picture = service().engine.recommender.thumbnail(query.item_id)
     if picture is None:
         raise Problem(404, "no-photo", f"item {query.item_id!r} has no photo")
@@ -54,7 +54,7 @@ def thumbnail(query: ItemId) -> Response:
 @bp.output(Changed)
 @needs("server")
 def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
-    """Say all that is to be said of a product beside the bundle; what was changed before is forgotten."""
+    """Replace all live changes of a product, or add a product."""
     return _put({item.item_id: _own(item.item_id, product)}, replace=True)
 
 
@@ -64,7 +64,7 @@ def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @bp.output(Changed)
 @needs("server")
 def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
-    """Change some attributes of a product; the very next question goes by them."""
+    """Change some attributes of a product; they count in the next request."""
     return _put({item.item_id: _own(item.item_id, product)})
 
 
@@ -74,7 +74,7 @@ def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @bp.doc(responses=_UNKNOWN)
 @needs("server")
 def delete_item(item_id: str, item: ItemId) -> Response:
-    """Remove a product from all answers."""
+    """Remove a product from all results."""
     return _remove(item.item_id)
 
 
@@ -83,7 +83,7 @@ def delete_item(item_id: str, item: ItemId) -> Response:
 @bp.output(Changed)
 @needs("server")
 def patch_items(batch: ItemBatch) -> Response:
-    """Change up to 1,000 products, all or none; also those whose ids hold a slash."""
+    """Change up to 1,000 products, all or none; their ids may contain a slash."""
     return _put({product.id: product.attributes for product in batch.items}, batch=True)
 
 
@@ -93,7 +93,7 @@ def patch_items(batch: ItemBatch) -> Response:
 @bp.doc(responses=_UNKNOWN)
 @needs("server")
 def delete_item_by_body(item: ItemId) -> Response:
-    """Remove a product whose id may hold a slash."""
+    """Remove a product whose id may contain a slash."""
     return _remove(item.item_id)
 
 

@@ -39,7 +39,7 @@ def similar(item_id: str, query: QueryParams) -> Response:
 @bp.output(Answer)
 @bp.doc(responses={304: "The response of the ETag is still valid.", 404: "Unknown item"})
 def similar_by_query(query: ItemQueryParams) -> Response:
-    """Return the products most similar to one whose id may hold a slash."""
+    """Return the products most similar to one whose id may contain a slash."""
     return _similar(query.item_id, query)
 
 
@@ -56,7 +56,7 @@ def complementary(item_id: str, query: QueryParams) -> Response:
 @bp.output(Answer)
 @bp.doc(responses={404: "Unknown item"})
 def complementary_by_query(query: ItemQueryParams) -> Response:
-    """Return what is bought together with a product whose id may hold a slash."""
+    """Return what is bought together with a product whose id may contain a slash."""
     return _of_item(query.item_id, query)
 
 
@@ -75,7 +75,7 @@ def for_user(user_id: str, user: UserId, query: QueryParams) -> Response:
 @bp.output(Answer)
 @needs("server")
 def for_user_by_query(query: UserQueryParams) -> Response:
-    """Return recommendations for a user whose id may hold a slash."""
+    """Return recommendations for a user whose id may contain a slash."""
     return _recommend(query, seeds=Seeds(user_id=query.user_id), strategy="for_you")
 
 
@@ -83,7 +83,7 @@ def for_user_by_query(query: UserQueryParams) -> Response:
 @bp.input(QueryParams, location="query", arg_name="query")
 @bp.output(Answer)
 def trending(query: QueryParams) -> Response:
-    """Return what users have chosen recently."""
+    """Return the products with the most recent events."""
     return _recommend(query, strategy="trending")
 
 

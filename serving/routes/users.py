@@ -1,4 +1,4 @@
-"""What the store has of a user: to look at, to erase, to join with a session."""
+"""Routes of users: list and erase events, merge a session."""
 
 from dataclasses import asdict
 
@@ -21,7 +21,7 @@ bp = APIBlueprint("users", __name__, url_prefix="/v1")
 @bp.output(Events)
 @needs("server")
 def events(user_id: str, user: UserId, query: UserEvents) -> Response:
-    """Show the latest events of a user, oldest first."""
+    """Return the latest events of a user, oldest first."""
     return _events(user.user_id, query.limit)
 
 
@@ -30,7 +30,7 @@ def events(user_id: str, user: UserId, query: UserEvents) -> Response:
 @bp.output(Events)
 @needs("server")
 def events_by_query(query: UserEventsQuery) -> Response:
-    """Show the latest events of a user whose id may hold a slash."""
+    """Return the latest events of a user whose id may contain a slash."""
     return _events(query.user_id, query.limit)
 
 
@@ -39,7 +39,7 @@ def events_by_query(query: UserEventsQuery) -> Response:
 @bp.output(Erased)
 @needs("server")
 def erase(user_id: str, user: UserId) -> Response:
-    """Erase every event of a user, and refuse those until now if they are ever imported again."""
+    """Erase every event of a user; if they are imported again, they are refused."""
     return json_response(service().store.events.erase(user.user_id)._asdict())
 
 
@@ -48,7 +48,7 @@ def erase(user_id: str, user: UserId) -> Response:
 @bp.output(Erased)
 @needs("server")
 def erase_by_body(user: UserId) -> Response:
-    """Erase every event of a user whose id may hold a slash."""
+    """Erase every event of a user whose id may contain a slash."""
     return json_response(service().store.events.erase(user.user_id)._asdict())
 
 
@@ -57,7 +57,7 @@ def erase_by_body(user: UserId) -> Response:
 @bp.output(Merged)
 @needs("server")
 def merge(login: Login) -> Response:
-    """Give the events of a session to the user who has logged in."""
+    """Assign the events of a session to the user who has logged in."""
     return json_response({"merged": service().store.events.merge(login.session_id, login.user_id)})
 
 

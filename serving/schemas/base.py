@@ -1,4 +1,4 @@
-"""The base of all requests: unknown members are refused with the nearest known name, errors tell their place."""
+"""The base of all requests: unknown members are refused with the nearest known name, errors have a pointer."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is told of events, users and products."""
+"""Requests about events, users and products."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -20,7 +20,7 @@ class EventItem(Request):
 
 
 class EventMessage(Request):
-    """Something a user did, to be stored once however often it is sent."""
+    """An event; it is stored once however often it is sent."""
 
     event_id: Id
     event_name: EventName
@@ -28,7 +28,7 @@ class EventMessage(Request):
     user_id: Id | None = None
     session_id: Id | None = None
     recommendation_id: Id | None = None
-    value: Number | None = Field(default=None, description="The stars of a `rate`.")
+    value: Number | None = Field(default=None, description="Stars of a `rate` event.")
     items: tuple[EventItem, ...] = Field(min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ _EVENT = EventMessage.model_json_schema()
 
 
 class EventBatch(Request):
-    """Events, each of which is answered for itself."""
+    """Events, with a receipt for each."""
 
     events: Annotated[
         tuple[Any, ...],
@@ -70,14 +70,14 @@ class EventBatch(Request):
 
 
 class Login(Request):
-    """A session that turns out to be a user's."""
+    """A session and the user who has logged in."""
 
     session_id: Id
     user_id: Id
 
 
 class UserEvents(Request):
-    """How much of a user's history is wanted."""
+    """How many events of a user to return."""
 
     limit: int = Field(default=200, ge=1, le=1000)
 
@@ -102,27 +102,27 @@ class Period(Request):
 
 
 class ProductData(Request):
-    """Attributes of a product, by name; null empties one."""
+    """Attributes of a product by name; null clears one."""
 
     model_config = ConfigDict(
         extra="allow", json_schema_extra={"example": {"price": 64.9, "availability": "in_stock"}}
     )
 
-    id: Id | None = Field(default=None, description="As in the path; may be left out.")
+    id: Id | None = Field(default=None, description="The id of the path; optional.")
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is said beside the id."""
+        """The attributes without the id."""
         return self.model_extra or {}
 
 
 class ListedProduct(ProductData):
-    """Attributes of one product among others."""
+    """Attributes of one product of a batch."""
 
     id: Id
 
 
 class ItemBatch(Request):
-    """Changes of products, all or none of which are kept; the attributes that one does not name stay."""
+    """Changes of products, applied all or none; attributes that are not named stay."""
 
     items: tuple[ListedProduct, ...] = Field(min_length=1, max_length=1000)

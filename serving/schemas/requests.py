@@ -55,9 +55,9 @@ Filter = dict[str, Any] | str
 
 
 class CommonParams(Request):
-    """What every question may say."""
+    """Options of every request."""
 
-    limit: int = Field(default=12, ge=1, le=100, description="How many products at most.")
+    limit: int = Field(default=12, ge=1, le=100, description="Maximum number of products.")
     explain: Literal["none", "summary"] = Field(default="none", description="Parts of each score, and reasons.")
 
 
@@ -74,7 +74,7 @@ class QueryParams(CommonParams):
         tuple[str, ...],
         BeforeValidator(_split),
         WithJsonSchema({"type": "string", "examples": ["title,price"]}),
-    ] = Field(default=(), description="Attributes of the products to answer with.")
+    ] = Field(default=(), description="Attributes of the products to return.")
 
 
 class ItemQueryParams(QueryParams):
@@ -102,83 +102,89 @@ class UserId(Request):
 
 
 class SeedItem(ItemId):
-    """A product to go by, and how much."""
+    """A seed product and its weight."""
 
     weight: float = Field(default=1.0, gt=0, le=1000)
 
 
 class SessionEvent(Request):
-    """Something the user did that the store need not know."""
+    """An event of the session, which is not stored."""
 
     event_name: EventName = "view_item"
     item_id: Id
-    timestamp: AwareDatetime | None = Field(default=None, description="Now, if left out.")
-    value: Number | None = Field(default=None, description="The stars of a `rate`.")
+    timestamp: AwareDatetime | None = Field(default=None, description="By default now.")
+    value: Number | None = Field(default=None, description="Stars of a `rate` event.")
 
     def to_event(self, now: datetime) -> Event:
-        """Return it as the library has it."""
+        """Return the library's event."""
         return Event(self.item_id, self.event_name, self.timestamp or now, value=self.value)
 
 
 class Seeds(Request):
-    """What to go by; all left out asks for what is popular."""
+    """What to recommend from; without any, the popular products are returned."""
 
     items: tuple[SeedItem, ...] = Field(default=(), max_length=100)
-    negative_items: tuple[ItemId, ...] = Field(default=(), max_length=100, description="What is not wanted.")
-    user_id: Id | None = Field(default=None, description="A user whose events the store has.")
+    negative_items: tuple[ItemId, ...] = Field(
+        default=(), max_length=100, description="Products that the user does not want."
+    )
+    user_id: Id | None = Field(default=None, description="A user with events in the store.")
     events: tuple[SessionEvent, ...] = Field(default=(), max_length=1000)
     text: Text | None = Field(default=None, description="Needs a query encoder.")
-    image: Image | None = Field(default=None, description="A picture's file; needs a query encoder.")
+    image: Image | None = Field(default=None, description="An image file; needs a query encoder.")
 
 
 class Exclude(Request):
-    """What may not be answered."""
+    """Products that are not returned."""
 
     item_ids: tuple[Id, ...] = Field(default=(), max_length=10_000)
-    seen: bool = Field(default=True, description="Products of the user's events.")
-    purchased_days: int | None = Field(default=None, ge=1, le=36_500, description="Bought within so many days.")
+    seen: bool = Field(default=True, description="Exclude products of the user's events.")
+    purchased_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="Exclude products bought within so many days."
+    )
 
 
 class Diversity(Request):
-    """Another order than that of the score, for a more varied list."""
+    """Re-ranking for variety."""
 
     mmr: float | None = Field(
-        default=None, ge=0, le=1, description="0 leaves the order, 1 looks at variety alone."
+        default=None, ge=0, le=1, description="0 is the order of the score, 1 variety alone."
     )
     max_per: dict[str, Annotated[int, Field(ge=1, le=100)]] | None = Field(
-        default=None, description="How many may share a value of an attribute.", examples=[{"brand": 3}]
+        default=None,
+        description="Maximum number of products that share a value of an attribute.",
+        examples=[{"brand": 3}],
     )
 
 
 class BoostParams(Request):
-    """Adds to the score of the products that meet a filter."""
+    """A number added to the score of the products that match a filter."""
 
     when: Filter
     add: float = Field(ge=-100, le=100)
 
 
 class RecommendationParams(CommonParams):
-    """The general question."""
+    """A request for recommendations."""
 
     seeds: Seeds = Seeds()
     strategy: Strategy | None = Field(
-        default=None, description="Left out: similar for one item, for_you for a history, popular for neither."
+        default=None, description="By default similar for one item, for_you for a history, popular for neither."
     )
-    filter: Filter | None = Field(default=None, description="A tree of conditions, or the string form.")
+    filter: Filter | None = Field(default=None, description="A tree of conditions, or the text form.")
     exclude: Exclude = Exclude()
     weights: Weights | None = None
     diversity: Diversity | None = None
     boost: tuple[BoostParams, ...] = Field(default=(), max_length=20)
     fallback: tuple[Fallback, ...] = Field(
-        default=("popular",), max_length=4, description="What stands in where the strategy has nothing to go by."
+        default=("popular",),
+        max_length=4,
+        description="Strategies to try if the strategy has nothing to go on.",
     )
-    fields: tuple[str, ...] = Field(
-        default=(), max_length=50, description="Attributes of the products to answer with."
-    )
+    fields: tuple[str, ...] = Field(default=(), max_length=50, description="Attributes of the products to return.")
 
 
 class PlacementParams(RecommendationParams):
-    """The general question at a placement, which has defaults for what is left out."""
+    """A request at a placement, which has defaults for its members."""
 
     session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
 
@@ -191,7 +197,7 @@ class PagePlacement(Request):
 
 
 class PageParams(Request):
-    """Several placements of one page, in the order in which they choose their products."""
+    """Several placements of one page, in order of priority."""
 
     seeds: Seeds = Seeds()
     session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
@@ -199,14 +205,14 @@ class PageParams(Request):
 
 
 class SearchParams(CommonParams):
-    """Words, a picture or both."""
+    """A text query, an image query or both."""
 
     text: Text | None = None
-    image: Image | None = Field(default=None, description="A picture's file.")
+    image: Image | None = Field(default=None, description="An image file.")
     image_url: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
-        default=None, description="Where a picture is, at a host that the service allows."
+        default=None, description="URL of an image, at a host that the service allows."
     )
-    user_id: Id | None = Field(default=None, description="Whose taste bends the answer.")
+    user_id: Id | None = Field(default=None, description="A user whose history personalises the result.")
     filter: Filter | None = None
     weights: Weights | None = None
     fields: tuple[str, ...] = Field(default=(), max_length=50)
@@ -219,7 +225,7 @@ class SearchParams(CommonParams):
 
 
 class ExplanationParams(Request):
-    """Products whose place is to be explained."""
+    """Products to explain."""
 
     item_ids: tuple[Id, ...] = Field(min_length=1, max_length=100)
     seeds: Seeds = Seeds()

@@ -1,4 +1,4 @@
-"""What is answered, for the OpenAPI document.
+"""The responses, for the OpenAPI document.
 
 Views answer with plain mappings of these shapes: building the models would double what a request costs. Tests hold
 the two together.
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Reason(BaseModel):
-    """Why a product is there, and how much of its score that makes."""
+    """A reason for a recommendation and its share of the score."""
 
     code: str
     seed: str | None
@@ -18,7 +18,7 @@ class Reason(BaseModel):
 
 
 class Explanation(BaseModel):
-    """The parts sum to the score."""
+    """The terms, which sum to the score, and reasons."""
 
     parts: dict[str, float]
     reasons: list[Reason]
@@ -26,7 +26,7 @@ class Explanation(BaseModel):
 
 
 class Item(BaseModel):
-    """One product of an answer."""
+    """One recommended product."""
 
     item_id: str
     rank: int
@@ -44,7 +44,7 @@ class Retrieval(BaseModel):
 
 
 class Answer(BaseModel):
-    """Products, best first."""
+    """Recommendations, best first."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -72,13 +72,13 @@ class Answer(BaseModel):
 
 
 class Pages(BaseModel):
-    """An answer for each placement of a page, in the order of the request."""
+    """Recommendations for each placement of a page, in the order of the request."""
 
     placements: list[Answer]
 
 
 class PlacedItem(BaseModel):
-    """Where a product stands for these seeds, or what leaves it out."""
+    """The rank of a product, or why it is left out."""
 
     item_id: str
     rank: int | None
@@ -89,14 +89,14 @@ class PlacedItem(BaseModel):
 
 
 class Explanations(BaseModel):
-    """The places of some products."""
+    """The explanations of some products."""
 
     bundle: str
     items: list[PlacedItem]
 
 
 class ReportLine(BaseModel):
-    """How one kind of answer did; a product counts once in each answer."""
+    """Counts of one placement, strategy, generation and arm; a product counts once per response."""
 
     generation: str
     placement: str
@@ -112,7 +112,7 @@ class ReportLine(BaseModel):
 
 
 class Report(BaseModel):
-    """How placements did."""
+    """Counts and rates of placements."""
 
     from_: str = Field(alias="from")
     to: str
@@ -120,7 +120,7 @@ class Report(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What became of an event; one that is known was sent before, or its user was erased since."""
+    """The receipt of an event; 'known' if it was sent before, or its user was erased since."""
 
     event_id: str
     status: Literal["stored", "known"]
@@ -128,7 +128,7 @@ class Receipt(BaseModel):
 
 
 class BatchReceipt(BaseModel):
-    """What became of one event among others."""
+    """The receipt of one event of a batch."""
 
     event_id: str | None
     status: Literal["stored", "known", "invalid"]
@@ -137,7 +137,7 @@ class BatchReceipt(BaseModel):
 
 
 class Receipts(BaseModel):
-    """What became of events, in the order of the request."""
+    """The receipts of events, in the order of the request."""
 
     events: list[BatchReceipt]
 
@@ -158,13 +158,13 @@ class Erased(BaseModel):
 
 
 class Merged(BaseModel):
-    """How many events have got a user."""
+    """The number of events that were assigned to the user."""
 
     merged: int
 
 
 class Changed(BaseModel):
-    """What became of changes: their revision, and the products that wait to be embedded."""
+    """The revision of the changes, and the products that wait to be embedded."""
 
     revision: int
     queued: list[str]
@@ -180,7 +180,7 @@ class Generation(BaseModel):
 
 
 class Generations(BaseModel):
-    """The published generations, and the one that this worker answers from."""
+    """The published generations, and the one that this worker has open."""
 
     generations: list[Generation]
     in_service: str
@@ -193,7 +193,7 @@ class Activated(BaseModel):
 
 
 class Product(BaseModel):
-    """What the catalogue says of a product, changes since the bundle included."""
+    """The attributes of a product, with live changes."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -201,13 +201,13 @@ class Product(BaseModel):
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"]
 
 
 class Ready(BaseModel):
-    """Whether questions are answered, and whether by what is current."""
+    """Whether requests are answered, and by which generation."""
 
     status: Literal["ready", "degraded"]
     bundle: str
@@ -215,7 +215,7 @@ class Ready(BaseModel):
 
 
 class Info(BaseModel):
-    """What is in service."""
+    """The bundle in service."""
 
     version: str
     bundle: str
