@@ -77,6 +77,8 @@ class FakeRecommender:
             raise ZeroDivisionError("secret")
         if strategy == "similar" and request.items[0] not in self:
             raise UnknownItemError(request.items[0], "A")
+        if len(request.current) == 1 and not request.past and request.current[0].item_id not in self:
+            raise UnknownItemError(request.current[0].item_id)
         if strategy == "for_you" and not request.events:
             strategy = "popular"
         kept = [item_id for item_id in IDS if item_id not in request.all_excluded_ids]
