@@ -1,4 +1,4 @@
-"""From a bundle's files to the objects that answer."""
+"""Open the parts of a bundle: planner, attributes, thumbnails and towers."""
 
 from collections.abc import Callable
 
@@ -19,13 +19,13 @@ from recommender.towers.user import UserTower
 
 
 def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Planner:
-    """Map the base segment and its index, patched by what has changed since."""
+    """Map the base segment and its index, with the delta over them."""
     delta, load = Delta.of(bundle), array_loader(bundle)
-    tabled = bundle.has("base", "neighbours.npy")
-    segment = Segment.open(load, layout, tabled, attributes.ids)
-    chosen = bundle.manifest.extra["index"]["budgets"]
-    budgets = Budgets(**{kind: Budget(**budget) for kind, budget in chosen.items() if budget})
-    # a shop that is small enough to be scanned need not load the graph, nor numba
+    has_neighbours = bundle.has("base", "neighbours.npy")
+    segment = Segment.open(load, layout, has_neighbours, attributes.ids)
+    stored = bundle.manifest.extra["index"]["budgets"]
+    budgets = Budgets(**{kind: Budget(**budget) for kind, budget in stored.items() if budget})
+    # a catalogue that is small enough to be scanned needs neither the graph nor numba
     graph = budgets != Budgets() and bundle.has("base", "graph.npy")
     index = _open_index(bundle, load, layout, graph)
     learned = tuple(bundle.manifest.weights.values())
@@ -33,14 +33,14 @@ def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Plan
 
 
 def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool) -> Index:
-    """Load the forest; one of other dims or products would end the process at its first question."""
+    """Load the index; checked, since a forest of other dimensions or products would crash the process."""
     path, n = bundle.path("base", "index.ann"), bundle.manifest.base_n
     try:
         index = Index.open(path, load, layout, graph)
     except OSError as error:
         raise BundleError(f"{path} cannot be loaded: {error}; {REMEDY}") from error
-    if (found := index.forest.get_n_items()) != n:
-        raise BundleError(f"{path} has {found} products of the dims that index_axes.npy has, not {n}; {REMEDY}")
+    if (items := index.forest.get_n_items()) != n:
+        raise BundleError(f"{path} has {items} products of the dims that index_axes.npy has, not {n}; {REMEDY}")
     return index
 
 
@@ -49,11 +49,11 @@ def open_attributes(bundle: Bundle) -> Attributes:
     base, delta = Attributes.open(bundle.folder("base") / "attributes"), Delta.of(bundle)
     if delta is None:
         return base
-    return base.patched(Attributes.open(bundle.folder(DELTA) / "attributes"), delta.rows, delta.removed)
+    return base.with_delta(Attributes.open(bundle.folder(DELTA) / "attributes"), delta.rows, delta.removed)
 
 
 def open_thumbnails(bundle: Bundle) -> Thumbnails | DeltaThumbnails:
-    """Map the products' pictures."""
+    """Map the products' thumbnails."""
     base, delta = Thumbnails(bundle.folder("thumbnails")), Delta.of(bundle)
     if delta is None:
         return base
@@ -67,7 +67,7 @@ def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:
 
 
 def open_user_tower(bundle: Bundle) -> UserTower:
-    """Read the exported user tower, and load its sequence model where one was trained."""
+    """Read the exported user tower, with its sequence model if one was trained."""
     exported = bundle.manifest.extra["user_tower"]
     kinds = exported.get("sequence")
     path = bundle.path("towers", "sequence.onnx") if kinds is not None else None

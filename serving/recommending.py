@@ -7,7 +7,7 @@ from typing import Any
 from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
 from recommender.filters import Node, parse
-from recommender.filters.conditions import All, Not
+from recommender.filters.conditions import And, Not
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
@@ -91,7 +91,7 @@ def filter_of(filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
         nodes.append(parse(own))
     if placement.block is not None:
         nodes.append(Not(parse(placement.block)))
-    return All(tuple(nodes)) if len(nodes) > 1 else nodes[0] if nodes else None
+    return And(tuple(nodes)) if len(nodes) > 1 else nodes[0] if nodes else None
 
 
 def check_fields(recommender: Recommender, fields: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ import recommender
 from recommender.batch import Job, by_user, is_folder, read_histories, write_partitions, write_similar, write_users
 from recommender.batch.folder import Partition
 from recommender.batch.histories import tables_of_events, tables_of_file
-from recommender.batch.jobs import here
+from recommender.batch.jobs import in_process
 from recommender.catalog import DataReport, read_events
 from recommender.catalog.event_files import event_table
 from recommender.catalog.streams import read_parts
@@ -107,7 +107,7 @@ def test_partitions_are_the_one_file_cut_at_every_so_many_seeds(
 
 def test_what_is_finished_is_not_done_again(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     def stopped(job: Job, names: list[str]) -> Iterator[Partition]:
-        yield from here(job, names[:2])
+        yield from in_process(job, names[:2])
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -117,7 +117,7 @@ def test_what_is_finished_is_not_done_again(job: Job, events: list[Event], whole
 
     def watched(job: Job, names: list[str]) -> Iterator[Partition]:
         done.extend(names)
-        return here(job, names)
+        return in_process(job, names)
 
     # what has come in since is of the next job: the histories are as they were read
     write_partitions(replace(job), tables_of_events([Event("001", "view_item", DAY, "late")]), watched)
@@ -165,10 +165,10 @@ def test_a_killed_process_goes_on_where_it_was(job: Job, events: list[Event], wh
 import os, signal
 from pathlib import Path
 from recommender.batch import Job, tables_of_file, write_partitions
-from recommender.batch.jobs import here
+from recommender.batch.jobs import in_process
 from recommender.config import EventsConfig
 def killed(job, names):
-    yield from here(job, names[:3])
+    yield from in_process(job, names[:3])
     os.kill(os.getpid(), signal.SIGKILL)
 path = Path({str(log)!r})
 write_partitions({job!r}, tables_of_file(path, EventsConfig(path=path)), killed)

@@ -132,8 +132,8 @@ def test_a_query_is_the_weighted_sum_of_its_seeds(seed: int, rows: list[int]) ->
     segment = make_segment(seed, 30)
     attention = np.random.default_rng(seed).dirichlet(np.ones(len(rows)))
     query = weighted_query(segment, np.array(rows, np.int32), attention)
-    stretch = np.repeat(query.stretch, [*segment.layout.dims.values()])
-    assert np.allclose(query.vector, stretch * (attention @ segment.vectors[rows]), atol=1e-5)
+    block_scales = np.repeat(query.block_scales, [*segment.layout.dims.values()])
+    assert np.allclose(query.vector, block_scales * (attention @ segment.vectors[rows]), atol=1e-5)
     for place in segment.layout.slices.values():
         lengths = np.linalg.norm(segment.vectors[rows, place], axis=1)
         found = np.linalg.norm(query.vector[place])
@@ -142,8 +142,8 @@ def test_a_query_is_the_weighted_sum_of_its_seeds(seed: int, rows: list[int]) ->
     for row, weight in zip(rows, attention, strict=True):
         columns, values = segment.cooccurrence.row(row)
         dense[columns] += weight * values
-    assert np.allclose(dense[query.together_rows], query.together)
-    assert np.count_nonzero(dense) <= len(query.together_rows)
+    assert np.allclose(dense[query.cooccurrence_rows], query.cooccurrence)
+    assert np.count_nonzero(dense) <= len(query.cooccurrence_rows)
 
 
 @given(st.integers(0, 1_000), st.lists(st.integers(0, 29), min_size=1, max_size=6), st.integers(0, 29))

@@ -8,7 +8,7 @@ import numpy as np
 
 from recommender.catalog import Catalog
 from recommender.core.blocks import Rows
-from recommender.core.weights import SPLIT, category_kind
+from recommender.core.weights import CATEGORY_FIELD, category_kind
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.towers.item import ItemInputs
 from training.item_tower.category import learned_columns
@@ -69,5 +69,5 @@ def group_numbers(ids: Sequence[str], names: Sequence[str | None]) -> Rows:
 
 def category_kinds(catalog: Catalog) -> list[str]:
     """Return the name that weights of each product's category would have, see `category_kind`, length n."""
-    cells = catalog.frame[SPLIT].tolist() if SPLIT in catalog.frame else [""] * len(catalog)
+    cells = catalog.frame[CATEGORY_FIELD].tolist() if CATEGORY_FIELD in catalog.frame else [""] * len(catalog)
     return [*map(category_kind, cells)]

@@ -1,4 +1,4 @@
-"""Answers for every product or every user, written to one file or to a folder of them, here or on a cluster."""
+"""Batch recommendations for every product or user, to a file or a folder, in this process or on a cluster."""
 
 from recommender.batch.answers import chunks as chunks
 from recommender.batch.answers import write_similar as write_similar

@@ -49,7 +49,7 @@ _WRITERS: dict[str, Any] = {
 }
 
 
-# Members of `Request` that a batch sets itself, for each product or user.
+# Members of `Request` that a batch sets itself for each product or user.
 SEEDS = (
     "items",
     "item_weights",

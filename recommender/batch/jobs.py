@@ -1,4 +1,4 @@
-"""Answers in partitions: each is done whole or not at all, and a job that was stopped goes on where it was."""
+"""Batch jobs in partitions: each partition is written atomically, and an interrupted job resumes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,28 +26,28 @@ Map = Callable[["Job", list[str]], Iterable[Partition]]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked, and where the answers go. It is all that a worker needs to know.
+    """A batch job: the request and the output folder; all that a worker needs.
 
     Parameters
     ----------
     bundles
         Folder of published generations; every machine that works on the job has it under this name.
     generation
-        The one that answers, whatever is published meanwhile.
+        The generation that is used, whatever is published meanwhile.
     kind
         'similar' for each product, or 'user'.
     out
         Folder of the partitions, see `Folder`.
     k
-        Answers for each product or user.
+        Recommendations for each product or user.
     options
         Members of `Request`, JSON-able.
     size
         Products or users in a partition.
     store
-        URL of a store whose changes of attributes count.
+        URL of the store with the overlay of live changes.
     source
-        Where the histories come from, JSON-able: it tells one job from another.
+        Where the histories come from, JSON-able; part of the identity.
     """
 
     bundles: str
@@ -62,10 +62,16 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for partitions to belong together."""
+        """What must be equal for partitions to belong to the same job."""
         options = {name: value for name, value in (self.options or {}).items() if value is not None}
-        told = {"generation": self.generation, "kind": self.kind, "k": self.k, "options": options}
-        return {**told, "partition_size": self.size, "source": self.source}
+        return {
+            "generation": self.generation,
+            "kind": self.kind,
+            "k": self.k,
+            "options": options,
+            "partition_size": self.size,
+            "source": self.source,
+        }
 
     @property
     def folder(self) -> Folder:
@@ -100,7 +106,7 @@ class Job:
 
     @cached_property
     def recommender(self) -> "Recommender":
-        """The bundle, opened when it is first asked."""
+        """The bundle, opened on first use."""
         import recommender
         from recommender.stores import open_store
 
@@ -108,25 +114,25 @@ class Job:
         return recommender.load(self.bundles, overlay, generation=self.generation)
 
 
-def here(job: Job, names: list[str]) -> Iterator[Partition]:
+def in_process(job: Job, names: list[str]) -> Iterator[Partition]:
     """Run a job's partitions one after the other, in this process."""
     return map(job.run, names)
 
 
-def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = here) -> int:
-    """Write answers for every product or user in partitions ``part-00000.parquet``, in order of id.
+def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = in_process) -> int:
+    """Write recommendations for every product or user in partitions ``part-00000.parquet``, in order of id.
 
-    A manifest ``_manifest.json`` says what was asked and which partitions are finished. What is finished is not
-    done again; a job that was stopped goes on with the histories that it had read.
+    A manifest ``_manifest.json`` holds the job and its finished partitions. Finished partitions are not computed
+    again; an interrupted job resumes with the histories that it had read.
 
     Parameters
     ----------
     job
-        What is asked.
+        The job.
     events
-        For users, see `recommender.batch.histories`; not read where the histories are there already.
+        For users, see `recommender.batch.histories`; not read if the histories were written already.
     run
-        Does the partitions, see `here`; each is reported once it is written.
+        Runs the partitions, see `in_process`; each is reported once it is written.
 
     Returns
     -------
@@ -136,17 +142,17 @@ def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = here)
     Raises
     ------
     RequestError
-        If the folder holds the answers to something else.
+        If the folder holds the results of another job.
     """
     folder = job.folder
-    manifest = _begun(job, folder)
+    manifest = _resumed(job, folder)
     if manifest is None:
-        partitions = _prepared(job, events)
+        partitions = _prepare(job, events)
         manifest = {"job": job.identity, "partitions": partitions, "rows": 0, "finished": {}, "complete": False}
         folder.put_manifest(manifest)
     finished = manifest["finished"]
-    left = [name for name in map(_name, range(manifest["partitions"])) if name not in finished]
-    for done in progress(run(job, left), "partitions", len(left), "partition"):
+    remaining = [name for name in map(_name, range(manifest["partitions"])) if name not in finished]
+    for done in progress(run(job, remaining), "partitions", len(remaining), "partition"):
         finished[done.name] = done.rows
         manifest["rows"] = sum(finished.values())
         folder.put_manifest(manifest)
@@ -157,27 +163,27 @@ def write_partitions(job: Job, events: Iterable[pa.Table] = (), run: Map = here)
     return int(manifest["rows"])
 
 
-def _begun(job: Job, folder: Folder) -> dict[str, Any] | None:
-    """Return the manifest to go on with; None where nothing is begun."""
-    found = folder.manifest()
-    if found is None:
+def _resumed(job: Job, folder: Folder) -> dict[str, Any] | None:
+    """Return the manifest of an interrupted or finished job; None for a new one."""
+    manifest = folder.manifest()
+    if manifest is None:
         if folder.names():
             raise RequestError(f"{job.out} has partitions but no {MANIFEST}; name another folder", "/out")
         return None
-    asked = job.identity
-    other = [name for name in asked if found["job"].get(name) != asked[name]]
-    if other:
-        name = other[0]
+    identity, previous = job.identity, manifest["job"]
+    different = [name for name in identity if previous.get(name) != identity[name]]
+    if different:
+        name = different[0]
         raise RequestError(
-            f"{job.out} holds the answers of another job: its {name} is {found['job'].get(name)!r}, not "
-            f"{asked[name]!r}; name another folder, or remove it to start anew",
+            f"{job.out} holds the answers of another job: its {name} is {previous.get(name)!r}, not "
+            f"{identity[name]!r}; name another folder, or remove it to start anew",
             "/out",
         )
-    return found
+    return manifest
 
 
-def _prepared(job: Job, events: Iterable[pa.Table]) -> int:
-    """Return how many partitions there are; those of users have their histories in files by then."""
+def _prepare(job: Job, events: Iterable[pa.Table]) -> int:
+    """Return the number of partitions; for users, write their histories to files first."""
     if job.kind == "similar":
         return -(-len(job.ids) // job.size)
     folder, number = job.folder.below(_HISTORIES), 0
@@ -188,7 +194,7 @@ def _prepared(job: Job, events: Iterable[pa.Table]) -> int:
 
 
 def _parts(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[Iterator[pa.RecordBatch]]:
-    """Yield the batches of each `size` users; each must be read to its end before the next is asked for."""
+    """Yield the batches of each `size` users; each must be exhausted before the next is taken."""
     rest: list[pa.RecordBatch] = []
 
     def part() -> Iterator[pa.RecordBatch]:

@@ -141,10 +141,10 @@ def is_ray(engine: str, address: str | None, gpus: float = 0) -> bool:
 
 def engine_of(engine: str, address: str | None) -> "Map":
     """Return what runs the partitions of a batch."""
-    from recommender.batch.jobs import here
+    from recommender.batch.jobs import in_process
 
     if not is_ray(engine, address):
-        return here
+        return in_process
     from recommender.batch.on_ray import on_ray
 
     return on_ray(address)

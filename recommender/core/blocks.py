@@ -1,4 +1,4 @@
-"""The named parts of an item vector and where each lies in it."""
+"""Blocks: the named parts of an item vector, and their layout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,23 +19,23 @@ TERMS = (*BLOCKS, "cooccurrence", "prior")
 
 @dataclass(frozen=True)
 class Layout:
-    """Which blocks a bundle has, in order, and the columns of the fused vector that each takes.
+    """The blocks of a bundle, in order, and their columns in the fused vector.
 
     Parameters
     ----------
     dims
-        Block name to d_m, in the order of the fused vector.
+        Block name to its dimension d_m, in the order of the fused vector.
     """
 
     dims: Mapping[str, int]
     slices: dict[str, slice] = field(init=False)
-    _owners: NDArray[np.intp] = field(init=False, repr=False, compare=False)
+    _block_of_column: NDArray[np.intp] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ends = np.cumsum([0, *self.dims.values()]).tolist()
         pairs = zip(self.dims, pairwise(ends), strict=True)
         object.__setattr__(self, "slices", {name: slice(start, end) for name, (start, end) in pairs})
-        object.__setattr__(self, "_owners", np.repeat(np.arange(len(self.dims)), [*self.dims.values()]))
+        object.__setattr__(self, "_block_of_column", np.repeat(np.arange(len(self.dims)), [*self.dims.values()]))
 
     @property
     def d(self) -> int:
@@ -48,20 +48,20 @@ class Layout:
         return tuple(self.dims)
 
     def index(self, name: str) -> int:
-        """Position of a block, the column of it in a (n, M) presence matrix."""
+        """Position of a block: its column in a (n, M) matrix of present blocks."""
         return self.names.index(name)
 
     def spread(self, weights: Mapping[str, float]) -> Double:
         """Repeat each block's weight over its columns, shape (d,)."""
-        return self.over(np.array([weights[name] for name in self.dims], dtype=np.float64))
+        return self.repeat(np.array([weights[name] for name in self.dims], dtype=np.float64))
 
-    def over(self, values: Double) -> Double:
-        """Repeat a value of each block, shape (M,), over its columns, shape (d,)."""
-        return values[self._owners]
+    def repeat(self, values: Double) -> Double:
+        """Repeat the value of each block, shape (M,), over its columns, shape (d,)."""
+        return values[self._block_of_column]
 
     def norms(self, vectors: Double) -> Double:
         """Return the norm of each block of fused vectors of shape (..., d), shape (..., M)."""
-        starts = [place.start for place in self.slices.values()]
+        starts = [columns.start for columns in self.slices.values()]
         return np.sqrt(np.add.reduceat(np.square(vectors), starts, axis=-1))
 
 

@@ -1,4 +1,4 @@
-"""The sparse item→item table of what is bought and viewed together."""
+"""The sparse item-to-item co-occurrence table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ ARRAYS = ("indptr", "indices", "values")
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """Rows of C in compressed form; C[i, j] says how strongly product j goes with product i, in [0, 1].
+    """The co-occurrence matrix C in CSR form; C[i, j] in [0, 1] is the strength of product j for product i.
 
     Parameters
     ----------
     indptr
         Shape (n + 1,), int64.
     indices
-        Columns, int32; sorted within a row.
+        Column indices, int32, sorted within a row.
     values
         Strengths, float32.
     removed
-        Columns of products that there are no more, ascending; nothing goes together with them.
+        Columns of removed products, ascending; they are skipped.
     """
 
     indptr: np.ndarray
@@ -34,7 +34,7 @@ class Cooccurrence:
 
     @classmethod
     def empty(cls, n: int) -> "Cooccurrence":
-        """Return the table of a shop without events."""
+        """Return a table without entries, as of a shop without events."""
         return cls(np.zeros(n + 1, dtype=np.int64), NO_ROWS, np.empty(0, dtype=np.float32))
 
     @classmethod
@@ -49,19 +49,18 @@ class Cooccurrence:
             np.save(folder / f"{name}_{array}.npy", getattr(self, array))
 
     def row(self, row: int) -> tuple[Rows, Float]:
-        """Return the columns and strengths of one product."""
+        """Return the columns and strengths of one row."""
         start, end = self.indptr[row], self.indptr[row + 1]
         columns, values = self.indices[start:end], self.values[start:end]
         if not len(self.removed):
             return columns, values
-        left = np.isin(columns, self.removed, invert=True)
-        return columns[left], values[left]
+        retained = np.isin(columns, self.removed, invert=True)
+        return columns[retained], values[retained]
 
     def combine(self, rows: Rows, attention: Double) -> tuple[Rows, Double]:
         """Return Σ_t a_t C[x_t, ·] as (columns, sums), columns ascending.
 
-        The sum runs over t in the given order whatever the number of other queries, so that one question
-        and a batch agree to the last bit.
+        The sum runs over t in the given order, so that a single query and a batch agree to the last bit.
 
         Parameters
         ----------
@@ -70,11 +69,11 @@ class Cooccurrence:
         attention
             a_t, shape (t,).
         """
-        taken = [self.row(row) for row in rows.tolist()]
-        sizes = [len(columns) for columns, _ in taken]
+        seed_rows = [self.row(row) for row in rows.tolist()]
+        sizes = [len(columns) for columns, _ in seed_rows]
         if not any(sizes):
             return NO_ROWS, np.empty(0)
-        columns = np.concatenate([columns for columns, _ in taken])
-        values = np.concatenate([strengths for _, strengths in taken]) * np.repeat(attention, sizes)
-        found, place = np.unique(columns, return_inverse=True)
-        return found.astype(np.int32), np.bincount(place, weights=values).astype(np.float64)
+        columns = np.concatenate([columns for columns, _ in seed_rows])
+        values = np.concatenate([strengths for _, strengths in seed_rows]) * np.repeat(attention, sizes)
+        distinct, inverse = np.unique(columns, return_inverse=True)
+        return distinct.astype(np.int32), np.bincount(inverse, weights=values).astype(np.float64)

@@ -1,10 +1,10 @@
-"""The score, a weighted sum of terms, computed twice: fast over many rows, and exactly over few.
+"""Score items: a weighted sum of terms, estimated over many rows and exact over few.
 
     score(q, x) = Σ_m w_m ⟨q_m, x_m⟩ + w_c Σ_t a_t C[x_t, x] + w_p prior(x)
 
-`estimate` is one float32 product; its error is bounded by `Scorer.slack`. `parts` is the float64 kernel with
-a fixed order of summation: every answer's scores come from it, so that they do not depend on the plan, the
-batch or the number of threads.
+`estimate` is one float32 matrix product; its error is bounded by `Scorer.slack`. `parts` computes in float64 with
+a fixed order of summation: all returned scores come from it, so that they do not depend on the plan, the batch or
+the number of threads.
 """
 
 import math
@@ -23,46 +23,46 @@ NO_TABLE = Cooccurrence.empty(0)
 
 @dataclass(frozen=True)
 class Query:
-    """One question to the index.
+    """The vector and seeds of one query.
 
     Parameters
     ----------
     vector
         The query's blocks, unweighted, shape (d,).
     rows
-        The seeds (a history's products), shape (t,).
+        Rows of the seeds, such as the items of a history, shape (t,).
     attention
         a_t of each seed, shape (t,); sums to 1 in absolute value.
-    stretch
-        What each block of Σ_t a_t x_t was multiplied by to make `vector`, shape (M,); NaN where a sequence model
-        made the block.
-    together_rows, together
+    block_scales
+        Factor between each block of Σ_t a_t x_t and `vector`, shape (M,); NaN where a sequence model made the
+        block.
+    cooccurrence_rows, cooccurrence
         Σ_t a_t C[x_t, ·] in sparse form: columns ascending, shape (s,), and their sums, shape (s,).
     table
-        The C that they are of.
+        C.
     """
 
     vector: Float
     rows: Rows
     attention: Double
-    stretch: Double
-    together_rows: Rows
-    together: Double
+    block_scales: Double
+    cooccurrence_rows: Rows
+    cooccurrence: Double
     table: Cooccurrence
 
     @classmethod
     def free(cls, vector: Float) -> "Query":
-        """Return a query that comes from no product of the bundle."""
+        """Return a query without seeds."""
         return cls(vector, NO_ROWS, NO_VALUES, NO_VALUES, NO_ROWS, NO_VALUES, NO_TABLE)
 
     def plus(self, vector: Float) -> "Query":
-        """Return the query with another's blocks added; what stands in a block is not the seeds' alone then."""
+        """Return the query with the blocks of another added to its own."""
         return replace(self, vector=self.vector + vector)
 
-    def over(self, table: Cooccurrence) -> "Query":
-        """Return the query that goes by another table of what goes together."""
-        rows, together = table.combine(self.rows, self.attention)
-        return replace(self, together_rows=rows, together=together, table=table)
+    def with_table(self, table: Cooccurrence) -> "Query":
+        """Return the query with another co-occurrence table."""
+        rows, cooccurrence = table.combine(self.rows, self.attention)
+        return replace(self, cooccurrence_rows=rows, cooccurrence=cooccurrence, table=table)
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class Scorer:
     prior
         Shape (n,), in [0, 1].
     layout
-        Where the blocks lie.
+        The columns of each block.
     weights
         Term name to weight, see `recommender.core.weights.resolve`.
     boost
-        What the request adds to each product, shape (n,); None adds nothing and is no term.
-    places
-        Place of each row in the order by which ties are broken, shape (n,); None where it is that of the rows.
+        Boost that the request adds to each product, shape (n,); None for no such term.
+    id_ranks
+        Rank of each row in the order of ids, shape (n,), which breaks ties; None where rows are in that order.
     """
 
     vectors: Float
@@ -90,7 +90,7 @@ class Scorer:
     layout: Layout
     weights: Mapping[str, float]
     boost: Double | None = None
-    places: Rows | None = None
+    id_ranks: Rows | None = None
 
     def weighted(self, query: Query) -> Double:
         """Return the query with each block scaled by its weight, shape (d,)."""
@@ -108,50 +108,52 @@ class Scorer:
         """
         weighted = self.weighted(query)
         size = math.sqrt(weighted @ weighted * len(self.layout.dims)) + self.weights.get("prior", 0.0)
-        if len(query.together):
-            size += float(np.abs(query.together).max()) * self.weights.get("cooccurrence", 0.0)
+        if len(query.cooccurrence):
+            size += float(np.abs(query.cooccurrence).max()) * self.weights.get("cooccurrence", 0.0)
         size += 0.0 if self.boost is None else float(np.abs(self.boost).max(initial=0.0))
         return 2 * (self.layout.d + 8) * 2.0**-24 * size
 
     def estimate(self, queries: list[Query], rows: Rows | None = None, out: Float | None = None) -> Float:
-        """Return float32 scores, shape (b, n), or (b, c) over ascending `rows`; in `out` where it is given."""
+        """Return float32 scores, shape (b, n), or (b, c) over ascending `rows`; written to `out` if given."""
         matrix = np.array([self.weighted(query) for query in queries], dtype=np.float32)
         scores = self._products(matrix, rows, out)
         if weight := self.weights.get("prior", 0.0):
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
         for line, query in zip(scores, queries, strict=True):
-            self.add_together(line, query, rows)
+            self.add_cooccurrence(line, query, rows)
         if self.boost is not None:
             scores += (self.boost if rows is None else self.boost[rows]).astype(np.float32)
         return scores
 
     def _products(self, matrix: Float, rows: Rows | None, out: Float | None) -> Float:
-        if not matrix.any():  # an order that asks no block, such as the popular, need not read the vectors
+        if not matrix.any():  # without block weights, as for popular items, the vectors need not be read
             return np.zeros((len(matrix), len(self.vectors) if rows is None else len(rows)), dtype=np.float32)
         vectors = self.vectors if rows is None else self.vectors[rows]
         # one query: matrix–vector is the faster BLAS call
         return (vectors @ matrix[0])[None] if len(matrix) == 1 else np.matmul(matrix, vectors.T, out=out)
 
-    def add_together(self, line: Float, query: Query, rows: Rows | None) -> None:
+    def add_cooccurrence(self, line: Float, query: Query, rows: Rows | None) -> None:
         """Add the co-occurrence to estimated scores, shape (n,), or (c,) over `rows`, in place."""
         weight = self.weights.get("cooccurrence", 0.0)
-        if not weight or not len(query.together_rows):
+        if not weight or not len(query.cooccurrence_rows):
             return
         if rows is None:
-            line[query.together_rows] += np.float32(weight) * query.together.astype(np.float32)
+            line[query.cooccurrence_rows] += np.float32(weight) * query.cooccurrence.astype(np.float32)
             return
-        line += np.float32(weight) * sparse_at(query.together_rows, query.together, rows).astype(np.float32)
+        line += np.float32(weight) * sparse_at(query.cooccurrence_rows, query.cooccurrence, rows).astype(
+            np.float32
+        )
 
     def parts(self, query: Query, rows: Rows) -> Double:
-        """Return every term of the score, shape (c, M + 2), or (c, M + 3) with a boost; see `terms`."""
+        """Return the terms of the exact scores, shape (c, M + 2), or (c, M + 3) with a boost; see `terms`."""
         products = self.vectors[rows] * self.weighted(query)  # in float64
         parts = np.zeros((len(rows), len(self.terms)))
         for block, columns in enumerate(self.layout.slices.values()):
             products[:, columns].sum(axis=1, out=parts[:, block])
-        together, prior = len(self.layout.dims), len(self.layout.dims) + 1
-        if len(query.together_rows):
-            parts[:, together] = sparse_at(query.together_rows, query.together, rows)
-            parts[:, together] *= self.weights.get("cooccurrence", 0.0)
+        cooccurrence, prior = len(self.layout.dims), len(self.layout.dims) + 1
+        if len(query.cooccurrence_rows):
+            parts[:, cooccurrence] = sparse_at(query.cooccurrence_rows, query.cooccurrence, rows)
+            parts[:, cooccurrence] *= self.weights.get("cooccurrence", 0.0)
         if weight := self.weights.get("prior", 0.0):
             np.multiply(self.prior[rows], weight, out=parts[:, prior], dtype=np.float64)
         if self.boost is not None:
@@ -171,10 +173,10 @@ class Scorer:
 
 
 def sparse_at(columns: Rows, values: Double, rows: Rows) -> Double:
-    """Look `rows` up in a sparse vector with ascending `columns`; 0 where absent, shape (c,)."""
+    """Return the values of a sparse vector with ascending `columns` at `rows`; 0 where absent, shape (c,)."""
     out = np.zeros(len(rows))
     if len(columns):
-        place = np.minimum(np.searchsorted(columns, rows), len(columns) - 1)
-        hit = columns[place] == rows
-        out[hit] = values[place[hit]]
+        position = np.minimum(np.searchsorted(columns, rows), len(columns) - 1)
+        present = columns[position] == rows
+        out[present] = values[position[present]]
     return out

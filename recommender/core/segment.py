@@ -1,4 +1,4 @@
-"""The published arrays of the products: one immutable folder, opened by memory mapping."""
+"""The segment: the immutable arrays of a bundle's products, memory-mapped."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,37 +9,37 @@ import numpy as np
 
 from recommender.core.blocks import Double, Float, Layout, Mask, Rows
 from recommender.core.cooccurrence import Cooccurrence
-from recommender.items.delta import PatchedIds
+from recommender.items.delta import DeltaIds
 from recommender.items.ids import Ids
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Everything the score of a product needs.
+    """The arrays from which products are scored.
 
     Parameters
     ----------
     vectors
-        Fused item vectors, shape (n, d), float32; a block has norm 1, or less where it was predicted.
+        Fused item vectors, shape (n, d), float32; a block has norm 1, or less if it was predicted.
     present
         Which blocks come from the product's own data, shape (n, M).
     prior
         Popularity and freshness in [0, 1], shape (n,).
     groups
-        Variants of one product share a number, shape (n,).
+        Group of each row, shape (n,): variants of one product share a number.
     neighbours
-        Per product, the best other products under the learned item weights, its own variants left out, best
-        first and padded with −1, shape (n, T); None while a bundle is being built.
+        Neighbour table, shape (n, T): of each product the best others under the learned item weights, without its
+        variants, best first, padded with −1; None while a bundle is being built.
     cooccurrence
         The item→item table C.
     complements
         Strength of complementary pairs, observed or predicted, see `training.cooccurrence.complements`.
     layout
-        Where the blocks lie in `vectors`.
+        The columns of each block in `vectors`.
     neighbour_scores
         The exact scores of `neighbours`, shape (n, T).
-    places
-        Place of each row in the order of ids, shape (n,), by which ties are broken; None where rows are in it.
+    id_ranks
+        Rank of each row in the order of ids, shape (n,), which breaks ties; None where rows are in that order.
     """
 
     vectors: Float
@@ -51,11 +51,11 @@ class Segment:
     complements: Cooccurrence
     layout: Layout
     neighbour_scores: Double | None = None
-    places: Rows | None = None
+    id_ranks: Rows | None = None
 
     @classmethod
     def open(
-        cls, load: Callable[[str], np.ndarray], layout: Layout, neighbours: bool, ids: Ids | PatchedIds
+        cls, load: Callable[[str], np.ndarray], layout: Layout, neighbours: bool, ids: Ids | DeltaIds
     ) -> "Segment":
         """Map the arrays through `load`, a function from file name to array."""
         return cls(
@@ -68,7 +68,7 @@ class Segment:
             complements=Cooccurrence.open(load, "complements", ids.removed),
             layout=layout,
             neighbour_scores=load("neighbour_scores.npy") if neighbours else None,
-            places=ids.places,
+            id_ranks=ids.id_ranks,
         )
 
     def save(self, folder: Path) -> None:
@@ -88,13 +88,13 @@ class Segment:
 
     @cached_property
     def members(self) -> tuple[Rows, Rows]:
-        """Rows sorted by group, and where each group starts: a group's rows in one slice."""
+        """Rows sorted by group, and the start of each group: the rows of a group are one slice."""
         order = np.argsort(self.groups, kind="stable").astype(np.int32)
         starts = np.searchsorted(self.groups[order], np.arange(self.groups.max(initial=-1) + 2))
         return order, starts.astype(np.int32)
 
     def variants(self, row: int) -> Rows:
-        """Return the rows of the same product as `row`, itself among them."""
+        """Return the rows of the same product as `row`, including itself."""
         order, starts = self.members
         group = int(self.groups[row])
         return order[starts[group] : starts[group + 1]]

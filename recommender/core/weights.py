@@ -1,4 +1,4 @@
-"""The weights of the score: learned ones, and how a request overrides them."""
+"""The weights of the score: those tuned in training, overridden by a request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,12 @@ from recommender.core.blocks import BLOCKS, TERMS
 from recommender.errors import RequestError, nearest
 from recommender.towers.category import LEVEL
 
-# The column whose first level may have weights of its own.
-SPLIT = "product_type"
+# The attribute whose first level may have its own weights.
+CATEGORY_FIELD = "product_type"
 
 
 def category_kind(product_type: Any) -> str:
-    """Return the kind of question that asks for what is like a product of this type; "item" if it has none.
+    """Return the name of a category's weights for similar items; "item" without a category.
 
     >>> category_kind("Apparel > Tops")
     'item: Apparel'
@@ -22,21 +22,20 @@ def category_kind(product_type: Any) -> str:
 
 
 def item_kind(weights: Mapping[str, Any], product_type: Any) -> str:
-    """Return the kind whose weights count for what is like a product: its category's own if it has some."""
-    own = category_kind(product_type)
-    return own if own in weights else "item"
+    """Return the name of the weights for items similar to a product: its category's, or "item" without such."""
+    kind = category_kind(product_type)
+    return kind if kind in weights else "item"
 
 
 def resolve(learned: Mapping[str, float], override: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Return the weights of one question.
+    """Return the weights of one request: the learned ones with the override over them.
 
-    Names that the override leaves out keep their learned share. Block weights are normalised to sum 1, so
-    that scores of different weightings stay on one scale.
+    Block weights are normalised to sum 1, so that scores under different weights stay on one scale.
 
     Parameters
     ----------
     learned
-        Term name to weight, as training stored it.
+        Term name to weight, from training.
     override
         Term name to weight, each at least 0; 'cooccurrence' and 'prior' are on the scale of the blocks' sum.
 

@@ -1,4 +1,4 @@
-"""Filters: from JSON or text to a tree of conditions, and from that to a mask over rows."""
+"""Filters: parse JSON or text into conditions, and evaluate them as masks over rows."""
 
 from recommender.filters.cache import SubsetCache
 from recommender.filters.conditions import Node, fields_of, uses_seed

@@ -1,4 +1,4 @@
-"""A cache of the rows that filters match: the same filters come again and again."""
+"""An LRU cache of the rows that filters match."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -15,9 +15,9 @@ _ROW_BYTES = 5  # of a subset: its mask, and the row number of a match
 
 
 class SubsetCache:
-    """The least recently used subsets of one bundle's products, thread-safe, in at most some 64 MiB.
+    """An LRU cache of the subsets of one bundle's products, thread-safe, of about 64 MiB at most.
 
-    Filters that differ in form, order or repetition only share a subset.
+    Filters that differ only in form, order or repetition share an entry.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ class SubsetCache:
         node
             The parsed filter.
         seed_row
-            The item that ``same_as_seed`` means, if there is one.
+            The seed item of ``same_as_seed``, if there is one.
         overlay
             ``{row: {field: value}}``: attributes changed since the bundle.
         revision
-            The overlay's; another revision is another overlay.
+            Revision of the overlay, part of the cache key.
         within
-            Rows beside which nothing matches, shape (n,); the same array for the same rows of one revision.
+            Rows to which matches are limited, shape (n,); the same array object for the same rows of one revision.
 
         Raises
         ------

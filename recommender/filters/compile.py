@@ -1,4 +1,4 @@
-"""From a tree of conditions to a mask over rows."""
+"""Evaluate a filter: from a tree of conditions to a mask over rows."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -8,16 +8,16 @@ import numpy as np
 
 from recommender.errors import RequestError
 from recommender.filters.conditions import (
-    All,
-    Among,
+    And,
     Exists,
     IdIn,
+    In,
     Node,
     Not,
     Operand,
+    Or,
     Range,
     SameAsSeed,
-    Some,
 )
 from recommender.items import Attributes
 from recommender.items.columns import KINDS, Cells, Numbers, posix
@@ -26,9 +26,9 @@ Overlay = Mapping[int, Mapping[str, Any]]
 
 
 def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: Overlay | None) -> Node:
-    """Replace ``same_as_seed`` by the seed's own values; a seed whose field is null has no equal."""
+    """Replace ``same_as_seed`` by the seed's values; a seed whose field is null matches nothing."""
     match node:
-        case All(nodes) | Some(nodes):
+        case And(nodes) | Or(nodes):
             return type(node)(tuple(resolve(inner, attributes, seed_row, overlay) for inner in nodes))
         case Not(inner):
             return Not(resolve(inner, attributes, seed_row, overlay))
@@ -40,18 +40,18 @@ def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: O
             kind = KINDS[attributes.kind(name)]
             seed = kind.of([changed[name]]).value(0) if name in changed else column.value(seed_row)
             values = seed if isinstance(seed, list) else [] if seed is None else [seed]
-            return Among(name, tuple(values), pointer=pointer)
+            return In(name, tuple(values), pointer=pointer)
     return node
 
 
 def evaluate(node: Node, attributes: Attributes, overlay: Overlay | None = None) -> np.ndarray:
     """Return the mask, bool (n,), of a tree in which ``same_as_seed`` is resolved."""
     match node:
-        case All(()) | Some(()):
-            return np.full(len(attributes), isinstance(node, All))
-        case All(nodes):
+        case And(()) | Or(()):
+            return np.full(len(attributes), isinstance(node, And))
+        case And(nodes):
             return reduce(np.logical_and, (evaluate(inner, attributes, overlay) for inner in nodes))
-        case Some(nodes):
+        case Or(nodes):
             return reduce(np.logical_or, (evaluate(inner, attributes, overlay) for inner in nodes))
         case Not(inner):
             return ~evaluate(inner, attributes, overlay)
@@ -60,28 +60,28 @@ def evaluate(node: Node, attributes: Attributes, overlay: Overlay | None = None)
             rows = attributes.rows_of(ids)
             mask[rows[rows >= 0]] = True
             return mask
-        case Among() | Range() | Exists():
+        case In() | Range() | Exists():
             return _leaf(node, attributes, overlay)
     raise AssertionError(f"unresolved {node}")
 
 
-def _leaf(leaf: Among | Range | Exists, attributes: Attributes, overlay: Overlay | None) -> np.ndarray:
+def _leaf(leaf: In | Range | Exists, attributes: Attributes, overlay: Overlay | None) -> np.ndarray:
     column, kind = attributes.column(leaf.name, leaf.pointer), attributes.kind(leaf.name)
     mask = _mask(leaf, column, kind)
     changed = {row: change[leaf.name] for row, change in (overlay or {}).items() if leaf.name in change}
     if changed:
-        # What has changed is a small column of the same kind, and is asked the same question.
+        # The changed values are a small column of the same kind.
         mask[list(changed)] = _mask(leaf, KINDS[kind].of(changed.values()), kind)
     return mask
 
 
-def _mask(leaf: Among | Range | Exists, column: Cells, kind: str) -> np.ndarray:
+def _mask(leaf: In | Range | Exists, column: Cells, kind: str) -> np.ndarray:
     match leaf:
         case Exists():
             return column.present()
-        case Among(_, values, other):
+        case In(_, values, negated):
             operands = [_operand(value, kind, leaf) for value in values]
-            return column.any_but(operands) if other else column.any_of(operands)
+            return column.any_except(operands) if negated else column.any_of(operands)
     if not isinstance(column, Numbers):
         raise _misfit(leaf, "text; a range needs a field of numbers or dates")
     bounds = {compare: getattr(leaf, name) for name, compare in _COMPARE.items()}
@@ -98,8 +98,8 @@ def _mask(leaf: Among | Range | Exists, column: Cells, kind: str) -> np.ndarray:
 _COMPARE = {"gt": np.greater, "gte": np.greater_equal, "lt": np.less, "lte": np.less_equal}
 
 
-def _operand(value: Operand, kind: str, leaf: Among | Range) -> Operand:
-    """Return an operand as a column of that kind holds it."""
+def _operand(value: Operand, kind: str, leaf: In | Range) -> Operand:
+    """Convert an operand to what a column of this kind holds."""
     if kind == "date":
         seconds = posix(value) if isinstance(value, str) else None
         if seconds is None:
@@ -111,6 +111,6 @@ def _operand(value: Operand, kind: str, leaf: Among | Range) -> Operand:
     return value
 
 
-def _misfit(leaf: Among | Range, problem: str) -> RequestError:
-    """Return the error of asking a field what its kind cannot answer, pointing at the condition."""
+def _misfit(leaf: In | Range, problem: str) -> RequestError:
+    """Return the error of a condition that does not suit the kind of its field."""
     return RequestError(f"{leaf.name} holds {problem}", leaf.pointer.removesuffix("/field"))

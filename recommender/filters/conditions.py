@@ -1,7 +1,7 @@
-"""The tree that both forms of a filter are parsed into, and that masks are made from.
+"""The conditions of a filter: the tree into which both forms, JSON and text, are parsed.
 
-A null matches nothing but a negation, and a multi-valued field matches if any of its values does. Nodes are
-equal wherever they were said: `pointer`, where the request named the field, is for messages only.
+A null matches nothing but a negation, and a multi-valued field matches if any of its values does. `pointer`, the
+JSON pointer to the field in the request, is for messages only and does not count when nodes are compared.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -12,15 +12,15 @@ Operand = str | float
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """Every one of `nodes` holds; with none, always true."""
+class And:
+    """All of `nodes` hold; without nodes, true."""
 
     nodes: tuple["Node", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
-    """At least one of `nodes` holds; with none, never true."""
+class Or:
+    """At least one of `nodes` holds; without nodes, false."""
 
     nodes: tuple["Node", ...] = ()
 
@@ -33,18 +33,18 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
-    """A value of the field is one of `values`; with `other`, a value of it is none of them."""
+class In:
+    """A value of the field is one of `values`; with `negated`, a value of it is none of them."""
 
     name: str
     values: tuple[Operand, ...]
-    other: bool = False
+    negated: bool = False
     pointer: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The field's number or date lies within every bound that is given."""
+    """The field's number or date is within the given bounds."""
 
     name: str
     gt: Operand | None = None
@@ -72,27 +72,27 @@ class SameAsSeed:
 
 @dataclass(frozen=True, slots=True)
 class IdIn:
-    """The item's id is one of `ids`; ids of no item are no error."""
+    """The item's id is one of `ids`; unknown ids are no error."""
 
     ids: tuple[str, ...]
 
 
-Leaf = Among | Range | Exists | SameAsSeed | IdIn
-Node = All | Some | Not | Leaf
+Leaf = In | Range | Exists | SameAsSeed | IdIn
+Node = And | Or | Not | Leaf
 
 
-def among(name: str, values: tuple[Operand, ...], pointer: str = "", other: bool = False) -> Node:
-    """Return the condition that `name` is one of `values`, where ``id`` means the item's id itself."""
+def field_in(name: str, values: tuple[Operand, ...], pointer: str = "", negated: bool = False) -> Node:
+    """Return the condition that a field is one of `values`; the field ``id`` is the item's id."""
     if name != "id":
-        return Among(name, values, other, pointer)
+        return In(name, values, negated, pointer)
     ids = IdIn(tuple(str(value) for value in values))
-    return Not(ids) if other else ids
+    return Not(ids) if negated else ids
 
 
 def leaves(node: Node) -> Iterator[Leaf]:
     """Yield every leaf of a tree, from left to right."""
     match node:
-        case All(nodes) | Some(nodes):
+        case And(nodes) | Or(nodes):
             for inner in nodes:
                 yield from leaves(inner)
         case Not(inner):
@@ -102,7 +102,7 @@ def leaves(node: Node) -> Iterator[Leaf]:
 
 
 def fields_of(node: Node) -> set[str]:
-    """Return the names of the fields that a filter asks about; ``id`` if it names ids."""
+    """Return the names of the fields that a filter uses; ``id`` if it names ids."""
     return {"id" if isinstance(leaf, IdIn) else leaf.name for leaf in leaves(node)}
 
 
@@ -112,17 +112,17 @@ def uses_seed(node: Node) -> bool:
 
 
 def canonical(node: Node) -> Hashable:
-    """Return a key that is the same for trees that differ in order, repetition or needless nesting only."""
+    """Return a cache key: equal for trees that differ only in order, repetition or needless nesting."""
     match node:
-        case All(nodes) | Some(nodes):
+        case And(nodes) | Or(nodes):
             keys = {key for inner in map(canonical, nodes) for key in _unnested(type(node), inner)}
             return keys.pop() if len(keys) == 1 else (type(node), frozenset(keys))
         case Not(Not(inner)):
             return canonical(inner)
         case Not(inner):
             return Not, canonical(inner)
-        case Among(name, values, other):
-            return Among, name, frozenset(values), other
+        case In(name, values, negated):
+            return In, name, frozenset(values), negated
         case IdIn(ids):
             return IdIn, frozenset(ids)
         case _:

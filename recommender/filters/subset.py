@@ -1,4 +1,4 @@
-"""The products that a filter keeps, and what the search wants to know of them; worked out once."""
+"""The rows that match a filter, with the numbers that the search needs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,12 @@ import numpy as np
 
 from recommender.core.blocks import Mask, Rows
 
-ENTRIES = 512
+MAX_ENTRIES = 512
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some of the n products.
+    """The rows that match a filter, of n; derived numbers are computed once.
 
     Parameters
     ----------
@@ -27,25 +27,25 @@ class Subset:
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows kept, ascending, shape (c,)."""
+        """The matching rows, ascending, shape (c,)."""
         return np.flatnonzero(self.mask).astype(np.int32)
 
     @property
     def share(self) -> float:
-        """Share of the products that is kept."""
+        """Share of the rows that match."""
         return len(self.rows) / max(len(self.mask), 1)
 
     @cached_property
     def group_sizes(self) -> Rows:
-        """Number of variants kept in each group, shape (number of groups,)."""
+        """Number of matching variants in each group, shape (number of groups,)."""
         return np.bincount(self.groups[self.rows], minlength=1).astype(np.int32)
 
     @cached_property
     def products(self) -> int:
-        """Number of groups of which a variant is kept."""
+        """Number of groups with a matching variant."""
         return int(np.count_nonzero(self.group_sizes))
 
     @cached_property
     def entries(self) -> Rows:
-        """Rows spread evenly over those kept, for a walk to begin from."""
-        return self.rows[:: -(-len(self.rows) // ENTRIES) or 1]
+        """Rows spread evenly over the matching ones, as entry points of a walk."""
+        return self.rows[:: -(-len(self.rows) // MAX_ENTRIES) or 1]

@@ -1,11 +1,11 @@
-"""The text form of a filter, like Google's: for command lines and query strings."""
+"""Parse the text form of a filter, for command lines and query strings."""
 
 import math
 import re
 from typing import Any, NoReturn
 
 from recommender.errors import RequestError, nearest
-from recommender.filters.conditions import All, Exists, Node, Not, Operand, Range, SameAsSeed, Some, among
+from recommender.filters.conditions import And, Exists, Node, Not, Operand, Or, Range, SameAsSeed, field_in
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -21,55 +21,55 @@ _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _TESTS = ("ANY", "EXCEPT", "EXISTS", "SAME_AS_SEED")
 
 
-def parse_text(said: str, depth: int | None, pointer: str) -> Node:
+def parse_text(text: str, depth: int | None, pointer: str) -> Node:
     """Parse a line such as ``availability = "in_stock" AND price < 80 AND NOT brand: ANY("Acme", "Ark")``.
 
     A field is compared by ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=`` with a quoted string or a number (a date is
     a string in ISO 8601), or tested by ``: ANY(...)``, ``: EXCEPT(...)``, ``: EXISTS`` or ``: SAME_AS_SEED``.
-    ``x != y`` is ``NOT x = y``. ``NOT`` binds before ``AND`` before ``OR``; there are parentheses, and words of
-    the grammar are known in any case. A field whose name is not a word is quoted.
+    ``x != y`` is ``NOT x = y``. ``NOT`` binds before ``AND`` before ``OR``; parentheses group; keywords are
+    case-insensitive. A field whose name is not a word is quoted.
 
     Parameters
     ----------
-    said
-        The line; an empty one asks nothing.
+    text
+        The filter; an empty one matches everything.
     depth
-        How many parentheses deep it may be nested; None for any depth.
+        Maximum nesting of parentheses; None for any depth.
     pointer
-        Where it stands in the request.
+        JSON pointer to it in the request.
     """
-    return _Parser(said, depth, pointer).parse()
+    return _Parser(text, depth, pointer).parse()
 
 
 class _Parser:
-    """A recursive descent, one method per rule; tokens are cut only as they are reached."""
+    """A recursive-descent parser, one method per rule; tokens are read lazily."""
 
-    def __init__(self, said: str, depth: int | None, pointer: str) -> None:
-        self._said, self._depth, self._pointer = said, math.inf if depth is None else depth, pointer
+    def __init__(self, text: str, depth: int | None, pointer: str) -> None:
+        self._source, self._depth, self._pointer = text, math.inf if depth is None else depth, pointer
         self._kind, self._text, self._at, self._end = "", "", 0, 0
         self._step()
 
     def parse(self) -> Node:
         if self._kind == "end":
-            return All()
-        node = self._either()
+            return And()
+        node = self._or_expression()
         if self._kind != "end":
             self._fail("AND, OR or its end")
         return node
 
-    def _either(self) -> Node:
-        nodes = [self._both()]
+    def _or_expression(self) -> Node:
+        nodes = [self._and_expression()]
         while self._take("word", "OR"):
-            nodes.append(self._both())
-        return nodes[0] if len(nodes) == 1 else Some(tuple(nodes))
+            nodes.append(self._and_expression())
+        return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
 
-    def _both(self) -> Node:
-        nodes = [self._negated()]
+    def _and_expression(self) -> Node:
+        nodes = [self._not_expression()]
         while self._take("word", "AND"):
-            nodes.append(self._negated())
-        return nodes[0] if len(nodes) == 1 else All(tuple(nodes))
+            nodes.append(self._not_expression())
+        return nodes[0] if len(nodes) == 1 else And(tuple(nodes))
 
-    def _negated(self) -> Node:
+    def _not_expression(self) -> Node:
         negated = False
         while self._take("word", "NOT"):
             negated = not negated
@@ -80,7 +80,7 @@ class _Parser:
         if self._depth < 1:
             raise RequestError("filter is nested too deep", self._pointer)
         self._depth -= 1
-        node = self._either()
+        node = self._or_expression()
         self._expect(")")
         self._depth += 1
         return node
@@ -90,9 +90,9 @@ class _Parser:
         if self._take("sign", ":"):
             return self._test(name)
         if self._take("sign", "="):
-            return among(name, (self._value(),), self._pointer)
+            return field_in(name, (self._value(),), self._pointer)
         if self._take("sign", "!="):
-            return Not(among(name, (self._value(),), self._pointer))
+            return Not(field_in(name, (self._value(),), self._pointer))
         if self._text not in _BOUNDS:
             self._fail("=, !=, <, <=, >, >= or :")
         bound = _BOUNDS[self._step()]
@@ -105,9 +105,9 @@ class _Parser:
         if self._take("word", "SAME_AS_SEED"):
             return SameAsSeed(name, self._pointer)
         if self._take("word", "ANY"):
-            return among(name, self._values(), self._pointer)
+            return field_in(name, self._values(), self._pointer)
         if self._take("word", "EXCEPT"):
-            return among(name, self._values(), self._pointer, other=True)
+            return field_in(name, self._values(), self._pointer, negated=True)
         return self._fail(" or ".join(_TESTS), nearest(self._text.upper(), _TESTS))
 
     def _values(self) -> tuple[Operand, ...]:
@@ -134,14 +134,14 @@ class _Parser:
         return self._fail("a quoted string or a number", suggestion)
 
     def _step(self) -> str:
-        """Move to the next token, and return the one that was left."""
-        left = self._text
-        found = _TOKEN.match(self._said, self._end)
-        assert found is not None  # `other` or `end` matches whatever comes
-        assert found.lastgroup is not None
-        self._kind, self._text = found.lastgroup, found[found.lastgroup]
-        self._at, self._end = found.span(found.lastgroup)
-        return left
+        """Move to the next token; return the text of the current one."""
+        current = self._text
+        match = _TOKEN.match(self._source, self._end)
+        assert match is not None  # `other` or `end` matches anything
+        assert match.lastgroup is not None
+        self._kind, self._text = match.lastgroup, match[match.lastgroup]
+        self._at, self._end = match.span(match.lastgroup)
+        return current
 
     def _take(self, kind: str, text: str) -> bool:
         taken = self._kind == kind and self._text.upper() == text
@@ -154,7 +154,7 @@ class _Parser:
             self._fail(f"{sign!r}")
 
     def _fail(self, expected: str, suggestion: str | None = None) -> NoReturn:
-        found = repr(self._said[self._at : self._at + 20]) if self._kind != "end" else "its end"
+        found = repr(self._source[self._at : self._at + 20]) if self._kind != "end" else "its end"
         message = f"filter, character {self._at + 1}: expected {expected}, found {found}"
         raise RequestError(message, self._pointer, suggestion)
 

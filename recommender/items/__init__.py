@@ -1,4 +1,4 @@
-"""The catalogue's columns as a bundle keeps them: mapped, by row, without pandas."""
+"""Item ids and attributes as a bundle stores them: memory-mapped columns by row, without pandas."""
 
 from recommender.items.attributes import Attributes, write_attributes
 from recommender.items.ids import Ids

@@ -1,4 +1,4 @@
-"""The attributes of all items: ids, and one column per attribute."""
+"""The attributes of all items: their ids and one column per attribute."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from recommender.core.blocks import Rows
 from recommender.errors import RequestError, nearest
 from recommender.items.columns import KINDS, Categories, Cells, Multi, Numbers, Value
-from recommender.items.delta import PatchedColumn, PatchedIds, patched_numbers
+from recommender.items.delta import DeltaColumn, DeltaIds, delta_numbers
 from recommender.items.ids import Ids
 
 
@@ -27,7 +27,7 @@ class Attributes:
         Name of each attribute to its values.
     """
 
-    def __init__(self, ids: Ids | PatchedIds, kinds: Mapping[str, str], columns: Mapping[str, Cells]) -> None:
+    def __init__(self, ids: Ids | DeltaIds, kinds: Mapping[str, str], columns: Mapping[str, Cells]) -> None:
         self.ids, self._kinds, self._columns = ids, kinds, columns
         self.row_of, self.rows_of, self.id_of = ids.row_of, ids.rows_of, ids.id_of
 
@@ -41,28 +41,28 @@ class Attributes:
         }
         return cls(Ids.open(folder / "ids.npy"), kinds, columns)
 
-    def patched(self, changed: "Attributes", rows: Rows, removed: Rows) -> "Attributes":
-        """Return the attributes with some products changed or added, and others removed.
+    def with_delta(self, changed: "Attributes", rows: Rows, removed: Rows) -> "Attributes":
+        """Return the attributes with a delta over them: products changed, added or removed.
 
         Parameters
         ----------
         changed
-            Of c products, of the same kinds.
+            Attributes of the c changed or added products, of the same kinds.
         rows
-            Their rows, shape (c,); those added have the rows beyond the end.
+            Their rows, shape (c,); added products have the rows beyond the end.
         removed
-            Ascending.
+            Rows of the removed products, ascending.
         """
         assert isinstance(self.ids, Ids)
         assert isinstance(changed.ids, Ids)
-        ids = PatchedIds(self.ids, changed.ids, rows, removed)
+        ids = DeltaIds(self.ids, changed.ids, rows, removed)
 
-        def patch(base: Any, other: Any) -> Cells:
+        def merge(base: Any, delta: Any) -> Cells:
             if isinstance(base, Numbers):
-                return patched_numbers(base, other, rows, removed, len(ids))
-            return PatchedColumn(base, other, rows, len(ids))
+                return delta_numbers(base, delta, rows, removed, len(ids))
+            return DeltaColumn(base, delta, rows, len(ids))
 
-        columns = {name: patch(column, changed.column(name)) for name, column in self._columns.items()}
+        columns = {name: merge(column, changed.column(name)) for name, column in self._columns.items()}
         return Attributes(ids, self._kinds, columns)
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class Attributes:
 
     @property
     def names(self) -> list[str]:
-        """The attributes' names, in the catalogue's order; without the id."""
+        """Names of the attributes, in the catalogue's order, without the id."""
         return list(self._columns)
 
     def kind(self, name: str) -> str:
@@ -90,27 +90,27 @@ class Attributes:
             ) from None
 
     def value(self, name: str, row: int) -> Value:
-        """Return what a row holds: a string (dates in ISO 8601), a number, a list of strings, or None."""
+        """Return the value of a row: a string (dates in ISO 8601), a number, a list of strings, or None."""
         return self.column(name).value(row)
 
     def fields(self, row: int, names: Iterable[str]) -> dict[str, Value]:
         """Return the values of several attributes of a row by name."""
         return {name: self.column(name, "/fields").value(row) for name in names}
 
-    def _whole(self, name: str) -> Cells:
-        """Return a column, made of one piece where it is patched: for tools that look at all of it."""
+    def _merged(self, name: str) -> Cells:
+        """Return a column as one array, also where a delta lies over it; for tools that read all of it."""
         column = self.column(name)
-        if not isinstance(column, PatchedColumn):
+        if not isinstance(column, DeltaColumn):
             return column
         return KINDS[self._kinds[name]].of([column.value(row) for row in range(len(self))])
 
     def codes(self, name: str) -> np.ndarray:
         """Return a category's codes into `categories`, int32 (n,), -1 for null."""
-        return cast(Categories, self._whole(name)).codes
+        return cast(Categories, self._merged(name)).codes
 
     def categories(self, name: str) -> list[str]:
         """Return the distinct values of a category or multi-valued attribute, sorted."""
-        words = cast(Categories, self._whole(name)).words
+        words = cast(Categories, self._merged(name)).words
         return [words[code] for code in range(len(words))]
 
     def numbers(self, name: str) -> np.ndarray:
@@ -119,7 +119,7 @@ class Attributes:
 
     def multi(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a multi-valued attribute's starts, int64 (n + 1,), and codes into `categories`, int32."""
-        column = cast(Multi, self._whole(name))
+        column = cast(Multi, self._merged(name))
         return column.starts, column.codes
 
 
@@ -131,7 +131,7 @@ def write_attributes(folder: Path, catalog: Any) -> None:
     folder
         Where to write ``ids.npy``, ``columns.json`` and, by position, the arrays of each column.
     catalog
-        A `recommender.catalog.Catalog`, or whatever has its `ids`, `frame` and `columns`.
+        A `recommender.catalog.Catalog`, or any object with its `ids`, `frame` and `columns`.
     """
     kinds = {column.name: column.kind for column in catalog.columns}
     write_columns(folder, catalog.ids, kinds, {name: catalog.frame[name].to_numpy() for name in kinds})
@@ -157,5 +157,5 @@ def write_columns(
 
 
 def _stem(folder: Path, position: int) -> Path:
-    """Return how the names of a column's files begin; its own name may hold any character."""
+    """Return the stem of a column's file names: numbered, since an attribute's name may hold any character."""
     return folder / f"column-{position:03}"

@@ -1,10 +1,10 @@
-"""One attribute of every item: what it is in a row, and which rows have what a filter asks for.
+"""Columns: one attribute of every item, with the value of a row and the masks that filters need.
 
-Each kind of column is built from values (of a catalogue, or of the few rows that an overlay changes), saved
-and mapped again. A null is in no mask; a multi-valued row is in a mask if any of its values is.
+A column is built from values (of a catalogue, or of the few rows that an overlay changes), saved, and
+memory-mapped. A null matches nothing; a multi-valued row matches if any of its values does.
 """
 
-# The methods that `Cells` and `Column` describe are not described again.
+# The methods are documented once, in `Cells` and `Column`.
 # ruff: noqa: D102
 
 from collections.abc import Iterable, Sequence
@@ -21,27 +21,27 @@ Value = str | float | list[str] | None
 
 
 class Cells(Protocol):
-    """What may be asked of a column; masks are bool (n,)."""
+    """The interface of a column for reading; masks are bool (n,)."""
 
     def value(self, row: int) -> Value:
-        """Return what a row holds, as JSON would say it; None for null."""
+        """Return the value of a row as in JSON; None for null."""
 
     def present(self) -> np.ndarray:
         """Mask the rows that are not null."""
 
     def any_of(self, values: Sequence[Any]) -> np.ndarray:
-        """Mask the rows of which a value is among `values`."""
+        """Mask the rows with a value in `values`."""
 
-    def any_but(self, values: Sequence[Any]) -> np.ndarray:
-        """Mask the rows of which a value is not among `values`."""
+    def any_except(self, values: Sequence[Any]) -> np.ndarray:
+        """Mask the rows with a value that is not in `values`."""
 
 
 class Column(Cells, Protocol):
-    """What the kinds of columns have in common."""
+    """The interface of all kinds of columns."""
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
-        """Build a column from one value per row; what does not fit its kind is null."""
+        """Build a column from one value per row; values of a wrong type become null."""
 
     @classmethod
     def open(cls, stem: Path) -> Self:
@@ -52,7 +52,7 @@ class Column(Cells, Protocol):
 
 
 class Categories:
-    """One string per row, as a code into sorted words: categories, and texts too (variants share theirs).
+    """One string per row, as a code into the sorted distinct strings: categories and texts.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ class Categories:
         return self.codes >= 0
 
     def any_of(self, values: Sequence[str]) -> np.ndarray:
-        return _among(self.codes, self.words, values)
+        return _codes_in(self.codes, self.words, values)
 
-    def any_but(self, values: Sequence[str]) -> np.ndarray:
+    def any_except(self, values: Sequence[str]) -> np.ndarray:
         return self.present() & ~self.any_of(values)
 
 
@@ -100,7 +100,7 @@ class Multi:
     starts
         (n + 1,) int64: the values of row i are `codes[starts[i]:starts[i + 1]]`.
     rows
-        (number of values,) int32, the row of each value: so filters need no loop over rows.
+        (number of values,) int32, the row of each value, so that filters need no loop over rows.
     codes
         (number of values,) int32 into `words`.
     words
@@ -135,10 +135,10 @@ class Multi:
         return self.starts[1:] > self.starts[:-1]
 
     def any_of(self, values: Sequence[str]) -> np.ndarray:
-        return self._rows_with(_among(self.codes, self.words, values))
+        return self._rows_with(_codes_in(self.codes, self.words, values))
 
-    def any_but(self, values: Sequence[str]) -> np.ndarray:
-        return self._rows_with(~_among(self.codes, self.words, values))
+    def any_except(self, values: Sequence[str]) -> np.ndarray:
+        return self._rows_with(~_codes_in(self.codes, self.words, values))
 
     def _rows_with(self, hits: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self.starts) - 1, bool)
@@ -185,17 +185,17 @@ class Numbers:
         return number if number == number else None
 
     def present(self) -> np.ndarray:
-        return self.values == self.values  # NaN is the only number unlike itself
+        return self.values == self.values  # NaN is not equal to itself
 
     def any_of(self, values: Sequence[float]) -> np.ndarray:
         return self.values == values[0] if len(values) == 1 else np.isin(self.values, values)
 
-    def any_but(self, values: Sequence[float]) -> np.ndarray:
+    def any_except(self, values: Sequence[float]) -> np.ndarray:
         return self.present() & ~self.any_of(values)
 
 
 class Dates(Numbers):
-    """One instant per row, as POSIX seconds, float64; said and asked for in ISO 8601."""
+    """One instant per row, as POSIX seconds, float64; ISO 8601 outside."""
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
@@ -224,7 +224,7 @@ KINDS: dict[str, type[Column]] = {
 
 
 def posix(text: str) -> float | None:
-    """Return an ISO 8601 date or time as POSIX seconds, in UTC where it names no zone; None if it is none."""
+    """Return an ISO 8601 date or time as POSIX seconds, in UTC if it has no zone; None if it is not a date."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -242,17 +242,17 @@ def _strings(value: object) -> list[str]:
 
 
 def _coded(strings: list[str]) -> tuple[np.ndarray, Words]:
-    """Return the codes (-1 for an empty string) and the sorted words that they point into."""
+    """Return the codes (-1 for an empty string) and the sorted distinct strings that they index."""
     words = sorted(set(strings) - {""})
     code_of = {"": -1} | {word: code for code, word in enumerate(words)}
     return np.array([code_of[string] for string in strings], np.int32), Words.of(words)
 
 
-def _among(codes: np.ndarray, words: Words, values: Sequence[str]) -> np.ndarray:
-    """Mask the codes whose word is among `values`."""
+def _codes_in(codes: np.ndarray, words: Words, values: Sequence[str]) -> np.ndarray:
+    """Mask the codes whose string is in `values`."""
     wanted = [code for value in values if (code := words.code_of(value)) >= 0]
-    if 1 <= len(wanted) <= 4:  # each comparison takes a tenth of what the table takes
+    if 1 <= len(wanted) <= 4:  # each comparison takes a tenth of the time of the table
         return reduce(np.logical_or, [codes == code for code in wanted])
-    table = np.zeros(len(words) + 1, bool)  # the last entry is what code -1, null, finds
+    table = np.zeros(len(words) + 1, bool)  # the last entry is that of code -1, null
     table[wanted] = True
     return table.take(codes)

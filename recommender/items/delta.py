@@ -1,6 +1,6 @@
-"""Ids and columns of a bundle of which some products were changed, added or removed since its base was built.
+"""Ids and columns of a base with a delta over it: products changed, added or removed since the base was built.
 
-Rows of the base stay; products that were added have the rows beyond its end.
+Rows of the base stay; added products have the rows beyond its end.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +14,8 @@ from recommender.items.columns import Cells, Numbers, Value
 from recommender.items.ids import Ids
 
 
-class PatchedIds:
-    """What `Ids` is, where rows are not in order of id any more; removed products have no row.
+class DeltaIds:
+    """The interface of `Ids` over a base and a delta: rows are not in order of id; removed products have no row.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class PatchedIds:
         added = np.flatnonzero(rows >= len(base))
         self._base, self._added, self._added_rows = base, Ids(changed.keys[added]), rows[added]
         self._id_of = dict(zip(self._added_rows.tolist(), self._added.ids_of(range(len(added))), strict=True))
-        self._gone = frozenset(removed.tolist())
+        self._removed_rows = frozenset(removed.tolist())
         self.removed = removed
 
     def __len__(self) -> int:
@@ -42,9 +42,9 @@ class PatchedIds:
     def row_of(self, item_id: str) -> int:
         """See `Ids.row_of`."""
         row = self._base.row_of(item_id)
-        if row < 0 and (place := self._added.row_of(item_id)) >= 0:
-            row = int(self._added_rows[place])
-        return -1 if row in self._gone else row
+        if row < 0 and (position := self._added.row_of(item_id)) >= 0:
+            row = int(self._added_rows[position])
+        return -1 if row in self._removed_rows else row
 
     def rows_of(self, ids: Iterable[str]) -> Rows:
         """See `Ids.rows_of`."""
@@ -67,21 +67,21 @@ class PatchedIds:
         return self._all[~np.isin(self._all, self.removed)]
 
     @cached_property
-    def places(self) -> Rows:
-        """See `Ids.places`."""
-        places = np.empty_like(self._all)
-        places[self._all] = np.arange(len(places), dtype=np.int32)
-        return places
+    def id_ranks(self) -> Rows:
+        """See `Ids.id_ranks`."""
+        ranks = np.empty_like(self._all)
+        ranks[self._all] = np.arange(len(ranks), dtype=np.int32)
+        return ranks
 
     @cached_property
     def _all(self) -> Rows:
-        """All rows in order of id, those of removed products among them."""
+        """All rows in order of id, including those of removed products."""
         before = self._base.keys.searchsorted(self._added.keys)
         return np.insert(np.arange(len(self._base), dtype=np.int32), before, self._added_rows)
 
 
-class PatchedColumn:
-    """A column of which some rows have other values.
+class DeltaColumn:
+    """A column of the base with the values of a delta over it.
 
     Parameters
     ----------
@@ -92,17 +92,17 @@ class PatchedColumn:
     rows
         Their rows, shape (c,).
     n
-        Number of rows in all.
+        Number of rows of base and delta.
     """
 
     def __init__(self, base: Cells, changed: Cells, rows: Rows, n: int) -> None:
         self._base, self._changed, self._rows, self._n = base, changed, rows, n
-        self._place = {row: place for place, row in enumerate(rows.tolist())}
+        self._position = {row: position for position, row in enumerate(rows.tolist())}
 
     def value(self, row: int) -> Value:
         """See `Cells.value`."""
-        place = self._place.get(int(row))
-        return self._base.value(row) if place is None else self._changed.value(place)
+        position = self._position.get(int(row))
+        return self._base.value(row) if position is None else self._changed.value(position)
 
     def present(self) -> Mask:
         """See `Cells.present`."""
@@ -112,20 +112,20 @@ class PatchedColumn:
         """See `Cells.any_of`."""
         return self._mask(lambda column: column.any_of(values))
 
-    def any_but(self, values: Sequence[Any]) -> Mask:
-        """See `Cells.any_but`."""
-        return self._mask(lambda column: column.any_but(values))
+    def any_except(self, values: Sequence[Any]) -> Mask:
+        """See `Cells.any_except`."""
+        return self._mask(lambda column: column.any_except(values))
 
-    def _mask(self, ask: Callable[[Cells], Mask]) -> Mask:
-        of_base = ask(self._base)
+    def _mask(self, mask_of: Callable[[Cells], Mask]) -> Mask:
+        base_mask = mask_of(self._base)
         mask = np.zeros(self._n, dtype=bool)
-        mask[: len(of_base)] = of_base
-        mask[self._rows] = ask(self._changed)
+        mask[: len(base_mask)] = base_mask
+        mask[self._rows] = mask_of(self._changed)
         return mask
 
 
-def patched_numbers(base: Numbers, changed: Numbers, rows: Rows, removed: Rows, n: int) -> Numbers:
-    """Return a number's or date's column with other values at `rows`; removed products have none."""
+def delta_numbers(base: Numbers, changed: Numbers, rows: Rows, removed: Rows, n: int) -> Numbers:
+    """Return a column of numbers or dates with the delta's values at `rows`, and null for removed products."""
     values = np.full(n, np.nan)
     values[: len(base.values)] = base.values
     values[rows], values[removed] = changed.values, np.nan

@@ -1,4 +1,4 @@
-"""From the shop's ids to rows and back."""
+"""Map item ids to rows and back."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ from recommender.errors import DataError
 
 
 class Ids:
-    """Sorted ids; a row is a position among them.
+    """Sorted item ids; the row of an item is the position of its id.
 
-    They are kept as UTF-8, whose bytes sort as the code points do, so the order is that of plain strings. A
+    Ids are stored as UTF-8, whose bytes sort as the code points do, so the order is that of plain strings. A
     mapped array costs workers nothing (1M ids: 11 MiB once, where a dict takes 149 MiB each), and bisection
     finds one in a microsecond or two.
 
@@ -30,13 +30,13 @@ class Ids:
 
     @classmethod
     def of(cls, ids: Sequence[str]) -> "Ids":
-        """Make the index of `ids`, given in plain string order.
+        """Return the index of `ids`, given in plain string order.
 
         Raises
         ------
         DataError
-            They are not strictly increasing, or one of them cannot be kept: it holds a NUL or half of a
-            surrogate pair.
+            If they are not strictly increasing, or one cannot be stored: it holds a NUL or half of a surrogate
+            pair.
         """
         for before, after in pairwise(ids):
             if not before < after:
@@ -61,24 +61,24 @@ class Ids:
         return range(self._n)
 
     @property
-    def places(self) -> None:
-        """Place of each row in the order of ids, shape (n,); None where rows are in that order."""
+    def id_ranks(self) -> None:
+        """Rank of each row in the order of ids, shape (n,); None where rows are in that order."""
         return None
 
     @property
     def removed(self) -> Rows:
-        """Rows that hold no product any more, ascending."""
+        """Rows of removed products, ascending."""
         return NO_ROWS
 
     def row_of(self, item_id: str) -> int:
-        """Return the row of an id, or -1 if there is no such id."""
-        # A lone surrogate is in no stored id; it must not be an error here.
+        """Return the row of an id, or -1 if it is unknown."""
+        # A lone surrogate is in no stored id; an id with one is unknown, not an error.
         key = item_id.encode("utf-8", "surrogatepass")
         row = bisect_left(self.keys, key)
         return row if row < self._n and self.keys[row] == key else -1
 
     def rows_of(self, ids: Iterable[str]) -> np.ndarray:
-        """Return the rows of many ids, int32, -1 where there is no such id."""
+        """Return the rows of many ids, int32, -1 where an id is unknown."""
         keys = [item_id.encode("utf-8", "surrogatepass") for item_id in ids]
         width = self.keys.dtype.itemsize
         # A longer key would make numpy widen, and so copy, the whole array; a trailing NUL would be lost.

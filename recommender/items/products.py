@@ -1,4 +1,4 @@
-"""The products of a bundle as they are now: attributes with the overlay over them, and thumbnails."""
+"""The current products of a bundle: attributes, with the overlay over them, and thumbnails."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Products:
-    """The products of one bundle as they are now.
+    """The current products of a bundle.
 
     Parameters
     ----------
     attributes
-        As the bundle has them.
+        Attributes of the bundle.
     thumbnails
-        By row.
+        Thumbnails by row.
     overlay
-        Live changes; None if there are none.
+        Live changes; None for none.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Products:
         return self.attributes.ids.ids_of(self.rows)
 
     def overlay_state(self) -> OverlayState:
-        """Return the overlay at its present revision."""
+        """Return the overlay at its current revision."""
         if self.overlay is not None and self.overlay.revision() != self._state.revision:
             self._state = OverlayState.read(self.overlay, self.attributes)
         return self._state
 
     def of(self, item_id: str) -> dict[str, Any]:
-        """Return the attributes of a product; raises `UnknownItemError` if there is none of that id."""
+        """Return the attributes of a product; raises `UnknownItemError` for an unknown id."""
         row = self.attributes.row_of(item_id)
         changed = self.overlay_state().by_id.get(item_id, {})
         if changed is None or (row < 0 and not changed):

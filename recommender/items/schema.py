@@ -1,4 +1,4 @@
-"""Google Merchant's product data: the names that every product may have, and what each holds."""
+"""The standard attributes, named as in Google Merchant's product data, and their kinds."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Many strings in two arrays, so that they can be mapped."""
+"""Many strings in two arrays that can be memory-mapped."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ import numpy as np
 
 
 class Words:
-    """Distinct strings in sorted order, end to end in UTF-8; a code is a position among them.
+    """Sorted distinct strings, concatenated in UTF-8; the code of a string is its position.
 
     Parameters
     ----------
     text
-        uint8, the strings' bytes.
+        uint8, the bytes of all strings.
     offsets
-        (number of words + 1,) int64, where each begins and ends.
+        (number of words + 1,) int64, start and end of each string.
     """
 
     def __init__(self, text: np.ndarray, offsets: np.ndarray) -> None:
@@ -47,7 +47,7 @@ class Words:
         return str(self._text[self._offsets[code] : self._offsets[code + 1]], "utf-8", "surrogatepass")
 
     def code_of(self, word: str) -> int:
-        """Return the code of a word, or -1 if it is not there."""
+        """Return the code of a word, or -1 if it is absent."""
         code = bisect_left(self, word)
         return code if code < len(self) and self[code] == word else -1
 

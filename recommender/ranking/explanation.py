@@ -139,11 +139,11 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
     if term in segment.layout.slices:
         columns = segment.layout.slices[term]
         seeds = segment.vectors[query.rows, columns].astype(np.float64)
-        stretch = query.stretch[segment.layout.index(term)]
+        block_scales = query.block_scales[segment.layout.index(term)]
         similarity = query.attention * (seeds @ segment.vectors[row, columns].astype(np.float64))
-        if np.isnan(stretch):
+        if np.isnan(block_scales):
             return weight * _shared(similarity, segment, query, row, columns)
-        return weight * (stretch * similarity)
+        return weight * (block_scales * similarity)
     if term == "cooccurrence":
         strengths = [_cell(query.table, int(seed), row) for seed in query.rows]
         return weight * query.attention * np.array(strengths, dtype=np.float64)
@@ -152,7 +152,7 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
 
 def is_approximate(segment: Segment, query: Query, term: str) -> bool:
     """Return whether a term of the score splits by seed only approximately."""
-    return term in segment.layout.slices and bool(np.isnan(query.stretch[segment.layout.index(term)]).any())
+    return term in segment.layout.slices and bool(np.isnan(query.block_scales[segment.layout.index(term)]).any())
 
 
 def text_of(found: tuple[Reason, ...], title: Callable[[str], str]) -> str | None:

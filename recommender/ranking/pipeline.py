@@ -102,7 +102,7 @@ class Pipeline:
         segment = self.segment
         prior = segment.prior if resolved.order is None else resolved.order
         boost = self._boost(boosts, resolved.seed_row) if boosts else None
-        return Scorer(segment.vectors, prior, segment.layout, resolved.weights, boost, segment.places)
+        return Scorer(segment.vectors, prior, segment.layout, resolved.weights, boost, segment.id_ranks)
 
     def eligibility(self, resolved: ResolvedRequest) -> Eligibility:
         """Return which rows may be returned: what is in stock, unless the filter itself names availability."""
@@ -128,7 +128,7 @@ class Pipeline:
 
     def _new_scorer(self, weights: tuple[tuple[str, float], ...]) -> Scorer:
         segment = self.segment
-        return Scorer(segment.vectors, segment.prior, segment.layout, dict(weights), None, segment.places)
+        return Scorer(segment.vectors, segment.prior, segment.layout, dict(weights), None, segment.id_ranks)
 
     def _boost(self, boosts: Sequence[Boost], seed_row: int | None) -> Double:
         total = np.zeros(self.segment.n)

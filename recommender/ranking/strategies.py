@@ -10,7 +10,7 @@ import numpy as np
 from recommender.core.blocks import Double, Float, Mask, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
-from recommender.core.weights import SPLIT, item_kind, resolve
+from recommender.core.weights import CATEGORY_FIELD, item_kind, resolve
 from recommender.errors import RequestError, UnknownItemError
 from recommender.events import Event
 from recommender.items import Attributes
@@ -138,7 +138,7 @@ class Strategies:
         """Return which of the learned weights rank items similar to a row."""
         if len(self._weights) == 2:  # of items and users alone
             return "item"
-        return item_kind(self._weights, self._attributes.value(SPLIT, row))
+        return item_kind(self._weights, self._attributes.value(CATEGORY_FIELD, row))
 
     def by_order(
         self, request: Request, order: Double, strategy: str, only: Mask | None = None, variants: str | None = None
@@ -239,12 +239,12 @@ class Strategies:
         resolved = self._of_history(request, "complementary", original)
         if resolved.fallback_used is not None:
             return resolved
-        query = resolved.query.over(self._segment.complements)
+        query = resolved.query.with_table(self._segment.complements)
         learned = self._weights["user"]
         weights = {name: COMPLEMENT_FILL * weight for name, weight in learned.items()} | {"cooccurrence": 1.0}
         if request.weights:
             weights = resolve(learned, request.weights)
-        fallback = None if len(query.together_rows) else "for_you"
+        fallback = None if len(query.cooccurrence_rows) else "for_you"
         return replace(resolved, query=query, weights=weights, fallback_used=fallback)
 
     def _of_history(

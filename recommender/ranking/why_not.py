@@ -7,7 +7,7 @@ import numpy as np
 from recommender.core.scoring import Scorer
 from recommender.filters import fields_of
 from recommender.filters.compile import evaluate, resolve
-from recommender.filters.conditions import All
+from recommender.filters.conditions import And
 from recommender.items.products import Products
 from recommender.ranking.explanation import Explainer
 from recommender.ranking.results import Recommendation
@@ -93,6 +93,6 @@ class WhyNot:
             return ()
         attributes, by_row = self._products.attributes, self._products.overlay_state().by_row
         node = resolve(self._resolved.request.node, attributes, self._resolved.seed_row, by_row)
-        conditions = node.nodes if isinstance(node, All) else (node,)
+        conditions = node.nodes if isinstance(node, And) else (node,)
         unmet = (each for each in conditions if not evaluate(each, attributes, by_row)[row])
         return tuple(sorted({name for condition in unmet for name in fields_of(condition)}))

@@ -1,4 +1,4 @@
-"""Annoy's trees open the search, a walk over the neighbour graph ends it: candidate rows. Rows, never scores."""
+"""The approximate index: Annoy gives entry points, a beam search over the neighbour graph candidate rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,44 +15,46 @@ from recommender.retrieval.codes import Codes
 from recommender.retrieval.kernels import kernels
 from recommender.retrieval.selection import nearest
 
-# The trees need only tell where to begin: so many dimensions in all, shared by the blocks.
-DIMS = 64
-# Blocks enter the trees scaled by the root of their learned weight; none vanishes: a request may turn it up.
+# Dimensions of the trees, shared by the blocks: the trees only find entry points.
+TREE_DIMS = 64
+# Blocks enter the trees scaled by the root of their learned weight, at least by this: a request may raise the
+# weight.
 MIN_SCALE = 0.2
-AXES_ROWS = 100_000  # enough items to find the axes by
-ENTRIES = 8  # rows from which the graph is walked, usually
-ENTRY_NODES = 8  # nodes of the trees that are looked at for each
-AHEAD = 32  # rows that a walk among some of the products may have ahead of it, for each that it keeps
-# A walk among some of the products is wider where the filter has to do with the query: where what it keeps of the
-# rows seen is so many standard errors from its share of all; INSIDE times where it is more, OUTSIDE where less.
-ERRORS, INSIDE, OUTSIDE = 4.0, 4, 24
-SCANNED = 100  # to scan so many rows for each in such a view takes no longer, and misses none
-MOST_ENTRIES = 8  # where it keeps little at all, so many times as many entries are looked at
+AXES_ROWS = 100_000  # items sampled for the principal axes
+ENTRIES = 8  # default number of entry points of a walk
+ENTRY_NODES = 8  # tree nodes inspected per entry point
+FRONTIER_FACTOR = 32  # size of the frontier of a filtered walk, per row of the beam
+# A filtered walk is wider where the filter is correlated with the query: where the share of visited rows that
+# match is MAX_ERRORS standard errors from the filter's share of all rows; by POSITIVE_FACTOR where it is larger,
+# else by NEGATIVE_FACTOR.
+MAX_ERRORS, POSITIVE_FACTOR, NEGATIVE_FACTOR = 4.0, 4, 24
+SCAN_FACTOR = 100  # scanning so many rows per row of such a beam takes no longer, and is exact
+MAX_ENTRY_FACTOR = 8  # selective filters get up to so many times as many entry points
 
 
 @dataclass(frozen=True)
 class Index:
-    """An Annoy forest whose leaves are the entries to a graph of neighbours (EFANNA, Fu and Cai, 2016).
+    """An Annoy forest that finds entry points to a neighbour graph (EFANNA, Fu and Cai, 2016).
 
-    For the trees each block is rotated to its principal axes (uncentred PCA, so that inner products survive) and
-    cut; the prior is one more dimension; a last one brings every item to the same norm, which turns inner product
-    into cosine (Bachrach et al., RecSys 2014).
+    For the trees each block is reduced to its leading principal axes (uncentred PCA, which preserves inner
+    products); the prior is one more dimension; a last one gives all items the same norm, which turns inner
+    products into cosines (Bachrach et al., RecSys 2014).
 
     Parameters
     ----------
     forest
         The loaded Annoy index.
     axes
-        Leading axes of each block, side by side on the diagonal, shape (d, q).
+        Leading axes of each block, block-diagonal, shape (d, q).
     scale
-        Root of the weight that each block had at the build, per kept column, shape (q,).
+        Root of the weight of each column's block at the build, shape (q,).
     prior_scale
         The same for the prior.
     layout
-        Where the blocks lie in a fused vector.
+        The columns of each block in a fused vector.
     codes, graph
-        The vectors in 8 bits, and the neighbours to step to, shape (n, degree), padded with −1; None where the
-        bundle was built without numba.
+        The int8 vectors, and the edges of the graph, shape (n, degree), padded with −1; None if the bundle was
+        built without numba.
     """
 
     forest: AnnoyIndex
@@ -75,7 +77,7 @@ class Index:
         trees: int,
         seed: int,
     ) -> None:
-        """Write `index.ann` and what is needed to ask it into a part's folder.
+        """Build the forest and write `index.ann` and its projection into a part's folder.
 
         Parameters
         ----------
@@ -84,10 +86,10 @@ class Index:
         prior
             Shape (n,).
         weights
-            The learned weights; they shape the trees, not the answers.
+            The learned weights; they shape the trees, not the scores.
         """
-        axes, owner = _leading_axes(vectors, layout)
-        scale = np.array([max(weights.get(name, 0.0) ** 0.5, MIN_SCALE) for name in owner], dtype=np.float32)
+        axes, blocks = _leading_axes(vectors, layout)
+        scale = np.array([max(weights.get(name, 0.0) ** 0.5, MIN_SCALE) for name in blocks], dtype=np.float32)
         prior_scale = max(weights.get("prior", 0.0) ** 0.5, MIN_SCALE)
         points = np.column_stack([(vectors @ axes) * scale, (prior * prior_scale).astype(np.float32)])
         norms = np.linalg.norm(points, axis=1)
@@ -103,7 +105,7 @@ class Index:
 
     @classmethod
     def open(cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout, graph: bool = False) -> "Index":
-        """Map the forest and the graph; the bundle has checked sizes, since Annoy itself crashes on a bad file."""
+        """Map the forest and the graph; the bundle checked the file sizes, since Annoy crashes on a bad file."""
         axes, scale = load("index_axes.npy"), load("index_scale.npy")
         forest = AnnoyIndex(axes.shape[1] + 2, "angular")
         forest.load(str(path), prefault=True)
@@ -119,7 +121,7 @@ class Index:
         )
 
     def candidates(self, scorer: Scorer, query: Query, count: int, search_k: int) -> Rows:
-        """Return up to `count` rows near the query by the trees alone, nearest first, shape (c,)."""
+        """Return up to `count` rows near the query from the trees alone, nearest first, shape (c,)."""
         block = scorer.weighted(query).astype(np.float32) @ self.axes / self.scale
         point = [*block.tolist(), scorer.weights.get("prior", 0.0) / self.prior_scale, 0.0]
         return np.array(self.forest.get_nns_by_vector(point, count, search_k), dtype=np.int32)
@@ -132,90 +134,91 @@ class Index:
         subset: Subset | None = None,
         entries: int = ENTRIES,
     ) -> Rows:
-        """Return rows near the query by a best-first walk over the graph, nearest first, shape (c,).
+        """Return rows near the query by a beam search over the graph, nearest first, shape (c,).
 
         Parameters
         ----------
         width
-            How many rows the walk keeps in view. More where the filter has to do with the query: what it leaves of
-            the nearest, and all of it where it leaves little, lies in many places.
+            Beam width; increased where the filter is correlated with the query, since the matching rows are then
+            scattered.
         subset
-            Rows that may be found; None allows all.
+            Rows that match the filter; None for all rows.
         entries
-            Rows that the trees give to begin from; more where a filter keeps few of them.
+            Number of entry points; increased for a selective filter.
         """
         if subset is not None:
-            return self._walk_among(scorer, query, width, subset, entries)
+            return self._filtered_walk(scorer, query, width, subset, entries)
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
-        seeds, kept = self.candidates(scorer, query, entries, ENTRY_NODES * entries), _room(width)
-        asked, marks = self.codes.query(scorer, query), self.fresh_marks(len(self.codes.codes))
-        size = loops.beam(self.codes.codes, self.graph, asked, seeds, *marks, *kept)
-        return kept[0][:size]
+        seeds, beam = self.candidates(scorer, query, entries, ENTRY_NODES * entries), _buffers(width)
+        coded, marks = self.codes.query(scorer, query), self.fresh_marks(len(self.codes.codes))
+        size = loops.beam(self.codes.codes, self.graph, coded, seeds, *marks, *beam)
+        return beam[0][:size]
 
-    def _walk_among(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
+    def _filtered_walk(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
         assert self.codes is not None
-        asked = self.codes.query(scorer, query)
-        entries = int(entries / max(subset.share, 1 / MOST_ENTRIES))
+        coded = self.codes.query(scorer, query)
+        entries = int(entries / max(subset.share, 1 / MAX_ENTRY_FACTOR))
         seeds = self.candidates(scorer, query, entries, ENTRY_NODES * entries)
-        wider = OUTSIDE
-        if subset.mask[seeds].mean() >= subset.share / 4:  # seeds are few: chance alone seldom keeps fewer
-            found, lead = self._beam_among(asked, seeds, width, subset)
-            if abs(lead) <= ERRORS:
-                return found
-            wider = INSIDE if lead > 0 else OUTSIDE
-        width *= wider
-        if len(subset.rows) <= SCANNED * width:
-            return self._best(asked, subset.rows, width)
-        seeds = np.concatenate([seeds, self._best(asked, subset.entries, ENTRIES)])
-        return self._beam_among(asked, seeds, width, subset)[0]
+        factor = NEGATIVE_FACTOR
+        if subset.mask[seeds].mean() >= subset.share / 4:  # of few entry points, fewer seldom match by chance
+            rows, errors = self._filtered_beam(coded, seeds, width, subset)
+            if abs(errors) <= MAX_ERRORS:
+                return rows
+            factor = POSITIVE_FACTOR if errors > 0 else NEGATIVE_FACTOR
+        width *= factor
+        if len(subset.rows) <= SCAN_FACTOR * width:
+            return self._best(coded, subset.rows, width)
+        seeds = np.concatenate([seeds, self._best(coded, subset.entries, ENTRIES)])
+        return self._filtered_beam(coded, seeds, width, subset)[0]
 
-    def _beam_among(self, asked: Float, seeds: Rows, width: int, subset: Subset) -> tuple[Rows, float]:
-        """Return the rows found, and by how many standard errors more of those seen are allowed than of all."""
+    def _filtered_beam(self, coded: Float, seeds: Rows, width: int, subset: Subset) -> tuple[Rows, float]:
+        """Return rows, and by how many standard errors more of the visited rows match than expected."""
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
-        marks, kept, ahead = self.fresh_marks(len(self.codes.codes)), _room(width), _room(AHEAD * width)
-        size, seen, allowed = loops.beam_among(
-            self.codes.codes, self.graph, asked, seeds, subset.mask, *marks, *kept, *ahead
+        marks = self.fresh_marks(len(self.codes.codes))
+        beam, frontier = _buffers(width), _buffers(FRONTIER_FACTOR * width)
+        size, visited, matching = loops.filtered_beam(
+            self.codes.codes, self.graph, coded, seeds, subset.mask, *marks, *beam, *frontier
         )
-        # of a binomial share; by one row at least
-        error = (max(subset.share * (1 - subset.share), 1 / seen) / seen) ** 0.5
-        return kept[0][:size], (allowed / seen - subset.share) / error
+        # standard error of a binomial share, at least that of one row
+        error = (max(subset.share * (1 - subset.share), 1 / visited) / visited) ** 0.5
+        return beam[0][:size], (matching / visited - subset.share) / error
 
-    def _best(self, asked: Float, rows: Rows, count: int) -> Rows:
+    def _best(self, coded: Float, rows: Rows, count: int) -> Rows:
         """Return the `count` rows with the highest estimated scores, highest first."""
         assert self.codes is not None
-        line = self.codes.estimate(asked, rows)
+        line = self.codes.estimate(coded, rows)
         best = nearest(line, min(count, len(rows)), 0.0)
         return rows[best[np.argsort(-line[best], kind="stable")]][:count]
 
     def fresh_marks(self, n: int) -> tuple[np.ndarray, np.uint32]:
-        """Return this thread's marks of n rows, and a number that none of them holds."""
-        mine = self._marks
-        if getattr(mine, "last", 2**32 - 1) == 2**32 - 1:
-            mine.marks, mine.last = np.zeros(n, dtype=np.uint32), 0
-        mine.last += 1
-        return mine.marks, np.uint32(mine.last)
+        """Return this thread's array of marks, shape (n,), and a number that is not in it."""
+        marks = self._marks
+        if getattr(marks, "last", 2**32 - 1) == 2**32 - 1:
+            marks.marks, marks.last = np.zeros(n, dtype=np.uint32), 0
+        marks.last += 1
+        return marks.marks, np.uint32(marks.last)
 
 
-def _room(size: int) -> tuple[Rows, Float]:
-    """Return room for rows and their scores."""
+def _buffers(size: int) -> tuple[Rows, Float]:
+    """Return uninitialized arrays for rows and their scores."""
     return np.empty(size, dtype=np.int32), np.empty(size, dtype=np.float32)
 
 
 def _leading_axes(vectors: Float, layout: Layout) -> tuple[Float, list[str]]:
-    """Principal axes of each block as one (d, q) matrix, and the block that owns each column."""
-    columns, owner = [], []
-    most = DIMS // len(layout.names)
+    """Return the principal axes of each block as one (d, q) matrix, and the block of each column."""
+    columns, blocks = [], []
+    max_axes = TREE_DIMS // len(layout.names)
     step = -(-len(vectors) // AXES_ROWS)
-    for name, place in layout.slices.items():
-        block = np.asarray(vectors[::step, place], dtype=np.float32)
+    for name, block_columns in layout.slices.items():
+        block = np.asarray(vectors[::step, block_columns], dtype=np.float32)
         axes = np.linalg.eigh((block.T @ block).astype(np.float64))[1]
-        kept = min(most, axes.shape[1])
-        wide = np.zeros((layout.d, kept))
-        wide[place] = axes[:, ::-1][:, :kept]
-        columns.append(wide)
-        owner += [name] * kept
-    return np.concatenate(columns, axis=1).astype(np.float32), owner
+        count = min(max_axes, axes.shape[1])
+        padded = np.zeros((layout.d, count))
+        padded[block_columns] = axes[:, ::-1][:, :count]
+        columns.append(padded)
+        blocks += [name] * count
+    return np.concatenate(columns, axis=1).astype(np.float32), blocks

@@ -1,6 +1,6 @@
-"""The inner loops that numpy has no words for, compiled by numba; without it, other plans answer.
+"""Load the loops compiled by numba, if it is installed; without it, other search plans are used.
 
-Compiled code is cached on disk beside this file, or in numba's folder for the user where that cannot be written.
+Compiled code is cached on disk beside this file, or in numba's user folder if that is not writable.
 """
 
 from functools import cache

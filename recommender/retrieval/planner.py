@@ -262,15 +262,15 @@ class Planner:
             width = max(budget.width, 2 * row_query.k) + len(row_query.excluded)
             sources = [self.index.walk(scorer, query, width, eligibility.subset, budget.entries)]
         else:
-            view = max(VIEW, 2 * row_query.k) + len(row_query.excluded)
+            width = max(VIEW, 2 * row_query.k) + len(row_query.excluded)
             sources = [self.index.candidates(scorer, query, max(budget.seeds, 2 * row_query.k), budget.search_k)]
             if self.segment.neighbours is not None:
                 marks = self.index.fresh_marks(self.segment.n)
                 table = self.segment.neighbours
-                sources = [walk_table(scorer, query, table, sources[0], marks, view, budget.steps)]
-        if weights.get("cooccurrence") and len(query.together_rows):
-            strongest = np.argsort(-query.together, kind="stable")[:EXTRA]
-            sources.append(query.together_rows[strongest])
+                sources = [walk_table(scorer, query, table, sources[0], marks, width, budget.steps)]
+        if weights.get("cooccurrence") and len(query.cooccurrence_rows):
+            strongest = np.argsort(-query.cooccurrence, kind="stable")[:EXTRA]
+            sources.append(query.cooccurrence_rows[strongest])
         if weights.get("prior"):
             sources.append(self.segment.popular[:EXTRA])
         if self.fresh is not None:
@@ -290,5 +290,5 @@ class Planner:
     def _estimated(codes: Codes, scorer: Scorer, row_query: RowQuery, rows: Rows | None) -> tuple[Float, float]:
         """Return scores by int8 codes, shape (c,), and twice their largest error."""
         line = codes.estimate(codes.query(scorer, row_query.query), rows)
-        scorer.add_together(line, row_query.query, rows)
+        scorer.add_cooccurrence(line, row_query.query, rows)
         return line, scorer.slack(row_query.query) + codes.slack(scorer, row_query.query)

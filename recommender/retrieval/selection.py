@@ -1,4 +1,4 @@
-"""The exact choice of the best k among rows whose estimated scores are known."""
+"""Select the exact top k from estimated scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from recommender.core.blocks import Double, Float, Rows
 from recommender.core.scoring import Query, Scorer
 from recommender.retrieval.kernels import kernels
 
-OUT = np.float32(-np.inf)  # the estimate of a row that may not be answered
-# Up to so many rows per answer are scored exactly at once: an estimate of a few takes as long as of a hundred.
-MANY = 8
-# A shop with fewer products need not load the compiled loops; a longer list is no longer sorted in by hand.
-LONG, SHORT = 8_000, 256
+OUT = np.float32(-np.inf)  # the score of an ineligible row
+# Up to EXACT_ROWS * k rows are scored exactly without an estimate first, which would take as long.
+EXACT_ROWS = 8
+# The compiled loops pay off above so many rows, and up to such a k (they insert into a sorted list).
+COMPILED_MIN_ROWS, COMPILED_MAX_K = 8_000, 256
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The best rows of one question, best first.
+    """The best rows of one query, best first.
 
     Parameters
     ----------
     rows
-        Shape (k,) or shorter, in non-increasing score; ties by id.
+        Shape (k,) or shorter, by descending score, ties by id.
     scores
         Shape (k,).
     """
@@ -32,16 +32,16 @@ class Selection:
     scores: Double
 
     def first(self, k: int, groups: Rows | None) -> "Selection":
-        """Return the best `k`; with variant `groups`, shape (n,), only the best of a group each."""
+        """Return the best `k`; with variant `groups`, shape (n,), only the best of each group."""
         if groups is None:
             return Selection(self.rows[:k], self.scores[:k])
         best: dict[int, int] = {}
-        for place, row in enumerate(self.rows.tolist()):
-            best.setdefault(groups.item(row), place)
+        for position, row in enumerate(self.rows.tolist()):
+            best.setdefault(groups.item(row), position)
             if len(best) == k:
                 break
-        places = [*best.values()]
-        return Selection(self.rows[places], self.scores[places])
+        positions = [*best.values()]
+        return Selection(self.rows[positions], self.scores[positions])
 
 
 def select(
@@ -53,69 +53,69 @@ def select(
     k: int,
     groups: Rows | None,
 ) -> Selection:
-    """Choose the exact best k.
+    """Select the exact top k.
 
-    Everything whose estimate could be among the best is scored by the exact kernel, so the answer is that of an
-    exact scan over the rows given.
+    Every row whose estimate is within `slack` of the best k is scored exactly, so the result equals that of an
+    exact scan over the given rows.
 
     Parameters
     ----------
     estimates
-        Estimated scores, shape (c,), `OUT` where a row may not be answered.
+        Estimated scores, shape (c,), `OUT` where a row is ineligible.
     slack
         Twice the largest error of an estimate.
     rows
-        The rows that the estimates belong to, shape (c,); None if they are all rows, shape (n,).
+        Rows of the estimates, shape (c,); None for all rows, shape (n,).
     groups
-        Variant groups, shape (n,): only the best of a group is kept. None keeps all.
+        Variant groups, shape (n,): only the best of a group is returned. None returns all.
     """
 
-    def best(wanted: int) -> Selection:
-        near = nearest(estimates, wanted, slack)
-        return ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32, copy=False), wanted)
+    def best(size: int) -> Selection:
+        near = nearest(estimates, size, slack)
+        return ranked(scorer, query, (near if rows is None else rows[near]).astype(np.int32, copy=False), size)
 
     return grouped(best, len(estimates), k, groups)
 
 
-def grouped(best: Callable[[int], Selection], most: int, k: int, groups: Rows | None) -> Selection:
-    """Return the best `k`, of a variant group only the best, by as short a list as gives them.
+def grouped(best: Callable[[int], Selection], count: int, k: int, groups: Rows | None) -> Selection:
+    """Return the best `k`, only the best of each variant group, from the shortest list that suffices.
 
     Parameters
     ----------
     best
-        Returns as many of the best rows as it is asked for, fewer where there are no more.
-    most
-        Rows that there are at most.
+        Returns the given number of best rows, or all if there are fewer.
+    count
+        Number of rows.
     groups
-        Shape (n,); None keeps all.
+        Variant groups, shape (n,); None returns all.
     """
-    wanted = min(most, k if groups is None else 2 * k + 8)
+    size = min(count, k if groups is None else 2 * k + 8)
     while True:
-        found = best(wanted)
-        kept = found.first(k, groups)
-        if len(kept.rows) >= k or len(found.rows) < wanted or wanted == most:
-            return kept
-        wanted = min(most, 4 * wanted)
+        longer = best(size)
+        selection = longer.first(k, groups)
+        if len(selection.rows) >= k or len(longer.rows) < size or size == count:
+            return selection
+        size = min(count, 4 * size)
 
 
-def ranked(scorer: Scorer, query: Query, rows: Rows, wanted: int) -> Selection:
-    """Return the best `wanted` of `rows` by exact score, ties by id."""
-    if len(rows) > MANY * wanted:
-        near = nearest(scorer.estimate([query], rows)[0], wanted, scorer.slack(query))
+def ranked(scorer: Scorer, query: Query, rows: Rows, size: int) -> Selection:
+    """Return the best `size` of `rows` by exact score, ties by id."""
+    if len(rows) > EXACT_ROWS * size:
+        near = nearest(scorer.estimate([query], rows)[0], size, scorer.slack(query))
         rows = rows[near]
     scores = scorer.total(scorer.parts(query, rows))
-    places = rows if scorer.places is None else scorer.places[rows]
-    order = np.lexsort((places, -scores))[:wanted]
+    id_ranks = rows if scorer.id_ranks is None else scorer.id_ranks[rows]
+    order = np.lexsort((id_ranks, -scores))[:size]
     return Selection(rows[order], scores[order])
 
 
-def nearest(estimates: Float, wanted: int, slack: float) -> np.ndarray:
-    """Return positions that could be among the best `wanted`: at least so many, or all that may be answered."""
-    if wanted == 0:
+def nearest(estimates: Float, size: int, slack: float) -> np.ndarray:
+    """Return the positions that could be among the best `size`: at least so many, or all eligible ones."""
+    if size == 0:
         return np.empty(0, dtype=np.int64)
-    loops = kernels() if len(estimates) > LONG and wanted <= SHORT else None
+    loops = kernels() if len(estimates) > COMPILED_MIN_ROWS and size <= COMPILED_MAX_K else None
     if loops is not None:
-        found: np.ndarray = loops.near(estimates, wanted, slack)
-        return found
-    cut = np.partition(estimates, len(estimates) - wanted)[len(estimates) - wanted]
+        positions: np.ndarray = loops.within_slack(estimates, size, slack)
+        return positions
+    cut = np.partition(estimates, len(estimates) - size)[len(estimates) - size]
     return np.flatnonzero((estimates >= cut - slack) & (estimates > OUT))

@@ -1,11 +1,11 @@
-"""A walk over the neighbour table in plain numpy, where there is no graph or no numba to walk it."""
+"""Walk over the neighbour table in numpy, for bundles without a graph or machines without numba."""
 
 import numpy as np
 
 from recommender.core.blocks import Float, Rows
 from recommender.core.scoring import Query, Scorer
 
-FOLLOWED = 4  # rows whose neighbours are looked at together: each step costs the same, few or many
+EXPANDED = 4  # rows expanded in one step, which takes as long for one row
 
 
 def walk_table(
@@ -14,45 +14,45 @@ def walk_table(
     table: Rows,
     seeds: Rows,
     marks: tuple[np.ndarray, np.uint32],
-    view: int,
+    width: int,
     steps: int,
 ) -> Rows:
-    """Return up to `view` rows near the query, nearest first, shape (c,).
+    """Return up to `width` rows near the query, nearest first, shape (c,).
 
     Parameters
     ----------
     table
         Neighbours of each product, shape (n, T), padded with −1.
     seeds
-        Where to begin.
+        Entry points.
     marks
-        Shape (n,), and the number by which rows that were seen are marked in it.
-    view
-        Rows that are kept in view.
+        Array of shape (n,), and the number that marks visited rows in it.
+    width
+        Rows in the beam.
     steps
-        How often the neighbours of the best rows are looked at that were not followed yet.
+        Number of steps; each expands the best rows that were not expanded yet.
     """
     weighted = scorer.weighted(query).astype(np.float32)
     prior = np.float32(scorer.weights.get("prior", 0.0))
 
-    def scored(rows: Rows) -> Float:
+    def score(rows: Rows) -> Float:
         scores: Float = scorer.vectors[rows] @ weighted + prior * scorer.prior[rows]
         return scores
 
-    seen, mark = marks
-    seen[seeds] = mark
-    rows, scores, followed = seeds, scored(seeds), np.zeros(len(seeds), dtype=bool)
+    visited, mark = marks
+    visited[seeds] = mark
+    rows, scores, expanded = seeds, score(seeds), np.zeros(len(seeds), dtype=bool)
     for _ in range(steps):
-        order = np.argsort(-scores)[:view]
-        rows, scores, followed = rows[order], scores[order], followed[order]
-        ahead = np.flatnonzero(~followed)[:FOLLOWED]
-        followed[ahead] = True
-        near = table[rows[ahead]].ravel()
-        near = near[(near >= 0) & (seen[near] != mark)]
-        place = np.arange(len(near), dtype=np.uint32)
-        seen[near] = place  # of a row that is met twice, one place stays
-        near = near[seen[near] == place]
-        seen[near] = mark
-        rows, scores = np.concatenate([rows, near]), np.concatenate([scores, scored(near)])
-        followed = np.concatenate([followed, np.zeros(len(near), dtype=bool)])
-    return rows[np.argsort(-scores)[:view]]
+        order = np.argsort(-scores)[:width]
+        rows, scores, expanded = rows[order], scores[order], expanded[order]
+        expanded_now = np.flatnonzero(~expanded)[:EXPANDED]
+        expanded[expanded_now] = True
+        neighbours = table[rows[expanded_now]].ravel()
+        neighbours = neighbours[(neighbours >= 0) & (visited[neighbours] != mark)]
+        position = np.arange(len(neighbours), dtype=np.uint32)
+        visited[neighbours] = position  # of a duplicate row, one position remains
+        neighbours = neighbours[visited[neighbours] == position]
+        visited[neighbours] = mark
+        rows, scores = np.concatenate([rows, neighbours]), np.concatenate([scores, score(neighbours)])
+        expanded = np.concatenate([expanded, np.zeros(len(neighbours), dtype=bool)])
+    return rows[np.argsort(-scores)[:width]]

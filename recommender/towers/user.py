@@ -63,11 +63,11 @@ class UserTower:
             return query
         dims, block = segment.layout.slices["behaviour"], segment.layout.index("behaviour")
         names = [steps.names[step] for step in positive]
-        vector, stretch = query.vector.copy(), query.stretch.copy()
+        vector, block_scales = query.vector.copy(), query.block_scales.copy()
         inputs = segment.vectors[steps.rows[positive], dims]
         vector[dims] = self.sequence.query(inputs, names, steps.times[positive])
-        stretch[block] = np.nan
-        return replace(query, vector=vector, stretch=stretch)
+        block_scales[block] = np.nan
+        return replace(query, vector=vector, block_scales=block_scales)
 
     def _weights(self, steps: Steps) -> Double:
         names = zip(steps.names, steps.values, strict=True)
@@ -113,15 +113,17 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     vector = (seeds * attention[:, None]).sum(axis=0)
     length = layout.norms(vector)
     wanted = np.abs(attention) @ layout.norms(seeds)
-    stretch = np.divide(wanted, length, out=np.ones(len(length)), where=length > MIN_NORM)
-    vector *= layout.over(stretch)
+    block_scales = np.divide(wanted, length, out=np.ones(len(length)), where=length > MIN_NORM)
+    vector *= layout.repeat(block_scales)
     table = segment.cooccurrence
-    return Query(vector.astype(np.float32), rows, attention, stretch, *table.combine(rows, attention), table)
+    return Query(vector.astype(np.float32), rows, attention, block_scales, *table.combine(rows, attention), table)
 
 
 def item_query(segment: Segment, row: int) -> Query:
     """Return the query of one product: its blocks and its row of C."""
     table = segment.cooccurrence
     co_occurring, strengths = table.row(row)
-    seed, stretch = np.array([row], dtype=np.int32), _ONES[: len(segment.layout.dims)]
-    return Query(segment.vectors[row], seed, _ONES[:1], stretch, co_occurring, strengths.astype(np.float64), table)
+    seed, block_scales = np.array([row], dtype=np.int32), _ONES[: len(segment.layout.dims)]
+    return Query(
+        segment.vectors[row], seed, _ONES[:1], block_scales, co_occurring, strengths.astype(np.float64), table
+    )

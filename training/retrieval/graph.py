@@ -39,7 +39,7 @@ def build_graph(folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping
     loops = kernels()
     assert loops is not None
     n = len(codes.codes)
-    between = codes.between(weights)
+    between = codes.neighbour_query_factors(weights)
     lists = _annoy_lists(forest, n)
     for _ in range(PASSES):
         lists = _expand(codes.codes, between, lists)

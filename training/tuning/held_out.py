@@ -182,7 +182,7 @@ def _features(segment: Segment, queries: Sequence[Query], rows: Rows) -> Float:
     vectors, query_vectors = segment.vectors[rows], np.stack([query.vector for query in queries])
     blocks = [query_vectors[:, columns] @ vectors[:, columns].T for columns in segment.layout.slices.values()]
     prior = np.broadcast_to(segment.prior[rows], (len(queries), len(rows)))
-    sparse = [(query.together_rows, query.together) for query in queries]
+    sparse = [(query.cooccurrence_rows, query.cooccurrence) for query in queries]
     return np.stack([*blocks, cooccurrence_term(sparse, rows, segment.n), prior], axis=2).astype(
         np.float32, copy=False
     )

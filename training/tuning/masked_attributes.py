@@ -112,7 +112,7 @@ def _masked_vectors(sample: Catalog, values: pd.Series, tower: ItemTower, encode
 def _shared(vectors: Float, weights: Double, layout: Layout, values: pd.Series, groups: Rows) -> Double:
     """Return the share of each product's neighbours with its value, shape (c,); NaN where it has none."""
     codes = pd.factorize(values)[0]
-    scaled = vectors * layout.over(weights).astype(np.float32)
+    scaled = vectors * layout.repeat(weights).astype(np.float32)
     scores = scaled @ vectors.T
     scores[groups[:, None] == groups[None]] = -np.inf
     near = np.argpartition(-scores, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]

@@ -13,9 +13,9 @@ from recommender.bundle.extended import extended_array
 from recommender.core.blocks import NO_ROWS, Float, Mask, Rows
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
-from recommender.core.weights import SPLIT, item_kind
+from recommender.core.weights import CATEGORY_FIELD, item_kind
 from recommender.items.attributes import write_columns
-from recommender.items.delta import PatchedIds
+from recommender.items.delta import DeltaIds
 from recommender.items.ids import Ids
 from recommender.recommender import Recommender
 from recommender.retrieval.codes import Codes
@@ -148,7 +148,7 @@ class _DeltaWriter:
         groups = self._groups()
         np.save(folder / "groups.npy", groups)
         ids = Ids.open(self._bundle.path("base", "attributes/ids.npy"))
-        places = PatchedIds(ids, Ids.open(folder / "attributes" / "ids.npy"), self._rows, self._removed).places
+        id_ranks = DeltaIds(ids, Ids.open(folder / "attributes" / "ids.npy"), self._rows, self._removed).id_ranks
         return Segment(
             **arrays,
             groups=groups,
@@ -156,7 +156,7 @@ class _DeltaWriter:
             cooccurrence=self._extended(old.cooccurrence),
             complements=self._extended(old.complements),
             layout=old.layout,
-            places=places,
+            id_ranks=id_ranks,
         )
 
     def _extended(self, table: Cooccurrence) -> Cooccurrence:
@@ -169,7 +169,7 @@ class _DeltaWriter:
         load = array_loader(self._bundle)
         if self._bundle.has("base", "codes.npy"):
             codes = Codes.open(load, segment.layout)
-            rounded, error = codes.rounded(segment.vectors[self._rows], segment.prior[self._rows])
+            rounded, error = codes.quantize(segment.vectors[self._rows], segment.prior[self._rows])
             np.save(folder / "codes.npy", rounded)
             np.save(folder / "codes_scales.npy", np.append(codes.scales, max(codes.error, error)))
         if self._bundle.has("base", "graph.npy"):
@@ -206,7 +206,7 @@ class _DeltaWriter:
     def _kinds(self) -> list[str]:
         """Return the names of the weights that apply to each product."""
         kinds = [*map(self._recommender.kind_of, range(self._segment.n)), *["item"] * (self._n - self._segment.n)]
-        for row, cell in zip(self._changed.tolist(), self._embedded.cells.get(SPLIT, ()), strict=False):
+        for row, cell in zip(self._changed.tolist(), self._embedded.cells.get(CATEGORY_FIELD, ()), strict=False):
             kinds[row] = item_kind(self._bundle.manifest.weights, cell)
         return kinds
 

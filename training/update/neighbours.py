@@ -54,14 +54,15 @@ class NeighbourUpdate:
         self._removed, self._removed_before = removed
         rows = rows_by_kind(kinds)
         self._scorers = [
-            Scorer(after.vectors, after.prior, after.layout, weights[kind], places=after.places) for kind in rows
+            Scorer(after.vectors, after.prior, after.layout, weights[kind], id_ranks=after.id_ranks)
+            for kind in rows
         ]
         self._scorer_of = np.zeros(after.n, dtype=np.int32)
         for number, of_kind in enumerate(rows.values()):
             self._scorer_of[of_kind] = number
         self._touched = np.zeros(after.n, dtype=bool)
         self._touched[changed], self._touched[self._removed] = True, True
-        self._places = np.arange(after.n) if after.places is None else after.places
+        self._id_ranks = np.arange(after.n) if after.id_ranks is None else after.id_ranks
 
     def lists(self) -> Iterator[tuple[int, Selection]]:
         """Yield each row whose list changes, and the new list."""
@@ -93,10 +94,10 @@ class NeighbourUpdate:
         new = ranked(self._scorers[self._scorer_of[row]], query, near, len(near))
         ranked_before = new.scores > bound
         if len(entries):  # ties are broken by id
-            ranked_before |= (new.scores == bound) & (self._places[new.rows] < self._places[entries[-1]])
+            ranked_before |= (new.scores == bound) & (self._id_ranks[new.rows] < self._id_ranks[entries[-1]])
         rows = np.concatenate([entries[unchanged], new.rows[ranked_before]]).astype(np.int32)
         scores = np.concatenate([self._scores[row, : len(entries)][unchanged], new.scores[ranked_before]])
-        order = np.lexsort((self._places[rows], -scores))[: self._lists.shape[1]]
+        order = np.lexsort((self._id_ranks[rows], -scores))[: self._lists.shape[1]]
         return Selection(rows[order], scores[order])
 
     def _bounds(self, rows: np.ndarray) -> Double:
@@ -138,5 +139,5 @@ class NeighbourUpdate:
         longest = np.zeros(self._after.layout.d, dtype=np.float32)
         longest[[columns.start for columns in self._after.layout.slices.values()]] = 1.0
         strongest = self._after.cooccurrence.values.max(initial=0.0)
-        query = replace(Query.free(longest), together=np.array([strongest], dtype=np.float64))
+        query = replace(Query.free(longest), cooccurrence=np.array([strongest], dtype=np.float64))
         return max(scorer.slack(query) for scorer in self._scorers)

@@ -1,8 +1,8 @@
-"""Another order for the best products: more varied than by score alone.
+"""Re-rankers: reorder the best products for diversity.
 
-A re-ranker is one module of this folder that offers `create`, which makes it from its entry of the option
-`diversity`; the module's name is the entry's. Adding a module is all that adding a re-ranker takes (the
-conformance suite walks the folder, too).
+A re-ranker is one module of this folder with a function `create`, which makes it from the value of its entry in
+the option `diversity`; the entry has the module's name. To add a re-ranker, add a module: the conformance tests
+find it.
 """
 
 import pkgutil
@@ -17,26 +17,26 @@ __all__ = ["Order", "Pool", "Reranker", "create", "names"]
 
 
 def names() -> list[str]:
-    """Return the entries that `diversity` may have, in the order in which they are applied."""
+    """Return the names of the re-rankers, in the order in which they are applied."""
     return sorted({module.name for module in pkgutil.iter_modules(__path__)} - {"base"}, reverse=True)
 
 
 def create(diversity: Mapping[str, Any] | None) -> list[Reranker]:
-    """Make the re-rankers that `diversity` asks for.
+    """Make the re-rankers named in `diversity`.
 
     Raises
     ------
     RequestError
-        If an entry is unknown, or cannot be what it is.
+        If an entry is unknown, or its value is wrong.
     """
     if not diversity:
         return []
-    asked, known = dict(diversity), names()
-    for name in asked:
+    known = names()
+    for name in diversity:
         if name not in known:
             raise RequestError(
                 f"unknown diversity {name!r}; expected one of {', '.join(known)}",
                 f"/diversity/{name}",
                 nearest(name, known),
             )
-    return [import_module(f"{__name__}.{name}").create(asked[name]) for name in known if name in asked]
+    return [import_module(f"{__name__}.{name}").create(diversity[name]) for name in known if name in diversity]

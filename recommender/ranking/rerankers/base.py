@@ -1,4 +1,4 @@
-"""What a re-ranker is given, and what it returns."""
+"""The interface of re-rankers: a pool of products in, an order out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from recommender.core.blocks import Double, Float, Rows
 
 @dataclass(frozen=True)
 class Pool:
-    """More products than are to be shown, best first.
+    """The best products, more than will be shown, best first.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class Pool:
     vectors
         Fused item vectors, shape (c, d).
     values
-        Attribute name to what each product holds: a string, a number, a list of strings or None; length c.
+        Returns the values of an attribute by its name: each a string, number, list of strings or None; length c.
     """
 
     rows: Rows
@@ -30,24 +30,24 @@ class Pool:
 
     def take(self, positions: Sequence[int]) -> "Pool":
         """Return the pool in another order."""
-        places = list(positions)
+        order = list(positions)
 
         def values(name: str) -> list[Any]:
-            known = self.values(name)
-            return [known[place] for place in places]
+            unordered = self.values(name)
+            return [unordered[position] for position in order]
 
-        return Pool(self.rows[places], self.scores[places], self.vectors[places], values)
+        return Pool(self.rows[order], self.scores[order], self.vectors[order], values)
 
 
 class Order(NamedTuple):
-    """Every position of a pool in its new order, and how many of the first satisfy the re-ranker."""
+    """All positions of a pool in their new order, and the number of leading ones that satisfy the re-ranker."""
 
     positions: list[int]
     satisfied: int
 
 
 class Reranker(Protocol):
-    """Changes the order of a pool; knows nothing of what came before."""
+    """Changes the order of a pool; stateless."""
 
     def order(self, pool: Pool, k: int) -> Order:
         """Return the new order; the first `k` will be shown.

@@ -1,4 +1,4 @@
-"""Caps: at most so many products of one brand, or of one value of any other attribute."""
+"""Limit how many products may share a brand, or a value of any other attribute."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,46 +10,46 @@ from recommender.ranking.rerankers.base import Order, Pool, Reranker
 
 
 @dataclass(frozen=True)
-class Caps:
-    """Passes over a product once enough of its kind are above it; a product without a value has no kind.
+class MaxPer:
+    """Moves a product down once `max_per` others above it share a value; a null counts for nothing.
 
     Parameters
     ----------
-    most
-        Attribute name to how many products may share a value of it.
+    max_per
+        Attribute name to the number of products that may share a value of it.
     """
 
-    most: Mapping[str, int]
+    max_per: Mapping[str, int]
 
     def order(self, pool: Pool, k: int) -> Order:
         """See `Reranker.order`."""
-        kinds = [(name, most, [_kinds(value) for value in pool.values(name)]) for name, most in self.most.items()]
-        seen: Counter[tuple[str, Any]] = Counter()
-        kept, over = [], []
-        for place in range(len(pool.rows)):
-            of = [(name, most, kind) for name, most, values in kinds for kind in values[place]]
-            if any(seen[name, kind] >= most for name, most, kind in of):
-                over.append(place)
+        values = {name: [_as_list(value) for value in pool.values(name)] for name in self.max_per}
+        counts: Counter[tuple[str, Any]] = Counter()
+        satisfied, exceeding = [], []
+        for position in range(len(pool.rows)):
+            keys = [(name, value) for name, column in values.items() for value in column[position]]
+            if any(counts[key] >= self.max_per[key[0]] for key in keys):
+                exceeding.append(position)
                 continue
-            kept.append(place)
-            seen.update((name, kind) for name, _, kind in of)
-        return Order(kept + over, len(kept))
+            satisfied.append(position)
+            counts.update(keys)
+        return Order(satisfied + exceeding, len(satisfied))
 
 
-def _kinds(value: Any) -> Iterable[Any]:
+def _as_list(value: Any) -> Iterable[Any]:
     if value is None:
         return ()
     return value if isinstance(value, list) else (value,)
 
 
-def create(most: Any) -> Reranker:
-    """Make the re-ranker; raises `RequestError` if `most` is no mapping of names to whole numbers."""
-    if not isinstance(most, Mapping):
-        raise RequestError(f"max_per is {most!r}; expected such as {{'brand': 3}}", "/diversity/max_per")
-    for name, number in most.items():
+def create(max_per: Any) -> Reranker:
+    """Make the re-ranker; raises `RequestError` if `max_per` does not map names to whole numbers."""
+    if not isinstance(max_per, Mapping):
+        raise RequestError(f"max_per is {max_per!r}; expected such as {{'brand': 3}}", "/diversity/max_per")
+    for name, number in max_per.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise RequestError(
                 f"max_per {name} is {number!r}; expected a whole number of at least 1",
                 f"/diversity/max_per/{name}",
             )
-    return Caps(most)
+    return MaxPer(max_per)

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): good products, unlike those above them."""
+"""Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): relevant and diverse products."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +9,21 @@ from recommender.core.blocks import Double, unit
 from recommender.errors import RequestError
 from recommender.ranking.rerankers.base import Order, Pool, Reranker
 
-# Among so many times k products a place is chosen; those further down stay where they are.
-REACH = 5
+# The best POOL_FACTOR * k products are re-ranked; the rest stay where they are.
+POOL_FACTOR = 5
 
 
 @dataclass(frozen=True)
 class MaximalMarginalRelevance:
-    """Takes, place by place, the product of largest (1 − λ) · relevance − λ · likeness to what is above.
+    """Fills each rank with the product of the largest (1 − λ) · relevance − λ · similarity to those above.
 
-    Relevance is the score between the pool's worst, 0, and its best, 1; likeness is the cosine of fused vectors.
+    Relevance is the score, scaled to [0, 1] over the pool; similarity is the cosine of fused vectors, the largest
+    over the products above.
 
     Parameters
     ----------
     strength
-        λ, in [0, 1]: 0 leaves the order by score, 1 looks at likeness alone after the first.
+        λ, in [0, 1]: 0 leaves the order by score, 1 ranks by dissimilarity alone after the first.
     """
 
     strength: float
@@ -30,19 +31,19 @@ class MaximalMarginalRelevance:
     def order(self, pool: Pool, k: int) -> Order:
         """See `Reranker.order`."""
         c = len(pool.rows)
-        near = min(c, REACH * k)
-        vectors = unit(np.asarray(pool.vectors[:near]))
-        relevance = _relevance(pool.scores[:near])
+        size = min(c, POOL_FACTOR * k)
+        vectors = unit(np.asarray(pool.vectors[:size]))
+        relevance = _relevance(pool.scores[:size])
         chosen: list[int] = []
-        likeness = np.full(near, -1.0)
-        left = np.ones(near, dtype=bool)
-        for _ in range(near):
-            worth = (1 - self.strength) * relevance - (self.strength * likeness if chosen else 0.0)
-            best = int(np.argmax(np.where(left, worth, -np.inf)))
+        similarity = np.full(size, -1.0)
+        remaining = np.ones(size, dtype=bool)
+        for _ in range(size):
+            value = (1 - self.strength) * relevance - (self.strength * similarity if chosen else 0.0)
+            best = int(np.argmax(np.where(remaining, value, -np.inf)))
             chosen.append(best)
-            left[best] = False
-            likeness = np.maximum(likeness, vectors @ vectors[best])
-        return Order([*chosen, *range(near, c)], c)
+            remaining[best] = False
+            similarity = np.maximum(similarity, vectors @ vectors[best])
+        return Order([*chosen, *range(size, c)], c)
 
 
 def _relevance(scores: Double) -> Double:
