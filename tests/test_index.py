@@ -78,19 +78,19 @@ def test_a_walk_steps_only_where_it_may(search: Planner) -> None:
         assert len(set(rows.tolist())) == len(rows)
 
 
-@pytest.mark.parametrize("scanned", [candidates.SCANNED, 0], ids=["scan", "wide walk"])
+@pytest.mark.parametrize("scanned", [candidates.SCAN_FACTOR, 0], ids=["scan", "wide walk"])
 @pytest.mark.parametrize("like", [True, False])
 def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
     search: Planner, monkeypatch: pytest.MonkeyPatch, like: bool, scanned: int
 ) -> None:
-    monkeypatch.setattr(candidates, "SCANNED", scanned)
+    monkeypatch.setattr(candidates, "SCAN_FACTOR", scanned)
     scorer, n = learned_scorer(search), search.segment.n
     for query in queries(search.segment, 20):
         scores = search.index.codes.estimate(search.index.codes.query(scorer, query), None)
         allowed = (scores > np.median(scores)) == like
         best = np.argsort(-np.where(allowed, scores, -np.inf))[:10]
         found = search.index.walk(scorer, query, 24, Subset(allowed, search.segment.groups))
-        assert len(found) <= candidates.OUTSIDE * 24 < n
+        assert len(found) <= candidates.NEGATIVE_FACTOR * 24 < n
         assert allowed[found].all()
         assert np.isin(best, found).mean() >= 0.9
 
