@@ -1,4 +1,4 @@
-"""Who may ask what, and how often."""
+"""API keys and rate limits."""
 
 import math
 from collections import OrderedDict
@@ -15,104 +15,111 @@ from serving.problems import Problem
 from serving.settings import Key, Scope, Settings
 
 View = TypeVar("View", bound=Callable[..., object])
-# Callers whose rate is remembered; beyond that the one that was quiet longest is forgotten.
-REMEMBERED = 100_000
+# Callers whose rate is stored; beyond that the one that was quiet longest is evicted.
+MAX_CALLERS = 100_000
 _SCOPE = "scope"
 
 
 def needs(scope: Scope | None) -> Callable[[View], View]:
-    """Say which scope a view needs; unsaid it is public. None lets everybody in, unlimited."""
+    """Set the scope that a view needs; the default is "public". None admits everybody, without a rate limit."""
 
-    def marked(view: View) -> View:
+    def decorate(view: View) -> View:
         setattr(view, _SCOPE, scope)
         return view
 
-    return marked
+    return decorate
 
 
 def scope_of(app: Flask, endpoint: str) -> Scope | None:
     """Return the scope that an endpoint needs."""
-    view: Scope | None = getattr(app.view_functions[endpoint], _SCOPE, "public")
-    return view
+    scope: Scope | None = getattr(app.view_functions[endpoint], _SCOPE, "public")
+    return scope
 
 
 class Access:
-    """Lets requests in by their key, and each caller only so many of them.
+    """Checks the API key and the rate of each request.
 
     Parameters
     ----------
+    app
+        Whose views have scopes.
     settings
-        Have the keys and the rate. Without keys, everybody may do everything.
+        Have the keys and the rate. Without keys, everybody has every scope.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._views = app.view_functions
         self._keys = settings.keys
-        self._rates = Rates(settings.rate, settings.burst)
+        self._limiter = RateLimiter(settings.rate, settings.burst)
 
-    def check(self, app: Flask, asked: Request) -> None:
-        """Raise a `Problem` unless a request may go on."""
-        if asked.endpoint is None or (scope := scope_of(app, asked.endpoint)) is None:
+    def check(self) -> None:
+        """Raise a `Problem` unless the current request is admitted; to be called before each request."""
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy is slow
+        if current.endpoint is None:
             return
-        name = self._caller(asked, scope)
-        wait = self._rates.wait((name, asked.remote_addr or ""))
+        scope: Scope | None = getattr(self._views[current.endpoint], _SCOPE, "public")
+        if scope is None:
+            return
+        name = self._key_name(current, scope) if self._keys else ""
+        wait = self._limiter.wait((name, current.remote_addr or ""))
         if wait > 0:
             metrics().refused.labels("rate").inc()
-            retry = {"Retry-After": str(math.ceil(wait))}
-            raise Problem(429, "too-many-requests", f"slow down: try again in {wait:.1f} s", headers=retry)
+            headers = {"Retry-After": str(math.ceil(wait))}
+            raise Problem(429, "too-many-requests", f"slow down: try again in {wait:.1f} s", headers=headers)
 
     def require(self, scope: Scope) -> None:
-        """Raise a `Problem` unless the current request's key has one more scope."""
-        self._caller(request, scope)
+        """Raise a `Problem` unless the key of the current request has a further scope."""
+        if self._keys:
+            self._key_name(request, scope)
 
-    def _caller(self, asked: Request, scope: Scope) -> str:
-        """Return the name of the key that the request has; empty if none is needed."""
-        if not self._keys:
-            return ""
-        kind, _, said = asked.headers.get("Authorization", "").partition(" ")
-        found = self._find(said) if kind.lower() == "bearer" and said else None
-        if found is None:
+    def _key_name(self, current: Request, scope: Scope) -> str:
+        """Return the name of the request's key; raises a `Problem` unless it is valid and has the scope."""
+        kind, _, text = current.headers.get("Authorization", "").partition(" ")
+        key = self._find(text) if kind.lower() == "bearer" and text else None
+        if key is None:
             metrics().refused.labels("key").inc()
-            told = {"WWW-Authenticate": "Bearer"}
-            raise Problem(401, "unauthorized", "no valid key; expected Authorization: Bearer KEY", headers=told)
-        name, key = found
-        if scope not in key.scopes:
+            headers = {"WWW-Authenticate": "Bearer"}
+            raise Problem(401, "unauthorized", "no valid key; expected Authorization: Bearer KEY", headers=headers)
+        if scope not in self._keys[key].scopes:
             metrics().refused.labels("scope").inc()
-            raise Problem(403, "forbidden", f"key {name!r} has no scope {scope!r}, which this needs")
-        return name
+            raise Problem(403, "forbidden", f"key {key!r} has no scope {scope!r}, which this needs")
+        return key
 
-    def _find(self, said: str) -> tuple[str, Key] | None:
-        """Compare with every key, in the same time whichever it is."""
-        hashed, found = Key.hash(said), None
+    def _find(self, text: str) -> str | None:
+        """Return the name of a key; every key is compared, so that the time does not tell which it is."""
+        digest, match = Key.hash(text), None
         for name, key in self._keys.items():
-            if compare_digest(hashed, key.sha256):
-                found = name, key
-        return found
+            if compare_digest(digest, key.sha256):
+                match = name
+        return match
 
 
-class Rates:
-    """A token bucket for each caller, in this process alone: N workers let through up to N times as many.
+class RateLimiter:
+    """Limits the rate of each caller, by the generic cell rate algorithm (a token bucket kept as one number).
+
+    It counts in this process alone, so N workers admit up to N times as many.
 
     Parameters
     ----------
     rate
-        Tokens a second.
+        Requests a second, on average.
     burst
-        Tokens that a quiet caller has.
+        Requests that a quiet caller may send at once.
     """
 
     def __init__(self, rate: float, burst: int) -> None:
-        self._rate, self._burst = rate, float(burst)
-        self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        self._interval, self._tolerance = 1 / rate, (burst - 1) / rate  # seconds
+        # caller → when its bucket will be full again, least recent caller first
+        self._full_at: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._lock = Lock()
 
     def wait(self, caller: tuple[str, str]) -> float:
-        """Take a token and return 0, or return how many seconds there will be none."""
+        """Admit a request and return 0, or return after how many seconds the next one will be admitted."""
         now = monotonic()
         with self._lock:
-            tokens, since = self._buckets.pop(caller, (self._burst, now))
-            tokens = min(self._burst, tokens + (now - since) * self._rate)
-            enough = tokens >= 1
-            self._buckets[caller] = (tokens - 1 if enough else tokens, now)
-            if len(self._buckets) > REMEMBERED:
-                self._buckets.popitem(last=False)
-        return 0.0 if enough else (1 - tokens) / self._rate
+            full_at = max(self._full_at.pop(caller, now), now)
+            wait = full_at - now - self._tolerance
+            self._full_at[caller] = full_at if wait > 0 else full_at + self._interval
+            if len(self._full_at) > MAX_CALLERS:
+                self._full_at.popitem(last=False)
+        return max(wait, 0.0)

@@ -1,7 +1,7 @@
-"""What is in service: the current recommender and the products' changes, kept up to date while it answers."""
+"""The recommender in service, reloaded when a new generation is published, without interrupting requests."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -9,12 +9,12 @@ from typing import Protocol
 
 from recommender.bundle import current
 from recommender.errors import BundleError, RecommenderError
+from recommender.items.overlay import OverlaySnapshot
 from recommender.recommender import Recommender
 from recommender.stores import ItemOverlay
-from recommender.stores.base import AttributeValues, QueuedItem
 
 logger = logging.getLogger(__name__)
-# A generation that could not be opened is tried again after this long: its files may have been on their way.
+# A generation that could not be opened is tried again after this long: its files may still be copied.
 RETRY_SECONDS = 30.0
 
 
@@ -25,72 +25,28 @@ class Loader(Protocol):
         """Raise a `BundleError` if it cannot be opened."""
 
 
-class OverlaySnapshot:
-    """An `ItemOverlay` in memory, so that no question waits for the database; `refresh` brings it up to date."""
+class LiveRecommender:
+    """The current recommender, reloaded when another generation becomes current.
 
-    def __init__(self, source: ItemOverlay) -> None:
-        self._source = source
-        self._known: tuple[int, Mapping[str, AttributeValues]] = (0, {})
-
-    def refresh(self) -> None:
-        """Read the changes again if there are any since."""
-        revision = self._source.revision()
-        if revision != self._known[0]:
-            # what is read after the revision may be newer than it says: then it is read once more, next time
-            known, changes = self._known
-            self._known = (revision, {**changes, **self._source.read(since=known)})
-
-    def revision(self) -> int:
-        """See `ItemOverlay.revision`."""
-        return self._known[0]
-
-    def read(self, since: int = 0) -> Mapping[str, AttributeValues]:
-        """See `ItemOverlay.read`; here always all of them."""
-        return self._known[1]
-
-    def put(
-        self, items: Mapping[str, AttributeValues], *, replace: bool = False, queue: Collection[str] = ()
-    ) -> int:
-        """See `ItemOverlay.put`; shown from here on in this process, by the next refresh in others."""
-        revision = self._source.put(items, replace=replace, queue=queue)
-        self.refresh()
-        return revision
-
-    def queued(self, limit: int = 10_000) -> list[QueuedItem]:
-        """See `ItemOverlay.queued`."""
-        return self._source.queued(limit)
-
-    def mark_embedded(self, products: Iterable[QueuedItem]) -> None:
-        """See `ItemOverlay.mark_embedded`."""
-        self._source.mark_embedded(products)
-
-    def close(self) -> None:
-        """See `ItemOverlay.close`."""
-        self._source.close()
-
-
-class Engine:
-    """Holds the current recommender, and looks now and then whether it still is.
-
-    A request takes `recommender` once and answers from it to the end, so that every answer is of one bundle; the
-    old one goes when the last such request lets go of it. What fails leaves the old one in service and is told
-    in `problems`, by what it concerns (``bundle``, ``experiment``, ``store`` or what else is `followed`).
+    A request takes `recommender` once and uses it to the end, so that every response comes from one bundle; the
+    old one is freed with the last such request. A failure leaves the old one in service and is listed in
+    `problems`, by the name of the task that failed: ``bundle``, ``experiment``, ``store``, or one of `add_task`.
 
     Parameters
     ----------
     bundles
         The folder that `recommender fit` publishes into.
     overlay
-        What has changed of the products since.
+        Live changes of products.
     load
         Opens a generation of a folder.
     experiments
-        Generations that are kept open beside the current one.
+        Generations that are open beside the current one.
 
     Raises
     ------
     BundleError
-        If there is no bundle to begin with.
+        If there is no bundle at the start.
     """
 
     def __init__(
@@ -98,74 +54,74 @@ class Engine:
     ) -> None:
         self._bundles = bundles
         self._load = load
-        self._looking = Lock()
+        self._refreshing = Lock()
         self._closed = Event()
-        self._refused = ("", 0.0, "")
+        self._failed = ("", 0.0, "")
         self.problems: dict[str, str] = {}
         self.overlay = OverlaySnapshot(overlay)
         self._experiments = experiments
-        self._beside: dict[str, Recommender] = {}
-        self._followed: dict[str, Callable[[], None]] = {
-            "bundle": self._follow_current,
+        self._others: dict[str, Recommender] = {}
+        self._tasks: dict[str, Callable[[], None]] = {
+            "bundle": self._reload,
             "experiment": self._open_experiments,
             "store": self.overlay.refresh,
         }
         self.recommender = load(bundles, self.overlay)
-        self.look()
+        self.refresh()
 
-    def look(self) -> None:
-        """Bring what is in service up to date, if it is not."""
-        with self._looking:
-            for concern, step in self._followed.items():
-                self._attempt(concern, step)
+    def refresh(self) -> None:
+        """Run all tasks: reload the current generation if it changed, open experiments, refresh the overlay."""
+        with self._refreshing:
+            for name, task in self._tasks.items():
+                self._attempt(name, task)
 
-    def follow(self, concern: str, step: Callable[[], None]) -> None:
-        """Take `step`, too, whenever the engine looks, beginning now."""
-        with self._looking:
-            self._followed[concern] = step
-            self._attempt(concern, step)
+    def add_task(self, name: str, task: Callable[[], None]) -> None:
+        """Run a further task now and at every refresh."""
+        with self._refreshing:
+            self._tasks[name] = task
+            self._attempt(name, task)
 
     def generation(self, name: str | None) -> Recommender:
-        """Return the recommender over a generation of an experiment; the current one if that is not open."""
-        return self.recommender if name is None else self._beside.get(name, self.recommender)
+        """Return the recommender of a generation; the current one if that is not open."""
+        return self.recommender if name is None else self._others.get(name, self.recommender)
 
     def watch(self, seconds: float) -> None:
-        """Look every `seconds` from a thread of its own, until `close`."""
-        Thread(target=self._watch, args=(seconds,), name="engine-watch", daemon=True).start()
+        """Refresh every `seconds` in a thread, until `close`."""
+        Thread(target=self._watch, args=(seconds,), name="hot-reload", daemon=True).start()
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop the thread of `watch`."""
         self._closed.set()
 
     def _watch(self, seconds: float) -> None:
         while not self._closed.wait(seconds):
-            self.look()
+            self.refresh()
 
-    def _attempt(self, concern: str, step: Callable[[], None]) -> None:
+    def _attempt(self, name: str, task: Callable[[], None]) -> None:
         try:
-            step()
+            task()
         except Exception as error:
-            if self.problems.get(concern) != str(error):
-                logger.error("%s: %s", concern, error, exc_info=not isinstance(error, RecommenderError))
-            self.problems = {**self.problems, concern: str(error)}
+            if self.problems.get(name) != str(error):
+                logger.error("%s: %s", name, error, exc_info=not isinstance(error, RecommenderError))
+            self.problems = {**self.problems, name: str(error)}
         else:
-            self.problems = {name: told for name, told in self.problems.items() if name != concern}
+            self.problems = {other: message for other, message in self.problems.items() if other != name}
 
     def _open_experiments(self) -> None:
         for name in self._experiments:
-            if name not in self._beside:
-                self._beside[name] = self._load(self._bundles, self.overlay, generation=name)
+            if name not in self._others:
+                self._others[name] = self._load(self._bundles, self.overlay, generation=name)
 
-    def _follow_current(self) -> None:
+    def _reload(self) -> None:
         generation = current(self._bundles)
         if generation == self.recommender.generation:
             return
-        refused, until, told = self._refused
-        if generation == refused and monotonic() < until:
-            raise BundleError(told)
+        failed, until, message = self._failed
+        if generation == failed and monotonic() < until:
+            raise BundleError(message)
         try:
             self.recommender = self._load(self._bundles, self.overlay)
         except Exception as error:
-            self._refused = (generation, monotonic() + RETRY_SECONDS, str(error))
+            self._failed = (generation, monotonic() + RETRY_SECONDS, str(error))
             raise
         logger.info("bundle %s is in service", self.recommender.generation)

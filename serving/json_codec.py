@@ -1,5 +1,6 @@
-"""JSON in and out by orjson: an answer takes it 4 µs where the standard library takes 56."""
+"""JSON by orjson: it encodes a response in 4 µs, the standard library in 56."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -7,23 +8,24 @@ from flask import Response
 from flask.json.provider import JSONProvider
 
 
-def to_json(value: object) -> bytes:
-    """Encode `value`, numpy's numbers too."""
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def json_response(body: object, headers: dict[str, str] | None = None) -> Response:
-    """Return an answer of 200."""
-    return Response(to_json(body), headers=headers, content_type="application/json")
+def json_response(
+    body: object,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> Response:
+    """Return a response with `body` as JSON; numpy's numbers are encoded too."""
+    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status, headers=headers, content_type=content_type)
 
 
 class OrjsonProvider(JSONProvider):
-    """Flask's own reading and writing of JSON."""
+    """Flask's JSON provider."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
         """Encode to text."""
-        return to_json(obj).decode()
+        return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Decode; a ValueError becomes a 400."""
+        """Decode; Flask answers a ValueError with 400."""
         return orjson.loads(s)

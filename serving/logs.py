@@ -1,4 +1,4 @@
-"""Logs as JSON, a line each."""
+"""Logs as JSON lines."""
 
 import logging
 import sys
@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import orjson
 
-# Where the id of a request is in its environment.
+# The key of the request id in the WSGI environment.
 REQUEST_ID = "serving.request_id"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what a record carries in `told` joins it."""
+    """Formats a record as one line of JSON, together with its `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
@@ -20,7 +20,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write the service's logs to stderr; where a record was made is not told, and so not looked for."""
+    """Write the service's logs to stderr, without the place in the code, which takes long to find."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # see "Optimization" in Python's logging HOWTO
     handler = logging.StreamHandler(sys.stderr)

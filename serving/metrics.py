@@ -1,36 +1,35 @@
-"""What the service counts: for Prometheus, summed over its worker processes."""
+"""Prometheus metrics, summed over the worker processes."""
 
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
-from serving.tracing import span
+from serving import tracing
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
     from recommender.ranking.results import Recommendations
-    from serving.hot_reload import Engine
+    from serving.hot_reload import LiveRecommender
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextmanager
 def shared_among_workers() -> Iterator[None]:
-    """Let the workers that are started inside count together; to be entered before the first import."""
+    """Share the metrics among the workers started inside; to be entered before prometheus_client is imported."""
     with tempfile.TemporaryDirectory(prefix="recommender-metrics-") as folder:
         os.environ[FOLDER] = folder
         yield
 
 
 class Metrics:
-    """All counters; made when the first is needed, since where they are kept is decided then."""
+    """All metrics; created on first use, when prometheus_client decides whether they are shared."""
 
     def __init__(self) -> None:
         from prometheus_client import Counter, Gauge, Histogram
@@ -43,18 +42,20 @@ class Metrics:
             "recommender_stage_seconds", "Parts of a request: history, search, encode", ["stage"], buckets=buckets
         )
         self.answers = Counter("recommender_answers", "Answers", ["placement", "strategy", "plan", "fallback"])
-        self.short = Counter("recommender_short_lists", "Answers with fewer products than could be; must stay 0")
+        self.short = Counter("recommender_short_lists", "Answers with fewer products than eligible; must stay 0")
         self.events = Counter("recommender_events", "Events received", ["event_name", "status"])
-        self.refused = Counter("recommender_refused", "Requests refused for their key or their rate", ["why"])
+        self.refused = Counter("recommender_refused", "Requests refused for their key, scope or rate", ["why"])
         self.recall = Gauge(
-            "recommender_bundle_recall", "Recall measured at the build", multiprocess_mode="mostrecent"
+            "recommender_bundle_recall", "Recall of the retrieval at the build", multiprocess_mode="mostrecent"
         )
         self.published = Gauge(
-            "recommender_bundle_published_seconds", "When it was published", multiprocess_mode="mostrecent"
+            "recommender_bundle_published_seconds",
+            "Time of the bundle's publication",
+            multiprocess_mode="mostrecent",
         )
         self.problems = Gauge(
             "recommender_problems",
-            "Whether something is wrong, see /healthz/ready",
+            "1 where something is wrong, see /healthz/ready",
             ["concern"],
             multiprocess_mode="livemax",
         )
@@ -62,13 +63,13 @@ class Metrics:
 
 @cache
 def metrics() -> Metrics:
-    """Return the counters of this process."""
+    """Return the metrics of this process."""
     return Metrics()
 
 
 @cache
 def requests(route: str, status: int) -> "Histogram":
-    """Return the requests of one kind."""
+    """Return the histogram of one route and status."""
     return metrics().requests.labels(route, status)
 
 
@@ -82,32 +83,28 @@ def _answers(placement: str, strategy: str, plan: str, fallback: str) -> "Counte
     return metrics().answers.labels(placement, strategy, plan, fallback)
 
 
-@contextmanager
-def stage(name: str) -> Iterator[None]:
-    """Time a part of a request."""
-    start = perf_counter()
-    with span(name):
-        yield
-    _stages(name).observe(perf_counter() - start)
+def stage(name: str) -> AbstractContextManager[object]:
+    """Time a part of a request, in a span of its own if requests are traced."""
+    timer = _stages(name).time()
+    return tracing.span(name, timer) if tracing.enabled.is_set() else timer
 
 
-def answered(placement: str, found: "Recommendations", wanted: int) -> None:
-    """Count an answer."""
-    _answers(placement, found.strategy, found.plan, found.fallback_used or "").inc()
-    if len(found) < wanted:
+def count_answer(placement: str, result: "Recommendations", expected: int) -> None:
+    """Count an answer, and whether it has fewer products than expected."""
+    _answers(placement, result.strategy, result.plan, result.fallback_used or "").inc()
+    if len(result.items) < expected:
         metrics().short.inc()
 
 
-def watch(engine: "Engine") -> None:
-    """Tell of the bundle in service, and of problems."""
-    manifest = engine.recommender.manifest
-    told = metrics()
-    measured = manifest.metrics.get("recall", {}).get("recall")
-    if measured is not None:
-        told.recall.set(measured)
-    told.published.set(datetime.fromisoformat(manifest.created_at).timestamp())
+def update_gauges(live: "LiveRecommender") -> None:
+    """Set the gauges of the bundle in service and of problems."""
+    manifest, gauges = live.recommender.manifest, metrics()
+    recall = manifest.metrics.get("recall", {}).get("recall")
+    if recall is not None:
+        gauges.recall.set(recall)
+    gauges.published.set(datetime.fromisoformat(manifest.created_at).timestamp())
     for concern in ("bundle", "experiment", "store", "events"):
-        told.problems.labels(concern).set(concern in engine.problems)
+        gauges.problems.labels(concern).set(concern in live.problems)
 
 
 def exposition() -> bytes:
@@ -117,16 +114,16 @@ def exposition() -> bytes:
 
     registry: CollectorRegistry = REGISTRY
     if folder := os.environ.get(FOLDER):
-        _forget_the_dead(Path(folder))
+        _remove_dead_workers(Path(folder))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     return bytes(generate_latest(registry))
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """Let go of what was wrong with workers that are gone."""
+def _remove_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that have ended."""
     for file in folder.glob("gauge_livemax_*.db"):
         try:
-            os.kill(int(file.stem.rpartition("_")[2]), 0)  # asks whether there is such a process, no more
-        except (ProcessLookupError, PermissionError):  # none, or somebody else's by now
+            os.kill(int(file.stem.rpartition("_")[2]), 0)  # signal 0 only tests whether the process exists
+        except (ProcessLookupError, PermissionError):  # there is none, or another user's by now
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457), and the one table from an error of the library to a status."""
+"""Errors as problem+json (RFC 9457), and the HTTP status of each error of the library."""
 
 import logging
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from recommender.errors import BundleError, RecommenderError, RequestError, StoreError, UnknownItemError
-from serving.json_codec import to_json
+from serving.json_codec import json_response
 from serving.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ RETRY_SECONDS = 5
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """An answer that is an error.
+    """An error response.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Problem(Exception):
     detail
         What was found, what was expected and what to do.
     errors
-        What is wrong where: each a ``detail``, its ``pointer`` and, where there is one, a ``suggestion``.
+        One mapping per error: a ``detail``, its ``pointer`` and, if known, a ``suggestion``.
     headers
-        Further headers of the answer.
+        Further headers of the response.
     """
 
     status: int
@@ -45,7 +45,7 @@ class Problem(Exception):
         return self.detail
 
     def response(self) -> Response:
-        """Return the problem as an answer."""
+        """Return the problem as a response."""
         body: dict[str, Any] = {
             "type": f"urn:problem:{self.kind}",
             "title": HTTP_STATUS_CODES[self.status],
@@ -54,18 +54,16 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = self.errors
-        answer = Response(to_json(body), self.status, content_type="application/problem+json")
-        answer.headers.extend(self.headers)
-        return answer
+        return json_response(body, self.status, self.headers, "application/problem+json")
 
 
 def problem_of(error: RecommenderError) -> Problem:
-    """Return the problem that tells of an error of the library."""
+    """Return the problem of an error of the library."""
     match error:
         case UnknownItemError():
-            return Problem(404, "unknown-item", str(error), [_told(error)])
+            return Problem(404, "unknown-item", str(error), [_entry(error)])
         case RequestError():
-            return Problem(422, "invalid-request", str(error), [_told(error)])
+            return Problem(422, "invalid-request", str(error), [_entry(error)])
         case StoreError():
             return _unavailable("store-unavailable", "the event store does not answer; try again")
         case BundleError():
@@ -73,9 +71,9 @@ def problem_of(error: RecommenderError) -> Problem:
     raise error
 
 
-def _told(error: RequestError) -> dict[str, str]:
-    told = {"pointer": error.pointer, "detail": str(error)}
-    return told if error.suggestion is None else {**told, "suggestion": error.suggestion}
+def _entry(error: RequestError) -> dict[str, str]:
+    entry = {"pointer": error.pointer, "detail": str(error)}
+    return entry if error.suggestion is None else {**entry, "suggestion": error.suggestion}
 
 
 def _unavailable(kind: str, detail: str) -> Problem:
@@ -83,7 +81,7 @@ def _unavailable(kind: str, detail: str) -> Problem:
 
 
 def register(app: Flask) -> None:
-    """Answer every error of `app` as a problem."""
+    """Answer every error of `app` with a problem."""
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(RecommenderError, _library_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -12,7 +12,7 @@ from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
 from recommender.stores.attribution import Attribution
-from serving.metrics import answered, stage
+from serving.metrics import count_answer, stage
 from serving.placements import BURIED
 from serving.problems import Problem
 from serving.schemas.requests import QueryParams, RecommendationParams, SearchParams, Seeds
@@ -42,7 +42,7 @@ def recommend(
     seeds = params.seeds
     if (seeds.text or seeds.image) and not service.encodes_queries:
         raise no_encoder()
-    recommender = service.engine.generation(arm.generation if arm else None)
+    recommender = service.live.generation(arm.generation if arm else None)
     stored, warnings = stored_events(service, seeds.user_id)
     now = datetime.now(UTC)
     node = filter_of(params.filter, placement)
@@ -123,7 +123,7 @@ def response_body(
 ) -> dict[str, Any]:
     """Return a result as the HTTP API defines it, counted and with an id for attribution."""
     attribution = Attribution(result.generation, placement, result.strategy, arm)
-    answered(placement, result, min(params.limit, result.eligible))
+    count_answer(placement, result, min(params.limit, result.eligible))
     body = {"recommendation_id": attribution.new_id(), "placement": placement or None, **result.to_dict()}
     body["warnings"].extend(warnings)
     if params.fields:

@@ -1,4 +1,4 @@
-"""What the views work with."""
+"""The objects that views work with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,53 +7,55 @@ from flask import current_app
 
 from recommender.stores import Store
 from serving.access import Access
-from serving.hot_reload import Engine
+from serving.hot_reload import LiveRecommender
 from serving.settings import Scope, Settings
 from serving.trending import Trending
 
-KEY, ACCESS = "recommender", "access"
+KEY = "recommender"  # in `app.extensions`
 
 
 @dataclass(frozen=True)
 class Service:
-    """All that one app answers from.
+    """Everything that one app serves from.
 
     Parameters
     ----------
-    engine
-        The current recommender, and the products' changes.
+    live
+        The current recommender, and the live changes of products.
     store
         Events.
     trending
-        What users have chosen lately.
+        The products that are trending.
     settings
-        What the service was told.
+        The service's settings.
     bundles
-        The folder that is published into.
+        The folder that bundles are published into.
+    access
+        Checks keys and rates.
     encodes_queries
-        Whether there is an encoder for words and pictures.
+        Whether there is an encoder of text and image queries.
     """
 
-    engine: Engine
+    live: LiveRecommender
     store: Store
     trending: Trending
     settings: Settings
     bundles: Path
+    access: Access
     encodes_queries: bool = False
 
     def close(self) -> None:
-        """Stop watching and let go of the database."""
-        self.engine.close()
+        """Stop reloading and close the store."""
+        self.live.close()
         self.store.close()
 
 
 def service() -> Service:
-    """Return the service of the app that answers."""
-    found: Service = current_app.extensions[KEY]
-    return found
+    """Return the service of the current app."""
+    current: Service = current_app.extensions[KEY]
+    return current
 
 
 def require(scope: Scope) -> None:
-    """Raise a `Problem` unless the request's key has that scope, beside the one its route needs."""
-    access: Access = current_app.extensions[ACCESS]
-    access.require(scope)
+    """Raise a `Problem` unless the request's key has this scope too, beside the one its route needs."""
+    service().access.require(scope)

@@ -1,10 +1,12 @@
-"""OpenTelemetry, for those who installed it and said where to send: a span for each request and for its stages.
+"""OpenTelemetry traces, if installed and configured: a span for each request and for its stages.
 
-Spans bear the route's template, as logs do, and never an id of a user or a product.
+Spans have the route as a template, as logs do, and never an id of a user or a product.
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Event
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
@@ -16,15 +18,16 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+enabled = Event()  # set once an app of this process is traced; until then, stages cost nothing
 
 
 def register(app: Flask) -> None:
-    """Trace every request of `app`, if the environment names an endpoint; other variables of OpenTelemetry hold.
+    """Trace every request of `app` if the environment names an endpoint; OpenTelemetry's other variables apply.
 
     Raises
     ------
     ConfigError
-        If it does and OpenTelemetry is not installed.
+        If the endpoint is set and OpenTelemetry is not installed.
     """
     if not os.environ.get(ENDPOINT):
         return
@@ -42,7 +45,7 @@ def register(app: Flask) -> None:
 
 
 def trace(app: Flask, tracer: "Tracer") -> None:
-    """Begin a span before each request, within that of its sender, and end it after."""
+    """Start a span before each request, a child of its sender's, and end it after the request."""
     from opentelemetry.propagate import extract
     from opentelemetry.trace import SpanKind, use_span
 
@@ -57,7 +60,7 @@ def trace(app: Flask, tracer: "Tracer") -> None:
         g.tracer, g.span = tracer, use_span(span, end_on_exit=True)
         g.span.__enter__().set_attribute("request.id", request.environ[REQUEST_ID])
 
-    def answered(response: Response) -> Response:
+    def set_status(response: Response) -> Response:
         from opentelemetry.trace import get_current_span
 
         get_current_span().set_attribute("http.response.status_code", response.status_code)
@@ -67,12 +70,16 @@ def trace(app: Flask, tracer: "Tracer") -> None:
         if "span" in g:
             g.pop("span").__exit__(None, None, None)
 
+    enabled.set()
     app.before_request(begin)
-    app.after_request(answered)
+    app.after_request(set_status)
     app.teardown_request(end)
 
 
-def span(name: str) -> AbstractContextManager[object]:
-    """Put what is inside into a span of its own, if the request is traced."""
+@contextmanager
+def span(name: str, inner: AbstractContextManager[object]) -> Iterator[None]:
+    """Enter `inner`, in a span of its own if the current request is traced."""
     tracer: Tracer | None = g.get("tracer")
-    return nullcontext() if tracer is None else tracer.start_as_current_span(name)
+    outer = nullcontext() if tracer is None else tracer.start_as_current_span(name)
+    with outer, inner:
+        yield

@@ -124,7 +124,7 @@ def test_unknown_items_among_known_are_named(client: FlaskClient, rec: Recommend
 
 def test_a_changed_price_takes_effect_at_once(client: FlaskClient, app: APIFlask, rec: Recommender) -> None:
     item_id = rec.similar(rec.ids[0], 1)[0].item_id
-    app.extensions[KEY].engine.overlay.put({item_id: {"price": 99999.0}})
+    app.extensions[KEY].live.overlay.put({item_id: {"price": 99999.0}})
     query = {"filter": "price > 9999", "fields": "price"}
     body = told(client.get(f"/v1/items/{rec.ids[0]}/similar", query_string=query))
     assert [(item["item_id"], item["fields"]) for item in body["items"]] == [(item_id, {"price": 99999.0})]
@@ -141,13 +141,13 @@ def test_pictures_are_the_products_own(client: FlaskClient, rec: Recommender) ->
 def test_a_truncated_generation_leaves_the_old_in_service(demo_bundles: Path, tmp_path: Path) -> None:
     bundles = shutil.copytree(demo_bundles, tmp_path / "bundles")
     app = create_app(bundles, watch_seconds=None)
-    engine = app.extensions[KEY].engine
+    engine = app.extensions[KEY].live
     before = app.test_client().get("/v1/recommendations?user_id=u").json["bundle"]
     manifest = bundles / "generations" / f"{before}.json"
     newer = manifest.with_name("20991231T000000Z-00000000.json")
     newer.write_text(manifest.read_text().replace(before, newer.stem).replace('"bytes": ', '"bytes": 1'))
     (bundles / "CURRENT").write_text(newer.stem)
-    engine.look()
+    engine.refresh()
     client = app.test_client()
     assert client.get("/v1/recommendations?user_id=u").json["bundle"] == before
     assert client.get("/healthz/ready").json["status"] == "degraded"

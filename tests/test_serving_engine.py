@@ -14,7 +14,7 @@ from recommender.errors import BundleError
 from recommender.stores import Store, open_store
 from serving import hot_reload as engine_module
 from serving.app import create_app
-from serving.hot_reload import Engine
+from serving.hot_reload import LiveRecommender
 from serving.service import KEY
 from serving.settings import Settings
 
@@ -39,11 +39,11 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def test_a_published_generation_comes_into_service(bundles: Path, store: Store) -> None:
-    engine = Engine(bundles, store.overlay, load)
+    engine = LiveRecommender(bundles, store.overlay, load)
     old = weakref.ref(engine.recommender)
     publish(bundles, "g2")
     assert engine.recommender.generation == "g1"
-    engine.look()
+    engine.refresh()
     assert engine.recommender.generation == "g2"
     gc.collect()
     assert old() is None, "nobody asks the old one any more, yet it is still open"
@@ -58,10 +58,10 @@ def test_a_damaged_generation_leaves_the_old_in_service(
         opened.append(folder)
         return load(folder, overlay)  # type: ignore[arg-type]
 
-    engine = Engine(bundles, store.overlay, counting)  # type: ignore[arg-type]
+    engine = LiveRecommender(bundles, store.overlay, counting)  # type: ignore[arg-type]
     publish(bundles, "bad2")
     for _ in range(3):
-        engine.look()
+        engine.refresh()
     assert engine.recommender.generation == "g1"
     assert engine.problems == {"bundle": "generation bad2 is damaged"}
     assert len(opened) == 2, "what cannot be opened is not tried at every look"
@@ -69,29 +69,29 @@ def test_a_damaged_generation_leaves_the_old_in_service(
 
     monkeypatch.setattr(engine_module, "RETRY_SECONDS", -1.0)
     publish(bundles, "bad3")
-    engine.look()
-    engine.look()
+    engine.refresh()
+    engine.refresh()
     assert len(opened) == 4, "it is tried again after a while"
 
     publish(bundles, "g4")
-    engine.look()
+    engine.refresh()
     assert (engine.recommender.generation, engine.problems) == ("g4", {})
 
 
 def test_a_rollback_to_what_is_in_service_ends_the_problem(bundles: Path, store: Store) -> None:
-    engine = Engine(bundles, store.overlay, load)
+    engine = LiveRecommender(bundles, store.overlay, load)
     publish(bundles, "bad2")
-    engine.look()
+    engine.refresh()
     assert engine.problems
     publish(bundles, "g1")
-    engine.look()
+    engine.refresh()
     assert not engine.problems
 
 
 def test_a_lost_pointer_leaves_the_old_in_service(bundles: Path, store: Store) -> None:
-    engine = Engine(bundles, store.overlay, load)
+    engine = LiveRecommender(bundles, store.overlay, load)
     (bundles / "CURRENT").unlink()
-    engine.look()
+    engine.refresh()
     assert engine.recommender.generation == "g1"
     assert "no bundle in" in engine.problems["bundle"]
 
@@ -103,7 +103,7 @@ def test_without_a_bundle_there_is_no_service(tmp_path: Path) -> None:
 
 def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = create_app(bundles, load=load, watch_seconds=None)
-    engine: Engine = app.extensions[KEY].engine
+    engine: LiveRecommender = app.extensions[KEY].live
     asked, swapped = Event(), Event()
     run = type(engine.recommender).run
 
@@ -118,7 +118,7 @@ def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypa
     thread.start()
     asked.wait(10)
     publish(bundles, "g2")
-    engine.look()
+    engine.refresh()
     swapped.set()
     thread.join(10)
     assert answers[0].json["bundle"] == "g1"
@@ -127,17 +127,17 @@ def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypa
 
 
 def test_changes_of_another_process_are_seen(bundles: Path, store: Store) -> None:
-    engine = Engine(bundles, store.overlay, load)
+    engine = LiveRecommender(bundles, store.overlay, load)
     store.overlay.put({"A": {"price": 1}})
     assert engine.recommender.product("A")["price"] == 0.0
-    engine.look()
+    engine.refresh()
     assert engine.recommender.product("A")["price"] == 1
     assert engine.overlay.revision() == 1
 
 
 def test_the_watch_looks_by_itself(bundles: Path) -> None:
     app = create_app(bundles, load=load, watch_seconds=0.02)
-    engine: Engine = app.extensions[KEY].engine
+    engine: LiveRecommender = app.extensions[KEY].live
     publish(bundles, "bad2")
     client = app.test_client()
     until(lambda: client.get("/healthz/ready").json["status"] == "degraded")

@@ -134,7 +134,7 @@ def test_words_and_photos_ask_the_encoder_where_there_is_one(demo_bundles: Path,
     down = app.test_client().get("/shop/?words=dress").text
     assert "does not answer" in down  # and titles stand in
     assert "dress" in down.partition('id="results"')[2].lower()
-    service.engine.recommender = recommender.load(demo_bundles, service.engine.overlay, Stub())
+    service.live.recommender = recommender.load(demo_bundles, service.live.overlay, Stub())
     client = app.test_client()
     assert "by title" not in client.get("/shop/?words=dress").text
     photo = client.post("/shop/photo", data={"photo": (BytesIO(b"a photo"), "p.jpg", "image/jpeg")})

@@ -1,6 +1,6 @@
-"""Live changes of attributes and availability since the bundle was published, by row."""
+"""Live changes of products since the bundle was published: a copy in memory, and their state by row."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,57 @@ from recommender.items import Attributes
 from recommender.retrieval.eligibility import Eligibility
 
 if TYPE_CHECKING:
-    from recommender.stores.base import ItemOverlay
+    from recommender.stores.base import AttributeValues, ItemOverlay, QueuedItem
 
 OUT_OF_STOCK = "out_of_stock"
 # Products whose fields are cached: decoding the fields of a result takes longer than finding it.
 CACHED_PRODUCTS = 1 << 15
 
 Fields = Callable[[str, tuple[str, ...]], Mapping[str, Any]]
+
+
+class OverlaySnapshot:
+    """An `ItemOverlay` in memory, so that no request waits for the database; `refresh` updates it."""
+
+    def __init__(self, source: "ItemOverlay") -> None:
+        self._source = source
+        self._state: tuple[int, Mapping[str, AttributeValues]] = (0, {})
+
+    def refresh(self) -> None:
+        """Read the changes since the last refresh, if there are any."""
+        revision = self._source.revision()
+        if revision != self._state[0]:
+            # changes that arrive after the revision was read are read again at the next refresh
+            known, changes = self._state
+            self._state = (revision, {**changes, **self._source.read(since=known)})
+
+    def revision(self) -> int:
+        """See `ItemOverlay.revision`."""
+        return self._state[0]
+
+    def read(self, since: int = 0) -> "Mapping[str, AttributeValues]":
+        """See `ItemOverlay.read`; always returns all changes."""
+        return self._state[1]
+
+    def put(
+        self, items: "Mapping[str, AttributeValues]", *, replace: bool = False, queue: Collection[str] = ()
+    ) -> int:
+        """See `ItemOverlay.put`; visible in this process at once, in others after their next refresh."""
+        revision = self._source.put(items, replace=replace, queue=queue)
+        self.refresh()
+        return revision
+
+    def queued(self, limit: int = 10_000) -> "list[QueuedItem]":
+        """See `ItemOverlay.queued`."""
+        return self._source.queued(limit)
+
+    def mark_embedded(self, products: "Iterable[QueuedItem]") -> None:
+        """See `ItemOverlay.mark_embedded`."""
+        self._source.mark_embedded(products)
+
+    def close(self) -> None:
+        """See `ItemOverlay.close`."""
+        self._source.close()
 
 
 @dataclass(frozen=True)

@@ -119,10 +119,14 @@ class Recommendations:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the members of the HTTP response, without those that only the service knows."""
+        if self.items and self.items[0].parts is not None:
+            items = [item_dict(item) for item in self.items]
+        else:
+            items = [{"item_id": item.item_id, "rank": item.rank, "score": item.score} for item in self.items]
         return {
             "strategy": self.strategy,
             "bundle": self.generation,
-            "items": [item_dict(item) for item in self.items],
+            "items": items,
             "retrieval": {"plan": self.plan, "eligible": self.eligible, "candidates": self.candidates},
             "fallback_used": self.fallback_used,
             "warnings": list(self.warnings),

@@ -39,7 +39,7 @@ class Eligibility:
         """Variant groups if there are any to be collapsed, shape (n,)."""
         return self.segment.groups if self.collapse and self.segment.products < self.segment.n else None
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of rows that match the filter."""
         return self.segment.n if self.subset is None else len(self.subset.rows)

@@ -30,7 +30,7 @@ def list_generations() -> Response:
         }
         for each in generations(folder)
     ]
-    return json_response({"generations": known, "in_service": service().engine.recommender.generation})
+    return json_response({"generations": known, "in_service": service().live.recommender.generation})
 
 
 @bp.post("/bundles/<string:generation>:activate")
@@ -56,5 +56,5 @@ def _activated(generation: str | None) -> Response:
         now = rollback(service().bundles, generation)
     except BundleError as error:
         raise Problem(409, "conflict", str(error)) from None
-    service().engine.look()
+    service().live.refresh()
     return json_response({"generation": now})

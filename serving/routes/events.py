@@ -56,7 +56,7 @@ def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
     """Store the events of messages together, and return a receipt for each message."""
     events: list[list[Event]] = [list(message.to_events()) for message in messages]
     new = iter(service().store.events.add([event for some in events for event in some]))
-    recommender = service().engine.recommender
+    recommender = service().live.recommender
     receipts = []
     for message, some in zip(messages, events, strict=True):
         status = "stored" if sum(next(new) for _ in some) else "known"

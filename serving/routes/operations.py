@@ -29,7 +29,7 @@ def live() -> Response:
 @needs(None)
 def ready() -> Response:
     """Return whether requests are answered; degraded with an older bundle or without the store."""
-    engine = service().engine
+    engine = service().live
     problems = engine.problems
     return json_response(
         {
@@ -52,7 +52,7 @@ def metrics() -> Response:
 @bp.output(Info)
 def info() -> Response:
     """Return the bundle in service, its attributes, weights and metrics."""
-    current = service().engine.recommender
+    current = service().live.recommender
     return json_response(
         {
             "version": recommender.__version__,

@@ -73,7 +73,7 @@ def _at(name: str, params: Mapping[str, Any], hidden: frozenset[str] = frozenset
 
 
 def _with_variants(ids: Any) -> set[str]:
-    recommender = service().engine.recommender
+    recommender = service().live.recommender
     found = set(ids)
     rows = [recommender.attributes.row_of(item_id) for item_id in found]
     variants = (recommender.segment.variants(row) for row in rows if row >= 0)

@@ -25,7 +25,7 @@ _UNKNOWN: Any = {404: "Unknown item"}
 @bp.output(Product)
 def item(item_id: str) -> Response:
     """Return a product."""
-    return json_response(service().engine.recommender.product(item_id))
+    return json_response(service().live.recommender.product(item_id))
 
 
 @bp.get("/items:get")
@@ -34,7 +34,7 @@ def item(item_id: str) -> Response:
 @bp.doc(responses=_UNKNOWN)
 def item_by_query(query: ItemId) -> Response:
     """Return a product whose id may contain a slash."""
-    return json_response(service().engine.recommender.product(query.item_id))
+    return json_response(service().live.recommender.product(query.item_id))
 
 
 @bp.get("/thumbnails")
@@ -42,7 +42,7 @@ def item_by_query(query: ItemId) -> Response:
 @bp.doc(responses=_PICTURE)
 def thumbnail(query: ItemId) -> Response:
     """Return a product's thumbnail."""
-    picture = service().engine.recommender.thumbnail(query.item_id)
+    picture = service().live.recommender.thumbnail(query.item_id)
     if picture is None:
         raise Problem(404, "no-photo", f"item {query.item_id!r} has no photo")
     return Response(picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
@@ -105,19 +105,19 @@ def _own(item_id: str, product: ProductData) -> dict[str, Any]:
 
 
 def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch: bool = False) -> Response:
-    recommender = service().engine.recommender
+    recommender = service().live.recommender
     for place, attributes in enumerate(changes.values()):
         checked(recommender, attributes, f"/items/{place}" if batch else "")
     queue = {item_id for item_id, attributes in changes.items() if waits(recommender, item_id, attributes)}
-    revision = service().engine.overlay.put(changes, replace=replace, queue=queue)
+    revision = service().live.overlay.put(changes, replace=replace, queue=queue)
     return json_response({"revision": revision, "queued": sorted(queue)})
 
 
 def _remove(item_id: str) -> Response:
-    recommender = service().engine.recommender
+    recommender = service().live.recommender
     try:
         recommender.product(item_id)
     except UnknownItemError as error:
         raise Problem(404, "unknown-item", str(error)) from None
-    revision = service().engine.overlay.put({item_id: None}, queue={item_id})
+    revision = service().live.overlay.put({item_id: None}, queue={item_id})
     return json_response({"revision": revision, "queued": [item_id]})

@@ -50,7 +50,7 @@ def search(params: SearchParams) -> Response:
     here = service()
     if not here.encodes_queries:
         raise no_encoder()
-    recommender = here.engine.recommender
+    recommender = here.live.recommender
     stored, warnings = stored_events(here, params.user_id)
     image = params.image if params.image_url is None else fetched(params.image_url, here.settings.image_hosts)
     node = filter_of(params.filter)
@@ -79,7 +79,7 @@ def explain(params: ExplanationParams) -> Response:
     if params.seeds.user_id is not None:
         require("server")
     here = service()
-    recommender = here.engine.recommender
+    recommender = here.live.recommender
     stored, _ = stored_events(here, params.seeds.user_id)
     request = Request(
         **seed_arguments(params.seeds, stored, datetime.now(UTC)),

@@ -96,30 +96,31 @@ def new(query: QueryParams) -> Response:
 
 
 def _similar(item_id: str, query: QueryParams) -> Response:
-    engine = service().engine
-    recommender = engine.recommender
-    etag = _etag(recommender.generation, engine.overlay.revision(), request.full_path)
+    live = service().live
+    recommender = live.recommender
+    state = (recommender.generation, live.overlay.revision(), request.full_path)
+    etag = blake2b(repr(state).encode(), digest_size=12).hexdigest()
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers=headers)
     node = None if query.filter is None else filter_of(query.filter)
     if query.fields:
         check_fields(recommender, query.fields)
-    explain = query.explain != "none"
     similar_request = Request(
-        strategy="similar", items=(item_id,), k=query.limit, filter=node, weights=query.weights, explain=explain
+        strategy="similar",
+        items=(item_id,),
+        k=query.limit,
+        filter=node,
+        weights=query.weights,
+        explain=query.explain != "none",
     )
     with stage("search"):
         result = recommender.run(similar_request)
-    return json_response(response_body(recommender, result, query), headers)
-
-
-def _etag(*parts: object) -> str:
-    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+    return json_response(response_body(recommender, result, query), headers=headers)
 
 
 def _of_item(item_id: str, query: QueryParams) -> Response:
-    service().engine.recommender.product(item_id)  # a 404 for an id never seen
+    service().live.recommender.product(item_id)  # a 404 for an id never seen
     seeds = Seeds.model_validate({"items": [{"item_id": item_id}]})
     return _recommend(query, seeds=seeds, strategy="complementary")
 

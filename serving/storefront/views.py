@@ -223,7 +223,7 @@ def _weights(learned: dict[str, float]) -> dict[str, float] | None:
 
 
 def _recommender() -> Recommender:
-    return service().engine.recommender
+    return service().live.recommender
 
 
 def _page(name: str, **data: Any) -> Response:

@@ -14,7 +14,7 @@ Start = Callable[..., FlaskClient]
 
 
 def rec_of(client: FlaskClient) -> Recommender:
-    rec: Recommender = client.application.extensions[KEY].engine.recommender
+    rec: Recommender = client.application.extensions[KEY].live.recommender
     return rec
 
 

@@ -1,4 +1,4 @@
-"""Keys, rates, metrics, logs and generations: what the person on call goes by."""
+"""Keys, rate limits, metrics, logs and generations."""
 
 import os
 import subprocess
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from serving.access import Rates
+from serving.access import RateLimiter
 from serving.settings import Key
 from tests.calls.asking import Start, ask
 
 
-def test_keys_open_what_their_scopes_say(start: Start) -> None:
+def test_keys_admit_what_their_scopes_name(start: Start) -> None:
     keys = {
         name: {"sha256": Key.hash(f"{name} secret"), "scopes": [name]} for name in ("public", "server", "admin")
     }
@@ -36,7 +36,7 @@ def test_keys_open_what_their_scopes_say(start: Start) -> None:
     assert "`server`" in document["paths"]["/v1/users/{user_id}"]["delete"]["description"]
 
 
-def test_too_many_requests_are_told_when_to_come_again(start: Start) -> None:
+def test_too_many_requests_get_a_retry_after(start: Start) -> None:
     client = start(rate=0.01, burst=3)
     statuses = [client.get("/v1/new").status_code for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
@@ -44,14 +44,14 @@ def test_too_many_requests_are_told_when_to_come_again(start: Start) -> None:
     assert client.get("/healthz/ready").status_code == 200
 
 
-def test_a_bucket_refills_and_callers_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_caller_has_a_bucket_that_refills(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("serving.access.monotonic", lambda: clock[0])
-    rates = Rates(2.0, 2)
-    assert [rates.wait(("k", "a")) for _ in range(3)] == [0, 0, 0.5]
-    assert rates.wait(("k", "b")) == 0
+    limiter = RateLimiter(2.0, 2)
+    assert [limiter.wait(("k", "a")) for _ in range(3)] == [0, 0, 0.5]
+    assert limiter.wait(("k", "b")) == 0
     clock[0] = 0.5
-    assert (rates.wait(("k", "a")), rates.wait(("k", "a"))) == (0, 0.5)
+    assert (limiter.wait(("k", "a")), limiter.wait(("k", "a"))) == (0, 0.5)
 
 
 def test_metrics_count_what_happened(client: FlaskClient) -> None:
@@ -73,20 +73,20 @@ def test_a_request_id_comes_back_and_nothing_else_is_logged(
     answer = client.get("/v1/users/secret-user/recommendations", headers={"X-Request-ID": "abc"})
     assert answer.headers["X-Request-ID"] == "abc"
     assert client.get("/v1/new", headers={"X-Request-ID": "a b"}).headers["X-Request-ID"] != "a b"
-    told = [record.told for record in caplog.records if hasattr(record, "told")]
-    assert told[0]["route"] == "/v1/users/<user_id>/recommendations"
-    assert "secret-user" not in str(told) + caplog.text
+    fields = [record.fields for record in caplog.records if hasattr(record, "fields")]
+    assert fields[0]["route"] == "/v1/users/<user_id>/recommendations"
+    assert "secret-user" not in str(fields) + caplog.text
 
 
 def test_generations_are_listed_and_a_wrong_one_is_a_conflict(client: FlaskClient) -> None:
-    told = client.get("/v1/bundles").json
-    assert told["in_service"] == told["generations"][-1]["generation"]
+    body = client.get("/v1/bundles").json
+    assert body["in_service"] == body["generations"][-1]["generation"]
     assert client.post("/v1/bundles/nothing:activate").status_code == 409
     assert client.post("/v1/bundles:rollback").status_code == 409
 
 
-def test_what_was_wrong_with_a_worker_goes_with_it(tmp_path: Path) -> None:
-    def told(problem: int) -> str:
+def test_gauges_of_a_worker_that_ended_are_removed(tmp_path: Path) -> None:
+    def metrics_after(problem: int) -> str:
         program = (
             "from serving.metrics import exposition, metrics;"
             f"metrics().problems.labels('store').set({problem});"
@@ -97,5 +97,5 @@ def test_what_was_wrong_with_a_worker_goes_with_it(tmp_path: Path) -> None:
             [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
         ).stdout
 
-    assert 'recommender_problems{concern="store"} 1.0' in told(1)
-    assert 'recommender_problems{concern="store"} 0.0' in told(0)
+    assert 'recommender_problems{concern="store"} 1.0' in metrics_after(1)
+    assert 'recommender_problems{concern="store"} 0.0' in metrics_after(0)

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from recommender.ranking.request import Request
 from serving.app import create_app
-from serving.hot_reload import Engine
+from serving.hot_reload import LiveRecommender
 from serving.service import KEY, Service
 from serving.settings import Settings
 from tests.serving_fakes import FakeRecommender, load, publish
@@ -29,12 +29,12 @@ def client(app: APIFlask) -> FlaskClient:
 
 
 @pytest.fixture
-def engine(app: APIFlask) -> Engine:
+def engine(app: APIFlask) -> LiveRecommender:
     service: Service = app.extensions[KEY]
-    return service.engine
+    return service.live
 
 
 @pytest.fixture
-def requests(engine: Engine) -> list[Request]:
+def requests(engine: LiveRecommender) -> list[Request]:
     fake: FakeRecommender = engine.recommender
     return fake.requests

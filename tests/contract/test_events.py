@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recommender.errors import StoreError
 from recommender.ranking.request import Request
-from serving.hot_reload import Engine
+from serving.hot_reload import LiveRecommender
 from serving.service import KEY
 from tests.serving_fakes import EVENT, NOW, ids
 
@@ -42,7 +42,7 @@ def test_a_session_without_a_user_is_kept(client: FlaskClient, app: APIFlask) ->
 
 
 def test_without_the_store_questions_go_on_and_events_are_refused(
-    client: FlaskClient, engine: Engine, app: APIFlask, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, engine: LiveRecommender, app: APIFlask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> None:
         raise StoreError("the store postgresql://u:***@h/d refuses: connection refused")
@@ -51,7 +51,7 @@ def test_without_the_store_questions_go_on_and_events_are_refused(
     monkeypatch.setattr(events, "history", down)
     monkeypatch.setattr(events, "add", down)
     monkeypatch.setattr(engine.overlay._source, "revision", down)
-    engine.look()
+    engine.refresh()
     answer = client.get("/v1/users/u/recommendations")
     assert ids(answer) == ["A", "B", "C/1", "D", "E"]
     assert "event store does not answer" in answer.json["warnings"][0]

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from recommender.filters import parse
 from recommender.ranking.request import Request
 from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
-from serving.hot_reload import Engine
+from serving.hot_reload import LiveRecommender
 from tests.serving_fakes import NOW, ids
 
 
@@ -57,7 +57,7 @@ def test_ids_with_a_slash_have_a_twin(client: FlaskClient) -> None:
     assert client.get("/v1/items/A").json == {"id": "A", "title": "Product A", "price": 0.0}
 
 
-def test_an_answer_is_known_again_by_its_etag(client: FlaskClient, engine: Engine) -> None:
+def test_an_answer_is_known_again_by_its_etag(client: FlaskClient, engine: LiveRecommender) -> None:
     first = client.get("/v1/items/A/similar")
     known = {"If-None-Match": first.headers["ETag"]}
     again = client.get("/v1/items/A/similar", headers=known)
@@ -67,7 +67,7 @@ def test_an_answer_is_known_again_by_its_etag(client: FlaskClient, engine: Engin
     assert client.get("/v1/items/A/similar", headers=known).status_code == 200
 
 
-def test_changed_attributes_show_in_fields(client: FlaskClient, engine: Engine) -> None:
+def test_changed_attributes_show_in_fields(client: FlaskClient, engine: LiveRecommender) -> None:
     engine.overlay.put({"B": {"price": 1.5}})
     items = client.get("/v1/items/A/similar?fields=title,price").json["items"]
     assert items[0]["fields"] == {"title": "Product B", "price": 1.5}
