@@ -32,7 +32,7 @@ class Overlay:
     def put(self, item_id: str, attributes: Mapping[str, object]) -> int:
         raise NotImplementedError
 
-    def changes(self) -> Mapping[str, Mapping[str, object]]:
+    def read(self) -> Mapping[str, Mapping[str, object]]:
         return self._changes
 
     def close(self) -> None:

@@ -181,7 +181,6 @@ def _rules_of(resolved: ResolvedRequest) -> Hashable:
         None if resolved.order is None else id(resolved.order),
         None if resolved.only is None else id(resolved.only),
         (request.node, request.boosts, resolved.variants, request.stock, resolved.plan, request.explain),
-        tuple((request.pin or {}).items()),
-        request.rerankers,
+        repr((request.pin, request.diversity)),
         resolved.seed_row if any(map(uses_seed, nodes)) else None,
     )
