@@ -47,7 +47,12 @@ Strategy = Annotated[
         "recently_viewed",
         "buy_again",
     ],
-    typer.Option("--strategy", help="What to recommend."),
+    typer.Option(
+        "--strategy",
+        metavar="NAME",
+        help="for_you, complementary, cart, session, similar, visually_similar, popular, trending, new, "
+        "recently_viewed or buy_again.",
+    ),
 ]
 Exclude = Annotated[str | None, typer.Option("--exclude", help="Product ids that are not returned: ID,ID")]
 ExcludePurchased = Annotated[
