@@ -1,4 +1,4 @@
-"""A small client of the service: one method per call, plain dicts out."""
+"""A client of the HTTP service: one method per endpoint, which returns the JSON as a dict."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,9 @@ class ServiceError(RecommenderError):
     Parameters
     ----------
     problem
-        What it said (RFC 9457): type, title, status, detail and, where members are wrong, errors.
+        The problem details (RFC 9457): type, title, status, detail and, for invalid members, errors.
     retry_after
-        Seconds to wait before asking again, if it said so.
+        Seconds to wait before the next attempt, if the service sent them.
     """
 
     def __init__(self, problem: Mapping[str, Any], retry_after: float | None = None) -> None:
@@ -42,7 +42,7 @@ class Client:
     Parameters
     ----------
     url
-        Where the service is.
+        The service's base URL.
     key
         An API key, if the service has any.
     timeout
@@ -63,7 +63,7 @@ class Client:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -77,15 +77,15 @@ class Client:
     # Recommendations
 
     def similar(self, item_id: str, **options: Any) -> Json:
-        """Return products like one."""
+        """Return the products most similar to one."""
         return self._get("/v1/similar", item_id=item_id, **options)
 
     def complementary(self, item_id: str, **options: Any) -> Json:
-        """Return products that go together with one."""
+        """Return what is bought together with a product."""
         return self._get("/v1/complementary", item_id=item_id, **options)
 
     def trending(self, **options: Any) -> Json:
-        """Return what is chosen lately."""
+        """Return what users have chosen recently."""
         return self._get("/v1/trending", **options)
 
     def new(self, **options: Any) -> Json:
@@ -96,23 +96,23 @@ class Client:
         """Return recommendations for a user whose events the service has."""
         return self._get("/v1/recommendations", user_id=user_id, **options)
 
-    def recommend(self, *, placement: str | None = None, **question: Any) -> Json:
-        """Ask the general question, such as ``seeds={"user_id": "u-819"}``; at a placement, if one is named."""
+    def recommend(self, *, placement: str | None = None, **params: Any) -> Json:
+        """Return recommendations for ``seeds={"user_id": "u-819"}`` and the like, at a placement if named."""
         at = "" if placement is None else f"/placements/{placement}"
-        return self._post(f"/v1{at}/recommendations", question)
+        return self._post(f"/v1{at}/recommendations", params)
 
-    def page(self, placements: Sequence[Mapping[str, Any]], **question: Any) -> Json:
-        """Ask several placements of one page, such as ``[{"placement": "pdp"}]``; no product comes twice."""
-        return self._post("/v1/pages/recommendations", {"placements": [*placements], **question})
+    def page(self, placements: Sequence[Mapping[str, Any]], **params: Any) -> Json:
+        """Return recommendations for the placements of a page, ``[{"placement": "pdp"}]``, no product twice."""
+        return self._post("/v1/pages/recommendations", {"placements": [*placements], **params})
 
     def search(self, text: str | None = None, image: bytes | None = None, **options: Any) -> Json:
-        """Return products that fit words, a picture's file or both."""
-        picture = None if image is None else b64encode(image).decode()
-        return self._post("/v1/search", _given(text=text, image=picture) | options)
+        """Return the products that match a text, an image file or both."""
+        encoded = None if image is None else b64encode(image).decode()
+        return self._post("/v1/search", _without_none(text=text, image=encoded) | options)
 
-    def explain(self, item_ids: Sequence[str], **question: Any) -> Json:
-        """Say why products are recommended to these seeds, or why not."""
-        return self._post("/v1/explanations", {"item_ids": [*item_ids], **question})
+    def explain(self, item_ids: Sequence[str], **params: Any) -> Json:
+        """Return why products are recommended for these seeds, or why not."""
+        return self._post("/v1/explanations", {"item_ids": [*item_ids], **params})
 
     # Events and users
 
@@ -121,7 +121,7 @@ class Client:
         return self._post("/v1/events", event)
 
     def send_many(self, events: Iterable[Mapping[str, Any]]) -> Json:
-        """Store up to 1,000 events, each answered for itself."""
+        """Store up to 1,000 events, and return a receipt for each."""
         return self._post("/v1/events:batch", {"events": [*events]})
 
     def user_events(self, user_id: str, limit: int = 200) -> Json:
@@ -133,17 +133,17 @@ class Client:
         return self._post("/v1/users:erase", {"user_id": user_id})
 
     def merge(self, session_id: str, user_id: str) -> Json:
-        """Give the events of a session to the user who has logged in."""
+        """Assign the events of a session to the user who has logged in."""
         return self._post("/v1/users:merge", {"session_id": session_id, "user_id": user_id})
 
     # Products
 
     def item(self, item_id: str) -> Json:
-        """Return what is known of a product."""
+        """Return the attributes of a product."""
         return self._get("/v1/items:get", item_id=item_id)
 
     def thumbnail(self, item_id: str) -> bytes:
-        """Return a product's small JPEG picture."""
+        """Return a product's thumbnail, a JPEG."""
         return self._call("GET", "/v1/thumbnails", params={"item_id": item_id}).content
 
     def change_items(self, items: Iterable[Mapping[str, Any]]) -> Json:
@@ -157,7 +157,7 @@ class Client:
     # Operations
 
     def report(self, start: str, end: str) -> Json:
-        """Count what placements led to, between two days such as "2026-11-01", both included."""
+        """Count impressions, clicks and purchases between two days such as "2026-11-01", both included."""
         return self._get("/v1/reports/placements", **{"from": start, "to": end})
 
     def generations(self) -> Json:
@@ -173,34 +173,36 @@ class Client:
         return self._post("/v1/bundles:rollback")
 
     def info(self) -> Json:
-        """Return what is in service."""
+        """Return the bundle in service, its attributes, weights and metrics."""
         return self._get("/v1/info")
 
     def _get(self, path: str, **query: Any) -> Json:
-        said = {name: _in_query(value) for name, value in query.items() if value is not None}
-        answer: Json = self._call("GET", path, params=said).json()
-        return answer
+        params = {name: _query_value(value) for name, value in query.items() if value is not None}
+        content: Json = self._call("GET", path, params=params).json()
+        return content
 
     def _post(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
-        answer: Json = self._call("POST", path, json=body).json()
-        return answer
+        content: Json = self._call("POST", path, json=body).json()
+        return content
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        answer = self._http.request(method, path, **request)
-        if answer.is_success:
-            return answer
-        wait = answer.headers.get("Retry-After")
-        is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
-        problem = answer.json() if is_problem else {"status": answer.status_code, "title": answer.reason_phrase}
+        response = self._http.request(method, path, **request)
+        if response.is_success:
+            return response
+        wait = response.headers.get("Retry-After")
+        is_problem = response.headers.get("Content-Type", "").startswith("application/problem+json")
+        problem = (
+            response.json() if is_problem else {"status": response.status_code, "title": response.reason_phrase}
+        )
         raise ServiceError(problem, None if wait is None else float(wait))
 
 
-def _given(**members: Any) -> Json:
+def _without_none(**members: Any) -> Json:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _in_query(value: Any) -> Any:
-    """Say weights as name=weight and lists with commas, as a query string has them."""
+def _query_value(value: Any) -> Any:
+    """Format weights as name=weight and lists with commas, as query strings have them."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}={each}" for name, each in value.items())
     return value if isinstance(value, str | int | float) else ",".join(value)

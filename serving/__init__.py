@@ -1,6 +1,6 @@
-"""Opens what was published and answers HTTP; never trains, never imports torch for a by-id question."""
+"""The HTTP service over published bundles; it never trains, and needs torch for text and image queries alone."""
 
 import os
 
-# One thread for a request, since there is a worker for each core: more would wait for each other, spinning.
+# One thread per request, since there is a worker per core: more threads would spin while they wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

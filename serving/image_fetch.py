@@ -1,4 +1,4 @@
-"""A picture by its URL: only from hosts that the shop allows, never from a private address."""
+"""Download of an image by its URL: only from allowed hosts, never from a private address."""
 
 import socket
 from collections.abc import Collection
@@ -30,9 +30,9 @@ def fetched(url: str, hosts: Collection[str]) -> bytes:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme != "https" or host not in hosts:
-        raise RequestError(f"pictures are fetched by https from {', '.join(hosts) or 'no host'}; found {url}", _AT)
+        raise RequestError(f"images are fetched by https from {', '.join(hosts) or 'no host'}; found {url}", _AT)
     address = _public_address(host, parts.port or 443)
-    # asked at the address that was looked at: a name may lead elsewhere the next time
+    # connect to the address that was checked: the name may resolve to another one the next time
     at_address = httpx.URL(url).copy_with(host=address)
     until = monotonic() + SECONDS
     try:
@@ -40,29 +40,29 @@ def fetched(url: str, hosts: Collection[str]) -> bytes:
             httpx.Client(timeout=SECONDS, follow_redirects=False, trust_env=False) as client,
             client.stream(
                 "GET", at_address, headers={"Host": parts.netloc}, extensions={"sni_hostname": host}
-            ) as answer,
+            ) as response,
         ):
-            if answer.status_code != 200:
-                raise RequestError(f"{host} answered {answer.status_code}", _AT)
-            return _read(answer, until)
+            if response.status_code != 200:
+                raise RequestError(f"{host} responded with {response.status_code}", _AT)
+            return _read(response, until)
     except httpx.HTTPError as error:
         raise RequestError(f"{host} does not answer: {error}", _AT) from None
 
 
 def _public_address(host: str, port: int) -> str:
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError:
         raise RequestError(f"there is no host {host}", _AT) from None
-    if not all(ip_address(address).is_global for address in found):
+    if not all(ip_address(address).is_global for address in addresses):
         raise RequestError(f"{host} is at a private address", _AT)
-    return min(found)
+    return min(addresses)
 
 
-def _read(answer: "httpx.Response", until: float) -> bytes:
+def _read(response: "httpx.Response", until: float) -> bytes:
     file = b""
-    for chunk in answer.iter_bytes():
+    for chunk in response.iter_bytes():
         file += chunk
         if len(file) > MAX_IMAGE_BYTES or monotonic() > until:
-            raise RequestError(f"the picture has more than {MAX_IMAGE_BYTES} bytes, or takes too long", _AT)
+            raise RequestError(f"the image has more than {MAX_IMAGE_BYTES} bytes, or takes too long", _AT)
     return file

@@ -1,4 +1,4 @@
-"""Which attributes a shop may change of a product, and which changes make it wait to be embedded."""
+"""Live changes of products: validation, and which of them queue a product to be embedded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,12 @@ from recommender.items.columns import posix
 from recommender.items.schema import STANDARD
 from recommender.recommender import Recommender
 
-# What takes effect at once and says nothing of what a product is.
+# Attributes that take effect at once and do not change a product's embedding.
 OFFERS = ("price", "availability", "published_at", "item_group_id")
 
 
 def checked(recommender: Recommender, attributes: Mapping[str, Any], pointer: str = "") -> None:
-    """Raise a `RequestError` unless all of `attributes` are known and hold what they can; null empties one."""
+    """Raise a `RequestError` unless all `attributes` are known and of the right type; null empties one."""
     known = {name: recommender.attributes.kind(name) for name in recommender.attributes.names}
     known = STANDARD | known
     for name, value in attributes.items():
@@ -28,14 +28,14 @@ def checked(recommender: Recommender, attributes: Mapping[str, Any], pointer: st
 
 
 def waits(recommender: Recommender, item_id: str, attributes: Mapping[str, Any]) -> bool:
-    """Tell whether a change makes a product new, or another to look at or to read of."""
+    """Return whether a product must be embedded after a change: it is new, or its text or image differs."""
     row = recommender.attributes.row_of(item_id)
     if row < 0:
         return True
-    told = {name: value for name, value in attributes.items() if name not in OFFERS}
+    content = {name: value for name, value in attributes.items() if name not in OFFERS}
     names = set(recommender.attributes.names)
     return any(
-        name not in names or recommender.attributes.value(name, row) != value for name, value in told.items()
+        name not in names or recommender.attributes.value(name, row) != value for name, value in content.items()
     )
 
 

@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write the service's logs to stderr, without the place in the code, which takes long to find."""
+    """Write the service's logs to stderr, without the line of code, which takes long to find."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # see "Optimization" in Python's logging HOWTO
     handler = logging.StreamHandler(sys.stderr)

@@ -16,34 +16,34 @@ _CONFIG = {
     "AUTO_OPERATION_ID": True,
     "AUTO_SERVERS": False,
     "DESCRIPTION": "Similar items and recommendations with exact, explainable scores.",
-    "VALIDATION_ERROR_DESCRIPTION": "Something in the request cannot be used",
+    "VALIDATION_ERROR_DESCRIPTION": "The request is invalid",
     "NOT_FOUND_DESCRIPTION": "Unknown item",
 }
-_REFUSALS = {"401": "No valid key", "403": "The key has not the scope", "429": "Too many requests"}
+_REFUSALS = {"401": "No valid key", "403": "The key lacks the scope", "429": "Too many requests"}
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def describe(app: APIFlask) -> None:
-    """Set what the document says beyond the views' own decorators."""
+    """Configure the document beyond the decorators of the views."""
     app.config.update(_CONFIG)
     app.security_schemes = {"key": {"type": "http", "scheme": "bearer"}}
     app.spec_processor(partial(_corrected, app))
 
 
 def _corrected(app: APIFlask, spec: Any) -> Any:
-    """Say which key each needs, and of errors that they are problems; leave out what says nothing."""
+    """Add the scope of each operation, describe errors as problems, and remove empty defaults."""
     schemas = spec["components"]["schemas"]
     for name in ("HTTPError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = ProblemDetails.model_json_schema()
     scopes = _scopes(app)
-    for place, operation in _operations(spec):
-        _guarded(operation, scopes[place])
-        _refusing(place[0], operation)
+    for (path, method), operation in _operations(spec):
+        _add_scope(operation, scopes[path, method])
+        _add_errors(path, operation)
         operation["responses"].get("304", {}).pop("content", None)
-        for status, answer in operation["responses"].items():
+        for status, response in operation["responses"].items():
             if status >= "400":
-                answer["content"] = _PROBLEM
+                response["content"] = _PROBLEM
         for parameter in operation["parameters"]:
             if parameter["schema"].get("default", True) in (None, []):
                 del parameter["schema"]["default"]
@@ -66,8 +66,8 @@ def _path(rule: str) -> str:
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
 
 
-def _refusing(path: str, operation: Any) -> None:
-    """Say what any request may be refused with."""
+def _add_errors(path: str, operation: Any) -> None:
+    """Add the errors that any request may get."""
     refusals = {"503": "Not ready, or the store does not answer"} if path.startswith("/v1/") else {}
     if "requestBody" in operation:
         refusals |= {"400": "No JSON", "413": "Too large", "415": "Not application/json"}
@@ -77,14 +77,10 @@ def _refusing(path: str, operation: Any) -> None:
         operation["responses"].setdefault(status, {"description": why})
 
 
-def _guarded(operation: Any, scope: Scope | None) -> None:
+def _add_scope(operation: Any, scope: Scope | None) -> None:
     if scope is None:
         return
     operation["security"] = [{"key": []}]
     operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key of scope `{scope}`.".strip()
-    for status, why in (
-        ("401", "No valid key"),
-        ("403", "The key has not the scope"),
-        ("429", "Too many requests"),
-    ):
+    for status, why in _REFUSALS.items():
         operation["responses"].setdefault(status, {"description": why})

@@ -1,4 +1,4 @@
-"""Pages for people: each may load from this server alone, and run only the scripts that it came with."""
+"""HTML pages with a strict Content-Security-Policy: resources of this server only, scripts by nonce only."""
 
 from collections.abc import Callable
 from secrets import token_urlsafe
@@ -8,23 +8,23 @@ from flask.wrappers import Response
 
 
 def page_response(render: Callable[[str], str], *, styles: bool = False) -> Response:
-    """Return a page with the headers that keep it to itself.
+    """Return a page with its security headers.
 
     Parameters
     ----------
     render
-        From the nonce of its scripts to the page.
+        Returns the page for the nonce of its scripts.
     styles
         Whether scripts may style elements, as Swagger UI's do.
     """
     nonce = token_urlsafe(16)
     style = "'self' 'unsafe-inline'" if styles else f"'self' 'nonce-{nonce}'"
-    own = "'self' " if styles else ""
-    answer = make_response(render(nonce))
-    answer.headers["Content-Security-Policy"] = (
+    scripts = "'self' " if styles else ""
+    response = make_response(render(nonce))
+    response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none';"
-        f" frame-ancestors 'none'; style-src {style}; script-src {own}'nonce-{nonce}'"
+        f" frame-ancestors 'none'; style-src {style}; script-src {scripts}'nonce-{nonce}'"
     )
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Referrer-Policy"] = "same-origin"
-    return answer
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response

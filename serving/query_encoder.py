@@ -1,7 +1,7 @@
-"""The encoder of words and pictures, in a process of its own: the workers stay free of torch.
+"""The encoder of text and image queries, in a process of its own, so that the workers need no torch.
 
-The workers ask over a Unix socket, a message a question: one letter for what is asked, then the text or the
-picture's file; the answer is ``+`` before a vector as little-endian float32, or ``-`` before what was wrong.
+Workers send requests over a Unix socket, one message each: a letter for the kind, then the text or the image file.
+The reply is ``+`` and a vector as little-endian float32, or ``-`` and an error message.
 """
 
 import logging
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MAX_PIXELS = 40_000_000
-ANSWER_SECONDS = 10.0
+REPLY_SECONDS = 10.0
 # The exit code of a process whose encoder cannot be loaded, and how long to wait before the next attempt.
 NO_ENCODER = 3
 RETRY_SECONDS = 60.0
 
 
 class RemoteEncoder:
-    """Asks the process that `serve` runs; an `Encoder` for what a question needs.
+    """An `Encoder` of queries that calls the encoder's process.
 
     Parameters
     ----------
     socket
-        Where it listens.
+        Where the process listens.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -52,22 +52,22 @@ class RemoteEncoder:
     @property
     def aligned(self) -> bool:
         """See `Encoder.aligned`."""
-        return self._ask(b"a") == b"1"
+        return self._call(b"a") == b"1"
 
     def encode_texts(self, texts: Sequence[str]) -> Float:
         """See `Encoder.encode_texts`."""
         return self._vectors([b"t" + text.encode() for text in texts])
 
     def encode_images(self, images: Sequence[bytes]) -> Float:
-        """See `Encoder.encode_images`; takes files."""
+        """See `Encoder.encode_images`; takes image files."""
         return self._vectors([b"i" + image for image in images])
 
-    def _vectors(self, questions: Sequence[bytes]) -> Float:
-        return np.stack([np.frombuffer(self._ask(question), "<f4") for question in questions])
+    def _vectors(self, requests: Sequence[bytes]) -> Float:
+        return np.stack([np.frombuffer(self._call(request), "<f4") for request in requests])
 
-    def _ask(self, question: bytes) -> bytes:
+    def _call(self, request: bytes) -> bytes:
         try:
-            answer = self._exchange(question)
+            reply = self._exchange(request)
         except (OSError, EOFError):
             self._threads.connection = None
             raise Problem(
@@ -76,23 +76,23 @@ class RemoteEncoder:
                 "the query encoder does not answer; try again",
                 headers={"Retry-After": "5"},
             ) from None
-        if answer[:1] == b"-":
-            raise RequestError(answer[1:].decode(), "/image")
-        return answer[1:]
+        if reply[:1] == b"-":
+            raise RequestError(reply[1:].decode(), "/image")
+        return reply[1:]
 
-    def _exchange(self, question: bytes) -> bytes:
+    def _exchange(self, request: bytes) -> bytes:
         connection: Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = self._threads.connection = Client(str(self._socket), "AF_UNIX")
-        connection.send_bytes(question)
-        if not connection.poll(ANSWER_SECONDS):
+        connection.send_bytes(request)
+        if not connection.poll(REPLY_SECONDS):
             connection.close()
             raise EOFError
         return connection.recv_bytes()
 
 
 def keep_running(bundles: Path, socket: Path, parent: int) -> None:
-    """Run the process that answers, again whenever it ends, until told to stop or the parent is gone."""
+    """Run the encoder's process, and restart it when it ends, until SIGTERM or the end of the parent."""
     signal(SIGTERM, lambda *_: sys.exit(0))
     signal(SIGINT, SIG_IGN)
     while os.getppid() == parent:
@@ -104,7 +104,7 @@ def keep_running(bundles: Path, socket: Path, parent: int) -> None:
 
 
 def run(bundles: Path, socket: Path, parent: int) -> None:
-    """Answer until the parent is gone, with the encoder of the current bundle; loads torch."""
+    """Encode requests with the encoder of the current bundle until the parent ends; loads torch."""
     try:
         encoder = _Current(bundles)
     except RecommenderError as error:
@@ -113,34 +113,34 @@ def run(bundles: Path, socket: Path, parent: int) -> None:
     with suppress(FileNotFoundError):
         socket.unlink()
     listener = Listener(str(socket), "AF_UNIX")
-    Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    Thread(target=_exit_with, args=(parent,), daemon=True).start()
     while True:
         with suppress(OSError, EOFError):
-            Thread(target=_answer_all, args=(listener.accept(), encoder), daemon=True).start()
+            Thread(target=_serve, args=(listener.accept(), encoder), daemon=True).start()
 
 
-def _leave_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     while os.getppid() == parent:
         sleep(1)
     os._exit(0)
 
 
-def _answer_all(connection: Connection, encoder: "_Current") -> None:
+def _serve(connection: Connection, encoder: "_Current") -> None:
     with connection, suppress(OSError, EOFError):
         while True:
-            question = connection.recv_bytes()
+            request = connection.recv_bytes()
             try:
-                answer = b"+" + encoder.answer(question[:1], question[1:])
+                reply = b"+" + encoder.encode(request[:1], request[1:])
             except RequestError as error:
-                answer = b"-" + str(error).encode()
+                reply = b"-" + str(error).encode()
             except Exception:
-                logger.exception("a question could not be encoded")
-                return  # which the one who asked hears as a 503
-            connection.send_bytes(answer)
+                logger.exception("a query could not be encoded")
+                return  # the worker answers with 503
+            connection.send_bytes(reply)
 
 
 class _Current:
-    """The encoder of the current bundle; another generation's is loaded when it has another fingerprint."""
+    """The encoder of the current bundle; reloaded when a generation has another fingerprint."""
 
     def __init__(self, bundles: Path) -> None:
         self._bundles, self._lock = bundles, Lock()
@@ -148,13 +148,13 @@ class _Current:
         self._encoder: Encoder | None = None
         self._follow()
 
-    def answer(self, kind: bytes, said: bytes) -> bytes:
-        with self._lock:  # one at a time: torch has its own threads
+    def encode(self, kind: bytes, data: bytes) -> bytes:
+        with self._lock:  # one query at a time: torch has its own threads
             encoder = self._follow()
             if kind == b"a":
                 return b"1" if encoder.aligned else b"0"
             vector = (
-                encoder.encode_texts([said.decode()]) if kind == b"t" else encoder.encode_images([opened(said)])
+                encoder.encode_texts([data.decode()]) if kind == b"t" else encoder.encode_images([opened(data)])
             )
             return np.asarray(vector[0], "<f4").tobytes()
 
@@ -173,13 +173,13 @@ class _Current:
 
 
 def opened(file: bytes) -> Any:
-    """Return a picture as RGB; raises `RequestError` if it is none, or too large to be looked at."""
+    """Return an image as RGB; raises `RequestError` if it cannot be decoded or has too many pixels."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(BytesIO(file), formats=("JPEG", "PNG", "WEBP")) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise RequestError(f"the picture has more than {MAX_PIXELS} pixels", "/image")
-            return ImageOps.exif_transpose(picture).convert("RGB")
+        with Image.open(BytesIO(file), formats=("JPEG", "PNG", "WEBP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise RequestError(f"the image has more than {MAX_PIXELS} pixels", "/image")
+            return ImageOps.exif_transpose(image).convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise RequestError("the picture cannot be read; expected JPEG, PNG or WebP", "/image") from None
+        raise RequestError("the image cannot be read; expected JPEG, PNG or WebP", "/image") from None

@@ -86,9 +86,9 @@ def seed_arguments(seeds: Seeds, stored: Sequence[Event], now: datetime) -> dict
 def filter_of(filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
     """Return the parsed filter of a request, together with those of its placement."""
     nodes: list[Node] = [] if filter is None else [parse(filter)]
-    own = placement.question.get("filter")
-    if own is not None and own != filter:
-        nodes.append(parse(own))
+    default = placement.question.get("filter")
+    if default is not None and default != filter:
+        nodes.append(parse(default))
     if placement.block is not None:
         nodes.append(Not(parse(placement.block)))
     return And(tuple(nodes)) if len(nodes) > 1 else nodes[0] if nodes else None

@@ -1,4 +1,4 @@
-"""How placements do, from the events that came with a `recommendation_id`."""
+"""Report of placements: impressions, clicks, carts and purchases, by the `recommendation_id` of events."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Any
 from recommender.stores.attribution import Attribution
 from recommender.stores.base import AttributionCount
 
-# What each kind of event is to a placement; others are nothing.
+# The count of a report that each event adds to; other events do not count.
 KINDS = {
     "view_item_list": "impressions",
     "select_item": "clicks",
@@ -17,9 +17,9 @@ KINDS = {
 
 
 def rates(counts: Iterable[AttributionCount]) -> list[dict[str, Any]]:
-    """Return a line for each kind of answer: its counts, and each as a share of the impressions.
+    """Return a line per attribution: its counts, and each as a share of the impressions.
 
-    Products are counted once in an answer. Without impressions (`view_item_list` is not sent) the shares are None.
+    A product counts once per answer. Without impressions (`view_item_list` is not sent) the shares are None.
     """
     lines: dict[Attribution, dict[str, int]] = defaultdict(lambda: dict.fromkeys(KINDS.values(), 0))
     for attribution, event_name, items in counts:

@@ -1,4 +1,4 @@
-"""The service on granian: a few processes that share the mapped bundle, and one with the encoder if asked for."""
+"""The service on granian: worker processes that share the mapped bundle, and optionally one for the encoder."""
 
 import gc
 import logging
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from apiflask import APIFlask
 
 logger = logging.getLogger(__name__)
-# Answers hold the interpreter but for Annoy and the database, so more threads would only wait for each other.
+# Requests hold the interpreter lock except in Annoy and the database: more threads would only wait.
 THREADS = 4
-# What waits beyond this many requests for each worker waits in the kernel.
+# Requests beyond this many per worker wait in the kernel.
 BACKPRESSURE = 64
-# What is being answered ends in less; a sender who holds back half a request is not waited for longer.
+# Running requests end sooner; an unfinished request is not waited for any longer.
 STOP_SECONDS = 4
 
 
 @dataclass
 class Worker:
-    """Makes a worker's app; the settings are those that were last read and found good.
+    """Makes a worker's app, with the last valid settings.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class Worker:
     settings
         Of the service.
     file, given
-        Where they were read from, and what went over it: to read them again.
+        The settings' file and what overrides it, to reload them.
     encoder
-        The socket of the process that reads words and pictures.
+        The socket of the query encoder's process.
     """
 
     bundles: Path
@@ -66,7 +66,7 @@ class Worker:
         return create_app(self.bundles, self.settings, encoder=self.encoder)
 
     def reload(self) -> None:
-        """Read the settings again for the workers to come; wrong ones leave the old."""
+        """Reload the settings for new workers; invalid ones are ignored."""
         try:
             self.settings = Settings.load(self.file, **self.given)
         except ConfigError as error:
@@ -76,7 +76,7 @@ class Worker:
 
 
 def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None:
-    """Answer over HTTP until told to stop; SIGHUP reads the settings again, for new workers in place of the old.
+    """Serve HTTP until stopped; SIGHUP reloads the settings and replaces the workers.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     config
         A TOML file of `Settings`.
     **given
-        Settings that go over it.
+        Settings that override it.
 
     Raises
     ------
     BundleError, StoreError, ConfigError
-        Before anything listens, if there is nothing to answer from.
+        Before the port is opened, if there is no valid bundle, store or configuration.
     """
     bundles = Path(bundles)
     settings = Settings.load(config, **given)
@@ -100,7 +100,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     logs.configure(settings.log_level)
     notice(f"serving {bundles} on http://{settings.host}:{settings.port}/, events go to {_shown(url)}")
     if not settings.keys and settings.host not in ("127.0.0.1", "localhost", "::1"):
-        logger.warning("there are no keys: everybody who reaches %s may do everything", settings.host)
+        logger.warning("there are no API keys: everybody who reaches %s may call everything", settings.host)
     encoder = _encoder(bundles) if settings.query_encoder else nullcontext()
     with metrics.shared_among_workers(), encoder as socket:
         worker = Worker(bundles, settings, config, given, socket)
@@ -111,7 +111,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
 
 
 def granian(host: str, port: int, workers: int) -> AbstractServer:
-    """Return the server, to which an app is still to be given."""
+    """Return the server without an app."""
     return Granian(
         target="serving.app:create_app",
         address=host,
@@ -129,18 +129,18 @@ def granian(host: str, port: int, workers: int) -> AbstractServer:
 
 @contextmanager
 def _encoder(bundles: Path) -> "Iterator[Path]":
-    """Run the process that reads words and pictures."""
+    """Run the process of the query encoder."""
     with tempfile.TemporaryDirectory(prefix="recommender-") as folder:
         socket = Path(folder, "encoder")
-        keeper = multiprocessing.get_context("spawn").Process(
+        process = multiprocessing.get_context("spawn").Process(
             target=encoding.keep_running, args=(bundles, socket, os.getpid()), daemon=False
         )
-        keeper.start()
+        process.start()
         try:
             yield socket
         finally:
-            keeper.terminate()
-            keeper.join(STOP_SECONDS)
+            process.terminate()
+            process.join(STOP_SECONDS)
 
 
 def _shown(url: str) -> str:

@@ -1,4 +1,4 @@
-"""What the service is told: one TOML file, over which `RECOMMENDER_…` variables of the environment go."""
+"""Settings of the service: a TOML file, overridden by environment variables `RECOMMENDER_…`."""
 
 import tomllib
 from hashlib import sha256
@@ -42,7 +42,7 @@ class Key(Section):
 
 
 class Pin(Section):
-    """A product with a fixed place, if it may be answered at all."""
+    """A product at a fixed position, if it is eligible."""
 
     position: Annotated[int, Field(ge=1, le=100)]
     item_id: Id
@@ -59,7 +59,7 @@ class Arm(Section):
 
 
 class Experiment(Section):
-    """Divides users, or sessions, among arms: by a hash, so that each stays in its own."""
+    """An A/B test: assigns users, or sessions, to arms by a hash, so that each stays in its arm."""
 
     name: Slug
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=20)]
@@ -72,18 +72,18 @@ class Experiment(Section):
 
 
 class Placement(Section):
-    """A named place of the shop: what is asked there unless the request says otherwise, and the shop's rules.
+    """A named slot of the shop's pages: defaults of its requests, and the shop's rules.
 
     Attributes
     ----------
     question
-        Members of a question, such as strategy, limit, filter and weights. A filter of the request joins this one.
+        Default members of a request: strategy, limit, filter, weights. Filters are combined with the request's.
     block
-        A filter: what meets it is never answered here.
+        A filter: products that match are never returned here.
     bury
-        Filters: what meets one comes after everything else.
+        Filters: products that match come after all others.
     pin
-        Products with a fixed place.
+        Products at fixed positions.
     """
 
     question: dict[str, Any] = {}
@@ -94,11 +94,11 @@ class Placement(Section):
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        asked = [self.question]
+        requests = [self.question]
         arms = self.experiment.arms if self.experiment else ()
-        asked += [{**self.question, **arm.model_dump(include={"strategy", "weights"})} for arm in arms]
+        requests += [{**self.question, **arm.model_dump(include={"strategy", "weights"})} for arm in arms]
         try:
-            for question in asked:
+            for question in requests:
                 RecommendationParams.model_validate(question)
             for filter in (self.question.get("filter"), self.block, *self.bury):
                 parse(filter)
@@ -153,12 +153,12 @@ class Settings(BaseSettings):
             The file cannot be read, has an unknown entry or a wrong value.
         """
         try:
-            said = tomllib.loads(path.read_text("utf-8")) if path is not None else {}
+            entries = tomllib.loads(path.read_text("utf-8")) if path is not None else {}
             over = {name: value for name, value in given.items() if value is not None}
-            loaded = cls(**{**said, **EnvSettingsSource(cls)(), **over})
+            loaded = cls(**{**entries, **EnvSettingsSource(cls)(), **over})
         except ValidationError as error:
-            told = "; ".join(_told(cls, dict(each)) for each in error.errors())
-            raise ConfigError(f"{path or 'settings'}: {told}") from None
+            messages = "; ".join(_message(cls, dict(each)) for each in error.errors())
+            raise ConfigError(f"{path or 'settings'}: {messages}") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -166,10 +166,10 @@ class Settings(BaseSettings):
         return loaded
 
 
-def _told(model: type[BaseModel], error: dict[str, Any]) -> str:
-    place = [str(step) for step in error["loc"]]
-    at = ".".join(place)
+def _message(model: type[BaseModel], error: dict[str, Any]) -> str:
+    path = [str(step) for step in error["loc"]]
+    at = ".".join(path)
     if error["type"] != "extra_forbidden":
         return f"{at}: {error['msg'].removeprefix('Value error, ')}"
-    guess = nearest(place[-1], members(model, place[:-1]))
+    guess = nearest(path[-1], members(model, path[:-1]))
     return f"unknown entry {at}" + (f"; did you mean {guess!r}?" if guess else "")

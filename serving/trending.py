@@ -1,4 +1,4 @@
-"""What users have chosen lately, counted now and then, and the events that have become too old deleted."""
+"""The trending products, counted every minute, and the expiry of old events."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,16 +11,16 @@ EXPIRE_SECONDS = 3600.0
 
 
 class Trending:
-    """The products that late events weigh most for.
+    """The products with the highest weight of recent events.
 
     Parameters
     ----------
     events
         The store.
     days
-        What counts as lately.
+        The window of the trending strategy.
     retention_days
-        Events older than this are deleted; None keeps them.
+        Events older than this are deleted; None retains them.
     """
 
     def __init__(self, events: EventStore, days: int, retention_days: int | None = None) -> None:
@@ -29,7 +29,7 @@ class Trending:
         self.products: Sequence[tuple[str, float]] = ()
 
     def refresh(self) -> None:
-        """Do what is due."""
+        """Count trending products and delete old events, if it is time to."""
         now = monotonic()
         if now >= self._count_at:
             self.products = self._events.trending(datetime.now(UTC) - timedelta(days=self._days))

@@ -15,7 +15,7 @@ from recommender.recommender import Recommender
 from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
-from serving.storefront.catalogue import facets, narrowed, titled
+from serving.storefront.catalogue import facets, form_filter, title_mask
 from tests.browsing import listening, quiet_page
 
 
@@ -54,18 +54,22 @@ def test_facets_count_the_range(rec: Recommender) -> None:
     assert sum(found["brand"].values()) == rec.n
     (brand, count), *_ = found["brand"].items()
     answer = rec.recommend(
-        k=rec.n, strategy="popular", filter=narrowed(rec.attributes, {"brand": brand}), variants="all", stock="all"
+        k=rec.n,
+        strategy="popular",
+        filter=form_filter(rec.attributes, {"brand": brand}),
+        variants="all",
+        stock="all",
     )
     assert len(answer) == count
-    assert narrowed(rec.attributes, {"brand": "", "price": "cheap"}) is None
+    assert form_filter(rec.attributes, {"brand": "", "price": "cheap"}) is None
 
 
 def test_words_are_found_in_titles_and_ids(rec: Recommender) -> None:
-    mask = titled(rec.attributes, "DOTTED dress")
+    mask = title_mask(rec.attributes, "DOTTED dress")
     titles = [str(rec.attributes.value("title", row)).lower() for row in range(rec.n)]
     assert mask.tolist() == ["dotted" in title and "dress" in title for title in titles]
     assert mask.any()
-    assert titled(rec.attributes, rec.ids[7]).nonzero()[0].tolist() == [7]
+    assert title_mask(rec.attributes, rec.ids[7]).nonzero()[0].tolist() == [7]
 
 
 def test_pages_show_what_the_library_answers(client: FlaskClient, rec: Recommender) -> None:

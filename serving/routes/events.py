@@ -33,17 +33,17 @@ def store_event(message: EventMessage) -> Response:
 @bp.doc(responses={503: "The store does not answer: send them again"})
 def store_events(batch: EventBatch) -> Response:
     """Store up to 1,000 events, with a receipt for each; an invalid one does not affect the others."""
-    parsed = [_parsed(said) for said in batch.events]
+    parsed = [_parsed(value) for value in batch.events]
     receipts = iter(_store([message for message in parsed if isinstance(message, EventMessage)]))
-    told = [next(receipts) if isinstance(each, EventMessage) else each for each in parsed]
-    return json_response({"events": told})
+    outcomes = [next(receipts) if isinstance(each, EventMessage) else each for each in parsed]
+    return json_response({"events": outcomes})
 
 
-def _parsed(said: Any) -> EventMessage | dict[str, Any]:
+def _parsed(value: Any) -> EventMessage | dict[str, Any]:
     try:
-        return EventMessage.model_validate(said)
+        return EventMessage.model_validate(value)
     except Problem as problem:
-        event_id = said.get("event_id") if isinstance(said, dict) else None
+        event_id = value.get("event_id") if isinstance(value, dict) else None
         return {
             "event_id": event_id if isinstance(event_id, str) else None,
             "status": "invalid",

@@ -74,7 +74,7 @@ def _at(name: str, params: Mapping[str, Any], hidden: frozenset[str] = frozenset
 
 def _with_variants(ids: Any) -> set[str]:
     recommender = service().live.recommender
-    found = set(ids)
-    rows = [recommender.attributes.row_of(item_id) for item_id in found]
+    shown = set(ids)
+    rows = [recommender.attributes.row_of(item_id) for item_id in shown]
     variants = (recommender.segment.variants(row) for row in rows if row >= 0)
-    return found.union(*(recommender.attributes.ids.ids_of(group) for group in variants))
+    return shown.union(*(recommender.attributes.ids.ids_of(group) for group in variants))

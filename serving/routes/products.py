@@ -17,7 +17,7 @@ from serving.schemas.responses import Changed, Product
 from serving.service import service
 
 bp = APIBlueprint("products", __name__, url_prefix="/v1")
-_PICTURE: Any = {200: {"description": "A JPEG", "content": {"image/jpeg": {}}}, 404: "Unknown item, or no photo"}
+_JPEG: Any = {200: {"description": "A JPEG", "content": {"image/jpeg": {}}}, 404: "Unknown item, or no photo"}
 _UNKNOWN: Any = {404: "Unknown item"}
 
 
@@ -39,13 +39,13 @@ def item_by_query(query: ItemId) -> Response:
 
 @bp.get("/thumbnails")
 @bp.input(ItemId, location="query", arg_name="query")
-@bp.doc(responses=_PICTURE)
+@bp.doc(responses=_JPEG)
 def thumbnail(query: ItemId) -> Response:
     """Return a product's thumbnail."""
-    picture = service().live.recommender.thumbnail(query.item_id)
-    if picture is None:
+    image = service().live.recommender.thumbnail(query.item_id)
+    if image is None:
         raise Problem(404, "no-photo", f"item {query.item_id!r} has no photo")
-    return Response(picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+    return Response(image, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
 
 @bp.put("/items/<item_id>")
@@ -55,7 +55,7 @@ def thumbnail(query: ItemId) -> Response:
 @needs("server")
 def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
     """Replace all live changes of a product, or add a product."""
-    return _put({item.item_id: _own(item.item_id, product)}, replace=True)
+    return _put({item.item_id: _attributes_of(item.item_id, product)}, replace=True)
 
 
 @bp.patch("/items/<item_id>")
@@ -65,7 +65,7 @@ def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @needs("server")
 def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
     """Change some attributes of a product; they count in the next request."""
-    return _put({item.item_id: _own(item.item_id, product)})
+    return _put({item.item_id: _attributes_of(item.item_id, product)})
 
 
 @bp.delete("/items/<item_id>")
@@ -97,17 +97,17 @@ def delete_item_by_body(item: ItemId) -> Response:
     return _remove(item.item_id)
 
 
-def _own(item_id: str, product: ProductData) -> dict[str, Any]:
+def _attributes_of(item_id: str, product: ProductData) -> dict[str, Any]:
     if product.id not in (None, item_id):
-        told = [{"pointer": "/id", "detail": f"id is {product.id!r}; the path says {item_id!r}"}]
-        raise Problem(422, "invalid-request", told[0]["detail"], told)
+        errors = [{"pointer": "/id", "detail": f"id is {product.id!r}; the path says {item_id!r}"}]
+        raise Problem(422, "invalid-request", errors[0]["detail"], errors)
     return product.attributes
 
 
 def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch: bool = False) -> Response:
     recommender = service().live.recommender
-    for place, attributes in enumerate(changes.values()):
-        checked(recommender, attributes, f"/items/{place}" if batch else "")
+    for position, attributes in enumerate(changes.values()):
+        checked(recommender, attributes, f"/items/{position}" if batch else "")
     queue = {item_id for item_id, attributes in changes.items() if waits(recommender, item_id, attributes)}
     revision = service().live.overlay.put(changes, replace=replace, queue=queue)
     return json_response({"revision": revision, "queued": sorted(queue)})

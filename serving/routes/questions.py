@@ -42,7 +42,7 @@ def recommendations(params: RecommendationParams) -> Response:
 @bp.post("/search")
 @bp.input(SearchParams, arg_name="params")
 @bp.output(Answer)
-@bp.doc(responses={415: "Not a picture", 501: "No query encoder"})
+@bp.doc(responses={415: "Not an image", 501: "No query encoder"})
 def search(params: SearchParams) -> Response:
     """Return what matches a text, an image or both; personalised if a user is named."""
     if params.user_id is not None:

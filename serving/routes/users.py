@@ -62,5 +62,5 @@ def merge(login: Login) -> Response:
 
 
 def _events(user_id: str, limit: int) -> Response:
-    found = service().store.events.history(user_id, limit)
-    return json_response({"user_id": user_id, "events": [asdict(event) for event in found]})
+    history = service().store.events.history(user_id, limit)
+    return json_response({"user_id": user_id, "events": [asdict(event) for event in history]})

@@ -13,26 +13,26 @@ from serving.problems import Problem
 _SHOWN = 60
 
 
-class Request(BaseModel):
+class RequestModel(BaseModel):
     """Anything that is parsed from a request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """Parse `obj`; raises a `Problem` (422) that tells every error."""
+        """Parse `obj`; raises a `Problem` (422) that lists every error."""
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:
-            told = [_told(cls, details) for details in error.errors(include_url=False)]
-            raise Problem(422, "invalid-request", told[0]["detail"], told) from None
+            entries = [_entry(cls, details) for details in error.errors(include_url=False)]
+            raise Problem(422, "invalid-request", entries[0]["detail"], entries) from None
 
 
-def _told(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
-    place = details["loc"]
-    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in place)
+def _entry(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
+    path = details["loc"]
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
     if details["type"] == "extra_forbidden":
-        name, known = str(place[-1]), members(model, place[:-1])
+        name, known = str(path[-1]), members(model, path[:-1])
         detail = f"unknown member {_short(name)}; expected one of {', '.join(known)}"
     elif details["type"] == "missing":
         return {"pointer": pointer, "detail": f"{pointer[1:]} is missing"}
@@ -47,9 +47,9 @@ def _told(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
     return {"pointer": pointer, "detail": f"{detail}; did you mean {suggestion!r}?", "suggestion": suggestion}
 
 
-def members(model: type[BaseModel] | None, place: Sequence[str | int]) -> list[str]:
-    """Return the names that the object at `place` may hold."""
-    for step in place:
+def members(model: type[BaseModel] | None, path: Sequence[str | int]) -> list[str]:
+    """Return the names that the object at `path` may hold."""
+    for step in path:
         if model is not None and isinstance(step, str) and step in model.model_fields:
             model = _model_in(model.model_fields[step].annotation)
     return [] if model is None else list(model.model_fields)

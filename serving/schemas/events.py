@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
 
 from recommender.events import Event
-from serving.schemas.base import Request
+from serving.schemas.base import RequestModel
 from serving.schemas.requests import EventName, Id, Number
 
 
-class EventItem(Request):
+class EventItem(RequestModel):
     """One product of an event."""
 
     item_id: Id
@@ -19,7 +19,7 @@ class EventItem(Request):
     price: Number | None = None
 
 
-class EventMessage(Request):
+class EventMessage(RequestModel):
     """An event; it is stored once however often it is sent."""
 
     event_id: Id
@@ -54,10 +54,7 @@ class EventMessage(Request):
             )
 
 
-_EVENT = EventMessage.model_json_schema()
-
-
-class EventBatch(Request):
+class EventBatch(RequestModel):
     """Events, with a receipt for each."""
 
     events: Annotated[
@@ -69,14 +66,14 @@ class EventBatch(Request):
     ]
 
 
-class Login(Request):
+class Login(RequestModel):
     """A session and the user who has logged in."""
 
     session_id: Id
     user_id: Id
 
 
-class UserEvents(Request):
+class UserEvents(RequestModel):
     """How many events of a user to return."""
 
     limit: int = Field(default=200, ge=1, le=1000)
@@ -88,7 +85,7 @@ class UserEventsQuery(UserEvents):
     user_id: Id
 
 
-class Period(Request):
+class Period(RequestModel):
     """Days, both included; in UTC."""
 
     from_: date = Field(alias="from")
@@ -101,7 +98,7 @@ class Period(Request):
         return self
 
 
-class ProductData(Request):
+class ProductData(RequestModel):
     """Attributes of a product by name; null clears one."""
 
     model_config = ConfigDict(
@@ -122,7 +119,7 @@ class ListedProduct(ProductData):
     id: Id
 
 
-class ItemBatch(Request):
+class ItemBatch(RequestModel):
     """Changes of products, applied all or none; attributes that are not named stay."""
 
     items: tuple[ListedProduct, ...] = Field(min_length=1, max_length=1000)

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, W
 
 from recommender.events import EVENT_WEIGHTS, Event
 from recommender.ranking.request import Fallback, Strategy
-from serving.schemas.base import Request
+from serving.schemas.base import RequestModel
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -37,7 +37,7 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
     if len(value) > MAX_IMAGE_BYTES * 4 // 3 + 4:
-        raise ValueError(f"the picture has more than {MAX_IMAGE_BYTES} bytes")
+        raise ValueError(f"the image has more than {MAX_IMAGE_BYTES} bytes")
     try:
         return b64decode(value, validate=True)
     except ValueError:
@@ -54,7 +54,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Filter = dict[str, Any] | str
 
 
-class CommonParams(Request):
+class CommonParams(RequestModel):
     """Options of every request."""
 
     limit: int = Field(default=12, ge=1, le=100, description="Maximum number of products.")
@@ -89,13 +89,13 @@ class UserQueryParams(QueryParams):
     user_id: Id
 
 
-class ItemId(Request):
+class ItemId(RequestModel):
     """One product."""
 
     item_id: Id
 
 
-class UserId(Request):
+class UserId(RequestModel):
     """One user."""
 
     user_id: Id
@@ -107,7 +107,7 @@ class SeedItem(ItemId):
     weight: float = Field(default=1.0, gt=0, le=1000)
 
 
-class SessionEvent(Request):
+class SessionEvent(RequestModel):
     """An event of the session, which is not stored."""
 
     event_name: EventName = "view_item"
@@ -120,7 +120,7 @@ class SessionEvent(Request):
         return Event(self.item_id, self.event_name, self.timestamp or now, value=self.value)
 
 
-class Seeds(Request):
+class Seeds(RequestModel):
     """What to recommend from; without any, the popular products are returned."""
 
     items: tuple[SeedItem, ...] = Field(default=(), max_length=100)
@@ -133,7 +133,7 @@ class Seeds(Request):
     image: Image | None = Field(default=None, description="An image file; needs a query encoder.")
 
 
-class Exclude(Request):
+class Exclude(RequestModel):
     """Products that are not returned."""
 
     item_ids: tuple[Id, ...] = Field(default=(), max_length=10_000)
@@ -143,7 +143,7 @@ class Exclude(Request):
     )
 
 
-class Diversity(Request):
+class Diversity(RequestModel):
     """Re-ranking for variety."""
 
     mmr: float | None = Field(
@@ -156,7 +156,7 @@ class Diversity(Request):
     )
 
 
-class BoostParams(Request):
+class BoostParams(RequestModel):
     """A number added to the score of the products that match a filter."""
 
     when: Filter
@@ -189,14 +189,14 @@ class PlacementParams(RecommendationParams):
     session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
 
 
-class PagePlacement(Request):
+class PagePlacement(RequestModel):
     """One placement of a page."""
 
     placement: str
     limit: int | None = Field(default=None, ge=1, le=100)
 
 
-class PageParams(Request):
+class PageParams(RequestModel):
     """Several placements of one page, in order of priority."""
 
     seeds: Seeds = Seeds()
@@ -224,7 +224,7 @@ class SearchParams(CommonParams):
         return self
 
 
-class ExplanationParams(Request):
+class ExplanationParams(RequestModel):
     """Products to explain."""
 
     item_ids: tuple[Id, ...] = Field(min_length=1, max_length=100)

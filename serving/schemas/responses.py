@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Reason(BaseModel):
+class ReasonModel(BaseModel):
     """A reason for a recommendation and its share of the score."""
 
     code: str
@@ -21,7 +21,7 @@ class Explanation(BaseModel):
     """The terms, which sum to the score, and reasons."""
 
     parts: dict[str, float]
-    reasons: list[Reason]
+    reasons: list[ReasonModel]
     text: str | None
 
 
@@ -150,7 +150,7 @@ class Events(BaseModel):
 
 
 class Erased(BaseModel):
-    """The receipt of an erasure; it names nobody."""
+    """The receipt of an erasure; it names no user."""
 
     receipt_id: str
     erased_at: str

@@ -1,3 +1,3 @@
-"""Pages for a merchandiser: the shop as its visitors would meet it, with the engine's reasons beside."""
+"""Storefront: pages of the shop for merchandisers, with the reason of each recommendation."""
 
 from serving.storefront.views import bp as bp

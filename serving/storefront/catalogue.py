@@ -1,4 +1,4 @@
-"""What is shown of the range: filters by what there is, words found in titles, cards."""
+"""Product lists of the storefront: facets, filters, search by title, cards."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,74 +14,74 @@ from recommender.ranking.results import Recommendation, Recommendations
 from recommender.recommender import Recommender
 
 FACETS = ("product_type", "brand", "color")
-_MOST_VALUES = 40
+_MAX_VALUES = 40
 _FIELDS = ("title", "price", "brand", "product_type")
 
 
 @dataclass(frozen=True)
 class Facet:
-    """A column to choose by: its values with how many products have each, the most first."""
+    """A column to filter by: its values with their number of products, in descending order."""
 
     name: str
     values: list[tuple[str, int]]
 
 
 def facets(attributes: Attributes) -> list[Facet]:
-    """Return the columns that the range may be narrowed by."""
-    found = []
+    """Return the columns that products can be filtered by."""
+    result = []
     for name in FACETS:
         if name in attributes.names and attributes.kind(name) == "category":
-            words = attributes.categories(name)
+            values = attributes.categories(name)
             codes = attributes.codes(name)
-            counts = np.bincount(codes[codes >= 0], minlength=len(words))
-            largest = np.argsort(-counts, kind="stable")[:_MOST_VALUES].tolist()
-            found.append(Facet(name, [(words[code], int(counts[code])) for code in largest]))
-    return found
+            counts = np.bincount(codes[codes >= 0], minlength=len(values))
+            largest = np.argsort(-counts, kind="stable")[:_MAX_VALUES].tolist()
+            result.append(Facet(name, [(values[code], int(counts[code])) for code in largest]))
+    return result
 
 
-def narrowed(attributes: Attributes, said: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return the filter that a form's fields say, None for none; a price that is no number says nothing."""
+def form_filter(attributes: Attributes, form: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the filter of a form's fields, or None; a price that is not a number is ignored."""
     must: list[dict[str, Any]] = [
-        {"field": name, "any": [said[name]]} for name in FACETS if said.get(name) and name in attributes.names
+        {"field": name, "any": [form[name]]} for name in FACETS if form.get(name) and name in attributes.names
     ]
-    if "price" in attributes.names and said.get("price"):
+    if "price" in attributes.names and form.get("price"):
         try:
-            must.append({"field": "price", "range": {"lte": float(said["price"])}})
+            must.append({"field": "price", "range": {"lte": float(form["price"])}})
         except ValueError:
-            return narrowed(attributes, {**said, "price": ""})
+            return form_filter(attributes, {**form, "price": ""})
     return {"must": must} if must else None
 
 
-def titled(attributes: Attributes, words: str) -> Mask:
-    """Mask the products whose title or id has all of the words, shape (n,)."""
-    asked = words.lower().split()
+def title_mask(attributes: Attributes, text: str) -> Mask:
+    """Return the products whose title has all words of a text, or whose id it is, shape (n,)."""
+    words = text.lower().split()
     mask = np.zeros(len(attributes), bool)
-    if (row := attributes.row_of(words.strip())) >= 0:
+    if (row := attributes.row_of(text.strip())) >= 0:
         mask[row] = True
     if "title" in attributes.names:
         titles = [title.lower() for title in attributes.categories("title")]
-        hit = np.array([all(word in title for word in asked) for title in titles], bool)
+        hit = np.array([all(word in title for word in words) for title in titles], bool)
         codes = cast(Categories, attributes.column("title")).codes
         mask |= (codes >= 0) & hit[codes]
     return mask
 
 
-def cards(recommender: Recommender, answer: Recommendations) -> list[dict[str, Any]]:
-    """Return what is shown of each product of an answer."""
-    return [card(recommender, item.item_id) | _why(recommender, item) for item in answer]
+def cards(recommender: Recommender, result: Recommendations) -> list[dict[str, Any]]:
+    """Return the cards of recommendations, with their reasons."""
+    return [card(recommender, item.item_id) | _why(recommender, item) for item in result]
 
 
 def listed(recommender: Recommender, item_ids: Iterable[str]) -> list[dict[str, Any]]:
-    """Return what is shown of products of the bundle, each once; others are left out."""
+    """Return the cards of products, each once; ids that are not in the bundle are left out."""
     return [card(recommender, item_id) for item_id in dict.fromkeys(item_ids) if item_id in recommender]
 
 
 def card(recommender: Recommender, item_id: str) -> dict[str, Any]:
-    """Return what is shown of a product of the bundle."""
+    """Return the card of a product: its id, title, price and brand, and whether it has an image."""
     names = [name for name in _FIELDS if name in recommender.attributes.names]
     fields = recommender.fields(item_id, names)
-    pictured = recommender.thumbnail(item_id) is not None
-    return {"id": item_id, **fields, "title": fields.get("title") or item_id, "pictured": pictured}
+    has_image = recommender.thumbnail(item_id) is not None
+    return {"id": item_id, **fields, "title": fields.get("title") or item_id, "has_image": has_image}
 
 
 def _why(recommender: Recommender, item: Recommendation) -> dict[str, Any]:

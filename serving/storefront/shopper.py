@@ -1,4 +1,4 @@
-"""Who plays the shopper: a name in a cookie, whose events go into the store as any user's do."""
+"""The simulated shopper: a name in a cookie, whose events are stored like any user's."""
 
 import re
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ _NAME = re.compile(r"[\w .@-]{1,40}")
 
 
 def name() -> str:
-    """Return who is playing; somebody new gets a name."""
+    """Return the shopper's name; a new shopper is named guest."""
     if "shopper" not in g:
-        said = request.cookies.get(COOKIE, "")
-        g.shopper = said if _NAME.fullmatch(said) else f"guest-{token_hex(2)}"
-    found: str = g.shopper
-    return found
+        cookie = request.cookies.get(COOKIE, "")
+        g.shopper = cookie if _NAME.fullmatch(cookie) else f"guest-{token_hex(2)}"
+    shopper: str = g.shopper
+    return shopper
 
 
-def become(said: str) -> None:
-    """Play another shopper from now on; a name that cannot be one is a guest's."""
-    g.shopper = said.strip() if _NAME.fullmatch(said.strip()) else f"guest-{token_hex(2)}"
+def switch(new_name: str) -> None:
+    """Switch to another shopper; an invalid name becomes a guest's."""
+    g.shopper = new_name.strip() if _NAME.fullmatch(new_name.strip()) else f"guest-{token_hex(2)}"
 
 
-def remembered(response: Response) -> Response:
-    """Put the shopper's name into a cookie that no other site's request brings along."""
+def set_cookie(response: Response) -> Response:
+    """Store the shopper's name in a cookie that requests from other sites do not carry."""
     if "shopper" in g and request.cookies.get(COOKIE) != g.shopper:
         response.set_cookie(COOKIE, g.shopper, max_age=30 * 86_400, httponly=True, samesite="Strict", path="/shop")
     return response
@@ -45,8 +45,8 @@ def history() -> list[Event]:
     return service().store.events.history(PLAYED + name())
 
 
-def tell(event_name: "EventName", item_ids: Sequence[str]) -> None:
-    """Store that the shopper did something to products."""
+def add_events(event_name: "EventName", item_ids: Sequence[str]) -> None:
+    """Store an event of the shopper for each product."""
     now, event_id = datetime.now(UTC), token_hex(8)
     events = [Event(item_id, event_name, now, user_id=PLAYED + name(), event_id=event_id) for item_id in item_ids]
     service().store.events.add(events)
