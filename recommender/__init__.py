@@ -11,7 +11,7 @@ Names are resolved on first use (PEP 562): a service that imports the library do
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from recommender.version import __version__
 
 _HOMES = {
     "Recommender": "recommender.recommender",

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender import __version__
 from recommender.commands import ask, benchmark, bundles, events, learn, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
+from recommender.version import __version__
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 app = typer.Typer(pretty_exceptions_enable=False, **_PLAIN)

@@ -6,9 +6,9 @@ from pathlib import Path
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-import recommender
 from recommender.recommender import load
 from recommender.stores import open_store
+from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
 from serving.hot_reload import LiveRecommender, Loader
@@ -83,7 +83,7 @@ def create_app(
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     live.add_task("events", trending.refresh)
     live.add_task("metrics", partial(metrics.update_gauges, live))
-    app = Api("serving", title="Recommender", version=recommender.__version__, docs_path=None, json_errors=False)
+    app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)

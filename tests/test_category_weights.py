@@ -15,7 +15,7 @@ from recommender.core.scoring import Scorer
 from recommender.core.segment import Segment
 from recommender.core.weights import category_kind, item_kind, resolve
 from recommender.events import EVENT_WEIGHTS
-from recommender.towers.user import UserTower, item_query
+from recommender.towers.user import UserTower
 from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
 from training.tuning.search import Hyperparameters, default_hyperparameters, tune_for_items
 
@@ -71,7 +71,7 @@ class Shop:
         scorer = Scorer(self.segment.vectors, self.segment.prior, self.segment.layout, weights)
         shares = []
         for row in np.flatnonzero(self.kinds == kind).tolist():
-            line = scorer.estimate([item_query(self.segment, row)])[0]
+            line = scorer.estimate([self.segment.item_query(row)])[0]
             line[row] = -np.inf
             best = np.argsort(-line)[: CLUSTER - 1]
             shares.append((self.cluster[best] == self.cluster[row]).mean())

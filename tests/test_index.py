@@ -26,7 +26,6 @@ from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Budget, Budgets, Planner, RowQuery
-from recommender.towers.user import item_query
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 from training.retrieval.calibration import CalibrationQuery, choose_budget
 from training.retrieval.index import build_index
@@ -222,7 +221,7 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     cut = replace(search.index, graph=np.full_like(search.index.graph, -1))
     scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)
     rows = range(0, search.segment.n, 50)
-    asked = [RowQuery(item_query(search.segment, row), 10, search.segment.variants(row)) for row in rows]
+    asked = [RowQuery(search.segment.item_query(row), 10, search.segment.variants(row)) for row in rows]
     found = Planner(search.segment).search_many(scorer, asked, Eligibility(search.segment, None, False), "exact")
     oracle = [
         CalibrationQuery(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)

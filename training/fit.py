@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from recommender import load
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.config import Config
@@ -19,6 +18,7 @@ from recommender.errors import DataError
 from recommender.evaluation import evaluate
 from recommender.evaluation.ranking_task import MapFunction
 from recommender.events import EVENT_WEIGHTS, PLAYED
+from recommender.recommender import load
 from recommender.stores import open_store
 from recommender.towers.user import UserTower
 from training.behaviour.train import train_behaviour

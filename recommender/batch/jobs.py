@@ -107,11 +107,11 @@ class Job:
     @cached_property
     def recommender(self) -> "Recommender":
         """The bundle, opened on first use."""
-        import recommender
+        from recommender.recommender import load
         from recommender.stores import open_store
 
         overlay = open_store(self.store).overlay if self.store else None
-        return recommender.load(self.bundles, overlay, generation=self.generation)
+        return load(self.bundles, overlay, generation=self.generation)
 
 
 def in_process(job: Job, names: list[str]) -> Iterator[Partition]:

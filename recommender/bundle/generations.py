@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recommender.bundle.disk import exclusive_lock, fsync, try_lock, write_atomically
+from recommender.bundle.disk import exclusive_lock, fsync, try_lock
 from recommender.bundle.manifest import Manifest, read_manifest
 from recommender.errors import BundleError, nearest
 
@@ -78,47 +78,6 @@ def unknown_generation(root: Path, generation: str) -> BundleError:
     suggestion = nearest(generation, known)
     hint = f"did you mean {suggestion!r}?" if suggestion else f"there are: {', '.join(known) or 'none'}"
     return BundleError(f"no generation {generation!r} in {root}; {hint}")
-
-
-def rollback(root: Path | str, generation: str | None = None) -> str:
-    """Make a generation current: the given one, or the one before the current.
-
-    Parameters
-    ----------
-    root
-        The bundle's folder.
-    generation
-        Its name; by default the one published before the current one.
-
-    Returns
-    -------
-    str
-        The generation that is now current.
-
-    Raises
-    ------
-    BundleError
-        There is no such generation or it cannot be opened; nothing has changed.
-    """
-    from recommender.bundle.open import open_bundle
-
-    root = Path(root)
-    if generation is None:
-        current(root)  # raises where there is no bundle, before a lock file is created
-    elif generation not in names(root):
-        raise unknown_generation(root, generation)
-    with exclusive_lock(root):
-        target = generation or _before(root, current(root))
-        open_bundle(root, target).close()
-        write_atomically(root / "CURRENT", f"{target}\n".encode())
-    return target
-
-
-def _before(root: Path, name: str) -> str:
-    older = [other for other in names(root) if other < name]
-    if not older:
-        raise BundleError(f"cannot roll back: {name} is the oldest generation in {root}")
-    return older[-1]
 
 
 def prune(root: Path | str, keep: int = 2) -> list[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from recommender import __version__
 from recommender.bundle.disk import exclusive_lock, fsync, sha256, try_lock, write_atomically
 from recommender.bundle.generations import current, manifest_path, names, sweep
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, part_folder
 from recommender.bundle.shapes import check_shapes
 from recommender.errors import BundleError
+from recommender.version import __version__
 
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -57,6 +57,7 @@ def key(
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder to create.")] = Path("demo-shop"),
     products: Annotated[
         int, typer.Option("--products", help="Number of products; users and events in proportion.")
@@ -65,7 +66,6 @@ def demo(
     serving: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve on 127.0.0.1 at the end.")] = True,
 ) -> None:
     """Create a demo shop and run the other commands on it."""
-    from recommender.cli import app
     from recommender.demo.shop import make_shop
     from recommender.demo.tour import introduce, tour
 
@@ -73,4 +73,4 @@ def demo(
     typer.echo(introduce(shop))
     for step in tour(shop, port if serving else None):
         typer.echo(f"\n$ recommender {shlex.join(step)}")
-        app(step, standalone_mode=False)
+        context.find_root().command.main(step, standalone_mode=False)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.core.blocks import Double, Float, Layout, Mask, Rows
+from recommender.core.blocks import BLOCKS, Double, Float, Layout, Mask, Rows
 from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.scoring import Query
 from recommender.items.delta import DeltaIds
 from recommender.items.ids import Ids
+
+_ONES = np.ones(len(BLOCKS))
+_ONES.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,14 @@ class Segment:
         order, starts = self.members
         group = int(self.groups[row])
         return order[starts[group] : starts[group + 1]]
+
+    def item_query(self, row: int) -> Query:
+        """Return the query of one product: its blocks and its row of C."""
+        table = self.cooccurrence
+        co_occurring, strengths = table.row(row)
+        seed, block_scales = np.array([row], dtype=np.int32), _ONES[: len(self.layout.dims)]
+        values = strengths.astype(np.float64)
+        return Query(self.vectors[row], seed, _ONES[:1], block_scales, co_occurring, values, table)
 
     @cached_property
     def group_sizes(self) -> Rows:

@@ -17,7 +17,6 @@ from recommender.items import Attributes
 from recommender.items.products import Products
 from recommender.ranking.queries import ContentQueries, HistoryQueries, ascending, with_variants
 from recommender.ranking.request import Fallback, Request, Strategy
-from recommender.towers.user import item_query
 
 # Beside the strength of complementary pairs, the learned score counts so much: it ranks where pairs are unknown.
 COMPLEMENT_FILL = 1e-3
@@ -181,7 +180,7 @@ class Strategies:
             excluded = np.union1d(excluded, self._excluded(request)).astype(np.int32)
         weights = self.weights_of(self.kind_of(row), request)
         table_row = None if request.weights else row
-        query = item_query(segment, row)
+        query = segment.item_query(row)
         return ResolvedRequest(
             request, "similar", query, weights, excluded, row, table_row, variants=variants, plan=request.plan
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.core.blocks import BLOCKS, Double, Rows
+from recommender.core.blocks import Double, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.events import Steps, event_weight
@@ -15,8 +15,6 @@ from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
 MIN_NORM = 1e-3  # a shorter sum has cancelled out: its direction is arbitrary
-_ONES = np.ones(len(BLOCKS))
-_ONES.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,3 @@ def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:
     vector *= layout.repeat(block_scales)
     table = segment.cooccurrence
     return Query(vector.astype(np.float32), rows, attention, block_scales, *table.combine(rows, attention), table)
-
-
-def item_query(segment: Segment, row: int) -> Query:
-    """Return the query of one product: its blocks and its row of C."""
-    table = segment.cooccurrence
-    co_occurring, strengths = table.row(row)
-    seed, block_scales = np.array([row], dtype=np.int32), _ONES[: len(segment.layout.dims)]
-    return Query(
-        segment.vectors[row], seed, _ONES[:1], block_scales, co_occurring, strengths.astype(np.float64), table
-    )

@@ -5,7 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-import recommender
+from recommender.version import __version__
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.metrics import exposition
@@ -55,7 +55,7 @@ def info() -> Response:
     current = service().live.recommender
     return json_response(
         {
-            "version": recommender.__version__,
+            "version": __version__,
             "bundle": current.generation,
             "products": len(current),
             "attributes": current.attributes.names,

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recommender import __version__
 from recommender.catalog import Interactions
 from recommender.encoders.cache import digest
 from recommender.progress import notice, progress
 from recommender.towers.behaviour import content_of
 from recommender.towers.category import bag
+from recommender.version import __version__
 from training.behaviour.ensemble import BATCH, EnsembleMember
 from training.behaviour.export import Behaviour, export_behaviour
 from training.behaviour.sequence_model import ItemContent

@@ -13,7 +13,6 @@ from recommender.filters.subset import Subset
 from recommender.retrieval.candidates import ENTRIES
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Budget, Budgets, Planner, RowQuery
-from recommender.towers.user import item_query
 from training.retrieval.neighbours import rows_by_kind
 
 K = 10
@@ -167,7 +166,7 @@ def calibration_queries(
     """
     generator = np.random.default_rng(seed)
     rows = generator.choice(segment.n, min(MAX_QUERIES, segment.n), replace=False)
-    items = [RowQuery(item_query(segment, row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
+    items = [RowQuery(segment.item_query(row), K, np.sort(segment.variants(row))) for row in rows.tolist()]
     users = [RowQuery(query, K, np.unique(query.rows)) for query in list(user_queries)[:MAX_QUERIES]]
     by_kind = rows_by_kind(["item"] * len(items) if kinds is None else [kinds[row] for row in rows])
     learned: list[list[WeightedQueries]] = [

@@ -15,7 +15,6 @@ from recommender.retrieval.candidates import Index
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Budget, Planner, RowQuery
 from recommender.retrieval.selection import OUT, Selection, nearest, ranked
-from recommender.towers.user import item_query
 
 NEIGHBOURS = 64
 BLOCK = 256
@@ -86,7 +85,7 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, exclu
     """
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK].tolist()
-        queries = [item_query(segment, row) for row in block]
+        queries = [segment.item_query(row) for row in block]
         for row, query, line in zip(block, queries, scorer.estimate(queries), strict=True):
             line[segment.variants(row)] = OUT
             line[excluded] = OUT
@@ -102,7 +101,7 @@ def _by_walks(
     budget = Budget(WALK_WIDTH, 0, 0)
 
     def answer(row: int) -> Selection:
-        query = RowQuery(item_query(segment, row), width, np.sort(segment.variants(row)))
+        query = RowQuery(segment.item_query(row), width, np.sort(segment.variants(row)))
         near = eligibility.filter(planner.candidates(scorer, query, eligibility, budget), query.excluded)
         return ranked(scorer, query.query, near, width)
 

@@ -12,7 +12,7 @@ from recommender.core.blocks import Double, Float, Mask, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.events import Steps
-from recommender.towers.user import UserTower, item_query
+from recommender.towers.user import UserTower
 from training.cooccurrence.pairs import Pairs
 
 # Cases per tuning. Users' targets are many and each carries little information, so that fewer users would make
@@ -165,7 +165,7 @@ def user_queries(segment: Segment, tower: UserTower, cases: Sequence[HeldOutCase
 
 def item_queries(segment: Segment, cases: Sequence[HeldOutCase]) -> list[Query]:
     """Return the query of each case's one product."""
-    return [item_query(segment, int(case.steps.rows[0])) for case in cases]
+    return [segment.item_query(int(case.steps.rows[0])) for case in cases]
 
 
 def _steps(frame: pd.DataFrame) -> Steps:

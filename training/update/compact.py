@@ -5,7 +5,6 @@ from time import perf_counter
 
 import numpy as np
 
-from recommender import load
 from recommender.bundle import Staging, write_thumbnails
 from recommender.bundle.delta import Delta
 from recommender.config import IndexConfig
@@ -14,7 +13,7 @@ from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
 from recommender.items.attributes import write_columns
 from recommender.progress import notice
-from recommender.recommender import Recommender
+from recommender.recommender import Recommender, load
 from training.publish import synthetic_queries
 from training.retrieval.index import build_index
 

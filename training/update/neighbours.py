@@ -11,7 +11,6 @@ from recommender.core.scoring import Query, Scorer
 from recommender.core.segment import Segment
 from recommender.progress import progress
 from recommender.retrieval.selection import Selection, ranked
-from recommender.towers.user import item_query
 from training.retrieval.neighbours import by_all_pairs, rows_by_kind
 
 CHUNK = 4096
@@ -89,7 +88,7 @@ class NeighbourUpdate:
         entries = self._lists[row]
         entries = entries[entries >= 0]
         unchanged = ~self._touched[entries]
-        query = item_query(self._after, row)
+        query = self._after.item_query(row)
         near = near[self._after.groups[near] != self._after.groups[row]]
         new = ranked(self._scorers[self._scorer_of[row]], query, near, len(near))
         ranked_before = new.scores > bound

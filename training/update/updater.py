@@ -7,7 +7,6 @@ from time import perf_counter, sleep
 
 import pandas as pd
 
-from recommender import load
 from recommender.bundle import open_bundle
 from recommender.catalog import Catalog
 from recommender.config import Config
@@ -15,7 +14,7 @@ from recommender.encoders.base import Encoder
 from recommender.encoders.registry import create_for
 from recommender.errors import RecommenderError
 from recommender.progress import notice
-from recommender.recommender import Recommender
+from recommender.recommender import Recommender, load
 from recommender.stores import Store
 from training.update.compact import compact
 from training.update.delta import publish_delta

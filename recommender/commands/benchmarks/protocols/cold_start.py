@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from recommender import Recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.commands.benchmarks.protocols.pairs import known_pairs
 from recommender.commands.benchmarks.protocols.shops import content, fitted, provenance
@@ -15,6 +14,7 @@ from recommender.config import Config
 from recommender.evaluation import EvaluationReport, evaluate, split
 from recommender.evaluation.baselines import Baseline, standard_baselines
 from recommender.progress import progress
+from recommender.recommender import Recommender
 
 
 def measure(shop: Config, at: datetime, rolling: int, pairs: Path | None) -> dict[str, Any]:

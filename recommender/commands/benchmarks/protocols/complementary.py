@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.commands.benchmarks.protocols.shops import AFTER, fitted, provenance
 from recommender.config import Config, EventsConfig
@@ -18,6 +17,7 @@ from recommender.evaluation.baskets import read_baskets, split_baskets, without_
 from recommender.evaluation.rankers import component_weights
 from recommender.evaluation.similar_items import pair_recall
 from recommender.progress import progress
+from recommender.recommender import Recommender
 
 K = 10
 Ranker = Callable[[str, dict[str, Any]], list[str]]  # from an id and options to ids

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from recommender import Recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.commands.benchmarks.protocols.neighbours import QUERIES, labels_of
 from recommender.commands.benchmarks.protocols.pairs import K, groups_of
@@ -21,6 +20,7 @@ from recommender.evaluation.baskets import without_same_label
 from recommender.evaluation.held_out_attribute import hold_out
 from recommender.evaluation.known_pairs import read_known_pairs
 from recommender.evaluation.similar_items import MAP_CUTOFF, label_precision, neighbours, pair_recall
+from recommender.recommender import Recommender
 
 TEXTS = ("tfidf", "word2vec", "lstm")  # need no download; "transformers" is the text half of "offline"
 RANKERS = ("hybrid", "text alone", "image alone")

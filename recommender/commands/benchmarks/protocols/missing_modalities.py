@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from recommender import Recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.commands.benchmarks.protocols.neighbours import LABELS, QUERIES, labels_of
 from recommender.commands.benchmarks.protocols.pairs import groups_of
@@ -27,6 +26,7 @@ from recommender.evaluation.evaluate import MAX_USERS
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.rankers import recommender_rankers
 from recommender.evaluation.similar_items import label_precision, paired_comparison
+from recommender.recommender import Recommender
 
 SHARE = 0.1  # of the products that have the block
 STRIPPED = ("image", "text", "category")

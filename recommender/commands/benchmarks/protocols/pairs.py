@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.evaluation.baskets import without_same_label
 from recommender.evaluation.content_baselines import ContentCentroid
 from recommender.evaluation.known_pairs import read_known_pairs
 from recommender.evaluation.similar_items import CHUNK, neighbours, pair_recall
 from recommender.evaluation.top_k import top_k
+from recommender.recommender import Recommender
 
 K = 10
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from recommender import Recommender, load
 from recommender.catalog import Catalog
 from recommender.config import CatalogConfig, Config
 from recommender.encoders.pipeline import encode_catalog
 from recommender.evaluation.content_baselines import ContentCentroid, one_hot, untrained_baselines
+from recommender.recommender import Recommender, load
 
 # An arbitrary day for every user's last event, where a data set has sequences without times.
 LAST = datetime(2020, 1, 1)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from recommender import Recommender
 from recommender.catalog import Catalog
 from recommender.commands.benchmarks.protocols.shops import fitted, without
 from recommender.config import Config
 from recommender.evaluation.similar_items import pair_recall
 from recommender.progress import progress
+from recommender.recommender import Recommender
 
 K = 10
 SHARE, MAX_QUERIES = 0.1, 1_000  # of the products
