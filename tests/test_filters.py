@@ -264,3 +264,14 @@ def test_the_cache_forgets_what_was_asked_longest_ago(monkeypatch):
     cache.subset(parse("price < 8"))
     assert cache.subset(parse("price < 0")) is first
     assert cache.subset(parse("price < 1")) is not second
+
+
+def test_texts_that_come_again_are_parsed_once():
+    assert parse("price < 42") is parse("price < 42")
+    assert parse("price < 42", pointer="/block") == parse("price < 42")
+    long = " AND ".join(["price < 42"] * 100)
+    assert parse(long) == parse(long)
+    for pointer in ("/filter", "/boost/0/when"):
+        with pytest.raises(RequestError) as caught:
+            parse("price <", pointer=pointer)
+        assert caught.value.pointer.startswith(pointer)

@@ -1,5 +1,6 @@
 """Parse a filter, in JSON or text form, and check its size."""
 
+from functools import lru_cache
 from typing import Any
 
 from recommender.errors import RequestError
@@ -10,6 +11,8 @@ from recommender.filters.tree import parse_tree
 MAX_DEPTH = 5
 MAX_LEAVES = 200
 MAX_VALUES = 10_000
+# A shop sends the same filters again and again: parsed texts are cached, if not longer than so many characters.
+CACHED_FILTERS, MAX_CACHED_LENGTH = 1024, 500
 
 
 def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Node:
@@ -36,15 +39,24 @@ def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Nod
         If it is not a filter: with a pointer to the wrong member and the nearest right one; or if it is nested
         deeper than 5, has more than 200 conditions, or names more than 10 000 values.
     """
-    depth = None if trusted else MAX_DEPTH
     if value is None:
         return And()
     if isinstance(value, Node):
         return value
+    if isinstance(value, str) and len(value) <= MAX_CACHED_LENGTH:
+        return _cached(value, trusted, pointer)
+    return _parse(value, trusted, pointer)
+
+
+def _parse(value: Any, trusted: bool, pointer: str) -> Node:
+    depth = None if trusted else MAX_DEPTH
     node = parse_text(value, depth, pointer) if isinstance(value, str) else parse_tree(value, depth, pointer)
     if not trusted:
         _check_size(node, pointer)
     return node
+
+
+_cached = lru_cache(CACHED_FILTERS)(_parse)
 
 
 def _check_size(node: Node, pointer: str) -> None:

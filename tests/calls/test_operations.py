@@ -54,6 +54,16 @@ def test_each_caller_has_a_bucket_that_refills(monkeypatch: pytest.MonkeyPatch) 
     assert (limiter.wait(("k", "a")), limiter.wait(("k", "a"))) == (0, 0.5)
 
 
+def test_the_quietest_callers_are_forgotten_and_one_request_is_always_admitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.access.MAX_CALLERS", 2)
+    limiter = RateLimiter(1 / 3, 1)
+    assert [limiter.wait(("k", address)) for address in "abc"] == [0, 0, 0]
+    assert limiter.wait(("k", "c")) > 2.9
+    assert limiter.wait(("k", "a")) == 0
+
+
 def test_metrics_count_what_happened(client: FlaskClient) -> None:
     def read(name: str) -> float:
         lines = client.get("/metrics").text.splitlines()
