@@ -38,7 +38,7 @@ class StoreError(RecommenderError):
 
 
 class RequestError(RecommenderError):
-    """A question that cannot be answered as asked.
+    """A request with a wrong value.
 
     Parameters
     ----------

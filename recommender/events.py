@@ -46,7 +46,7 @@ class Event:
     event_id
         The sender's id; a store that sees it twice keeps the event once.
     session_id, recommendation_id, quantity, price
-        Optional context, kept by the store.
+        Optional context, stored with the event.
     """
 
     item_id: str

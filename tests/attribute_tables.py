@@ -17,7 +17,7 @@ class Column:
 
 @dataclass
 class Table:
-    """What `write_attributes` asks of a catalogue."""
+    """What `write_attributes` needs of a catalogue."""
 
     ids: list[str]
     frame: pd.DataFrame

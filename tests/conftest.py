@@ -1,4 +1,4 @@
-"""A small shop and its bundle, made once for all the tests that ask a real one."""
+"""A small shop and its bundle, made once for all tests that need a real one."""
 
 import os
 import shutil

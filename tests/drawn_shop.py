@@ -12,8 +12,8 @@ def drawn_shop(folder, n=240):
     """Write `n` products of different colour, pattern and kind, and their photos; return their config."""
     (folder / "photos").mkdir(parents=True)
     rows = []
-    looks = product(COLORS, list(SILHOUETTES)[::2], PATTERNS)
-    for number, (color, kind, pattern) in enumerate(islice(looks, n)):
+    variants = product(COLORS, list(SILHOUETTES)[::2], PATTERNS)
+    for number, (color, kind, pattern) in enumerate(islice(variants, n)):
         rows.append(
             {"id": f"p{number:03}", "title": f"{pattern} {color} {kind}", "image_link": f"p{number:03}.jpg"}
         )

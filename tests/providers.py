@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Provider:
-    """What a test asks and tells it.
+    """What a test sets and reads.
 
     `failures` are answered before anything else: (status, headers, body), or "drop" for a broken connection.
     `requests` are the bodies that came, the failed ones too.
@@ -34,14 +34,17 @@ class Provider:
         assert body["embedding_types"] == ["float"]
         inputs = body.get("inputs", [])
         images = body.get("images", []) + [each["content"][0]["image_url"]["url"] for each in inputs]
-        said = [f"{body['input_type']} {text}" for text in body.get("texts", [])] or images
+        inputs = [f"{body['input_type']} {text}" for text in body.get("texts", [])] or images
         units = {"input_tokens": sum(len(text.split()) for text in body.get("texts", []))}
         if "images" in body:
             assert len(images) == 1
             units["images"] = 1
         elif inputs:
             units["image_tokens"] = 1000 * len(inputs)
-        return {"embeddings": {"float": [vector(s, dim).tolist() for s in said]}, "meta": {"billed_units": units}}
+        return {
+            "embeddings": {"float": [vector(s, dim).tolist() for s in inputs]},
+            "meta": {"billed_units": units},
+        }
 
     def _shown(self, floats):
         return base64.b64encode(floats.tobytes()).decode() if self.floats == "base64" else floats.tolist()

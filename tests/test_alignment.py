@@ -28,7 +28,7 @@ def trained():
     return train_alignment(*planted(0), seed=0, dim=16)
 
 
-def test_finds_the_photo_to_a_text_held_out(trained):
+def test_held_out_texts_find_their_image(trained):
     _, metrics = trained
     assert metrics["held_out"] == 120
     assert metrics["pairs"] == P - 120
@@ -36,12 +36,12 @@ def test_finds_the_photo_to_a_text_held_out(trained):
     assert metrics["recall@10"] >= metrics["recall@1"] > 0.1
 
 
-def test_finds_nothing_where_nothing_is():
+def test_unrelated_texts_and_images_have_no_recall():
     _, metrics = train_alignment(*planted(0, aligned=False), seed=0, dim=16)
     assert metrics["recall@10"] < 0.25
 
 
-def test_same_seed_same_projection(trained):
+def test_the_same_seed_gives_the_same_projection(trained):
     again, _ = train_alignment(*planted(0), seed=0, dim=16)
     image = planted(1)[0]
     np.testing.assert_allclose(again.image(image), trained[0].image(image), atol=1e-5)
@@ -82,7 +82,7 @@ def test_variants_are_no_negatives():
     assert alignment._contrastive_loss(logits, torch.arange(4)).item() > 0
 
 
-def test_a_constant_column_does_no_harm():
+def test_a_constant_column_is_harmless():
     image, text, groups = planted(2)
     image[:, 0] = 7
     projection, metrics = train_alignment(image, text, groups, seed=0, dim=16)

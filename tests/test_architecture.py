@@ -57,7 +57,7 @@ def is_offline(path: str) -> bool:
 
 
 @pytest.mark.parametrize("path", SOURCES)
-def test_rooms_import_only_along_the_arrows(path: str) -> None:
+def test_packages_import_only_along_the_arrows(path: str) -> None:
     room = path.split("/")[0]
     others = tops(imports((ROOT / path).read_text())) & set(ROOMS) - {room}
     allowed = {"training", "serving"} if path in COMPOSES else ARROWS[room]
@@ -72,7 +72,7 @@ def test_the_command_line_composes_lazily() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if not is_offline(path)])
-def test_what_the_service_may_load_is_light(path: str) -> None:
+def test_the_service_imports_nothing_heavy(path: str) -> None:
     names = imports((ROOT / path).read_text(), top_level_only=True)
     heavy = {name for name in names if within(name, HEAVY | OFFLINE)}
     assert not heavy, f"{path} imports {sorted(heavy)} at its top"
@@ -92,7 +92,7 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_the_walk_sees_what_it_should() -> None:
+def test_the_import_walk_finds_every_import() -> None:
     source = """
 import a.b
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("extension", ["parquet", "csv", "jsonl"])
-def test_every_format_holds_the_same_answers(tmp_path: Path, extension: str) -> None:
+def test_every_format_holds_the_same_results(tmp_path: Path, extension: str) -> None:
     out = tmp_path / f"recs.{extension}"
     assert write_similar(Neighbours(4), out, k=2, chunk=3) == 5  # 2 + 2 + 1 + 0
     assert read(out).to_dict("list") == {
@@ -67,13 +67,13 @@ def test_every_format_holds_the_same_answers(tmp_path: Path, extension: str) -> 
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_questions_go_in_chunks(tmp_path: Path) -> None:
+def test_requests_go_in_chunks(tmp_path: Path) -> None:
     rec = Neighbours(10)
     write_similar(rec, tmp_path / "recs.csv", k=1, chunk=4)
     assert rec.calls == [4, 4, 2]
 
 
-def test_users_are_answered_from_their_histories(tmp_path: Path) -> None:
+def test_users_get_recommendations_from_their_histories(tmp_path: Path) -> None:
     events = [
         Event("003", "view_item", DAY.replace(day=2), "u2"),
         Event("001", "view_item", DAY.replace(day=3), "u1"),
@@ -105,7 +105,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_an_unknown_extension_is_refused_before_any_question(tmp_path: Path) -> None:
+def test_an_unknown_extension_is_refused_before_any_request(tmp_path: Path) -> None:
     rec = Neighbours(3)
     with pytest.raises(RequestError, match=r"recs\.xlsx.*\.parquet, \.csv, \.jsonl"):
         write_similar(rec, tmp_path / "recs.xlsx")
@@ -113,13 +113,13 @@ def test_an_unknown_extension_is_refused_before_any_question(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_answers_make_a_file_with_the_columns(tmp_path: Path) -> None:
+def test_no_results_make_a_file_with_the_columns(tmp_path: Path) -> None:
     assert write_similar(Neighbours(0), tmp_path / "recs.parquet") == 0
     assert list(read(tmp_path / "recs.parquet").columns)[:2] == ["seed_item_id", "rank"]
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
-def test_chunks_are_the_items_again(items: list[int], size: int) -> None:
+def test_chunks_concatenate_to_the_items(items: list[int], size: int) -> None:
     some = list(chunks(items, size))
     assert [item for part in some for item in part] == items
     assert all(len(part) == size for part in some[:-1])

@@ -63,7 +63,7 @@ def test_two_nodes_give_the_rows_of_one_process(address: str, tmp_path: Path) ->
         pd.testing.assert_frame_equal(one, other)
 
 
-def test_two_nodes_read_photos_and_texts_as_one_process_does(address: str, tmp_path: Path) -> None:
+def test_two_nodes_encode_as_one_process(address: str, tmp_path: Path) -> None:
     config = photographed(tmp_path / "shop", 70)
     catalog = Catalog.load(config)
     chosen = choose_encoder(config, catalog, tmp_path / "there")
@@ -78,9 +78,7 @@ def test_two_nodes_read_photos_and_texts_as_one_process_does(address: str, tmp_p
     assert one.has_image.all()
 
 
-def test_two_nodes_measure_what_one_process_does(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_nodes_evaluate_as_one_process(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     ids = [f"{number:04}" for number in range(40)]
     publish_products(tmp_path / "bundles", [draw_product(generator, item_id, ids) for item_id in ids])
@@ -115,7 +113,7 @@ def photographed(folder: Path, n: int) -> Config:
     return Config.load(folder / "shop.toml")
 
 
-def test_the_partition_of_a_killed_worker_is_done_again(address: str, tmp_path: Path) -> None:
+def test_the_partition_of_a_killed_worker_is_retried(address: str, tmp_path: Path) -> None:
     on_ray(address)
     killed = tmp_path / "killed"
 

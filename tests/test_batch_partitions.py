@@ -38,7 +38,7 @@ K = 3
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 products, many of them alike: ties are where an order would show."""
+    """60 products, many of them duplicates: ties show the order."""
     generator = np.random.default_rng(0)
     ids = [f"{number:03}" for number in range(60)]
     root = tmp_path_factory.mktemp("made") / "bundles"
@@ -89,23 +89,21 @@ def manifest(job: Job) -> dict[str, Any]:
     return json.loads((Path(job.out) / "_manifest.json").read_text())
 
 
-def test_partitions_are_the_one_file_cut_at_every_so_many_seeds(
-    job: Job, events: list[Event], whole: pd.DataFrame
-) -> None:
+def test_partitions_concatenate_to_the_single_file(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     rows = write_partitions(job, tables_of_events(events))
     pd.testing.assert_frame_equal(together(job), whole)
     seeds = [pd.read_parquet(path).iloc[:, 0].nunique() for path in parts(job)]
     assert set(seeds[:-1]) == {7}
     assert 0 < seeds[-1] <= 7
-    told = manifest(job)
-    assert told["complete"]
-    assert rows == told["rows"] == len(whole) == sum(told["finished"].values())
-    assert told["partitions"] == len(seeds)
-    assert told["job"]["generation"] == job.generation
-    assert sorted(path.name for path in Path(job.out).iterdir()) == ["_manifest.json", *told["finished"]]
+    written = manifest(job)
+    assert written["complete"]
+    assert rows == written["rows"] == len(whole) == sum(written["finished"].values())
+    assert written["partitions"] == len(seeds)
+    assert written["job"]["generation"] == job.generation
+    assert sorted(path.name for path in Path(job.out).iterdir()) == ["_manifest.json", *written["finished"]]
 
 
-def test_what_is_finished_is_not_done_again(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
+def test_finished_partitions_are_not_computed_again(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     def stopped(job: Job, names: list[str]) -> Iterator[Partition]:
         yield from in_process(job, names[:2])
         raise KeyboardInterrupt
@@ -129,7 +127,9 @@ def test_what_is_finished_is_not_done_again(job: Job, events: list[Event], whole
 
 
 @pytest.mark.parametrize("change", [{"k": 4}, {"size": 8}, {"options": {}}, {"generation": "other"}])
-def test_the_answers_of_another_job_are_left_alone(job: Job, events: list[Event], change: dict[str, Any]) -> None:
+def test_the_results_of_another_job_are_not_overwritten(
+    job: Job, events: list[Event], change: dict[str, Any]
+) -> None:
     write_partitions(job, tables_of_events(events))
     before = manifest(job)
     with pytest.raises(RequestError, match=r"another job.*name another folder"):
@@ -137,7 +137,7 @@ def test_the_answers_of_another_job_are_left_alone(job: Job, events: list[Event]
     assert manifest(job) == before
 
 
-def test_events_that_cannot_be_read_begin_nothing(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
+def test_unreadable_events_start_no_job(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     if job.kind == "similar":
         pytest.skip("reads no events")
 
@@ -151,14 +151,14 @@ def test_events_that_cannot_be_read_begin_nothing(job: Job, events: list[Event],
     pd.testing.assert_frame_equal(together(job), whole)
 
 
-def test_partitions_without_a_manifest_are_nobodys(job: Job) -> None:
+def test_partitions_without_a_manifest_are_refused(job: Job) -> None:
     Path(job.out).mkdir()
     (Path(job.out) / "part-00000.parquet").write_bytes(b"")
     with pytest.raises(RequestError, match=r"no _manifest\.json"):
         write_partitions(job)
 
 
-def test_a_killed_process_goes_on_where_it_was(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
+def test_a_killed_job_resumes(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     log = Path(job.out).parent / "events.parquet"
     pq.write_table(pa.concat_tables(tables_of_events(events)), log)
     code = f"""
@@ -180,7 +180,7 @@ write_partitions({job!r}, tables_of_file(path, EventsConfig(path=path)), killed)
     pd.testing.assert_frame_equal(together(job), whole)
 
 
-def test_any_file_system_will_do(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
+def test_any_fsspec_file_system(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = replace(job, out=f"memory://{job.kind}/recs")
     write_partitions(memory, tables_of_events(events))
@@ -193,12 +193,12 @@ def test_any_file_system_will_do(job: Job, events: list[Event], whole: pd.DataFr
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), whole)
 
 
-def test_a_file_system_that_is_not_there_is_one_line(job: Job) -> None:
+def test_an_unknown_file_system_is_a_one_line_error(job: Job) -> None:
     with pytest.raises(RequestError, match="nosuch"):
         write_partitions(replace(job, out="nosuch://bucket/recs"))
 
 
-def test_folders_are_told_from_files(tmp_path: Path) -> None:
+def test_folders_and_files_are_distinguished(tmp_path: Path) -> None:
     assert [out for out in ("recs", "recs/", "s3://b/recs", "a.b/recs") if not is_folder(out)] == []
     assert [out for out in ("recs.parquet", "recs.xlsx", "s3://b/r.csv") if is_folder(out)] == []
     (tmp_path / "2026.11").mkdir()

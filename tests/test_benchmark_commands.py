@@ -32,14 +32,14 @@ def test_a_published_bundle_is_timed_at_its_own_and_at_other_weights(demo_bundle
     assert all(figures["p50_us"] > 0 for figures in bundle.values())
 
 
-def test_a_large_index_is_measured_by_stage_and_can_be_kept(tmp_path: Path) -> None:
+def test_a_large_index_is_measured_by_stage_and_can_be_saved(tmp_path: Path) -> None:
     report = run("scale", "--n", 1500, "--dim", 16, "--out", tmp_path / "bundles")
     assert report["recall"] > 0.95
     assert {"Annoy's trees", "graph, all of it", "all of the index"} <= set(report["stages"])
     assert (tmp_path / "bundles" / "CURRENT").exists()
 
 
-def test_batch_ranks_as_numpy_does(demo_bundles: Path) -> None:
+def test_batch_ranking_equals_numpy(demo_bundles: Path) -> None:
     report = run("batch", demo_bundles, "--sample", 40, "-k", 5)
     assert report["ranking alone"]["numpy"]["lists equal to ours"] == 1
     assert report["history to file"]["users/s"] > 0
@@ -50,6 +50,6 @@ def test_the_service_is_measured_beside_a_bare_route(demo_bundles: Path) -> None
     assert all(report[name]["rate"] > 0 for name in ("similar", "for_you", "bare"))
 
 
-def test_no_fault_loses_anything(demo_bundles: Path) -> None:
+def test_no_fault_loses_data(demo_bundles: Path) -> None:
     report = run("faults", demo_bundles, "--kills", 1, "--swaps", 2, "--malformed", 60)
     assert all(result.get("passed", "left out" in result) for result in report.values())

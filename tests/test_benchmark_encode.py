@@ -12,7 +12,7 @@ from recommender.commands.benchmarks import encode
 pytestmark = pytest.mark.slow
 
 
-def test_every_encoder_is_compared_with_the_plain_loop(tmp_path, monkeypatch):
+def test_every_encoder_is_compared_with_a_plain_loop(tmp_path, monkeypatch):
     tiny_clip(tmp_path)
     monkeypatch.setattr(encode, "ARCHITECTURE", NAME)
     command = ["benchmark", "encode", "--n", "8", "--cached", "300", "--json"]

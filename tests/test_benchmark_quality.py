@@ -172,9 +172,9 @@ def test_cold_start_is_compared_with_baselines(demo_shop, pairs):
     rankers = figures["reports"]["single cut"]["rankers"]
     assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(rankers)
     assert rankers["popularity"]["all"]["recall"]["hybrid_lead"]["low"] is not None
-    asked = [name.split("; ") for name in figures["neighbours"]]
-    assert [kind for kind, _ in asked] == ["pairs: all", "pairs: all, variants left out"] * 2
-    assert asked[0][1] == "cut at 2026-06-01" != asked[2][1], "the last rolling cut too"
+    tasks = [name.split("; ") for name in figures["neighbours"]]
+    assert [kind for kind, _ in tasks] == ["pairs: all", "pairs: all, variants left out"] * 2
+    assert tasks[0][1] == "cut at 2026-06-01" != tasks[2][1], "the last rolling cut too"
 
 
 def test_neighbours_by_labels_and_pairs(demo_shop, pairs):

@@ -37,7 +37,7 @@ def manifest_file(root):
     return root / "generations" / f"{current(root)}.json"
 
 
-def test_what_was_published_is_what_is_opened(tmp_path):
+def test_a_published_bundle_round_trips(tmp_path):
     weights = {"item": {"text": 0.25, "image": 0.75}}
     name = publish(tmp_path, 7.0, weights=weights, seed=np.int64(5), user_tower={"half_life": 30})
     bundle = open_bundle(tmp_path, verify=True)
@@ -51,7 +51,7 @@ def test_what_was_published_is_what_is_opened(tmp_path):
 
 
 @pytest.mark.parametrize("array", [np.zeros(3, np.int64), np.zeros(4, np.float64)])  # too short, another type
-def test_a_table_that_does_not_fit_the_products_is_refused(tmp_path, array):
+def test_arrays_of_a_wrong_length_are_refused(tmp_path, array):
     with Staging(tmp_path) as staging:
         np.save(staging.part("base") / "complements_indptr.npy", array)
         with pytest.raises(BundleError, match=r"complements_indptr\.npy (has shape|holds float64)"):
@@ -67,7 +67,7 @@ def test_arrays_are_mapped_and_cannot_be_written(tmp_path):
     assert isinstance(vectors.base, np.memmap)
 
 
-def test_an_undefined_figure_is_published_as_null(tmp_path):
+def test_an_undefined_metric_is_published_as_null(tmp_path):
     publish(tmp_path, metrics={"recall": float("nan"), "ndcg": np.float32(0.5)})
     assert generations(tmp_path)[0].metrics == {"recall": None, "ndcg": 0.5}
     json.loads(manifest_file(tmp_path).read_text(), parse_constant=pytest.fail)
@@ -96,7 +96,7 @@ def test_names_sort_in_the_order_of_publishing_within_a_second_and_under_a_clock
     assert names == sorted(set(names))
 
 
-def test_leaving_without_publishing_changes_nothing(tmp_path):
+def test_exit_without_publishing_changes_nothing(tmp_path):
     name = publish(tmp_path)
     with pytest.raises(ZeroDivisionError), Staging(tmp_path) as staging:
         (staging.part("base") / "x").write_text(str(1 / 0))
@@ -150,7 +150,7 @@ def test_a_flipped_bit_is_found_when_hashes_are_verified(tmp_path):
         open_bundle(tmp_path, verify=True)
 
 
-def test_a_file_that_is_no_array_is_not_mapped(tmp_path):
+def test_a_file_that_is_not_an_array_is_not_mapped(tmp_path):
     publish(tmp_path)
     bundle = open_bundle(tmp_path)
     with pytest.raises(BundleError, match="not an array"):
@@ -172,7 +172,7 @@ def test_a_newer_format_is_refused_by_name_and_version(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}', '{"format": 2, "n": 3, "parts": {"x": {}}}'])
-def test_what_is_no_manifest_is_refused(tmp_path, content):
+def test_an_invalid_manifest_is_refused(tmp_path, content):
     publish(tmp_path)
     manifest_file(tmp_path).write_text(content)
     with pytest.raises(BundleError, match="not a manifest"):
@@ -182,7 +182,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     "path", [{"path": "../.."}, {"files": {"../x": {"bytes": 0, "sha256": ""}}}, {"files": {"/etc/passwd": {}}}]
 )
-def test_a_manifest_cannot_lead_out_of_the_bundle(tmp_path, path):
+def test_a_manifest_cannot_name_files_outside_the_bundle(tmp_path, path):
     publish(tmp_path)
     data = json.loads(manifest_file(tmp_path).read_text())
     data["parts"]["base"] |= path
@@ -209,7 +209,7 @@ def test_rollback_goes_back_one_generation_or_to_the_one_named(tmp_path):
     assert open_bundle(tmp_path).array("base", "vectors.npy")[0, 0] == 1.0
 
 
-def test_rollback_to_what_cannot_be_opened_changes_nothing(tmp_path):
+def test_rollback_to_a_broken_generation_changes_nothing(tmp_path):
     first, second = publish(tmp_path, 1.0), publish(tmp_path, 2.0)
     with pytest.raises(BundleError, match=f"did you mean '{first}'"):
         rollback(tmp_path, first[:-1])
@@ -219,7 +219,7 @@ def test_rollback_to_what_cannot_be_opened_changes_nothing(tmp_path):
     assert current(tmp_path) == second
 
 
-def test_rollback_by_name_mends_a_lost_pointer(tmp_path):
+def test_rollback_by_name_restores_a_lost_pointer(tmp_path):
     name = publish(tmp_path)
     (tmp_path / "CURRENT").unlink()
     assert rollback(tmp_path, name) == current(tmp_path) == name
@@ -243,7 +243,7 @@ def test_prune_keeps_the_newest_the_current_and_those_that_are_open(tmp_path):
     assert prune(tmp_path, keep=1) == [names[2], names[4]]
 
 
-def test_what_is_mapped_outlives_pruning(tmp_path):
+def test_mapped_arrays_survive_pruning(tmp_path):
     name = publish(tmp_path, 5.0)
     publish(tmp_path, 6.0)
     bundle = open_bundle(tmp_path, name)
@@ -253,7 +253,7 @@ def test_what_is_mapped_outlives_pruning(tmp_path):
     assert vectors.tolist() == [[5.0, 5.0]] * 3
 
 
-def test_a_bundle_that_is_forgotten_is_not_open(tmp_path):
+def test_a_garbage_collected_bundle_is_not_open(tmp_path):
     name = publish(tmp_path)
     publish(tmp_path)
     open_bundle(tmp_path, name)

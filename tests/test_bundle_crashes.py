@@ -132,7 +132,7 @@ def result(process):
     return json.loads(out)
 
 
-def test_a_publisher_killed_at_any_step_leaves_the_old_or_the_new(tmp_path):
+def test_a_publisher_killed_at_any_step_leaves_the_old_or_new_generation(tmp_path):
     outcomes = result(start(killed_publishers, tmp_path))
     assert outcomes == sorted(outcomes)  # once the pointer has moved, it stays
     assert set(outcomes) == {1.0, 2.0}
@@ -145,7 +145,7 @@ def test_a_pruner_killed_at_any_step_leaves_only_whole_generations(tmp_path):
     assert set(left) == {4, 3, 2, 1}
 
 
-def test_everything_is_on_disk_before_it_is_pointed_at(tmp_path, monkeypatch):
+def test_files_are_synced_before_the_pointer(tmp_path, monkeypatch):
     synced, renamed = set(), []
     fsync, rename, replace = os.fsync, os.rename, os.replace
 
@@ -206,7 +206,7 @@ def test_a_disk_that_fills_up_at_any_sync_leaves_the_old_generation(tmp_path, mo
     assert all("free some space" in message for message in messages)
 
 
-def test_publishers_at_once_take_turns_and_readers_always_see_a_whole_one(tmp_path):
+def test_concurrent_publishers_take_turns_and_readers_see_whole_generations(tmp_path):
     publish(tmp_path, 0.0)
     publishers = [start(publisher, tmp_path) for _ in range(2)]
     seen = set()
@@ -236,7 +236,7 @@ def test_a_generation_open_in_another_process_stays_until_that_process_dies(tmp_
     assert prune(tmp_path, keep=1) == [name]
 
 
-def test_a_generation_pruned_while_it_is_being_opened_gives_way_to_the_next(tmp_path, monkeypatch):
+def test_a_generation_pruned_while_opened_is_replaced_by_the_next(tmp_path, monkeypatch):
     publish(tmp_path, 1.0)
     flock, raced = fcntl.flock, []
 

@@ -38,7 +38,7 @@ def shop(tmp_path, table=SHOP, mapping=MAPPING):
     return Config.load(tmp_path / "shop.toml")
 
 
-def test_a_shop_is_read(tmp_path):
+def test_a_catalogue_is_read(tmp_path):
     catalog = Catalog.load(shop(tmp_path), strict=True)
     assert catalog.ids == ["0010", "A-1", "B-2"]
     assert len(catalog) == 3
@@ -91,7 +91,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (("id = ", "#"), "(the product's id); name it in the config. Its columns are sku, name"),
         (('"sku"', '"skus"'), "products.csv has no column 'skus' (the product's id); did you mean 'sku'?"),
@@ -108,10 +108,10 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
         (("[catalog]", '[catalog]\nimages = "no.zip"'), "no.zip is not there; expected the folder or zip"),
     ],
 )  # fmt: skip
-def test_a_wrong_mapping_names_the_nearest_column(tmp_path, change, said):
+def test_a_wrong_mapping_names_the_nearest_column(tmp_path, change, message):
     with pytest.raises(RecommenderError) as error:
         Catalog.load(shop(tmp_path, mapping=MAPPING.replace(*change, 1)))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 BAD = """\
@@ -131,8 +131,8 @@ def test_bad_cells_and_rows_are_reported_with_row_and_id(tmp_path):
     catalog = Catalog.load(config)
     assert catalog.ids == ["a", "b", "c", "d", "e"]
     np.testing.assert_array_equal(catalog.frame["price"], [np.nan, np.nan, np.nan, np.nan, 4.5])
-    told = [str(problem) for problem in catalog.report.problems]
-    assert told == [
+    problems = [str(problem) for problem in catalog.report.problems]
+    assert problems == [
         "products.csv row 4: has no id; expected one; left out",
         'products.csv row 5 (id "a"): row 2 has the same id; expected one row a product; left out',
         'products.csv row 2 (id "a"): price is "12,50"; expected a number such as 12.50; taken as missing',
@@ -156,7 +156,7 @@ def test_only_some_problems_of_a_kind_are_shown(tmp_path):
     assert json.loads(json.dumps(report.to_dict()))["errors"] == 99
 
 
-def test_merged_reports_list_no_more_problems():
+def test_merged_reports_have_the_same_limit():
     one, other = DataReport(shown=3), DataReport(shown=3)
     for report in (one, other):
         report.add("odd", "file", [2, 3], ["a", "b"], str)
@@ -179,7 +179,7 @@ def test_photos_without_links_get_a_hint(tmp_path):
     assert 'expected such as image_link = "{id}.jpg"' in str(catalog.report.problems[0])
 
 
-def test_kinds_and_what_is_learned_from():
+def test_kinds_of_columns_and_learned_columns():
     n = 40
     frame = pd.DataFrame(
         {

@@ -26,7 +26,7 @@ def read(tmp_path, name, data):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("p.csv", b"", "p.csv is empty; expected a header and rows"),
         ("p.csv", b"\n\n ", "p.csv is empty"),
@@ -41,13 +41,13 @@ def read(tmp_path, name, data):
         ("p.jsonl", b"[1, 2]\n", "p.jsonl has no rows"),
     ],
 )
-def test_unreadable_files(tmp_path, name, data, said):
+def test_unreadable_files(tmp_path, name, data, message):
     with pytest.raises(DataError) as error:
         read(tmp_path, name, data)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_table(tmp_path / "p.csv", DataReport())
 
@@ -75,7 +75,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 99).map(str), cells, cells), min_size=1, max_size=8))
-def test_whatever_python_writes_is_read_back(tmp_path, rows):
+def test_files_written_by_python_round_trip(tmp_path, rows):
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([("id", "a,b", 'c"d'), *rows])
     table, report = read(tmp_path, "p.csv", out.getvalue())
@@ -138,7 +138,7 @@ odd = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(odd | odd.map("id,price\n1,2\n{}".format), st.sampled_from([".csv", ".jsonl", ".parquet"]))
-def test_no_file_is_an_unexpected_error(tmp_path, text, kind):
+def test_no_file_raises_an_unexpected_error(tmp_path, text, kind):
     path = tmp_path / f"p{kind}"
     path.write_bytes(text.encode())
     with contextlib.suppress(RecommenderError):

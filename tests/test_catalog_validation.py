@@ -43,7 +43,7 @@ def test_every_file_is_read_and_every_problem_reported(config):
         validate(config, strict=True)
 
 
-def test_nothing_wrong(tmp_path):
+def test_valid_input_has_no_problems(tmp_path):
     (tmp_path / "products.csv").write_text("id,title\na,A\n")
     report = validate(Config.from_files(tmp_path / "products.csv"), strict=True)
     assert report.lines()[-1] == "no problem found"

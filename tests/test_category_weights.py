@@ -78,7 +78,7 @@ class Shop:
         return float(np.mean(shares))
 
 
-def test_each_category_learns_what_decides_in_it() -> None:
+def test_each_category_gets_its_informative_weights() -> None:
     shop = Shop("text", seed=0)
     tuned = shop.tuned()
     weights = {kind: of_kind.weights for kind, of_kind in tuned.weights.items()}
@@ -93,7 +93,7 @@ def test_each_category_learns_what_decides_in_it() -> None:
     assert set(tuned.metrics()["categories"]) == {"item: Hats", "item: Books"}
 
 
-def test_categories_that_are_alike_keep_what_all_have() -> None:
+def test_similar_categories_share_the_overall_weights() -> None:
     for seed in range(2):
         tuned = Shop("image", seed).tuned()
         assert set(tuned.weights) == {"item", "user"}
@@ -101,7 +101,7 @@ def test_categories_that_are_alike_keep_what_all_have() -> None:
         assert len(tuned.categories) == 2
 
 
-def test_one_category_is_the_whole_shop() -> None:
+def test_a_single_category_has_the_overall_weights() -> None:
     shop = Shop("text", seed=0)
     shop.kinds[:] = "item: Everything"
     assert shop.tuned().categories == ()
@@ -128,7 +128,7 @@ def of_type(rec: Recommender, first: str) -> list[str]:
     return [i for i in rec.ids if str(rec.product(i).get("product_type") or "").split(" > ")[0] == first]
 
 
-def test_what_is_like_a_product_is_asked_by_its_categorys_weights(rec: Recommender) -> None:
+def test_similar_uses_the_categorys_weights(rec: Recommender) -> None:
     assert min(len(of_type(rec, first)) for first in ("A", "B", "")) > 5
     for item_id in rec.ids:
         weights = OWN if item_id in of_type(rec, "A") else WEIGHTS
@@ -141,7 +141,7 @@ def test_what_is_like_a_product_is_asked_by_its_categorys_weights(rec: Recommend
             assert [one.score for one in answer] == pytest.approx([one.score for one in tabled], abs=1e-12)
 
 
-def test_answers_to_many_are_those_to_each(rec: Recommender) -> None:
+def test_many_requests_equal_single_requests(rec: Recommender) -> None:
     for options in ({}, {"plan": "exact"}, {"weights": {"image": 0.9}}, {"variants": "all"}):
         table = rec.similar_many(k=6, **options)
         for line, item_id in enumerate(rec.ids):
@@ -172,14 +172,14 @@ def test_a_request_overrides_the_categorys_weights(rec: Recommender) -> None:
     assert [one.score for one in partly] == pytest.approx([one.score for one in whole])
 
 
-def test_users_are_asked_by_their_own_weights(rec: Recommender) -> None:
+def test_recommend_uses_the_user_weights(rec: Recommender) -> None:
     history = of_type(rec, "A")[:2]
     default = rec.recommend(history, 8, weights=WEIGHTS)
     assert rec.recommend(history, 8).item_ids == default.item_ids
     assert [one.score for one in rec.recommend(history, 8)] == pytest.approx([one.score for one in default])
 
 
-def test_a_bundle_without_them_asks_all_alike(tmp_path: Path) -> None:
+def test_a_bundle_without_category_weights_uses_one_set(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     ids = [f"p{number}" for number in range(9)]
     publish_products(tmp_path, [draw_product(generator, item_id, ids) for item_id in ids], own=False)

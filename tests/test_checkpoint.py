@@ -92,7 +92,7 @@ def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> Non
     assert f"resuming from step {stop} of {stop}" in again, "what had ended is not repeated"
 
 
-def test_a_fit_resumes_in_whichever_training_it_was_stopped(
+def test_a_fit_resumes_in_the_interrupted_stage(
     tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
@@ -131,7 +131,7 @@ def test_a_fit_resumes_in_whichever_training_it_was_stopped(
     assert 12 + 60 + rest == steps(), "and starts again"
 
 
-def test_a_checkpoint_holds_what_was_saved(tmp_path: Path) -> None:
+def test_a_checkpoint_round_trips(tmp_path: Path) -> None:
     saved = Checkpoint(tmp_path / "folder" / "it.safetensors")
     assert not saved.exists
     torch.manual_seed(0)

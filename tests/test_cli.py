@@ -68,7 +68,7 @@ def commands(group: typer.Typer = app, path: tuple[str, ...] = ()) -> dict[tuple
 
 
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)
-def test_help_is_whole_at_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) -> None:
+def test_help_is_not_cut_at_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     ran = run(*path, "--help")
     assert ran.code == 0
@@ -141,31 +141,31 @@ def test_an_unknown_item_is_an_expected_error(run: Run, demo_bundles: Path) -> N
     assert "no-such-id" in ran.err
 
 
-def test_similar_answers_as_text_and_as_json(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
+def test_similar_prints_text_and_json(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
     seed = demo_shop.products[0].id
-    asked = ("similar", demo_bundles, seed, "-k", 4, "--filter", "price < 60", "--explain")
-    answer = run(*asked, "--json").json
+    command = ("similar", demo_bundles, seed, "-k", 4, "--filter", "price < 60", "--explain")
+    answer = run(*command, "--json").json
     price = {product.id: product.price for product in demo_shop.products}
     assert len(answer["items"]) == 4
     assert all(price[item["item_id"]] < 60 for item in answer["items"])
     for item in answer["items"]:
         assert sum(item["explanation"]["parts"].values()) == pytest.approx(item["score"], abs=1e-9)
-    shown = run(*asked).out
+    shown = run(*command).out
     assert all(item["item_id"] in shown for item in answer["items"])
     assert answer["items"][0]["explanation"]["text"] in shown
 
 
-def test_weights_change_the_answer(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
-    asked = ("similar", demo_bundles, demo_shop.products[0].id, "--json", "--explain", "--weights")
+def test_weights_change_the_results(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
+    command = ("similar", demo_bundles, demo_shop.products[0].id, "--json", "--explain", "--weights")
     weights = "image=0,text=0,behaviour=0,cooccurrence=0,prior=0,category=1"
-    for item in run(*asked, weights).json["items"]:
+    for item in run(*command, weights).json["items"]:
         parts = item["explanation"]["parts"]
         assert parts["category"] == pytest.approx(item["score"])
-    assert run(*asked, "image:1").code == 2
-    assert run(*asked, "imagen=1").code == 1
+    assert run(*command, "image:1").code == 2
+    assert run(*command, "imagen=1").code == 1
 
 
-def test_a_user_is_answered_the_same_from_file_store_and_history(
+def test_file_store_and_history_give_the_same_recommendations(
     run: Run, demo_bundles: Path, demo_shop: Shop, tmp_path: Path
 ) -> None:
     user = next(iter(demo_shop.tastes))
@@ -187,7 +187,7 @@ def test_a_user_is_answered_the_same_from_file_store_and_history(
         assert not seen & {item["item_id"] for item in answer["items"]}
 
 
-def test_an_unknown_user_gets_what_is_popular(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
+def test_an_unknown_user_gets_popular_items(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
     events = demo_shop.config.parent / "events.csv"
     answer = run("recommend", demo_bundles, "--user", "nobody", "--events", events, "--json").json
     assert answer["fallback_used"] == "popular"
@@ -195,7 +195,7 @@ def test_an_unknown_user_gets_what_is_popular(run: Run, demo_bundles: Path, demo
 
 
 @pytest.mark.parametrize("kind", ["similar", "user"])
-def test_batch_writes_what_single_questions_answer(
+def test_batch_equals_single_requests(
     run: Run, demo_bundles: Path, demo_shop: Shop, tmp_path: Path, kind: str
 ) -> None:
     events, out = demo_shop.config.parent / "events.csv", tmp_path / "recs.parquet"
@@ -211,14 +211,14 @@ def test_batch_writes_what_single_questions_answer(
     assert batch["score"].tolist() == pytest.approx([item["score"] for item in single])
 
 
-def test_figures_are_shown_as_published(run: Run, demo_bundles: Path) -> None:
+def test_metrics_are_printed_as_published(run: Run, demo_bundles: Path) -> None:
     figures = run("evaluate", demo_bundles, "--json").json
     assert figures["evaluation"]
     assert figures["recall"]
     assert "seconds.encoding" in run("evaluate", demo_bundles).out
 
 
-def test_validate_reports_and_strict_makes_fatal(run: Run, demo_shop: Shop, tmp_path: Path) -> None:
+def test_validate_reports_problems_and_strict_fails(run: Run, demo_shop: Shop, tmp_path: Path) -> None:
     assert run("validate", "--config", demo_shop.config, "--json").code == 0
     broken = tmp_path / "products.csv"
     broken.write_text("id,title,price\nA-1,Chair,10\nA-9,Table,cheap\n")

@@ -1,4 +1,4 @@
-"""The client against the real app: each method makes the call that it says, and errors are told."""
+"""The client against the real app: each method makes its call, and errors are raised."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -55,8 +55,8 @@ def test_events_and_users(client: Client, ids: list[str]) -> None:
         return {"event_id": f"e{number}", "event_name": "view_item", "timestamp": now, "items": items, **who}
 
     assert client.send(event(0, user_id="u/1"))["status"] == "stored"
-    told = client.send_many([event(0, user_id="u/1"), event(1, session_id="s")])["events"]
-    assert [each["status"] for each in told] == ["known", "stored"]
+    results = client.send_many([event(0, user_id="u/1"), event(1, session_id="s")])["events"]
+    assert [each["status"] for each in results] == ["known", "stored"]
     assert client.merge("s", "u/1") == {"merged": 1}
     assert [each["item_id"] for each in client.user_events("u/1")["events"]] == ids[:2]
     assert client.for_user("u/1", limit=3)["strategy"] == "for_you"
@@ -65,8 +65,8 @@ def test_events_and_users(client: Client, ids: list[str]) -> None:
 
 
 def test_products(client: Client, ids: list[str]) -> None:
-    told = client.change_items([{"id": ids[5], "price": 1.5}, {"id": "new/1", "title": "A new mug"}])
-    assert told["queued"] == ["new/1"]
+    results = client.change_items([{"id": ids[5], "price": 1.5}, {"id": "new/1", "title": "A new mug"}])
+    assert results["queued"] == ["new/1"]
     assert client.item(ids[5])["price"] == 1.5
     assert client.item("new/1")["title"] == "A new mug"
     client.delete_item("new/1")
@@ -85,7 +85,7 @@ def test_operations(client: Client) -> None:
     assert refused.value.status == 409
 
 
-def test_a_refusal_says_why(client: Client) -> None:
+def test_an_error_has_its_problem_document(client: Client) -> None:
     with pytest.raises(ServiceError, match="did you mean") as refused:
         client.trending(filter="prise < 5")
     assert refused.value.status == 422
@@ -94,11 +94,14 @@ def test_a_refusal_says_why(client: Client) -> None:
         client.search("red mug")
 
 
-def test_what_is_no_problem_document_is_told_by_its_status() -> None:
+def test_an_error_without_a_problem_document_has_its_status() -> None:
     def busy(request: httpx.Request) -> httpx.Response:
         assert "Authorization" not in request.headers
         return httpx.Response(503, headers={"Retry-After": "5"}, text="<html>")
 
-    with Client("http://shop", transport=httpx.MockTransport(busy)) as client, pytest.raises(ServiceError) as told:
+    with (
+        Client("http://shop", transport=httpx.MockTransport(busy)) as client,
+        pytest.raises(ServiceError) as caught,
+    ):
         client.info()
-    assert (told.value.status, told.value.retry_after) == (503, 5.0)
+    assert (caught.value.status, caught.value.retry_after) == (503, 5.0)

@@ -43,29 +43,29 @@ def strengths(row: int, counts: sparse.csr_array = COUNTS) -> dict[int, float]:
     return dict(zip(columns.tolist(), values.tolist(), strict=True))
 
 
-def test_what_was_chosen_together_comes_first_and_what_is_like_it_follows() -> None:
+def test_observed_pairs_rank_before_predicted_ones() -> None:
     of_lamp = strengths(0)
     assert of_lamp[4] == max(of_lamp.values()) > of_lamp[6] > of_lamp.get(7, 0.0)
 
 
-def test_a_new_product_goes_with_what_its_like_were_chosen_with() -> None:
+def test_a_new_product_gets_the_complements_of_similar_products() -> None:
     of_new_lamp = strengths(2)
     others = max(of_new_lamp.get(other, 0.0) for other in (5, 7, 8, 9))
     assert of_new_lamp[4] >= of_new_lamp[6] > others, "tables of its style, though nobody bought them yet"
 
 
-def test_likeness_alone_is_no_complement() -> None:
+def test_similarity_alone_does_not_make_a_complement() -> None:
     of_new_lamp = strengths(2)
     assert max(of_new_lamp.get(lamp, 0.0) for lamp in (0, 1, 3)) < of_new_lamp[4] / 2
     similarity = table(10, (2, 0))
     assert 0 in CooccurrenceTables(COUNTS, COUNTS, similarity).smoothed(0.3).row(2)[0], "as it is in C"
 
 
-def test_without_pairs_there_is_nothing() -> None:
+def test_without_pairs_there_are_no_complements() -> None:
     assert complements(SHOP, table(10), table(10)).indices.size == 0
 
 
-def test_a_shop_too_large_to_compare_all_products_has_the_pairs_that_were_chosen(
+def test_a_large_catalogue_has_observed_pairs_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("training.cooccurrence.complements.MAX_SIMILARITY_ROWS", 9)
@@ -73,13 +73,13 @@ def test_a_shop_too_large_to_compare_all_products_has_the_pairs_that_were_chosen
     assert strengths(2) == {}
 
 
-def test_what_goes_with_much_goes_with_what_is_new() -> None:
+def test_popular_complements_are_predicted_for_new_products() -> None:
     counts = table(10, *((other, 9) for other in range(9)), *((9, other) for other in range(9)))
     columns, values = complements(replace(SHOP, vectors=np.zeros_like(SHOP.vectors)), counts, counts).row(0)
     assert columns[values.argmax()] == 9
 
 
-def test_what_is_predicted_to_go_badly_together_is_no_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negative_predictions_are_no_complements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "training.cooccurrence.complements.bilinear_form",
         lambda x, pairs, penalty: -np.eye(x.shape[1], dtype=np.float32),
@@ -87,7 +87,7 @@ def test_what_is_predicted_to_go_badly_together_is_no_partner(monkeypatch: pytes
     assert strengths(0) == {4: 1.0}, "all that is predicted is below 0"
 
 
-def test_the_form_is_the_ridge_regression_of_the_pairs_on_both_products() -> None:
+def test_the_bilinear_form_is_a_ridge_regression_of_the_pairs() -> None:
     generator = np.random.default_rng(1)
     pairs = sparse.csr_array(generator.random((60, 60)) * (generator.random((60, 60)) < 0.2))
     x = pair_features(make_segment(1, 60), pairs).astype(np.float64)

@@ -31,7 +31,7 @@ def test_image_is_another_name_of_image_link(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('titel = "name"', "shop.toml: [catalog] unknown key 'titel'; did you mean 'title'?"),
         ('imagee = "a"', "[catalog] unknown key 'imagee'; did you mean 'image'?"),
@@ -45,37 +45,37 @@ def test_image_is_another_name_of_image_link(tmp_path):
         ("id =", "shop.toml is not TOML in UTF-8"),
     ],
 )
-def test_a_wrong_config_says_where_and_what_is_near(tmp_path, text, said):
+def test_a_wrong_config_names_the_key_and_the_nearest(tmp_path, text, message):
     with pytest.raises(ConfigError) as error:
         load(tmp_path, f'[catalog]\npath = "p.csv"\n{text}\n')
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('[catalog]\ntitle = "name"', "[catalog] path is missing"),
         ('[catalogue]\npath = "p.csv"', "unknown key 'catalogue'; did you mean 'catalog'?"),
         ('data_dir = "x"\n[catalog]\npath = "p.csv"', "unknown key 'data_dir'; paths start where --data says"),
     ],
 )
-def test_a_wrong_outline(tmp_path, text, said):
+def test_a_wrong_structure(tmp_path, text, message):
     with pytest.raises(ConfigError) as error:
         load(tmp_path, text)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_several_problems_are_told_at_once(tmp_path):
+def test_several_problems_are_reported_at_once(tmp_path):
     with pytest.raises(ConfigError, match=r"'titel'.*; .*'pric'"):
         load(tmp_path, '[catalog]\npath = "p.csv"\ntitel = "a"\npric = "b"\n')
 
 
-def test_a_config_that_is_not_there(tmp_path):
+def test_a_missing_config(tmp_path):
     with pytest.raises(ConfigError, match=r"no\.toml cannot be read: No such file"):
         Config.load(tmp_path / "no.toml")
 
 
-def test_a_bundle_records_what_makes_an_equal_config_but_not_where_the_data_lay(tmp_path):
+def test_a_bundle_records_its_config_without_data_paths(tmp_path):
     text = '[catalog]\npath = "p.csv"\nimage = "{id}.jpg"\nseparators = {a = "|"}\n[events]\npath = "e.csv"\n'
     config = load(tmp_path, text)
     recorded = json.loads(json.dumps(config.to_dict()))
@@ -83,7 +83,7 @@ def test_a_bundle_records_what_makes_an_equal_config_but_not_where_the_data_lay(
     assert str(tmp_path) not in json.dumps(recorded)
 
 
-def test_own_weights_lie_over_the_defaults():
+def test_custom_weights_override_the_defaults():
     config = EventsConfig(path="e.csv", weights={"purchase": 9, "tasted": 2})
     assert config.all_weights() == EVENT_WEIGHTS | {"purchase": 9.0, "tasted": 2.0}
 
@@ -96,7 +96,7 @@ def test_from_files(tmp_path):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_are_configs_whose_files_lie_below_the_data_folder(path):
+def test_examples_are_configs_with_files_in_the_data_folder(path):
     config = Config.load(path, data_dir="data")
     named = [config.catalog.path, config.catalog.images, config.events.path if config.events else None]
     assert all(each.parts[0] == path.stem for each in named if each is not None)

@@ -110,10 +110,8 @@ def contents(answer: recommender.Recommendations) -> tuple:
     return items, answer.strategy, answer.eligible, answer.fallback_used, answer.warnings
 
 
-def test_pages_and_timings_show_the_products_that_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The layout kept for the base is not that of an update, and nothing asks for a product that was removed."""
+def test_pages_and_timings_leave_out_removed_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map layout of the base is not that of an update, and no request names a removed product."""
     products = [draw_product(np.random.default_rng(n), f"p{n:02}", []) for n in range(12)]
     publish_products(tmp_path / "live", products)
     assert positions(recommender.load(tmp_path / "live"), method="pca").shape == (12, 2)
@@ -132,7 +130,7 @@ def test_pages_and_timings_show_the_products_that_there_are(
 
 @settings(max_examples=30, deadline=None)
 @given(worlds(), st.data())
-def test_every_question_is_answered_as_by_a_rebuild(world: World, data: st.DataObject) -> None:
+def test_every_request_equals_a_rebuild(world: World, data: st.DataObject) -> None:
     live, oracle = world.live, world.oracle
     assert live.ids == oracle.ids == sorted(world.products)
     assert len(live) == len(oracle)
@@ -144,7 +142,7 @@ def test_every_question_is_answered_as_by_a_rebuild(world: World, data: st.DataO
 
 
 def answers(rec: Recommender, seed: str, other: str, k: int, options: Any) -> list[tuple]:
-    """Ask every kind of question."""
+    """Make every kind of request."""
     history = [seed, "unknown", other]
     return [
         contents(rec.similar(seed, k, **options)),
@@ -157,20 +155,20 @@ def answers(rec: Recommender, seed: str, other: str, k: int, options: Any) -> li
 
 @settings(max_examples=20, deadline=None)
 @given(worlds(), st.sampled_from(FILTERS), st.sampled_from(["collapse", "all"]))
-def test_batches_are_answered_as_by_a_rebuild(world: World, filter: str | None, variants: Any) -> None:
+def test_batches_equal_a_rebuild(world: World, filter: str | None, variants: Any) -> None:
     histories = [[item_id] for item_id in world.live.ids]
-    for ask in (
+    for request in (
         lambda rec: rec.similar_many(None, 5, filter=filter, variants=variants),
         lambda rec: rec.recommend_many(histories, 5, filter=filter, variants=variants),
     ):
-        live, oracle = ask(world.live), ask(world.oracle)
+        live, oracle = request(world.live), request(world.oracle)
         assert live.item_ids.tolist() == oracle.item_ids.tolist()
         np.testing.assert_array_equal(live.scores, oracle.scores)
 
 
 @settings(max_examples=20, deadline=None)
 @given(worlds())
-def test_the_neighbour_table_is_the_beginning_of_the_exact_order(world: World) -> None:
+def test_the_neighbour_table_is_a_prefix_of_the_exact_ranking(world: World) -> None:
     rec = world.live
     for item_id in rec.ids:
         table = rec.segment.neighbours[rec.attributes.row_of(item_id)]
@@ -181,7 +179,7 @@ def test_the_neighbour_table_is_the_beginning_of_the_exact_order(world: World) -
 
 @settings(max_examples=20, deadline=None)
 @given(worlds())
-def test_products_are_described_as_they_are_now(world: World) -> None:
+def test_products_have_their_current_attributes(world: World) -> None:
     codes, brands = world.live.attributes.codes("brand"), world.live.attributes.categories("brand")
     starts, tags = world.live.attributes.multi("tags")
     for item_id in {*world.base, *world.products, "a1"}:
@@ -200,7 +198,7 @@ def test_products_are_described_as_they_are_now(world: World) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(worlds())
-def test_compaction_changes_no_answer(world: World) -> None:
+def test_compaction_changes_no_result(world: World) -> None:
     live, compacted = live_segment(world.live), world.oracle.segment
     for name in ("vectors", "present", "prior"):
         np.testing.assert_array_equal(getattr(live, name), getattr(compacted, name))
@@ -209,7 +207,7 @@ def test_compaction_changes_no_answer(world: World) -> None:
         assert live.variants(row).tolist() == compacted.variants(row).tolist()
 
 
-def test_a_walk_over_the_graph_finds_what_was_added_and_never_what_was_removed(tmp_path: Path) -> None:
+def test_a_graph_walk_finds_added_and_no_removed_products(tmp_path: Path) -> None:
     world = World(tmp_path, seed=3, n=99, updates=2, budget=Budget(64, 50, 1_000))
     changed = set(world.products) - set(world.base)
     found: set[str] = set()
@@ -223,7 +221,7 @@ def test_a_walk_over_the_graph_finds_what_was_added_and_never_what_was_removed(t
     assert changed & found
 
 
-def test_what_was_published_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_concurrent_publication_is_not_overwritten(tmp_path: Path) -> None:
     World(tmp_path, seed=1, n=8, updates=0)
     early = recommender.load(tmp_path / "live")
     drawn = draw_product(np.random.default_rng(0), "p01", [])
@@ -233,7 +231,7 @@ def test_what_was_published_meanwhile_is_not_overwritten(tmp_path: Path) -> None
     assert recommender.load(tmp_path / "live").generation == now
 
 
-def test_a_delta_leaves_the_base_files_as_they_are(tmp_path: Path) -> None:
+def test_a_delta_does_not_change_the_base_files(tmp_path: Path) -> None:
     World(tmp_path, seed=1, n=30, updates=0)
     before = {path: path.read_bytes() for path in (tmp_path / "live" / "parts").rglob("*") if path.is_file()}
     drawn = draw_product(np.random.default_rng(0), "zz", [])
@@ -259,7 +257,7 @@ def killed_updates(folder: Path) -> list[bool]:
     return outcomes
 
 
-def test_an_update_killed_at_any_step_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_an_update_killed_at_any_step_leaves_the_old_or_new_generation(tmp_path: Path) -> None:
     code = f"from tests.test_delta import *; print(json.dumps(killed_updates(Path({str(tmp_path)!r}))))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run(

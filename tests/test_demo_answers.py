@@ -34,21 +34,21 @@ def shares(shop: Shop, wanted: Sequence[set[str]], answers: Sequence[Sequence[st
     return float(np.mean(hits)), float(np.mean([p.kind in kinds for kinds in wanted for p in shop.products]))
 
 
-def test_similar_items_are_of_the_kind_or_its_companion(rec: Recommender, demo_shop: Shop) -> None:
+def test_similar_items_share_the_category_or_its_complement(rec: Recommender, demo_shop: Shop) -> None:
     wanted = [goes_with([product.kind]) for product in demo_shop.products]
     found, chance = shares(demo_shop, wanted, rec.similar_many([p.id for p in demo_shop.products], 5).item_ids)
     assert found > 2 * chance
 
 
 @pytest.mark.parametrize("block", ["image", "text", "category"])
-def test_each_block_of_content_alone_finds_the_kind(rec: Recommender, demo_shop: Shop, block: str) -> None:
+def test_each_content_block_finds_the_category(rec: Recommender, demo_shop: Shop, block: str) -> None:
     alone = {name: float(name == block) for name in rec.weights["item"]}
     table = rec.similar_many([product.id for product in demo_shop.products], 5, weights=alone)
     found, chance = shares(demo_shop, [{product.kind} for product in demo_shop.products], table.item_ids)
     assert found > 2 * chance
 
 
-def test_recommendations_follow_the_planted_tastes(rec: Recommender, demo_shop: Shop) -> None:
+def test_recommendations_follow_the_generated_tastes(rec: Recommender, demo_shop: Shop) -> None:
     file = demo_shop.config.parent / "events.csv"
     histories = by_user(read_events(file, EventsConfig(path=file)))
     table = rec.recommend_many(list(histories.values()), 5, exclude_history=False)
@@ -70,7 +70,7 @@ def test_each_step_of_the_tour_runs(
         assert capsys.readouterr().out
 
 
-def test_the_tour_ends_by_serving_if_asked(demo_shop: Shop) -> None:
+def test_the_tour_can_end_by_serving(demo_shop: Shop) -> None:
     assert tour(demo_shop, port=8123)[-1][0] == "serve"
     assert tour(demo_shop, port=8123)[-1][-2:] == ["--port", "8123"]
     assert "serve" not in {step[0] for step in tour(demo_shop)}

@@ -26,7 +26,7 @@ def events(shop: Shop) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_same_seed_same_bytes(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     first, again, other = (
         make_shop(tmp_path / name, n=20, users=10, events=100, seed=seed).config.parent
         for name, seed in (("first", 0), ("again", 0), ("other", 1))
@@ -55,7 +55,7 @@ def test_each_photo_is_in_the_zip(shop: Shop) -> None:
     assert (photo.format, photo.size) == ("JPEG", (SIDE, SIDE))
 
 
-def test_every_kind_is_drawn_and_has_a_companion() -> None:
+def test_every_category_is_drawn_and_has_a_complement() -> None:
     assert set(KINDS) == set(SILHOUETTES)
     assert {kind.companion for kind in KINDS.values()} <= set(KINDS)
 
@@ -85,7 +85,7 @@ def test_shoppers_follow_their_tastes(shop: Shop, events: list[dict[str, str]]) 
     assert np.mean(own) > 0.5  # two kinds of twelve: 0.17 by chance, the rest are companions
 
 
-def test_companions_are_bought_together(shop: Shop, events: list[dict[str, str]]) -> None:
+def test_complements_are_bought_together(shop: Shop, events: list[dict[str, str]]) -> None:
     kind = {product.id: product.kind for product in shop.products}
     carts: dict[tuple[str, str], list[str]] = defaultdict(list)
     for event in events:
@@ -101,7 +101,7 @@ def test_steps_of_the_funnel_narrow(events: list[dict[str, str]]) -> None:
     assert steps["view_item"] > steps["add_to_cart"] > steps["purchase"] > 100
 
 
-def test_a_shop_without_events_names_none(tmp_path: Path) -> None:
+def test_a_shop_without_events_has_no_events_file(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, n=5, users=0, events=0)
     assert not (tmp_path / "events.csv").exists()
     assert "[events]" not in shop.config.read_text()

@@ -21,7 +21,7 @@ def offline():
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_encoder_keeps_the_contract(name, tmp_path, request, monkeypatch):
+def test_every_encoder_conforms(name, tmp_path, request, monkeypatch):
     with ExitStack() as stack:
         config = config_of(name, tmp_path, monkeypatch, stack)
         encoder = request.getfixturevalue("offline") if name == "offline" else create(config)
@@ -30,7 +30,7 @@ def test_every_encoder_keeps_the_contract(name, tmp_path, request, monkeypatch):
         assert encoder.name.split()[0] in names()
 
 
-def test_the_tiny_encoder_keeps_the_contract():
+def test_the_tiny_encoder_conforms():
     check_encoder(TinyEncoder())
 
 

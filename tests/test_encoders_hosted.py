@@ -94,7 +94,7 @@ def test_permanent_errors_are_not_retried(pauses):
     assert not pauses
 
 
-def test_it_gives_up_after_seven_attempts_without_showing_the_key(pauses):
+def test_it_fails_after_seven_attempts_without_showing_the_key(pauses):
     with provider([DOWN] * 20) as server, pytest.raises(EncoderError) as raised:
         encoder(server).encode_texts(["a"])
     assert "openai does not answer (status 503: upstream); vectors so far are cached" in str(raised.value)

@@ -44,7 +44,7 @@ def test_transparent_is_white():
         assert colour(seen, 0.2)[1] < 50
 
 
-def test_sixteen_bit_images_keep_their_greys():
+def test_sixteen_bit_images_keep_their_grey_levels():
     ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(8, 0)
     seen = np.asarray(decode(encoded(Image.fromarray(ramp))))[0, :, 0]
     np.testing.assert_allclose(seen, np.linspace(0, 255, 64), atol=1)

@@ -26,7 +26,7 @@ def config(**fields):
     return EncoderConfig(name="open_clip", **fields)
 
 
-def test_vectors_are_what_open_clip_itself_gives(tmp_path):
+def test_image_vectors_equal_open_clips(tmp_path):
     tiny = tiny_clip(tmp_path)  # makes open_clip importable
     import open_clip as library
 
@@ -54,7 +54,7 @@ def test_vectors_are_what_open_clip_itself_gives(tmp_path):
     ],
 )
 @pytest.mark.parametrize("custom", [False, True])
-def test_texts_of_any_length_are_what_open_clip_itself_gives(tmp_path, custom, kind):
+def test_text_vectors_of_any_length_equal_open_clips(tmp_path, custom, kind):
     """Where a text is read from left to right, what fills it up is left out; where it is not, it is not."""
     text = ARCHITECTURE["text_cfg"] | kind
     encoder = create(tiny_clip(tmp_path, custom_text=custom, text_cfg=text))
@@ -80,7 +80,7 @@ def test_weights_of_another_architecture_are_an_error(tmp_path):
         create(tiny)
 
 
-def test_a_file_that_holds_no_weights_is_an_error(tmp_path):
+def test_a_file_without_weights_is_an_error(tmp_path):
     tiny_clip(tmp_path)
     (tmp_path / "notes.pt").write_text("not weights")
     with pytest.raises(EncoderError, match="open_clip cannot load tiny-clip"):
@@ -122,10 +122,10 @@ def test_quick_gelu_weights_get_a_quick_gelu_model(monkeypatch, tmp_path):
     """OpenAI's weights under the plain name "ViT-B-32" would run with the wrong activation."""
     import open_clip as library
 
-    asked = {}
+    used = {}
 
     def create_model(model, weights, **options):
-        asked.update(options)
+        used.update(options)
         raise RuntimeError("enough")
 
     monkeypatch.setattr(open_clip, "hub_answers", lambda: True)
@@ -133,7 +133,7 @@ def test_quick_gelu_weights_get_a_quick_gelu_model(monkeypatch, tmp_path):
     for weights, quick in (("openai", True), ("laion2b_s34b_b79k", False)):
         with pytest.raises(EncoderError, match="enough"):
             create(config(model="ViT-B-32", pretrained=weights))
-        assert (asked["force_quick_gelu"], asked["require_pretrained"]) == (quick, True)
+        assert (used["force_quick_gelu"], used["require_pretrained"]) == (quick, True)
 
 
 def test_shim_makes_torchvision_importable_and_fakes_no_result():

@@ -24,9 +24,9 @@ class TextsOnly(TinyEncoder):
     name, fingerprint, image_dim = "texts", "texts-1", 0
 
     def for_queries(self):
-        asking = TextsOnly()
-        asking.encode_texts = lambda texts: -TinyEncoder.encode_texts(self, texts)
-        return asking
+        for_queries = TextsOnly()
+        for_queries.encode_texts = lambda texts: -TinyEncoder.encode_texts(self, texts)
+        return for_queries
 
 
 def test_each_modality_has_its_encoder_and_its_cache(tmp_path):
@@ -52,7 +52,7 @@ def test_an_unsupported_modality_is_reported(tmp_path, caplog):
     assert "texts does not encode images: those of 1 products count as missing; name an encoder" in caplog.text
 
 
-def test_two_halves_of_one_aligned_model_are_aligned(tmp_path):
+def test_two_towers_of_one_aligned_model_are_aligned(tmp_path):
     clip = tiny_clip(tmp_path)
     assert create(clip.model_copy(update={"text": clip, "image": clip})).aligned
 
@@ -112,7 +112,9 @@ def test_a_bundle_carries_the_encoder_that_was_trained_for_it(mixed):
     rec = recommender.load(mixed)
     title = "striped red dress"
     answer = rec.search(title, k=5)
-    assert any("the encoder is not aligned: the text block alone was asked" in said for said in answer.warnings)
+    assert any(
+        "the encoder is not aligned: the text block alone was asked" in warning for warning in answer.warnings
+    )
     built = rec.manifest.encoders
     assert built["name"] == "tfidf (texts) and vectors photos.parquet (images)"
     assert "encoder" in rec.manifest.parts

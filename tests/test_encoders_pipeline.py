@@ -49,7 +49,7 @@ def shop(folder, photos, **columns):
     return Catalog.from_frame(frame, images=folder)
 
 
-def test_vectors_are_the_encoders_row_by_row(tmp_path):
+def test_vectors_equal_the_encoders_row_by_row(tmp_path):
     photos = [photo(i) for i in range(150)]
     encoded = encode_catalog(shop(tmp_path / "photos", photos), TinyEncoder(), tmp_path / "cache")
     images = [Image.open(io.BytesIO(data)) for data in photos]

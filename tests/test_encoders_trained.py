@@ -15,7 +15,7 @@ from training.encoders.texts import encoder_for, run
 from training.encoders.texts.lstm import LstmNetwork
 
 ALL = ("tfidf", "word2vec", "lstm")
-# words that stand for each other never stand together: only their neighbours tell that they are alike
+# synonyms never occur together: only their neighbours show that they are similar
 SYNONYMS = [
     f"{word} {tail} {i % 7}"
     for i in range(60)

@@ -41,9 +41,9 @@ def test_sentence_transformers_files_are_used(tmp_path):
     written["config_sentence_transformers"] = {"prompts": {"query": "query : ", "document": "passage : "}}
     model, tokenizer = tiny_model(tmp_path, "bert", **written)
     encoder = create(config(tmp_path))
-    for asked, prompt in ((encoder, "passage : "), (encoder.for_queries(), "query : ")):
+    for version, prompt in ((encoder, "passage : "), (encoder.for_queries(), "query : ")):
         first = hidden(model, tokenizer, prompt + "jeans")[0]
-        np.testing.assert_allclose(asked.encode_texts(["jeans"])[0], first / np.linalg.norm(first), atol=1e-4)
+        np.testing.assert_allclose(version.encode_texts(["jeans"])[0], first / np.linalg.norm(first), atol=1e-4)
     assert encoder.for_queries().fingerprint == encoder.fingerprint
     assert create(config(tmp_path, prompt="")).fingerprint != encoder.fingerprint
 
@@ -71,8 +71,8 @@ def test_long_texts_are_truncated(tmp_path):
 
 def test_random_weights_are_refused(tmp_path):
     model, _ = tiny_model(tmp_path, "bert")
-    kept = {name: w for name, w in model.state_dict().items() if "layer.1.output" not in name}
-    model.save_pretrained(tmp_path, state_dict=kept)
+    partial = {name: w for name, w in model.state_dict().items() if "layer.1.output" not in name}
+    model.save_pretrained(tmp_path, state_dict=partial)
     with pytest.raises(EncoderError, match=r"no weights for encoder\.layer\.1\.output.* would be random"):
         create(config(tmp_path))
 

@@ -75,8 +75,10 @@ def build(stage: str, context: Path, folder: Path, before: str = "") -> Environm
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the tracked files that a build sees."""
     folder = tmp_path_factory.mktemp("context")
-    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")]
-    listed = subprocess.run(["git", "ls-files", "-z", *kept], cwd=ROOT, capture_output=True, text=True, check=True)
+    included = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")]
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *included], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,14 +102,14 @@ def served(small: Environment, bundles: Path, log: Path, *options: str) -> Itera
         process = subprocess.Popen(command, env=small.variables, stderr=file, cwd=log.parent)
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait(lambda: ask(f"{url}/healthz/ready")[0] == 200)
+            _wait(lambda: call(f"{url}/healthz/ready")[0] == 200)
             yield url
         finally:
             process.terminate()
             process.wait(30)
 
 
-def ask(url: str, body: object = None) -> tuple[int, dict[str, object]]:
+def call(url: str, body: object = None) -> tuple[int, dict[str, object]]:
     """Return the status and the JSON of an answer; a refused connection is status 0."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
@@ -158,13 +160,13 @@ def test_the_serving_environment_serves(small: Environment, demo_bundles: Path, 
     shutil.copytree(demo_bundles, bundles)
     log = tmp_path / "log"
     with served(small, bundles, log, "--query-encoder") as url:
-        status, answer = ask(f"{url}/v1/items/000100/similar?limit=3")
+        status, answer = call(f"{url}/v1/items/000100/similar?limit=3")
         assert (status, len(answer["items"])) == (200, 3)
-        status, answer = ask(
+        status, answer = call(
             f"{url}/v1/recommendations", {"seeds": {"items": [{"item_id": "000100"}]}, "limit": 3}
         )
         assert (status, len(answer["items"])) == (200, 3)
-        assert ask(f"{url}/v1/search", {"text": "red bag"})[0] == 503
+        assert call(f"{url}/v1/search", {"text": "red bag"})[0] == 503
         _wait(lambda: "needs torch" in log.read_text())
     assert log.read_text().count("needs torch") == 1
     assert "Traceback" not in log.read_text()

@@ -64,7 +64,7 @@ def test_a_perfect_recommender_has_recall_one(report):
         assert np.nanmean(report["hybrid"].values[candidates][:, 1]) == 1.0
 
 
-def test_results_do_not_depend_on_the_partition_size(report, monkeypatch):
+def test_metrics_do_not_depend_on_the_partition_size(report, monkeypatch):
     monkeypatch.setattr(ranking_task, "PARTITION_SIZE", 7)
     parts = evaluate(Product(), *shop(), k=18)
     for whole, part in zip(report.rankers, parts.rankers, strict=True):
@@ -145,7 +145,7 @@ def test_beyond_accuracy():
     assert popular_share(np.array([[0, 1], [0, -1]]), counts) == pytest.approx(2 / 3)
 
 
-def test_lists_of_one_club_have_no_diversity(report):
+def test_lists_of_one_category_have_no_diversity(report):
     hybrid = report.to_dict()["rankers"]["hybrid"]
     assert hybrid["diversity"] == pytest.approx(0.0, abs=1e-6)
     assert hybrid["popular_share"] < report.to_dict()["rankers"]["popularity"]["popular_share"]

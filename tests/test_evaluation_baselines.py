@@ -34,7 +34,7 @@ def by_hand(train, decay):
 
 @settings(max_examples=40, deadline=None)
 @given(baskets, st.sampled_from([3, 15_000]))
-def test_ease_is_its_closed_form_by_either_side(lists, limit):
+def test_ease_equals_its_closed_form_for_items_and_users(lists, limit):
     train = log(lists)
     x = user_item_matrix(train, N).toarray()
     model = Ease(train, N, penalty=2.0, decay=0.7, limit=limit)
@@ -52,7 +52,7 @@ def test_ease_takes_the_smaller_side():
     assert not Ease(tall, N).by_user
 
 
-def test_ease_beyond_its_limit_models_what_is_chosen_most():
+def test_ease_beyond_its_limit_models_popular_items():
     train = log([[0, 1], [0, 1], [0, 1, 5], [0, 1]])
     model = Ease(train, N, limit=2)
     assert model.items.tolist() == [0, 1]
@@ -61,7 +61,7 @@ def test_ease_beyond_its_limit_models_what_is_chosen_most():
 
 @settings(max_examples=40, deadline=None)
 @given(baskets)
-def test_itemknn_is_its_formula(lists):
+def test_itemknn_follows_its_formula(lists):
     train = log(lists)
     x = user_item_matrix(train, N).toarray()
     both, bought = x.T @ x, x.sum(axis=0)
@@ -75,7 +75,7 @@ def test_itemknn_is_its_formula(lists):
 
 
 @pytest.mark.parametrize("model", [ItemKNN, Ease])
-def test_what_goes_together_is_found(model):
+def test_co_occurring_items_are_found(model):
     clubs = [[0, 1, 2, 3], [4, 5, 6, 7]]
     rng = np.random.default_rng(0)
     train = log([rng.permutation(clubs[user % 2])[:3].tolist() for user in range(40)])
@@ -86,13 +86,13 @@ def test_what_goes_together_is_found(model):
 
 
 @pytest.mark.parametrize("model", [ItemKNN, Ease])
-def test_the_latest_choice_speaks_loudest(model):
+def test_the_latest_event_weighs_most(model):
     train = log([[0, 1]] * 10 + [[2, 3]] * 10 + [[0, 2]])
     (line,) = model(train, N).scores(histories(train)[-1:])
     assert line[3] > line[1] > 0
 
 
-def test_one_basket_weighs_alike():
+def test_items_of_one_basket_have_equal_weight():
     train = events([("a", 0, 0), ("a", 1, 3), ("a", 2, 3), ("a", 0, 9)])
     assert decayed_histories(histories(train), N, 0.5).toarray()[0, :3].tolist() == [1.0, 0.5, 0.5]
 
@@ -108,7 +108,7 @@ def test_recent_popularity_counts_the_last_days():
 
 
 @pytest.mark.parametrize("model", [ItemKNN, Ease])
-def test_nothing_but_dislikes_says_nothing(model):
+def test_negative_events_alone_give_no_ranking(model):
     train = events([("a", 0, 0, "refund"), ("b", 1, 0), ("b", 2, 1)])
     assert not model(train, N).scores(histories(train)[:1]).any()
     assert not model(events([("a", 0, 0, "refund")]), N).scores(histories(train)).any()

@@ -40,7 +40,7 @@ def test_other_files_are_refused(tmp_path, text, kind, message):
         read_baskets(written(tmp_path, text), IDS, kind)
 
 
-def test_nothing_held_out_is_known():
+def test_held_out_baskets_are_not_in_training():
     draw = np.random.default_rng(1)
     lines = [(f"b{basket}", row) for basket in range(40) for row in draw.choice(20, 4, replace=False)]
     baskets = pd.DataFrame(lines, columns=["basket", "row"])

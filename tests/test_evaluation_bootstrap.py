@@ -12,7 +12,7 @@ def people(count):
     return np.array([f"u{number:05}" for number in range(count)], object)
 
 
-def test_standard_error_of_a_mean_is_the_textbooks():
+def test_standard_error_of_a_mean():
     values = np.random.default_rng(1).normal(3, 2, (400, 1))
     (interval,) = bootstrap(values, people(400))
     assert interval.mean == pytest.approx(values.mean())
@@ -20,14 +20,14 @@ def test_standard_error_of_a_mean_is_the_textbooks():
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
     rng = np.random.default_rng(2)
     values = rng.normal(0, 1, (80, 300))  # 300 samples of 80 people whose true mean is 0
     covered = np.mean([each.low <= 0 <= each.high for each in bootstrap(values, people(80))])
     assert 0.90 <= covered <= 0.98
 
 
-def test_pairing_shows_a_difference_that_noise_between_people_hides():
+def test_pairing_removes_the_variance_between_users():
     rng = np.random.default_rng(3)
     theirs = rng.normal(0, 1, 300)
     ours = theirs + 0.05 + rng.normal(0, 0.02, 300)
@@ -50,7 +50,7 @@ def test_queries_without_a_value_are_left_out():
     assert second.low == second.high == 5
 
 
-def test_nobody_has_no_interval():
+def test_no_users_have_no_interval():
     (interval,) = bootstrap(np.empty((0, 1)), people(0))
     assert np.isnan([interval.mean, interval.std_error, interval.low, interval.high]).all()
     assert not interval.positive
@@ -58,7 +58,7 @@ def test_nobody_has_no_interval():
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=30), st.floats(-5, 5), st.floats(0.1, 5))
-def test_intervals_move_and_stretch_with_the_values(values, shift, scale):
+def test_intervals_are_equivariant(values, shift, scale):
     values = np.array(values)[:, None]
     (plain,) = bootstrap(values, people(len(values)))
     (moved,) = bootstrap(values * scale + shift, people(len(values)))

@@ -12,20 +12,20 @@ def history(*rows):
     return with_weights(events([("a", row, day) for row, day in rows]))
 
 
-def test_centred_leaves_what_is_missing_at_zero():
+def test_centring_leaves_missing_vectors_zero():
     block = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     np.testing.assert_allclose(centred(block), np.array([[1, -1], [-1, 1], [0, 0]]) / np.sqrt(2), atol=1e-6)
     assert not centred(np.zeros((2, 3))).any()
 
 
-def test_rare_values_say_more():
+def test_rare_values_weigh_more():
     hot = one_hot([pd.Series(["red", "red", "blue", ""]), pd.Series([["x", "y"], [], ["x"], []])])
     np.testing.assert_allclose(hot.max(axis=0), np.log([4, 2, 2, 4]), rtol=1e-6)  # blue, red, x, y
     assert hot[3].tolist() == [0, 0, 0, 0]
     assert (hot[0] > 0).tolist() == [False, True, True, True]
 
 
-def test_like_follows_like_and_the_latest_counts_most():
+def test_similar_items_rank_first_and_recent_events_weigh_more():
     eye = np.repeat(np.eye(3), 2, axis=0)  # three pairs of twins
     (line,) = ContentCentroid("twins", [eye]).scores([history((0, 0), (2, 180))])
     assert line[3] == line.max()

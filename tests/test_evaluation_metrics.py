@@ -50,7 +50,7 @@ def test_as_trec_eval(cases):
         np.testing.assert_allclose(metric(hit, count), expected, atol=1e-12, err_msg=name)
 
 
-def test_nothing_right_is_no_value():
+def test_a_query_without_relevant_items_has_no_value():
     relevant = matrix([{0}, set()])
     values = metrics.measure(np.array([[0, 1], [0, 1]], np.int32), relevant)
     assert values[0].tolist() == [1, 1, 1, 1]

@@ -34,7 +34,7 @@ def product(demo_bundles):
     return recommender.load(demo_bundles)
 
 
-def test_every_part_of_the_product_ranks_only_what_it_may(product, halves):
+def test_every_ranker_ranks_only_candidates(product, halves):
     queries = Queries.of(halves.train, halves.test, product.n, limit=10)
     half = np.arange(product.n) % 2 == 0
     rankers = recommender_rankers(product)
@@ -47,7 +47,7 @@ def test_every_part_of_the_product_ranks_only_what_it_may(product, halves):
             assert (line >= 0).sum() == min(50, len(eligible)), ranker.name
 
 
-def test_a_product_that_saw_the_future_beats_popularity(product, halves):
+def test_a_model_trained_on_the_test_set_beats_popularity(product, halves):
     report = evaluate(product, halves.train, halves.test, k=5)
     figures = report.to_dict()
     assert figures["queries"] > 50
@@ -55,7 +55,7 @@ def test_a_product_that_saw_the_future_beats_popularity(product, halves):
     assert len(report.to_table().splitlines()) == len(report.names) + 3
 
 
-def test_without_a_column_the_catalogue_still_reads(config, catalog, tmp_path):
+def test_a_catalogue_without_a_masked_column_is_valid(config, catalog, tmp_path):
     learned = [column.name for column in catalog.columns if column.learn]
     held = hold_out(catalog.frame, catalog.frame["color"], learned)
     left = Catalog.load(shops.without(config, catalog, held.frame, tmp_path))

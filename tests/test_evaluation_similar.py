@@ -33,7 +33,7 @@ class Line:
         return SimpleNamespace(rows=rows)
 
 
-def test_neighbours_by_every_part():
+def test_neighbours_by_every_ranker():
     lists = neighbours(Line(), np.array([0, 3]), 2)
     assert list(lists) == ["hybrid", "hybrid, annoy", "image alone", "text alone", "content, equal weights"]
     assert lists["hybrid"].tolist() == [[1, 2], [2, 4]]
@@ -42,7 +42,7 @@ def test_neighbours_by_every_part():
     assert neighbours(Line(), np.array([3]), 2, only)["hybrid"].tolist() == [[5, 0]]
 
 
-def test_labels_count_neither_variants_nor_the_unknown():
+def test_labels_exclude_variants_and_unknown_ids():
     labels = pd.Series(["red", "red", "red", "blue", "blue", ""])
     groups = pd.Series(["g", "g", "", "", "", ""])
     rows = np.array([0, 3, 5])
@@ -74,7 +74,7 @@ def test_edges_are_a_set_of_known_pairs(tmp_path):
     assert frame.loc[("x", "recall@2")].to_dict() == {"mean": 1, "std_error": 0, "lead_low": 0, "lead_high": 0}
 
 
-def test_the_first_is_compared_with_every_other():
+def test_the_first_ranker_is_compared_with_the_others():
     right = csr_array(np.eye(50, 3, dtype=bool)[[0] * 50])
     lists = {"first": np.zeros((50, 1), np.int32), "other": np.ones((50, 1), np.int32)}
     figures = pair_recall(lists, right)
@@ -103,14 +103,14 @@ FRAME = pd.DataFrame(
 LEARNED = ["product_type", "group", "color", "serial", "price"]
 
 
-def test_a_column_leaves_with_what_names_it():
+def test_a_masked_column_is_removed_with_its_copies():
     held = hold_out(FRAME, FRAME["group"], LEARNED)
     assert held.columns == ("group", "product_type")  # a type has one group; serial numbers predict nothing
     assert set(held.frame.columns) == {"title", "color", "serial", "price", "tags"}
     assert held.frame["title"][:4].tolist() == ["Acme Navy-Blue", "Acme red", "Bolt Men's Red", "Bolt"]
 
 
-def test_words_that_name_a_value_leave_every_title():
+def test_words_of_a_masked_value_are_removed_from_titles():
     held = hold_out(FRAME, FRAME["color"], ["color"])
     assert held.frame["title"][:4].tolist() == ["Acme T-Shirts", "Acme tshirt", "Bolt Men's Dresses", "Bolt gown"]
     assert held.mentioned == 0.75
@@ -124,7 +124,7 @@ def test_nestedness():
     assert nestedness(pd.Series(["a", "a"]), pd.Series(["x", "y"])) == 0
 
 
-def test_brands_are_read_off_titles():
+def test_brands_are_found_in_titles():
     titles = ["Nike Men Shoe", "Nike Women Bag", "Peter England Shirt", "Peter England Tie", "Solo"] * 5 + ["Nike"]
     brand = leading_brand(pd.Series(titles), min_count=10, share=0.9)
     assert brand[:5].tolist() == ["Nike", "Nike", "Peter England", "Peter England", ""]
@@ -138,5 +138,5 @@ def test_stems(word, expected):
     assert stem(word) == expected
 
 
-def test_words_leave_whole():
+def test_only_whole_words_are_removed():
     assert without_words("Red redder navy-blue, men's", {"red", "navy", "men"}) == "redder ,"

@@ -10,7 +10,7 @@ from recommender.evaluation import split
 from recommender.evaluation.queries import Queries, warm_items
 
 
-def test_a_cut_belongs_to_the_future():
+def test_events_at_the_split_date_are_held_out():
     parts = split.at(events([("a", 0, 0), ("a", 1, 5), ("a", 2, 6)]), datetime(2024, 1, 6))
     assert parts.train.frame["row"].tolist() == [0]
     assert parts.test.frame["row"].tolist() == [1, 2]
@@ -21,14 +21,14 @@ def test_a_window_ends_before_its_last_day():
     assert parts.test.frame["row"].tolist() == [3, 4, 5]
 
 
-def test_rolling_cuts_are_the_last_covered_months_of_the_anchor():
+def test_rolling_splits_are_the_last_covered_months_of_the_anchor():
     daily = events([("a", 0, day) for day in range(366)])  # 2024-01-01 to 2024-12-31
     cuts = [parts.date for parts in split.rolling(daily, datetime(2024, 6, 22), splits=3, days=31)]
     # 31 days from 22 November end on 23 December; from 22 December, in January 2025: not covered
     assert cuts == [datetime(2024, 9, 22), datetime(2024, 10, 22), datetime(2024, 11, 22)]
 
 
-def test_rolling_cuts_stop_where_the_events_begin():
+def test_rolling_splits_stop_where_the_events_begin():
     daily = events([("a", 0, day) for day in range(80)])
     cuts = [parts.date for parts in split.rolling(daily, datetime(2024, 1, 10), splits=6, days=31)]
     assert cuts == [datetime(2024, 1, 10), datetime(2024, 2, 10)]
@@ -43,7 +43,7 @@ def test_leave_last_out_takes_one_event_of_each_user():
     assert valid.train.frame["row"].tolist() == [0]
 
 
-def test_queries_ask_for_what_is_chosen_and_new():
+def test_relevant_items_are_held_out_and_new_to_the_user():
     train = events([("a", 0, 0), ("a", 1, 1, "view_item"), ("b", 2, 0), ("z", 2, 0)])
     test = events([("a", 0, 9), ("a", 3, 9), ("a", 3, 10), ("a", 4, 9, "refund"), ("b", 2, 9), ("new", 5, 9)])
     queries = Queries.of(train, test, n=6)
@@ -53,7 +53,7 @@ def test_queries_ask_for_what_is_chosen_and_new():
     assert queries.histories[0]["weight"].tolist() == [5.0, 1.0]
 
 
-def test_cold_is_what_nobody_chose():
+def test_cold_items_have_no_training_events():
     train = events([("a", 0, 0), ("b", 1, 0, "refund")])
     assert warm_items(train, 3).tolist() == [True, False, False]
     queries = Queries.of(train, events([("a", 1, 9), ("a", 2, 9)]), n=3)

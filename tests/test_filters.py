@@ -64,7 +64,7 @@ def problem(filter, **options):
         (r'title = "a \"quoted\" \\ one"', ""),
     ],
 )
-def test_lines(line, expected):
+def test_text_form(line, expected):
     assert found(line) == expected
 
 
@@ -91,7 +91,7 @@ def test_lines(line, expected):
         ({"field": "id", "except": ["B"]}, "ACD"),
     ],
 )
-def test_trees(tree, expected):
+def test_json_form(tree, expected):
     assert found(tree) == expected
 
 
@@ -111,7 +111,7 @@ def test_same_as_seed_needs_a_seed():
     assert error.pointer == "/filter/must/0"
 
 
-def test_the_overlay_is_asked_before_the_bundle():
+def test_the_overlay_overrides_the_bundle():
     overlay = {0: {"price": 60}, 2: {"price": 20, "brand": "New one"}, 3: {"brand": None, "tags": ["oak"]}}
     assert found("price < 50", overlay=overlay) == "C"
     assert found('brand = "New one"', overlay=overlay) == "C"
@@ -158,7 +158,7 @@ def test_a_change_that_does_not_fit_its_column_is_null():
         ({"ids": ["A", 3]}, "/ids", None, "expected strings"),
     ],
 )
-def test_a_tree_that_is_wrong_is_pointed_at(tree, pointer, suggestion, says):
+def test_a_wrong_tree_has_a_pointer(tree, pointer, suggestion, says):
     error = problem(tree)
     assert (error.pointer, error.suggestion) == (f"/filter{pointer}", suggestion)
     assert says in str(error)
@@ -184,7 +184,7 @@ def test_a_tree_that_is_wrong_is_pointed_at(tree, pointer, suggestion, says):
         ('brnad = "Acme"', "did you mean 'brand'"),
     ],
 )
-def test_a_line_that_is_wrong_is_pointed_at(line, says):
+def test_a_wrong_text_has_a_position(line, says):
     error = problem(line)
     assert error.pointer == "/filter"
     assert says in str(error)
@@ -214,11 +214,11 @@ def test_filters_are_bounded_unless_trusted(within, beyond, says):
 
 
 @pytest.mark.parametrize("hostile", ["(" * 10**5, "NOT " * 10**5, '"' * 10**5, '"' + r"\"" * 10**5, "a" * 10**5])
-def test_a_hostile_line_is_refused_at_once(hostile):
+def test_a_hostile_text_is_refused_quickly(hostile):
     assert problem(hostile).pointer == "/filter"
 
 
-def test_pointers_begin_where_the_filter_stands():
+def test_pointers_start_at_the_filters_own():
     error = problem({"field": "x", "match": "y"}, pointer="/boost/0/when")
     assert error.pointer == "/boost/0/when/field"
 
@@ -227,7 +227,7 @@ def test_fields_of_a_filter():
     assert fields_of(parse('a = 1 OR NOT (b < 2 AND id = "x") AND c: SAME_AS_SEED')) == {"a", "b", "c", "id"}
 
 
-def test_the_cache_shares_subsets_of_filters_that_mean_the_same():
+def test_the_cache_shares_subsets_of_equivalent_filters():
     cache = SubsetCache(SHOP, GROUPS)
     tree = {"must_not": [{"field": "brand", "match": "Acme"}], "must": [{"must": [LEAF, LEAF]}]}
     subset = cache.subset(parse(tree))
@@ -240,7 +240,7 @@ def test_the_cache_shares_subsets_of_filters_that_mean_the_same():
         subset.mask[0] = True
 
 
-def test_the_cache_tells_seeds_and_revisions_apart():
+def test_the_cache_distinguishes_seeds_and_revisions():
     cache = SubsetCache(SHOP, GROUPS)
     same = "brand: SAME_AS_SEED"
     assert (
@@ -254,7 +254,7 @@ def test_the_cache_tells_seeds_and_revisions_apart():
     assert (before.mask.tolist(), after.mask.tolist()) == ([True, False, False, False], [False] * 4)
 
 
-def test_the_cache_forgets_what_was_asked_longest_ago(monkeypatch):
+def test_the_cache_evicts_the_least_recently_used(monkeypatch):
     monkeypatch.setattr("recommender.filters.cache._BYTES", 0)
     cache = SubsetCache(SHOP, GROUPS)
     first, second = cache.subset(parse("price < 0")), cache.subset(parse("price < 1"))

@@ -21,7 +21,7 @@ rows = st.fixed_dictionaries(FIELDS)
 bounds = st.sampled_from(["gt", "gte", "lt", "lte"])
 
 
-def asked(field):
+def operands_of(field):
     """Return operands for a field, those that no row has among them."""
     if field == "number":
         return st.sampled_from([-1, 0, 2.0, 2.5, 7])
@@ -31,18 +31,18 @@ def asked(field):
 @st.composite
 def conditions(draw):
     field = draw(st.sampled_from([*FIELDS, "id"]))
-    several = st.lists(asked(field), max_size=3)
+    several = st.lists(operands_of(field), max_size=3)
     if field == "id":
         return {"ids": draw(st.lists(st.sampled_from(["0", "1", "2", "x"])))}
     operands = {
-        "match": asked(field),
+        "match": operands_of(field),
         "any": several,
         "except": several,
         "exists": st.booleans(),
         "same_as_seed": st.booleans(),
     }
     if field in ("number", "date"):
-        operands["range"] = st.dictionaries(bounds, asked(field), min_size=1)
+        operands["range"] = st.dictionaries(bounds, operands_of(field), min_size=1)
     operator = draw(st.sampled_from(sorted(operands)))
     return {"field": field, operator: draw(operands[operator])}
 
@@ -92,14 +92,16 @@ def holds(tree, row, seed):
     return any((value in listed) != (operator == "except") for value in values)
 
 
-def said(tree):
+def as_text(tree):
     """Write a tree as a line of text."""
     if "ids" in tree:
         return f"id: ANY({', '.join(map(json.dumps, tree['ids']))})" if tree["ids"] else NEVER
     if "field" not in tree:
-        parts = [f"({said(inner)})" for inner in tree.get("must", [])]
-        parts += [f"({' OR '.join(f'({said(inner)})' for inner in tree['should'])})"] if tree.get("should") else []
-        parts += [f"NOT ({said(inner)})" for inner in tree.get("must_not", [])]
+        parts = [f"({as_text(inner)})" for inner in tree.get("must", [])]
+        parts += (
+            [f"({' OR '.join(f'({as_text(inner)})' for inner in tree['should'])})"] if tree.get("should") else []
+        )
+        parts += [f"NOT ({as_text(inner)})" for inner in tree.get("must_not", [])]
         return " AND ".join(parts) or f"NOT ({NEVER})"
     field, operator = tree["field"], next(key for key in tree if key != "field")
     operand = tree[operator]
@@ -139,12 +141,12 @@ def stored(table):
     st.integers(0, 3),
     st.lists(trees, min_size=3, max_size=8),
 )
-def test_masks_are_what_a_plain_reading_says(table, overlay, seed_row, asked):
+def test_masks_equal_a_reference_implementation(table, overlay, seed_row, sampled):
     shop = stored(table)
     cache = SubsetCache(shop, np.arange(len(shop)))
     now = [{**row, "id": str(position), **overlay.get(position, {})} for position, row in enumerate(table)]
-    for tree in asked:
-        for form in (tree, said(tree), {"must_not": [tree]}):
-            expected = [holds(tree, row, now[seed_row]) == (form in (tree, said(tree))) for row in now]
+    for tree in sampled:
+        for form in (tree, as_text(tree), {"must_not": [tree]}):
+            expected = [holds(tree, row, now[seed_row]) == (form in (tree, as_text(tree))) for row in now]
             assert mask_of(form, shop, seed_row, overlay, trusted=True).tolist() == expected
             assert cache.subset(parse(form, trusted=True), seed_row, overlay).mask.tolist() == expected

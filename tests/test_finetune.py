@@ -42,7 +42,7 @@ def tiny(folder):
     return tiny_clip(folder).model_copy(update={"batch_size": 64})
 
 
-def test_a_fit_publishes_the_tuned_model_and_words_find_pictures(tmp_path):
+def test_a_fit_publishes_the_fine_tuned_model_and_texts_find_images(tmp_path):
     tuned = tiny(tmp_path)
     found = {
         "catalog": drawn_shop(tmp_path / "shop"),
@@ -69,7 +69,7 @@ def test_a_fit_publishes_the_tuned_model_and_words_find_pictures(tmp_path):
     assert rec.product(itself)["title"] == "plain red mug"
 
 
-def test_a_locked_tower_stays_as_it_is_and_nothing_is_encoded_or_trained_twice(tmp_path, catalog):
+def test_a_frozen_tower_is_unchanged_and_nothing_is_encoded_or_trained_twice(tmp_path, catalog):
     config, settings = tiny(tmp_path), ClipConfig(**QUICK, locked="image")
     before = create(config)
     tuned = finetune(create(config), catalog, settings, 0, tmp_path / "cache")
@@ -103,7 +103,7 @@ finetune(encoder, shop, ClipConfig.model_validate_json({settings!r}), 0, pathlib
 
 
 @pytest.mark.slow
-def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
+def test_a_killed_run_resumes_with_the_same_result(tmp_path):
     entries, config = drawn_shop(tmp_path / "shop", 120), tiny(tmp_path)
     settings = ClipConfig(**{**QUICK, "epochs": 6, "patience": 6}, locked="image")
 
@@ -135,7 +135,7 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert not list((tmp_path / "killed").glob("fine-tuned/*/checkpoint*"))
 
 
-def test_what_gains_nothing_changes_nothing(tmp_path, catalog):
+def test_fine_tuning_without_gain_changes_nothing(tmp_path, catalog):
     config = tiny(tmp_path)
     settings = ClipConfig(locked="image", learning_rate=0.9, epochs=2, patience=1)
     tuned = finetune(create(config), catalog, settings, 0, tmp_path / "cache")
@@ -195,14 +195,14 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
         torch.testing.assert_close(found, right)
 
 
-def test_labels_join_over_a_third():
+def test_groups_are_connected_through_shared_labels():
     groups = connected_groups(
         np.array(["a", "b", "c", "d"]), np.array(["x", "x", "y", "z"]), np.array(["1", "2", "2", "3"])
     )
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
-def test_products_of_one_group_meet_neither_in_a_batch_nor_across_the_split(catalog):
+def test_products_of_one_group_are_in_one_split_and_not_in_one_batch(catalog):
     examples = Examples.of(catalog, np.ones(len(catalog), dtype=bool), 0)
     groups = np.arange(len(catalog)) // 3
     held = np.isin(groups, groups[examples.test])

@@ -87,7 +87,7 @@ def test_a_shop_without_events(tmp_path: Path, demo_shop: Shop, have: str, block
         ("titles", {"event_name": "dismiss"}),
     ],
 )
-def test_events_that_teach_little(
+def test_few_events(
     tmp_path: Path, demo_shop: Shop, events: pd.DataFrame, have: str, change: dict[str, str]
 ) -> None:
     rec = fitted(tmp_path, demo_shop, COLUMNS[have], events.assign(**change))
@@ -101,12 +101,12 @@ def test_tiny_shops(tmp_path: Path, demo_shop: Shop, events: pd.DataFrame, n: in
     assert len(rec.similar(rec.ids[0], 5)) == min(5, n - 1)
 
 
-def test_bare_ids_are_refused(tmp_path: Path, demo_shop: Shop) -> None:
+def test_ids_without_any_content_are_refused(tmp_path: Path, demo_shop: Shop) -> None:
     with pytest.raises(DataError, match="nothing tells them apart"):
         fitted(tmp_path, demo_shop, [], None)
 
 
-def test_the_figures_are_of_events_that_the_model_did_not_see(demo_bundles: Path) -> None:
+def test_metrics_are_of_held_out_events(demo_bundles: Path) -> None:
     metrics = recommender.load(demo_bundles).manifest.metrics
     assert metrics["evaluation"]["queries"] > 10
     assert metrics["recall"]["recall"] >= 0.95
@@ -125,14 +125,12 @@ def test_events_for_tuning_train_nothing(tmp_path: Path, demo_shop: Shop, events
     assert rec.manifest.metrics["training"]["tuning"]["user"]["cases"] > 0
 
 
-def test_events_that_leave_nothing_to_learn_from_are_refused(
-    tmp_path: Path, demo_shop: Shop, events: pd.DataFrame
-) -> None:
+def test_events_without_a_training_part_are_refused(tmp_path: Path, demo_shop: Shop, events: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="nothing is left to learn from"):
         fitted(tmp_path, demo_shop, COLUMNS["titles"], events, learn_until=datetime(2000, 1, 1, tzinfo=UTC))
 
 
-def test_nothing_is_learned_from_shoppers_played_in_the_storefront(tmp_path: Path, demo_shop: Shop) -> None:
+def test_storefront_shoppers_are_not_trained_on(tmp_path: Path, demo_shop: Shop) -> None:
     config = Config.load(demo_shop.config)
     catalog = Catalog.load(config)
     now = datetime.now(UTC)
@@ -153,7 +151,7 @@ def test_evaluating_publishes_nothing(tmp_path: Path, demo_shop: Shop, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_fit_that_is_killed_leaves_the_old_generation_and_the_next_goes_on(
+def test_a_killed_fit_leaves_the_old_generation_and_resumes(
     tmp_path: Path, demo_shop: Shop, demo_bundles: Path
 ) -> None:
     """kill -9 at several moments of a second fit; what was published before still answers."""

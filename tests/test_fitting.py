@@ -66,7 +66,7 @@ def test_two_frames_become_a_recommender(rec: Recommender) -> None:
     assert "evaluation" in rec.manifest.metrics
 
 
-def test_files_say_the_same_as_frames(rec: Recommender, folder: Path) -> None:
+def test_files_equal_frames(rec: Recommender, folder: Path) -> None:
     PRODUCTS.to_csv(folder / "products.csv", index=False)
     EVENTS.to_csv(folder / "events.csv", index=False)
     config = Config.from_mapping(
@@ -112,7 +112,7 @@ def test_evaluate_publishes_nothing(folder: Path) -> None:
     ],
     ids=["no id column", "empty", "float ids", "a list", "a wrong key", "a wrong encoder", "no file", "no TOML"],
 )
-def test_bad_input_is_one_clear_error(
+def test_invalid_input_is_one_clear_error(
     tmp_path: Path, products: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(RecommenderError, match=message) as raised:

@@ -78,7 +78,7 @@ def test_invalid_events_are_reported_with_their_row(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mapping", "said"),
+    ("mapping", "message"),
     [
         ({"user_id": "whom"}, "events.csv has no column 'whom' (the event's user_id); did you mean 'who'?"),
         ({"timestamp": "days"}, "did you mean 'day'?"),
@@ -86,10 +86,10 @@ def test_invalid_events_are_reported_with_their_row(tmp_path):
         ({}, 'Where all events have one name, give that instead, such as event_name = "purchase"'),
     ],
 )
-def test_a_wrong_mapping_names_the_nearest_column(tmp_path, mapping, said):
+def test_a_wrong_mapping_names_the_nearest_column(tmp_path, mapping, message):
     with pytest.raises(DataError) as error:
         load(tmp_path, CSV, **{**MAPPING, **mapping})
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_config_without_events():
@@ -151,7 +151,7 @@ def test_a_frame_of_events_takes_the_keys_of_the_config():
         Interactions.from_frame(pd.DataFrame([EVENT]), CATALOG, userid="who")
 
 
-def test_own_events_and_weights(tmp_path):
+def test_custom_events_and_weights(tmp_path):
     csv = "user_id,item_id,event_name,timestamp\nu,b,tasted,2026-01-01\n"
     assert load(tmp_path, csv, weights={"tasted": 2.5}).event_weights().tolist() == [2.5]
     assert load(tmp_path, csv).report.counts == {"unknown event name": 1}

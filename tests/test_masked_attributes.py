@@ -59,7 +59,7 @@ class Shop:
 
 
 @pytest.mark.parametrize(("telling", "other"), [("image", "text"), ("text", "image")])
-def test_the_block_that_tells_attributes_gets_more(telling: str, other: str) -> None:
+def test_the_block_that_predicts_attributes_gets_more_weight(telling: str, other: str) -> None:
     weights, gained = Shop({telling}).weights()
     assert weights[telling] == pytest.approx(4 * weights[other])
     assert sum(weights.values()) == pytest.approx(1.0)
@@ -73,7 +73,7 @@ def test_equal_weights_stay_where_none_are_clearly_better() -> None:
     assert set(gained.values()) <= {1.0}
 
 
-def test_what_is_hidden_is_in_no_column_and_in_no_text() -> None:
+def test_masked_values_are_in_no_column_and_no_text() -> None:
     shop = Shop({"image"})
     shop.weights()
     named = [{"material", "pattern", "color"} - set(names(inputs)) for inputs in shop.tower.seen]
@@ -91,7 +91,7 @@ def test_variants_are_no_neighbours() -> None:
     assert weights["image"] <= weights["text"], "images predict variants, and nothing of other products"
 
 
-def test_a_column_or_two_decide_nothing() -> None:
+def test_few_columns_change_nothing() -> None:
     shop = Shop({"image"})
     shop.catalog = Catalog.from_frame(shop.catalog.frame.drop(columns="color"))
     assert shop.weights() == ({"image": 0.5, "text": 0.5}, {})

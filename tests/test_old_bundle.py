@@ -45,7 +45,7 @@ def name_of(answer: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=name_of)
-def test_the_answers_are_those_of_the_old_version(unpacked: Path, answer: dict[str, Any]) -> None:
+def test_results_equal_those_of_the_old_version(unpacked: Path, answer: dict[str, Any]) -> None:
     rec = recommender.load(unpacked, generation=answer["generation"])
     arguments = dict(answer["arguments"])
     seeds = [arguments.pop(name) for name in POSITIONAL if name in arguments]

@@ -20,7 +20,7 @@ def answer(*items: Recommendation) -> Recommendations:
     )
 
 
-def test_an_answer_is_a_table_with_its_plan_and_warnings() -> None:
+def test_results_are_a_table_with_plan_and_warnings() -> None:
     shown = show_answer(answer(Recommendation("001", 1, 0.5), Recommendation("2", 2, -0.25)), PRODUCTS.__getitem__)
     head, header, first, second, note = shown.splitlines()
     assert head == "similar · 2 of 1,834 eligible · annoy+graph, 400 candidates · 20261123T101500Z-3f9ac2d1"
@@ -31,7 +31,7 @@ def test_an_answer_is_a_table_with_its_plan_and_warnings() -> None:
     assert note == "note: odd"
 
 
-def test_parts_are_shown_largest_first_and_reasons_in_words() -> None:
+def test_parts_are_sorted_and_reasons_are_sentences() -> None:
     item = Recommendation(
         "001",
         1,
@@ -45,7 +45,7 @@ def test_parts_are_shown_largest_first_and_reasons_in_words() -> None:
     assert "Reads like 2" in lines
 
 
-def test_no_items_still_make_an_answer() -> None:
+def test_empty_results_are_printed() -> None:
     assert show_answer(answer(), PRODUCTS.__getitem__).startswith("similar · 0 of 1,834 eligible")
 
 
@@ -104,7 +104,7 @@ def rankers(lead: dict) -> dict:
     }
 
 
-def test_a_fit_ends_with_quality_time_and_what_to_run_next() -> None:
+def test_fit_ends_with_quality_time_and_the_next_command() -> None:
     metrics = {
         "evaluation": {"k": 12, "rankers": rankers(LEAD)},
         "seconds": {"reading": 1.0, "encoding": 70.4, "towers": 3.2, "tuning": 2.0},
@@ -120,12 +120,12 @@ def test_a_fit_ends_with_quality_time_and_what_to_run_next() -> None:
     assert summary.to_dict()["quality"]["recall@12"] == {**INTERVAL, "popularity": 0.15, "lead": LEAD}
 
 
-def test_a_lead_within_chance_is_not_called_better() -> None:
+def test_a_lead_that_is_not_significant_is_not_called_better() -> None:
     metrics = {"evaluation": {"k": 12, "rankers": rankers({"mean": 0.1, "low": -0.1, "high": 0.3})}}
     assert ": no significant difference" in str(FitSummary.of(published(metrics), Path("bundles"), 3))
 
 
-def test_a_fit_without_events_says_what_was_measured_instead() -> None:
+def test_fit_without_events_prints_other_metrics() -> None:
     metrics = {"evaluation": {}, "recall": {"recall": 0.966}}
     quality = str(FitSummary.of(published(metrics), Path("bundles"), 3)).splitlines()[1]
     assert "not compared with popularity" in quality

@@ -108,7 +108,7 @@ def _brought_along(declared: set[str]) -> set[str]:
 
 
 # A benchmark compares with those that happen to be installed.
-RIVALS = ("faiss", "hnswlib", "implicit", "usearch", "voyager")
+OTHER_LIBRARIES = ("faiss", "hnswlib", "implicit", "usearch", "voyager")
 OPTIONAL = ["postgres", "ray", "tracing"]
 
 
@@ -117,7 +117,7 @@ def test_every_import_is_required(folder: str, extras: list[str]) -> None:
     declared = {canonicalize_name(requirement.name) for requirement in _requirements(*extras)}
     paths = (ROOT / "tests").rglob("*.py")
     ours = {name for path in paths for name in (path.stem, path.parent.name)}
-    own = {*PACKAGES, *ours, *RIVALS, *sys.stdlib_module_names}
+    own = {*PACKAGES, *ours, *OTHER_LIBRARIES, *sys.stdlib_module_names}
     homes = packages_distributions()
     known = declared | _brought_along(declared)
     strange = {

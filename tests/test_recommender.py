@@ -1,4 +1,4 @@
-"""The library's answers on the demo bundle: promises a shop relies on, and every way of asking."""
+"""Results on the demo bundle: their properties, and every form of request."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +58,7 @@ FILTERS = [
     plan=st.sampled_from(["auto", "annoy", "exact"]),
     variants=st.sampled_from(["collapse", "all"]),
 )
-def test_similar_keeps_its_promises(rec, place, k, filter, weights, plan, variants) -> None:  # type: ignore[no-untyped-def]
+def test_similar_properties(rec, place, k, filter, weights, plan, variants) -> None:  # type: ignore[no-untyped-def]
     seed = rec.ids[place % rec.n]
     answer = rec.similar(seed, k, filter=filter, weights=weights, plan=plan, variants=variants, explain=True)
     assert len(answer) == min(k, answer.eligible)
@@ -80,7 +80,7 @@ def test_similar_keeps_its_promises(rec, place, k, filter, weights, plan, varian
         assert answer.item_ids == exact.item_ids
 
 
-def test_a_table_agrees_with_single_answers(rec: Recommender) -> None:
+def test_a_table_equals_single_results(rec: Recommender) -> None:
     table = rec.similar_many(k=7)
     assert table.rows.shape == (rec.n, 7)
     for line, item_id in enumerate(rec.ids):
@@ -98,7 +98,7 @@ def test_a_table_pads_where_a_list_is_short(rec: Recommender) -> None:
     assert table.item_ids[0, short] is None
 
 
-def test_every_form_of_a_history_gives_one_answer(rec: Recommender) -> None:
+def test_every_form_of_a_history_gives_the_same_result(rec: Recommender) -> None:
     ids = rec.ids[3:6]
     times = pd.to_datetime(["1970-01-01T00:00:00", "1970-01-01T00:00:01", "1970-01-01T00:00:02"])
     frame = pd.DataFrame({"item_id": ids, "event_name": "view_item", "timestamp": times})
@@ -124,13 +124,13 @@ def test_excluded_items_stay_out(rec: Recommender) -> None:
     assert not set(rec.similar(rec.ids[0], 500, exclude=first).item_ids) & set(first)
 
 
-def test_an_unknown_shopper_gets_the_popular_and_is_told(rec: Recommender) -> None:
+def test_an_unknown_user_gets_popular_items_with_a_warning(rec: Recommender) -> None:
     answer = rec.recommend([], 5)
     assert (answer.strategy, answer.fallback_used, len(answer)) == ("popular", "popular", 5)
     assert answer.item_ids == rec.recommend(k=5, strategy="popular").item_ids
 
 
-def test_in_a_batch_an_empty_history_gets_the_popular_too(rec: Recommender) -> None:
+def test_in_a_batch_an_empty_history_gets_popular_items(rec: Recommender) -> None:
     table = rec.recommend_many([[], rec.ids[:2], ["no-such"]], 5)
     assert table.strategies == ["popular", "for_you", "popular"]
     assert (
@@ -173,12 +173,12 @@ def test_the_weights_change_the_list_and_explain_it(rec: Recommender) -> None:
         assert item.text.startswith("Similar look to")
 
 
-def test_shares_of_reasons_are_shares(rec: Recommender) -> None:
+def test_shares_of_reasons_sum_to_at_most_one(rec: Recommender) -> None:
     for item in rec.recommend(rec.ids[:3], 5, explain=True):
         assert 0 < sum(reason.share for reason in item.reasons) <= 1 + 1e-12
 
 
-def test_a_product_added_today_is_answered_by_its_category(demo_bundles: Path) -> None:
+def test_a_product_of_the_overlay_uses_its_category(demo_bundles: Path) -> None:
     plain = recommender.load(demo_bundles)
     like = next(p for p in map(plain.product, plain.ids) if p["product_type"] == "Kitchen > Mugs")
     new = {
@@ -195,7 +195,7 @@ def test_a_product_added_today_is_answered_by_its_category(demo_bundles: Path) -
     assert rec.similar("new-2", 5).strategy == "popular"
 
 
-def test_a_changed_price_is_filtered_on_at_once(demo_bundles: Path) -> None:
+def test_a_changed_price_is_filtered_at_once(demo_bundles: Path) -> None:
     other = recommender.load(demo_bundles).ids[1]
     rec = recommender.load(demo_bundles, Overlay({other: {"price": 123456.0}}))
     assert rec.recommend(k=10, strategy="popular", filter="price > 100000").item_ids == [other]
@@ -211,12 +211,12 @@ def test_frames_and_notebooks_show_titles_and_pictures(rec: Recommender) -> None
     assert answer._repr_html_().count("<img") + answer._repr_html_().count("no photo") == 4
 
 
-def test_an_empty_answer_is_still_a_frame(rec: Recommender) -> None:
+def test_an_empty_result_is_a_frame(rec: Recommender) -> None:
     answer = rec.similar(rec.ids[0], filter="price > 1000000")
     assert len(answer.to_frame()) == len(answer) == answer.eligible == 0
 
 
-def test_words_find_pictures_and_texts(rec: Recommender) -> None:
+def test_text_queries_find_images_and_texts(rec: Recommender) -> None:
     answer = rec.search("mug", k=5)
     assert answer.strategy == "search"
     assert sum("mug" in str(rec.product(item_id)["title"]) for item_id in answer.item_ids) >= 4

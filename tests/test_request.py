@@ -84,7 +84,7 @@ def test_an_integer_id_is_refused_with_the_remedy(rec: Recommender) -> None:
             call()
 
 
-def test_strategies_answer_in_python(rec: Recommender) -> None:
+def test_strategies_in_python(rec: Recommender) -> None:
     seed = rec.ids[0]
     for strategy in STRATEGIES:
         if strategy == "search":
@@ -103,7 +103,7 @@ def test_a_session_alone_counts_for_the_session_strategy(rec: Recommender) -> No
     assert rec.recommend(session, 8, strategy="session").item_ids == rec.recommend(session, 8).item_ids
 
 
-def test_purchased_products_are_left_out_for_some_days(rec: Recommender) -> None:
+def test_recent_purchases_are_excluded(rec: Recommender) -> None:
     now = pd.Timestamp("2026-06-01", tz="UTC").to_pydatetime()
     history = [
         {"item_id": rec.ids[0], "event_name": "purchase", "timestamp": "2026-05-30T00:00:00Z"},
@@ -172,7 +172,7 @@ requests = st.fixed_dictionaries(
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(requests, st.integers(0, 79)), min_size=1, max_size=5))
-def test_many_requests_are_answered_as_one_by_one(rec: Recommender, drawn: list[tuple[dict, int]]) -> None:
+def test_many_requests_equal_single_requests(rec: Recommender, drawn: list[tuple[dict, int]]) -> None:
     made = []
     for members, row in drawn:
         pin = members["pin"] and {2: rec.ids[30]}

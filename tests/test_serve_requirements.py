@@ -56,11 +56,11 @@ def allowed() -> set[str]:
 @pytest.fixture(scope="module")
 def refusing() -> str:
     """Python code that refuses every installed package which the file leaves out."""
-    kept = allowed() | {"hybrid-recommender"}
+    names = allowed() | {"hybrid-recommender"}
     refused = [
         module
         for module, distributions in packages_distributions().items()
-        if not kept & set(map(canonicalize_name, distributions))
+        if not names & set(map(canonicalize_name, distributions))
     ]
     assert {"torch", "scipy", "sklearn", "transformers"} <= set(refused)
     return REFUSING.format(refused=refused)
@@ -99,7 +99,7 @@ def test_the_service_answers(refusing: str, demo_bundles: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_needs_more_says_so_in_one_line(
+def test_missing_extras_are_named_in_one_line(
     refusing: str, demo_shop: Shop, demo_bundles: Path, tmp_path: Path
 ) -> None:
     for args in [

@@ -52,7 +52,7 @@ def as_json(answer: Any) -> dict[str, Any]:
     return told
 
 
-def test_every_product_is_answered_as_the_library_does(client: FlaskClient, rec: Recommender) -> None:
+def test_every_product_has_the_librarys_results(client: FlaskClient, rec: Recommender) -> None:
     for item_id in rec.ids:
         body = told(client.get(f"/v1/similar?item_id={item_id}&limit=5&explain=summary"))
         assert body == as_json(rec.similar(item_id, 5, explain=True))
@@ -73,7 +73,7 @@ def test_filter_weights_and_fields(client: FlaskClient, rec: Recommender) -> Non
     assert all(field["price"] < 40 for field in fields)
 
 
-def test_both_forms_of_a_filter_are_one(client: FlaskClient) -> None:
+def test_both_forms_of_a_filter_are_equal(client: FlaskClient) -> None:
     tree = {"must": [{"field": "price", "range": {"lt": 40}}], "must_not": [{"field": "brand", "any": ["Nara"]}]}
     text = 'price < 40 AND NOT brand: ANY("Nara")'
     answers = [
@@ -83,7 +83,7 @@ def test_both_forms_of_a_filter_are_one(client: FlaskClient) -> None:
     assert answers[0]["items"]
 
 
-def test_an_unknown_field_of_a_filter_is_told_where(client: FlaskClient) -> None:
+def test_an_unknown_field_of_a_filter_has_a_pointer(client: FlaskClient) -> None:
     filter = {"must": [{"field": "pric", "range": {"lt": 40}}]}
     answer = client.post("/v1/recommendations", json={"filter": filter})
     (error,) = answer.json["errors"]
@@ -91,9 +91,7 @@ def test_an_unknown_field_of_a_filter_is_told_where(client: FlaskClient) -> None
     assert error["pointer"].startswith("/filter/must/0")
 
 
-def test_a_stored_history_is_answered_as_the_library_does(
-    client: FlaskClient, rec: Recommender, app: APIFlask
-) -> None:
+def test_a_stored_history_has_the_librarys_results(client: FlaskClient, rec: Recommender, app: APIFlask) -> None:
     for place, item_id in enumerate(rec.ids[:6]):
         event = {
             "event_id": f"e{place}",
@@ -110,7 +108,7 @@ def test_a_stored_history_is_answered_as_the_library_does(
     assert not {item["item_id"] for item in body["items"]} & set(rec.ids[:6])
 
 
-def test_an_unknown_user_is_answered_by_fallback(client: FlaskClient) -> None:
+def test_an_unknown_user_gets_the_fallback(client: FlaskClient) -> None:
     body = told(client.get("/v1/users/nobody/recommendations"))
     assert (body["strategy"], body["fallback_used"]) == ("popular", "popular")
     assert len(body["items"]) == 12
@@ -130,7 +128,7 @@ def test_a_changed_price_takes_effect_at_once(client: FlaskClient, app: APIFlask
     assert [(item["item_id"], item["fields"]) for item in body["items"]] == [(item_id, {"price": 99999.0})]
 
 
-def test_pictures_are_the_products_own(client: FlaskClient, rec: Recommender) -> None:
+def test_images_are_those_of_the_product(client: FlaskClient, rec: Recommender) -> None:
     for item_id in rec.ids[:20]:
         picture = client.get(f"/v1/thumbnails?item_id={item_id}")
         expected = rec.thumbnail(item_id)
@@ -138,7 +136,7 @@ def test_pictures_are_the_products_own(client: FlaskClient, rec: Recommender) ->
         assert expected is None or picture.data == expected
 
 
-def test_a_truncated_generation_leaves_the_old_in_service(demo_bundles: Path, tmp_path: Path) -> None:
+def test_a_truncated_generation_is_not_loaded(demo_bundles: Path, tmp_path: Path) -> None:
     bundles = shutil.copytree(demo_bundles, tmp_path / "bundles")
     app = create_app(bundles, watch_seconds=None)
     engine = app.extensions[KEY].live
@@ -173,7 +171,7 @@ print(json.dumps({"status": [answer.status_code for answer in answers], "modules
 """
 
 
-def test_questions_by_id_import_nothing_heavy(demo_bundles: Path, tmp_path: Path, rec: Recommender) -> None:
+def test_requests_by_id_import_nothing_heavy(demo_bundles: Path, tmp_path: Path, rec: Recommender) -> None:
     item_id = next(item_id for item_id in rec.ids if rec.thumbnail(item_id))
     event = {
         "event_id": "e",

@@ -129,7 +129,7 @@ def test_a_refused_body_leaves_the_connection_open(bundles: Path, tmp_path: Path
                 assert (answer.status, answer.will_close) == (status, False)
 
 
-def test_a_sender_who_holds_back_half_a_request_does_not_hold_up_a_stop(bundles: Path, tmp_path: Path) -> None:
+def test_a_slow_client_does_not_delay_a_stop(bundles: Path, tmp_path: Path) -> None:
     with running(bundles, tmp_path / "store.db", workers=1) as (client, process):
         address = (client.base_url.host, client.base_url.port)
         with socket.create_connection(address) as held:
@@ -142,7 +142,7 @@ def test_a_sender_who_holds_back_half_a_request_does_not_hold_up_a_stop(bundles:
         assert process.exitcode in (0, -signal.SIGTERM)
 
 
-def test_nothing_listens_without_a_bundle_or_a_store(bundles: Path, tmp_path: Path) -> None:
+def test_the_server_does_not_start_without_a_bundle_or_a_store(bundles: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="recommender fit"):
         serve(tmp_path / "nothing")
     with pytest.raises(StoreError, match="unable to open"):

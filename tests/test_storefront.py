@@ -16,7 +16,7 @@ from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
 from serving.storefront.catalogue import facets, form_filter, title_mask
-from tests.browsing import listening, quiet_page
+from tests.browser import listening, quiet_page
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,13 @@ def post(client: FlaskClient, event_name: str, *item_ids: str) -> Any:
     return client.post("/shop/events", data={"event_name": event_name, "item_id": list(item_ids)})
 
 
-def test_it_is_off_unless_asked_for(demo_bundles: Path, tmp_path: Path) -> None:
+def test_it_is_off_by_default(demo_bundles: Path, tmp_path: Path) -> None:
     app = create_app(demo_bundles, Settings(store=f"sqlite:///{tmp_path}/s.db"), watch_seconds=None)
     assert app.test_client().get("/shop/").status_code == 404
     app.extensions[KEY].close()
 
 
-def test_facets_count_the_range(rec: Recommender) -> None:
+def test_facets_count_listed_products(rec: Recommender) -> None:
     found = {facet.name: dict(facet.values) for facet in facets(rec.attributes)}
     assert list(found) == ["product_type", "brand", "color"]
     assert sum(found["brand"].values()) == rec.n
@@ -64,7 +64,7 @@ def test_facets_count_the_range(rec: Recommender) -> None:
     assert form_filter(rec.attributes, {"brand": "", "price": "cheap"}) is None
 
 
-def test_words_are_found_in_titles_and_ids(rec: Recommender) -> None:
+def test_search_finds_titles_and_ids(rec: Recommender) -> None:
     mask = title_mask(rec.attributes, "DOTTED dress")
     titles = [str(rec.attributes.value("title", row)).lower() for row in range(rec.n)]
     assert mask.tolist() == ["dotted" in title and "dress" in title for title in titles]
@@ -72,7 +72,7 @@ def test_words_are_found_in_titles_and_ids(rec: Recommender) -> None:
     assert title_mask(rec.attributes, rec.ids[7]).nonzero()[0].tolist() == [7]
 
 
-def test_pages_show_what_the_library_answers(client: FlaskClient, rec: Recommender) -> None:
+def test_pages_show_the_librarys_results(client: FlaskClient, rec: Recommender) -> None:
     page = client.get("/shop/?price=20").text
     expected = rec.recommend(k=24, strategy="popular", filter="price <= 20").item_ids
     assert [item_id for item_id in rec.ids if f"id={item_id}" in page] == sorted(expected)
@@ -85,7 +85,7 @@ def test_pages_show_what_the_library_answers(client: FlaskClient, rec: Recommend
     assert places == sorted(places)
 
 
-def test_a_shopper_s_events_are_stored_under_the_shopper_s_name(app: APIFlask, rec: Recommender) -> None:
+def test_events_of_a_shopper_have_the_shoppers_name(app: APIFlask, rec: Recommender) -> None:
     client = app.test_client()
     client.post("/shop/shopper", data={"name": "Ada"})
     first, second = rec.ids[:2]
@@ -106,7 +106,7 @@ def test_a_shopper_s_events_are_stored_under_the_shopper_s_name(app: APIFlask, r
     assert events.history("storefront:Ada") == []
 
 
-def test_what_is_wrong_is_told_in_its_place(client: FlaskClient) -> None:
+def test_errors_are_shown_on_the_page(client: FlaskClient) -> None:
     page = client.get("/shop/product?id=nothing")
     assert page.status_code == 404
     assert "unknown item" in page.text
@@ -131,7 +131,7 @@ class Stub:
         return np.ones((len(images), 1280), np.float32)
 
 
-def test_words_and_photos_ask_the_encoder_where_there_is_one(demo_bundles: Path, tmp_path: Path) -> None:
+def test_text_and_image_queries_use_the_encoder(demo_bundles: Path, tmp_path: Path) -> None:
     settings = Settings(store=f"sqlite:///{tmp_path}/s.db", storefront=True)
     app = create_app(demo_bundles, settings, watch_seconds=None, encoder=tmp_path / "none")
     service = app.extensions[KEY]

@@ -105,13 +105,13 @@ def store(url: str) -> Iterator[Store]:
         yield opened
 
 
-def test_an_event_comes_back_as_it_was(store: Store) -> None:
+def test_an_event_round_trips(store: Store) -> None:
     full = Event("Ä/7", "rate", NOON, "ü 1", 4.5, "e-1", "s-1", "r-1", 2.0, 9.99)
     assert store.events.add([full]) == [True]
     assert store.events.history("ü 1") == [full]
 
 
-def test_time_is_kept_to_the_microsecond_in_utc(store: Store) -> None:
+def test_time_is_stored_in_utc_to_the_microsecond(store: Store) -> None:
     there = datetime(2026, 11, 23, 14, 0, 0, 123457, tzinfo=timezone(timedelta(hours=9)))
     store.events.add([replace(event(0), timestamp=there)])
     (stored,) = store.events.history("u1")
@@ -125,7 +125,7 @@ def test_history_is_the_latest_oldest_first(store: Store) -> None:
     assert store.events.history("nobody") == []
 
 
-def test_the_same_event_is_kept_once(store: Store) -> None:
+def test_the_same_event_is_stored_once(store: Store) -> None:
     assert store.events.add([event(1), event(2), event(1)]) == [True, True, False]
     changed = replace(event(1), price=1.0)
     assert store.events.add([changed, event(3)]) == [False, True]
@@ -140,7 +140,7 @@ def test_one_event_may_hold_several_items(store: Store) -> None:
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(calls=st.lists(st.lists(st.integers(0, 12), max_size=8), max_size=5))
-def test_new_means_never_seen_before(store: Store, calls: list[list[int]]) -> None:
+def test_new_counts_events_that_were_not_stored_before(store: Store, calls: list[list[int]]) -> None:
     user = uuid4().hex
     seen: set[int] = set()
     events = [replace(event(n, user), event_id=f"{user}{n:02}") for n in range(13)]
@@ -160,7 +160,7 @@ def test_scan_reads_everything_in_time_order(store: Store) -> None:
     assert list(islice(store.events.scan(batch=10), 3)) == events[:3]
 
 
-def test_an_erasure_deletes_one_user_only_and_says_how_much(store: Store) -> None:
+def test_an_erasure_deletes_one_user_and_returns_the_count(store: Store) -> None:
     store.events.add([event(n, user=f"u{n % 2}") for n in range(10)])
     receipt = store.events.erase("u1")
     assert receipt.events == 5
@@ -169,7 +169,7 @@ def test_an_erasure_deletes_one_user_only_and_says_how_much(store: Store) -> Non
     assert {stored.user_id for stored in store.events.scan()} == {"u0"}
 
 
-def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) -> None:
+def test_erased_events_are_not_imported_again_but_new_ones_are(store: Store) -> None:
     past = [event(1), event(2, user="u2"), event(3)]
     store.events.add(past)
     erased_at = store.events.erase("u1").erased_at
@@ -183,7 +183,7 @@ def test_an_erased_user_is_not_imported_again_but_may_come_back(store: Store) ->
     assert len(store.events.history("u2")) == 2
 
 
-def test_a_clock_set_back_lets_nothing_erased_in_again(store: Store) -> None:
+def test_a_clock_set_back_restores_nothing_erased(store: Store) -> None:
     ahead = datetime.now(UTC) + timedelta(hours=1)
     early = replace(event(1), timestamp=ahead)
     store.events.add([early])
@@ -195,7 +195,7 @@ def test_a_clock_set_back_lets_nothing_erased_in_again(store: Store) -> None:
     assert store.events.erase("u1").erased_at < ahead + timedelta(days=2)
 
 
-def test_an_erasure_wins_against_whoever_writes_at_the_same_time(store: Store) -> None:
+def test_an_erasure_wins_against_concurrent_writes(store: Store) -> None:
     def write(thread: int) -> None:
         for n in range(15):
             store.events.add([replace(event(n), event_id=f"{thread}-{n}")])
@@ -222,7 +222,7 @@ def test_old_events_expire(store: Store) -> None:
     assert [stored.event_id for stored in store.events.scan()] == ["e2", "e3"]
 
 
-def test_trending_weighs_the_events_since(store: Store) -> None:
+def test_trending_weighs_events_in_the_window(store: Store) -> None:
     bought = replace(event(5, item="B"), event_name="purchase")
     dropped = replace(event(6, item="C"), event_name="dismiss")
     seen = [event(n, item="A") for n in (0, 3, 4)] + [event(7, item="D")]
@@ -232,7 +232,7 @@ def test_trending_weighs_the_events_since(store: Store) -> None:
     assert store.events.trending(NOON + timedelta(minutes=8)) == []
 
 
-def test_shoppers_played_in_the_storefront_make_nothing_trend(store: Store) -> None:
+def test_storefront_shoppers_do_not_count_for_trending(store: Store) -> None:
     store.events.add([event(0, f"{PLAYED}Ada", "A"), event(1, PLAYED.title() + "Ada", "B"), event(2, "", "C")])
     assert store.events.trending(NOON) == [("B", 1.0), ("C", 1.0)]
 
@@ -269,7 +269,7 @@ def test_overlay_merges_and_counts(store: Store) -> None:
     }
 
 
-def test_overlay_tells_what_changed_since(store: Store) -> None:
+def test_overlay_returns_changes_since_a_revision(store: Store) -> None:
     store.overlay.put({"A": {"price": 1}, "B": {"price": 2}})
     store.overlay.put({"B": {"price": 3}, "C": None})
     assert store.overlay.read(since=1) == {"B": {"price": 3}, "C": None}
@@ -278,7 +278,7 @@ def test_overlay_tells_what_changed_since(store: Store) -> None:
     assert store.overlay.read() == {"A": {"size": "M"}, "B": {"price": 3}, "C": {"price": 4}}
 
 
-def test_the_queue_keeps_what_waits_until_it_is_embedded(store: Store) -> None:
+def test_the_queue_holds_products_until_they_are_embedded(store: Store) -> None:
     store.overlay.put({"new": {"title": "Oak"}, "A": {"price": 1}}, queue={"new"})
     store.overlay.put({"gone": None}, queue={"gone"})
     store.overlay.put({"new": {"price": 5}})
@@ -291,7 +291,7 @@ def test_the_queue_keeps_what_waits_until_it_is_embedded(store: Store) -> None:
     assert store.overlay.read()["gone"] is None
 
 
-def test_a_store_of_before_the_migrations_is_brought_up_to_date(url: str) -> None:
+def test_an_old_store_is_migrated(url: str) -> None:
     database = Database(url)
     with database.transaction() as connection:
         for statement in BEFORE_MIGRATIONS.split(";"):
@@ -307,7 +307,7 @@ def test_a_store_of_before_the_migrations_is_brought_up_to_date(url: str) -> Non
         assert store.overlay.read(since=4) == {"C": None}
 
 
-def test_a_store_of_a_newer_version_is_left_alone(url: str) -> None:
+def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
     open_store(url).close()
     database = Database(url)
     with database.transaction() as connection:
@@ -317,7 +317,7 @@ def test_a_store_of_a_newer_version_is_left_alone(url: str) -> None:
         open_store(url)
 
 
-def test_what_is_kept_outlives_the_process(url: str) -> None:
+def test_stored_data_survives_the_process(url: str) -> None:
     with open_store(url) as store:
         store.events.add([event(1)])
         store.overlay.put({"A": {"price": 1}})
@@ -326,7 +326,7 @@ def test_what_is_kept_outlives_the_process(url: str) -> None:
         assert store.overlay.read() == {"A": {"price": 1}}
 
 
-def test_threads_lose_nothing(store: Store) -> None:
+def test_concurrent_threads_lose_no_event(store: Store) -> None:
     def write(thread: int) -> int:
         for n in range(20):
             store.events.add([event(n), event(n, user=f"t{thread}", item=f"t{thread}")])
@@ -359,7 +359,7 @@ def test_processes_may_open_a_new_store_at_once(url: str) -> None:
         assert store.overlay.revision() == 60
 
 
-def test_every_event_name_is_kept(store: Store) -> None:
+def test_every_event_name_is_stored(store: Store) -> None:
     names = [replace(event(n), event_name=name) for n, name in enumerate(EVENT_WEIGHTS)]
     store.events.add(names)
     assert [stored.event_name for stored in store.events.history("u1")] == list(EVENT_WEIGHTS)
@@ -381,7 +381,7 @@ def test_a_url_that_cannot_be_opened_says_so(url: str, words: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_full_disk_loses_no_acknowledged_event(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/store.db") as store:
         store.events.add([event(1)])
         pages = store.events._database.engine  # type: ignore[attr-defined]

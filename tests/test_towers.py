@@ -33,7 +33,7 @@ def steps(*names: str, days: tuple[float, ...] | None = None) -> Steps:
     return Steps(np.arange(count, dtype=np.int32), list(names), times, np.full(count, np.nan))
 
 
-def test_a_cell_is_looked_up_as_its_value_and_a_strange_one_as_unknown() -> None:
+def test_cells_are_looked_up_and_unseen_values_are_unknown() -> None:
     bags = bag(VOCABULARIES, {"brand": ["Bolt", "?", ["Acme", "Bolt"]], "price": [20.0, None, 15.0]})
     found = [
         {int(e): float(w) for e, w in zip(entries, weights, strict=True)}
@@ -44,13 +44,13 @@ def test_a_cell_is_looked_up_as_its_value_and_a_strange_one_as_unknown() -> None
     assert found == [{2: 1.0, 5: 1.0}, {0: 1.0, 3: 1.0}, {1: 0.5, 2: 0.5, 4: 0.5, 5: 0.5}]
 
 
-def test_numbers_outside_what_was_seen_take_the_nearest_knot() -> None:
+def test_numbers_outside_the_training_range_take_the_nearest_knot() -> None:
     vectors, _ = EMBEDDING.vectors({"price": [-5.0, 10.0, 99.0, 40.0]})
     assert np.allclose(vectors[0], vectors[1])
     assert np.allclose(vectors[2], vectors[3])
 
 
-def test_an_item_of_which_nothing_is_known_has_no_category() -> None:
+def test_an_item_without_attributes_has_no_category_block() -> None:
     vectors, known = EMBEDDING.vectors({"brand": ["never seen", "Acme"], "price": [float("nan")] * 2})
     assert known.tolist() == [False, True]
     assert not vectors[0].any()
@@ -82,7 +82,7 @@ def planted(noise: float, n: int = 600) -> tuple[np.ndarray, np.ndarray, Layout]
 
 
 @pytest.mark.parametrize(("noise", "least", "most"), [(0.0, 0.97, 1.0), (0.5, 0.4, 0.9), (50.0, 0.0, 0.3)])
-def test_a_predicted_block_is_as_long_as_it_is_sure(noise: float, least: float, most: float) -> None:
+def test_the_norm_of_a_predicted_block_is_its_confidence(noise: float, least: float, most: float) -> None:
     vectors, present, layout = planted(noise)
     known = vectors.copy()
     known[~present[:, 1], 6:] = 0.0
@@ -96,7 +96,7 @@ def test_a_predicted_block_is_as_long_as_it_is_sure(noise: float, least: float, 
         assert (filled[::3, 6:] * vectors[::3, 6:]).sum(axis=1).min() > 0.95
 
 
-def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
+def test_an_item_tower_round_trips(tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
     encoded = generator.normal(size=(50, 6)).astype(np.float32)
     layout = Layout({"image": 6, "category": 7})
@@ -110,19 +110,19 @@ def test_an_item_tower_survives_its_files(tmp_path: Path) -> None:
     assert (again.blocks(inputs)[0] == tower.blocks(inputs)[0]).all()
 
 
-def test_attention_sums_to_one_and_forgets() -> None:
+def test_attention_sums_to_one_and_decays() -> None:
     tower = UserTower(EVENT_WEIGHTS, position_decay=0.5, half_life_days=10.0)
     attention = tower.attention(steps("view_item", "view_item", "view_item", days=(0.0, 10.0, 10.0)))
     assert attention == pytest.approx(np.array([0.25, 1.0, 1.0]) / 2.25)
 
 
-def test_a_dismissed_product_pushes_away() -> None:
+def test_a_dismissed_product_has_negative_attention() -> None:
     attention = UserTower(EVENT_WEIGHTS).attention(steps("purchase", "dismiss"))
     assert attention[0] > 0 > attention[1]
     assert np.abs(attention).sum() == pytest.approx(1.0)
 
 
-def test_events_that_say_nothing_leave_no_attention() -> None:
+def test_events_without_weight_have_no_attention() -> None:
     assert not UserTower(EVENT_WEIGHTS).attention(steps("view_item_list", "view_item_list")).any()
     assert UserTower(EVENT_WEIGHTS).attention(steps()).shape == (0,)
 
@@ -164,7 +164,7 @@ def test_a_shop_without_events_has_an_empty_table() -> None:
     assert len(columns) == len(sums) == 0
 
 
-def test_the_tower_survives_json() -> None:
+def test_the_user_tower_round_trips_json() -> None:
     tower = UserTower({"purchase": 5.0}, 0.8, float("inf"))
     assert UserTower.from_dict(tower.to_dict()) == tower
 
@@ -181,7 +181,7 @@ def test_histories_are_read_in_every_form_oldest_first() -> None:
     assert read.names == ["view_item", "purchase"]
 
 
-def test_an_image_query_asks_the_text_block_through_the_projection() -> None:
+def test_an_image_query_fills_the_text_block_by_the_projection() -> None:
     block = ContentBlock(np.zeros(3, np.float32), np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 0.5)
-    asked = block.from_other(None, np.array([[0.0, 2.0]], np.float32), np.zeros(2, np.float32))
-    assert asked.tolist() == [[0.0, 0.0, 0.0, 0.0, 1.0]]
+    filled = block.from_other(None, np.array([[0.0, 2.0]], np.float32), np.zeros(2, np.float32))
+    assert filled.tolist() == [[0.0, 0.0, 0.0, 0.0, 1.0]]

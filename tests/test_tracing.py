@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span per request and stage, inside the sender's, with nobody's id; only if asked for."""
+"""OpenTelemetry: a span per request and stage, inside the sender's, with nobody's id; only if it is enabled."""
 
 import sys
 from pathlib import Path
@@ -24,20 +24,20 @@ def app(tmp_path: Path) -> Any:
     app.extensions[KEY].close()
 
 
-def test_requests_and_stages_are_spans_within_the_senders(app: Any) -> None:
+def test_requests_and_stages_are_child_spans_of_the_client(app: Any) -> None:
     export = pytest.importorskip(
         "opentelemetry.sdk.trace.export.in_memory_span_exporter", reason="no OpenTelemetry"
     )
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-    kept, provider = export.InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
+    exporter, provider = export.InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.trace(app, provider.get_tracer("test"))
     sender = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answer = app.test_client().get("/v1/users/u-secret/recommendations", headers={"traceparent": sender})
     assert answer.status_code == 200
-    *stages, whole = kept.get_finished_spans()
+    *stages, whole = exporter.get_finished_spans()
     assert {stage.name for stage in stages} == {"history", "search"}
     assert {stage.parent.span_id for stage in stages} == {whole.context.span_id}
     assert whole.name == "GET /v1/users/<user_id>/recommendations"
@@ -47,7 +47,7 @@ def test_requests_and_stages_are_spans_within_the_senders(app: Any) -> None:
     assert not any("u-secret" in str(span.attributes) + span.name for span in (*stages, whole))
 
 
-def test_an_endpoint_without_the_extra_is_one_clear_error(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_without_the_extra_is_an_error(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(tracing.ENDPOINT, "http://127.0.0.1:4318")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(ConfigError, match="tracing"):

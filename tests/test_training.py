@@ -45,7 +45,7 @@ def interactions(shop: Catalog, *events: tuple[str, int, float], name: str = "pu
     return Interactions.from_frame(frame, shop)
 
 
-def test_pairs_stay_within_a_user_and_know_their_distance() -> None:
+def test_pairs_are_of_one_user_with_their_distance() -> None:
     shop = catalog(4)
     pairs = pairs_of(interactions(shop, ("a", 0, 0), ("a", 1, 2), ("a", 0, 3), ("b", 3, 0), ("b", 2, 10)))
     found = sorted(zip(pairs.first.tolist(), pairs.second.tolist(), pairs.days.tolist(), strict=True))
@@ -146,7 +146,7 @@ def query_scores(behaviour: Behaviour, rows: list[int]) -> np.ndarray:
     return behaviour.vectors @ behaviour.tower.query(behaviour.vectors[rows], ["purchase"] * len(rows), times)
 
 
-def test_the_sequence_model_knows_the_crowd_and_its_newcomers() -> None:
+def test_the_sequence_model_places_new_items_near_similar_ones() -> None:
     behaviour, _ = behaviour_of_two_crowds()
     scores = query_scores(behaviour, [3, 5])
     assert scores[:9].mean() > scores[9:18].max()
@@ -155,13 +155,13 @@ def test_the_sequence_model_knows_the_crowd_and_its_newcomers() -> None:
     assert np.linalg.norm(behaviour.vectors, axis=1).max() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_sequence_model_knows_what_comes_next() -> None:
+def test_the_sequence_model_predicts_the_next_item() -> None:
     behaviour, _ = behaviour_of_two_crowds(after=19)
     assert query_scores(behaviour, [4, 0]).argmax() == 19
     assert query_scores(behaviour, [0, 4]).argmax() != 19
 
 
-def test_one_choice_each_teaches_no_sequence() -> None:
+def test_histories_of_one_event_train_no_sequence_model() -> None:
     shop = catalog(3)
     events = Sequences.of(interactions(shop, ("a", 0, 0), ("b", 1, 0)))
     assert train_sequence_models(events, ItemContent.of(np.zeros((3, 0), np.float32), None, 0), seed=0) is None
@@ -184,7 +184,7 @@ def test_category_embeddings_follow_their_values() -> None:
     assert (half @ vectors.T)[0, np.array(kinds) == "red"].mean() > 0.3
 
 
-def test_a_rare_value_is_what_its_parents_are() -> None:
+def test_a_rare_value_has_the_embedding_of_its_parents() -> None:
     """Two shops in one: what is worn and what is eaten; colours tell which, and a new kind stands under one."""
     kinds = [["Worn > Tops > Shirts", "Worn > Tops > Vests", "Eaten > Sweets"][i % 3] for i in range(90)]
     kinds[0], kinds[2] = "Worn > Tops > Ponchos", "Eaten > Nuts"  # seen once
@@ -210,18 +210,18 @@ def test_several_paths_of_one_product_share_their_parents_once() -> None:
     np.testing.assert_allclose(bags.weights, [1 / 3] * 3 + [1])
 
 
-def test_columns_of_one_value_teach_nothing() -> None:
+def test_constant_columns_are_not_trained_on() -> None:
     assert train_category(catalog(10), None, None, seed=0) == (None, {})
 
 
-def test_groups_are_the_shops_and_never_meet_an_id() -> None:
+def test_groups_are_the_catalogues_and_never_collide_with_ids() -> None:
     shop = catalog(4, item_group_id=["g", "", "g", "p001"])
     groups = variant_groups(shop)
     assert groups[0] == groups[2]
     assert len(set(groups.tolist())) == 3
 
 
-def test_targets_leave_out_the_history() -> None:
+def test_targets_exclude_the_history() -> None:
     shop = catalog(5)
     early = interactions(shop, ("a", 0, 0), ("b", 1, 0))
     late = interactions(shop, ("a", 0, 9), ("a", 2, 9), ("b", 1, 9), ("c", 3, 9))
@@ -231,7 +231,7 @@ def test_targets_leave_out_the_history() -> None:
     ]
 
 
-def test_the_prior_of_a_case_is_as_of_its_moment() -> None:
+def test_the_prior_of_a_case_uses_earlier_events_only() -> None:
     shop = catalog(6)
     early = interactions(shop, ("a", 0, 0), ("b", 1, 0))
     late = interactions(shop, ("a", 2, 10), ("c", 3, 10), ("c", 3, 11), ("a", 3, 20), ("b", 4, 30), ("d", 5, 30))
@@ -246,7 +246,7 @@ def test_the_prior_of_a_case_is_as_of_its_moment() -> None:
     assert last[1] == 1.0 > last[0] > 0.0
 
 
-def test_item_cases_leave_out_variants() -> None:
+def test_item_cases_exclude_variants() -> None:
     segment = make_segment(0, 6)
     shop = catalog(6)
     events = interactions(shop, *[("a", row, float(row)) for row in range(6)])

@@ -59,7 +59,7 @@ def test_a_file_of_the_same_products_changes_nothing(updater: Updater, demo_shop
     assert updater.update().generation is None
 
 
-def test_changed_new_and_missing_products_are_taken_up(updater: Updater, demo_shop: Shop) -> None:
+def test_changed_new_and_missing_products_are_updated(updater: Updater, demo_shop: Shop) -> None:
     table = products(demo_shop)
     before = recommender.load(updater.root)
     changed, copied, removed = table["id"][3], table["id"][10], table["id"][20]
@@ -82,7 +82,7 @@ def test_changed_new_and_missing_products_are_taken_up(updater: Updater, demo_sh
     assert now.similar(changed, 1)[0].score != before.similar(changed, 1)[0].score
 
 
-def test_what_a_file_does_not_say_stays(updater: Updater, demo_shop: Shop) -> None:
+def test_columns_missing_from_a_file_are_unchanged(updater: Updater, demo_shop: Shop) -> None:
     first = products(demo_shop)["id"][0]
     before = recommender.load(updater.root).product(first)
     updater.changed.write_text(f"id,price\n{first},3.5\n")
@@ -90,7 +90,7 @@ def test_what_a_file_does_not_say_stays(updater: Updater, demo_shop: Shop) -> No
     assert recommender.load(updater.root).product(first) == {**before, "price": 3.5}
 
 
-def test_what_the_service_queued_is_taken_up_and_the_queue_is_empty(
+def test_queued_products_are_embedded_and_the_queue_emptied(
     updater: Updater, demo_shop: Shop, store: Store
 ) -> None:
     first, second = products(demo_shop)["id"][:2]
@@ -108,13 +108,13 @@ def test_what_the_service_queued_is_taken_up_and_the_queue_is_empty(
     assert first in now
 
 
-def test_words_where_the_bundle_has_numbers_are_refused() -> None:
+def test_text_in_a_column_of_numbers_is_refused() -> None:
     bundle = SimpleNamespace(attributes=attributes(["a"], stars=("number", [4.5])))
     with pytest.raises(DataError, match='stars is "many"'):
         attribute_cells(Catalog.from_frame(pd.DataFrame({"id": ["a"], "stars": ["many"]})), bundle)
 
 
-def test_a_compacted_bundle_answers_as_before(updater: Updater, demo_shop: Shop) -> None:
+def test_a_compacted_bundle_gives_the_same_results(updater: Updater, demo_shop: Shop) -> None:
     table = products(demo_shop)
     table.loc[[5]].assign(id="aa-copy").to_csv(updater.changed, index=False)
     updater.update()
@@ -134,7 +134,7 @@ def test_a_compacted_bundle_answers_as_before(updater: Updater, demo_shop: Shop)
     assert compact(updater.root) == after.generation
 
 
-def test_the_command_tells_what_it_did(
+def test_the_command_prints_a_summary(
     updater: Updater, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RECOMMENDER_CACHE", str(updater.cache_dir))

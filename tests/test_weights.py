@@ -11,14 +11,14 @@ from training.tuning.weights import default_weights, random_search, soft_recalls
 LEARNED = {"image": 0.5, "text": 0.3, "category": 0.2, "cooccurrence": 0.4, "prior": 0.1}
 
 
-def test_unnamed_weights_keep_their_learned_share_and_blocks_sum_to_one() -> None:
+def test_unnamed_weights_stay_learned_and_blocks_sum_to_one() -> None:
     weights = resolve(LEARNED, {"image": 1.0})
     assert weights["text"] / weights["category"] == pytest.approx(1.5)
     assert weights["image"] + weights["text"] + weights["category"] == pytest.approx(1.0)
     assert weights["cooccurrence"] == 0.4
 
 
-def test_nothing_said_changes_nothing() -> None:
+def test_no_override_changes_nothing() -> None:
     assert resolve(LEARNED, None) == resolve(LEARNED, {}) == LEARNED
 
 
@@ -33,12 +33,12 @@ def test_nothing_said_changes_nothing() -> None:
         (dict.fromkeys(LEARNED, 0.0), "all 0"),
     ],
 )
-def test_weights_that_cannot_be_used_are_named(override: dict, message: str) -> None:
+def test_invalid_weights_are_named(override: dict, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         resolve(LEARNED, override)
 
 
-def test_the_term_that_decides_gets_the_weight() -> None:
+def test_the_informative_term_gets_the_weight() -> None:
     generator = np.random.default_rng(0)
     features = generator.normal(size=(200, 80, 4)).astype(np.float32) * 0.3
     decided = features[:, :, 0] + 0.5 * features[:, :, 1] + generator.gumbel(size=(200, 80)) * 0.1
@@ -91,7 +91,7 @@ def chance(queries: int) -> HeldOutTerms:
     return HeldOutTerms(rows, features, np.ones((queries, 60), bool), multiplicity, targets, terms)
 
 
-def test_what_only_chance_favours_leaves_the_default_weights() -> None:
+def test_insignificant_gains_leave_the_default_weights() -> None:
     held_out = chance(80)
     default = default_weights(held_out.terms, events=True)
     tuned = tune_weights(held_out, seed=0)

@@ -19,7 +19,7 @@ from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
 RELAXED = "max_per relaxed: fewer than k products satisfy it"
-SCORERS = 256  # of different weights that are kept
+SCORERS = 256  # cached, by weights
 
 
 class Pipeline:

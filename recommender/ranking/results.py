@@ -52,9 +52,9 @@ class Recommendation(NamedTuple):
     score
         The exact score; comparable within one result.
     parts
-        The terms that sum to the score, if an explanation was asked for.
+        The terms that sum to the score, if an explanation was requested.
     reasons
-        Strongest first, if an explanation was asked for.
+        Strongest first, if an explanation was requested.
     text
         The strongest reason as text.
     """

@@ -52,9 +52,7 @@ def resolved(node: Any, document: dict[str, Any]) -> Any:
         ("get", "/v1/info", "/v1/info", None),
     ],
 )
-def test_answers_are_what_the_document_says(
-    client: FlaskClient, method: str, route: str, url: str, body: Any
-) -> None:
+def test_responses_match_the_document(client: FlaskClient, method: str, route: str, url: str, body: Any) -> None:
     document = client.get("/openapi.json").json
     answer = client.open(url, method=method.upper(), json=body)
     documented = document["paths"][route][method]["responses"][str(answer.status_code)]
@@ -75,7 +73,7 @@ def test_the_document_names_every_route_and_parameter(client: FlaskClient, app: 
     assert all(operation["summary"] for operation in operations)
 
 
-def test_the_page_asks_nobody_else(client: FlaskClient) -> None:
+def test_the_page_loads_nothing_from_other_hosts(client: FlaskClient) -> None:
     page = client.get("/")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -88,7 +86,7 @@ def test_the_page_asks_nobody_else(client: FlaskClient) -> None:
     assert nonce != client.get("/").headers["Content-Security-Policy"].split("'nonce-")[1].split("'")[0]
 
 
-def test_pictures(client: FlaskClient) -> None:
+def test_images(client: FlaskClient) -> None:
     picture = client.get("/v1/thumbnails?item_id=A")
     assert (picture.content_type, picture.data) == ("image/jpeg", b"\xff\xd8jpeg")
 

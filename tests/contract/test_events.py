@@ -1,4 +1,4 @@
-"""Events are kept once and count at once; without the store questions go on."""
+"""Events are stored once and count at once; without the store requests are still answered."""
 
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from serving.service import KEY
 from tests.serving_fakes import EVENT, NOW, ids
 
 
-def test_the_very_next_question_goes_by_the_event(client: FlaskClient, requests: list[Request]) -> None:
+def test_the_next_request_uses_the_event(client: FlaskClient, requests: list[Request]) -> None:
     assert client.get("/v1/users/u 1/recommendations").json["strategy"] == "popular"
     receipt = client.post("/v1/events", json=EVENT)
     assert receipt.json == {"event_id": "e-1", "status": "stored", "warnings": []}
@@ -26,7 +26,7 @@ def test_the_very_next_question_goes_by_the_event(client: FlaskClient, requests:
     assert ids(client.get("/v1/recommendations?user_id=u%201")) == ids(answer)
 
 
-def test_an_event_sent_twice_is_kept_once(client: FlaskClient, requests: list[Request]) -> None:
+def test_an_event_sent_twice_is_stored_once(client: FlaskClient, requests: list[Request]) -> None:
     basket = {**EVENT, "items": [{"item_id": "A"}, {"item_id": "nowhere"}, {"item_id": "A", "quantity": 7}]}
     receipts = [client.post("/v1/events", json=basket).json for _ in range(2)]
     assert [receipt["status"] for receipt in receipts] == ["stored", "known"]
@@ -35,13 +35,13 @@ def test_an_event_sent_twice_is_kept_once(client: FlaskClient, requests: list[Re
     assert [event.item_id for event in requests[-1].events] == ["A", "nowhere"]
 
 
-def test_a_session_without_a_user_is_kept(client: FlaskClient, app: APIFlask) -> None:
+def test_a_session_without_a_user_is_stored(client: FlaskClient, app: APIFlask) -> None:
     assert client.post("/v1/events", json={**EVENT, "user_id": None, "session_id": "s-1"}).status_code == 200
-    (kept,) = app.extensions[KEY].store.events.scan()
-    assert (kept.user_id, kept.session_id) == ("", "s-1")
+    (event,) = app.extensions[KEY].store.events.scan()
+    assert (event.user_id, event.session_id) == ("", "s-1")
 
 
-def test_without_the_store_questions_go_on_and_events_are_refused(
+def test_without_the_store_requests_are_answered_and_events_refused(
     client: FlaskClient, engine: LiveRecommender, app: APIFlask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong is told as a problem: where, and what is meant."""
+"""Errors are problem documents: with the pointer and the nearest right value."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def check_problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
         ("filter=price <", "/filter", None),
     ],
 )
-def test_a_wrong_query_says_where_and_what_is_meant(
+def test_a_wrong_query_names_the_parameter_and_the_nearest(
     client: FlaskClient, query: str, pointer: str, suggestion: str | None
 ) -> None:
     body = check_problem(client.get(f"/v1/items/A/similar?{query}"), 422, "invalid-request")
@@ -63,7 +63,7 @@ def test_a_wrong_query_says_where_and_what_is_meant(
         ("events", {**EVENT, "timestamp": "2026-11-23T06:40:00"}, "/timestamp", None),
     ],
 )
-def test_a_wrong_body_says_where_and_what_is_meant(
+def test_a_wrong_body_names_the_member_and_the_nearest(
     client: FlaskClient, path: str, body: Any, pointer: str, suggestion: str | None
 ) -> None:
     errors = check_problem(client.post(f"/v1/{path}", json=body), 422, "invalid-request")["errors"]
@@ -101,13 +101,13 @@ def test_other_errors_are_problems_too(
     check_problem(getattr(client, method)(path, **options), status, kind)
 
 
-def test_a_wrong_method_says_which_are_right(client: FlaskClient) -> None:
+def test_a_wrong_method_lists_the_allowed_ones(client: FlaskClient) -> None:
     answer = client.put("/v1/events")
     check_problem(answer, 405, "method-not-allowed")
     assert "POST" in answer.headers["Allow"]
 
 
-def test_a_bug_is_logged_under_the_id_that_is_answered(
+def test_a_bug_is_logged_with_the_returned_request_id(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = check_problem(client.get("/v1/items/bug/similar"), 500, "internal-error")
@@ -140,6 +140,6 @@ JSON = st.recursive(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(body=JSON, path=st.sampled_from(["recommendations", "events"]))
-def test_whatever_is_sent_is_answered_or_refused(client: FlaskClient, body: Any, path: str) -> None:
+def test_any_request_is_answered_or_refused(client: FlaskClient, body: Any, path: str) -> None:
     answer = client.post(f"/v1/{path}", json=body)
     assert answer.status_code in {200, 400, 404, 422}, answer.data

@@ -1,4 +1,4 @@
-"""What is asked reaches the recommender, and what it answers comes back as the contract says."""
+"""Requests reach the recommender, and its results are returned as the contract says."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from serving.hot_reload import LiveRecommender
 from tests.serving_fakes import NOW, ids
 
 
-def test_similar_answers_as_the_contract_says(client: FlaskClient) -> None:
+def test_similar_follows_the_contract(client: FlaskClient) -> None:
     answer = client.get("/v1/items/A/similar?limit=2&explain=summary&fields=title,price")
     assert answer.content_type == "application/json"
     body = answer.json
@@ -51,13 +51,13 @@ def test_a_query_string_reaches_the_recommender(client: FlaskClient, requests: l
     assert requests == [expected]
 
 
-def test_ids_with_a_slash_have_a_twin(client: FlaskClient) -> None:
+def test_ids_with_a_slash_have_another_route(client: FlaskClient) -> None:
     assert ids(client.get("/v1/similar?item_id=C/1")) == ["A", "B", "D", "E"]
     assert client.get("/v1/items:get?item_id=C%2F1").json["id"] == "C/1"
     assert client.get("/v1/items/A").json == {"id": "A", "title": "Product A", "price": 0.0}
 
 
-def test_an_answer_is_known_again_by_its_etag(client: FlaskClient, engine: LiveRecommender) -> None:
+def test_etags_answer_with_304(client: FlaskClient, engine: LiveRecommender) -> None:
     first = client.get("/v1/items/A/similar")
     known = {"If-None-Match": first.headers["ETag"]}
     again = client.get("/v1/items/A/similar", headers=known)
@@ -90,13 +90,13 @@ def test_changed_attributes_show_in_fields(client: FlaskClient, engine: LiveReco
         ({"strategy": "popular", "exclude": {"item_ids": ["A", "E"]}}, "popular", ["B", "C/1", "D"]),
     ],
 )
-def test_the_general_question(client: FlaskClient, body: dict[str, Any], strategy: str, items: list[str]) -> None:
+def test_the_general_route(client: FlaskClient, body: dict[str, Any], strategy: str, items: list[str]) -> None:
     answer = client.post("/v1/recommendations", json=body)
     assert ids(answer) == items
     assert answer.json["strategy"] == strategy
 
 
-def test_what_was_bought_lately_may_be_left_out(client: FlaskClient) -> None:
+def test_recent_purchases_can_be_excluded(client: FlaskClient) -> None:
     events = [
         {"item_id": item_id, "event_name": name, "timestamp": (NOW - timedelta(days=days)).isoformat()}
         for item_id, name, days in [("A", "purchase", 3), ("B", "purchase", 30), ("D", "view_item", 3)]

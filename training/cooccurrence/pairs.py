@@ -1,4 +1,4 @@
-"""Pairs of products that one user chose, and how often products are chosen together."""
+"""Pairs of products that one user interacted with, and their co-occurrence counts."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The co-occurrence table C: counts of what is chosen together, smoothed by content similarity."""
+"""The co-occurrence table C: counts of co-occurring products, smoothed by content similarity."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -101,21 +101,21 @@ def choose_budget(
     table = replace(planner, index=replace(planner.index, codes=None, graph=None))
     table_budgets = [Budget(0, *budget) for budget in TABLE_BUDGETS]
     if planner.index.graph is None:
-        return _least_sufficient(table, query_sets, table_budgets, target)
+        return _smallest_sufficient(table, query_sets, table_budgets, target)
     graph_budgets = [replace(table_budgets[0], width=width, entries=entries) for width, entries in GRAPH_BUDGETS]
-    by_graph, graph_recall, graph_curve = _least_sufficient(planner, query_sets, graph_budgets, target)
+    by_graph, graph_recall, graph_curve = _smallest_sufficient(planner, query_sets, graph_budgets, target)
     if graph_recall < target:
-        by_table, table_recall, curve = _least_sufficient(table, query_sets, table_budgets, target)
+        by_table, table_recall, curve = _smallest_sufficient(table, query_sets, table_budgets, target)
         if table_recall >= target:
             return by_table, table_recall, curve + graph_curve
     else:
         quarter = [queries[::4] for queries in query_sets]
-        by_table, _, curve = _least_sufficient(table, quarter, table_budgets, target)
+        by_table, _, curve = _smallest_sufficient(table, quarter, table_budgets, target)
     budget = replace(by_table, width=by_graph.width, entries=by_graph.entries)
     return budget, graph_recall, curve + graph_curve
 
 
-def _least_sufficient(
+def _smallest_sufficient(
     planner: Planner, query_sets: Sequence[Sequence[CalibrationQuery]], budgets: Sequence[Budget], target: float
 ) -> tuple[Budget, float, list[dict[str, float]]]:
     curve: list[dict[str, float]] = []

@@ -13,7 +13,7 @@ _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-_kept_alive: list[object] = []  # a torch.library.Library takes its schemas along when it is collected
+_libraries: list[object] = []  # a torch.library.Library takes its schemas along when it is collected
 
 
 def ensure_torchvision() -> None:
@@ -43,4 +43,4 @@ def _declare_operators() -> None:
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS:
         library.define(schema)
-    _kept_alive.append(library)
+    _libraries.append(library)

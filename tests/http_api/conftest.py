@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
-from tests.calls.asking import Start
+from tests.http_api.helpers import Start
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a question may say beside its seeds: stock, boosts, diversity, pins; and orders that are no likeness."""
+"""Options of a request beside its seeds: stock, boosts, diversity, pins; and orders other than similarity."""
 
 from collections import Counter
 from pathlib import Path
@@ -33,34 +33,34 @@ def values(rec: Recommender, ids: list[str], name: str) -> list[Any]:
 # Stock
 
 
-def test_what_is_out_of_stock_is_left_out_unless_asked_for(rec: Recommender, store: Store) -> None:
+def test_out_of_stock_items_are_excluded_unless_requested(rec: Recommender, store: Store) -> None:
     seed = rec.ids[0]
-    gone, *rest = rec.similar(seed, 5, variants="all").item_ids
-    store.overlay.put({gone: {"availability": "out_of_stock"}})
-    assert gone not in rec.similar(seed, 100, variants="all").item_ids
-    assert gone not in rec.recommend(k=100, strategy="popular", variants="all").item_ids
-    assert gone not in rec.recommend([seed], 100, filter="price > 0", variants="all").item_ids
+    removed, *rest = rec.similar(seed, 5, variants="all").item_ids
+    store.overlay.put({removed: {"availability": "out_of_stock"}})
+    assert removed not in rec.similar(seed, 100, variants="all").item_ids
+    assert removed not in rec.recommend(k=100, strategy="popular", variants="all").item_ids
+    assert removed not in rec.recommend([seed], 100, filter="price > 0", variants="all").item_ids
     assert rec.similar(seed, 4, variants="all").item_ids == rest
-    assert gone in rec.similar(seed, 5, variants="all", stock="all").item_ids
-    asked = 'availability: ANY("out_of_stock", "in_stock")'
-    assert gone in rec.recommend(k=100, strategy="popular", filter=asked, variants="all").item_ids
-    store.overlay.put({gone: {"availability": "in_stock"}})
-    assert rec.similar(seed, 5, variants="all").item_ids[0] == gone
+    assert removed in rec.similar(seed, 5, variants="all", stock="all").item_ids
+    listed = 'availability: ANY("out_of_stock", "in_stock")'
+    assert removed in rec.recommend(k=100, strategy="popular", filter=listed, variants="all").item_ids
+    store.overlay.put({removed: {"availability": "in_stock"}})
+    assert rec.similar(seed, 5, variants="all").item_ids[0] == removed
 
 
-def test_a_removed_product_is_nowhere(rec: Recommender, store: Store) -> None:
+def test_a_removed_product_is_never_recommended(rec: Recommender, store: Store) -> None:
     seed = rec.ids[0]
-    gone = rec.similar(seed, 1, variants="all").item_ids[0]
-    store.overlay.put({gone: None})
-    assert gone not in rec.similar(seed, 100, variants="all", stock="all").item_ids
-    assert gone not in rec.recommend(k=100, strategy="popular", filter="price > 0", variants="all").item_ids
+    removed = rec.similar(seed, 1, variants="all").item_ids[0]
+    store.overlay.put({removed: None})
+    assert removed not in rec.similar(seed, 100, variants="all", stock="all").item_ids
+    assert removed not in rec.recommend(k=100, strategy="popular", filter="price > 0", variants="all").item_ids
     with pytest.raises(UnknownItemError):
-        rec.product(gone)
-    store.overlay.put({gone: {"price": 5.0}})
-    assert gone in rec.similar(seed, 5, variants="all", stock="all").item_ids
+        rec.product(removed)
+    store.overlay.put({removed: {"price": 5.0}})
+    assert removed in rec.similar(seed, 5, variants="all", stock="all").item_ids
 
 
-def test_a_narrow_stock_starves_no_list(rec: Recommender, store: Store) -> None:
+def test_lists_are_full_with_little_stock(rec: Recommender, store: Store) -> None:
     left = rec.ids[-7:]
     store.overlay.put({item_id: {"availability": "out_of_stock"} for item_id in rec.ids if item_id not in left})
     answer = rec.similar(rec.ids[0], 50, variants="all")
@@ -85,14 +85,14 @@ def test_a_narrow_stock_starves_no_list(rec: Recommender, store: Store) -> None:
 )
 def test_a_boost_adds_to_the_score_and_is_explained(rec: Recommender, place: int, boosts: list[Any]) -> None:
     seed = rec.ids[place % rec.n]
-    said = [{"when": when, "add": add} for when, add in boosts]
+    rules = [{"when": when, "add": add} for when, add in boosts]
     plain = {item.item_id: item.score for item in rec.similar(seed, 100, variants="all")}
     meets = {
         when: set(rec.recommend(k=100, strategy="popular", filter=when, variants="all").item_ids)
         for when, _ in boosts
     }
     expected = {i: s + sum(add for when, add in boosts if i in meets[when]) for i, s in plain.items()}
-    answer = rec.similar(seed, 100, variants="all", boost=said, explain=True)
+    answer = rec.similar(seed, 100, variants="all", boost=rules, explain=True)
     assert {item.item_id: item.score for item in answer} == pytest.approx(expected, abs=1e-9)
     assert [item.score for item in answer] == sorted((item.score for item in answer), reverse=True)
     for item in answer:
@@ -105,14 +105,14 @@ def test_a_boost_adds_to_the_score_and_is_explained(rec: Recommender, place: int
 # Diversity and pins
 
 
-def test_caps_hold_wherever_they_can(rec: Recommender) -> None:
+def test_max_per_holds_where_possible(rec: Recommender) -> None:
     answer = rec.recommend(k=12, strategy="popular", diversity={"max_per": {"brand": 2}})
     assert len(answer) == 12
     assert max(Counter(values(rec, answer.item_ids, "brand")).values()) == 2
     assert answer.warnings == ()
 
 
-def test_caps_give_way_rather_than_shorten_the_list(rec: Recommender) -> None:
+def test_max_per_is_relaxed_rather_than_shorten_the_list(rec: Recommender) -> None:
     answer = rec.recommend(
         k=12, strategy="popular", filter='brand: ANY("Nara", "Kestrel")', diversity={"max_per": {"brand": 1}}
     )
@@ -122,23 +122,23 @@ def test_caps_give_way_rather_than_shorten_the_list(rec: Recommender) -> None:
 
 
 def test_diversity_makes_a_list_more_varied(rec: Recommender) -> None:
-    def likeness(ids: list[str]) -> float:
+    def similarity(ids: list[str]) -> float:
         vectors = rec.segment.vectors[[rec.attributes.row_of(item_id) for item_id in ids]].astype(float)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return float((vectors @ vectors.T).mean())
 
     plain, varied = rec.similar(rec.ids[3], 8), rec.similar(rec.ids[3], 8, diversity={"mmr": 0.7})
     assert varied.item_ids[0] == plain.item_ids[0]
-    assert likeness(varied.item_ids) < likeness(plain.item_ids)
+    assert similarity(varied.item_ids) < similarity(plain.item_ids)
 
 
-def test_an_unknown_field_of_a_cap_is_told(rec: Recommender) -> None:
+def test_an_unknown_field_of_max_per_is_named(rec: Recommender) -> None:
     with pytest.raises(RequestError, match="brand") as caught:
         rec.recommend(strategy="popular", diversity={"max_per": {"brend": 1}})
     assert caught.value.pointer == "/diversity/max_per/brend"
 
 
-def test_pins_have_their_place_if_they_may_be_answered(rec: Recommender) -> None:
+def test_eligible_pins_have_their_rank(rec: Recommender) -> None:
     seed = rec.ids[0]
     plain = rec.similar(seed, 100, variants="all").item_ids
     last, other = plain[-1], plain[-2]
@@ -147,8 +147,8 @@ def test_pins_have_their_place_if_they_may_be_answered(rec: Recommender) -> None
     assert answer[2].reasons[0].code == "promoted"
     assert sum((answer[2].parts or {}).values()) == pytest.approx(answer[2].score)
     assert [item.rank for item in answer] == [1, 2, 3, 4, 5, 6]
-    kept = rec.similar(seed, 6, variants="all", pin={1: last, 2: seed, 3: "nowhere"}, exclude=[last])
-    assert kept.item_ids == plain[:6]
+    pinned = rec.similar(seed, 6, variants="all", pin={1: last, 2: seed, 3: "nowhere"}, exclude=[last])
+    assert pinned.item_ids == plain[:6]
     all_pinned = rec.similar(seed, 1, pin={1: last})
     assert all_pinned.item_ids == [last]
 
@@ -178,7 +178,7 @@ def test_recently_viewed_lists_the_viewed_products_alone(rec: Recommender) -> No
     assert answer.item_ids == [rec.ids[6], rec.ids[7], rec.ids[5]]
 
 
-def test_complementary_is_what_goes_together_filled_up(rec: Recommender) -> None:
+def test_complementary_ranks_co_occurring_items_first(rec: Recommender) -> None:
     for seed in rec.ids[:20]:
         answer = rec.recommend([seed], 15, strategy="complementary", variants="all", stock="all", explain=True)
         row = rec.attributes.row_of(seed)
@@ -203,14 +203,14 @@ def test_history_weights_scale_the_seeds(rec: Recommender) -> None:
 # Why, and why not
 
 
-def test_an_explanation_places_a_product_or_says_what_leaves_it_out(rec: Recommender, store: Store) -> None:
+def test_why_not_gives_the_rank_or_the_reason(rec: Recommender, store: Store) -> None:
     seed = rec.ids[0]
     ranked = rec.similar(seed, 100, variants="all").item_ids
     store.overlay.put({ranked[3]: {"availability": "out_of_stock"}, ranked[4]: None, "fresh": {"price": 3}})
-    asked = [ranked[0], ranked[3], ranked[4], seed, "fresh", "nowhere", ranked[1]]
-    placed = rec.explain(asked, [seed], exclude=[ranked[1]])
-    told = {one.item_id: one.left_out for one in placed}
-    assert told == {
+    ids = [ranked[0], ranked[3], ranked[4], seed, "fresh", "nowhere", ranked[1]]
+    placed = rec.explain(ids, [seed], exclude=[ranked[1]])
+    left_out = {one.item_id: one.left_out for one in placed}
+    assert left_out == {
         ranked[0]: (),
         ranked[3]: ("out_of_stock",),
         ranked[4]: ("removed",),

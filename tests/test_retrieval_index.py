@@ -52,7 +52,7 @@ def queries(segment: Segment, count: int) -> list[Query]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 80), st.lists(st.floats(0, 3), min_size=6, max_size=6).filter(any))
-def test_what_8_bits_lose_stays_within_the_stated_slack(seed: int, n: int, values: list[float]) -> None:
+def test_quantization_error_is_within_the_slack(seed: int, n: int, values: list[float]) -> None:
     segment = make_segment(seed, n)
     weights = dict(zip(TERMS, values, strict=True)) | {"cooccurrence": 0.0}
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, weights)
@@ -66,7 +66,7 @@ def test_what_8_bits_lose_stays_within_the_stated_slack(seed: int, n: int, value
         assert np.abs(estimated - exact).max() <= slack / 2 + 1e-9
 
 
-def test_a_walk_steps_only_where_it_may(search: Planner) -> None:
+def test_a_filtered_walk_returns_only_matching_rows(search: Planner) -> None:
     allowed = np.arange(search.segment.n) % 3 == 0
     subset = Subset(allowed, search.segment.groups)
     scorer = learned_scorer(search)
@@ -79,7 +79,7 @@ def test_a_walk_steps_only_where_it_may(search: Planner) -> None:
 
 @pytest.mark.parametrize("scanned", [candidates.SCAN_FACTOR, 0], ids=["scan", "wide walk"])
 @pytest.mark.parametrize("like", [True, False])
-def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
+def test_a_filter_correlated_with_the_query_costs_no_recall(
     search: Planner, monkeypatch: pytest.MonkeyPatch, like: bool, scanned: int
 ) -> None:
     monkeypatch.setattr(candidates, "SCAN_FACTOR", scanned)
@@ -94,13 +94,13 @@ def test_a_filter_that_has_to_do_with_the_query_costs_no_recall(
         assert np.isin(best, found).mean() >= 0.9
 
 
-def test_a_filter_that_has_nothing_to_do_with_the_query_does_not_widen_the_walk(search: Planner) -> None:
+def test_a_filter_uncorrelated_with_the_query_does_not_widen_the_walk(search: Planner) -> None:
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
     for query in queries(search.segment, 20):
         assert len(search.index.walk(learned_scorer(search), query, 24, half)) == 24
 
 
-def test_a_walk_that_must_be_wide_gives_way_to_a_scan(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wide_filtered_walk_is_replaced_by_a_scan(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recommender.retrieval.planner.SCAN_ROWS", 0)
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
     rules, question = (
@@ -109,30 +109,30 @@ def test_a_walk_that_must_be_wide_gives_way_to_a_scan(search: Planner, monkeypat
     )
     plans = []
     for width in (2, 64):
-        asked = replace(search, budgets=Budgets(filtered=Budget(width, 0, 0, entries=2)), learned=(LEARNED,))
-        plans.append(asked.search(learned_scorer(search), question, rules).plan)
+        limited = replace(search, budgets=Budgets(filtered=Budget(width, 0, 0, entries=2)), learned=(LEARNED,))
+        plans.append(limited.search(learned_scorer(search), question, rules).plan)
     assert plans == ["annoy+graph", "exact"]
 
 
-def test_edges_lead_to_other_products_and_from_all(search: Planner) -> None:
+def test_every_row_has_edges_to_other_rows(search: Planner) -> None:
     graph = search.index.graph
     assert ((graph >= -1) & (graph < len(graph))).all()
     assert not (graph == np.arange(len(graph))[:, None]).any()
     for edges in graph:
-        kept = edges[edges >= 0]
-        assert 0 < len(kept) == len(set(kept.tolist()))
+        neighbours = edges[edges >= 0]
+        assert 0 < len(neighbours) == len(set(neighbours.tolist()))
 
 
-def test_threads_do_not_disturb_each_other(search: Planner) -> None:
-    asked, scorer = queries(search.segment, 200), learned_scorer(search)
-    alone = [search.index.walk(scorer, query, 30).tolist() for query in asked]
+def test_walks_are_thread_safe(search: Planner) -> None:
+    batch, scorer = queries(search.segment, 200), learned_scorer(search)
+    alone = [search.index.walk(scorer, query, 30).tolist() for query in batch]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda query: search.index.walk(scorer, query, 30).tolist(), asked))
+        together = list(pool.map(lambda query: search.index.walk(scorer, query, 30).tolist(), batch))
     assert together == alone
 
 
 @pytest.mark.parametrize("numba", [True, False])
-def test_both_paths_find_what_the_scan_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool) -> None:
+def test_both_walks_have_high_recall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool) -> None:
     if not numba:
         for module in (
             "recommender.retrieval.candidates",
@@ -170,9 +170,9 @@ def of_the_same_bytes(name):
     if name.endswith(".npy"):  # other dims; and another type, where the file's length allows it
         array = np.load(base / name)
         for other in (array.reshape(len(array) // 2, -1), array.view(np.uint8).view(f"V{array.dtype.itemsize}")):
-            kept = io.BytesIO()
-            np.save(kept, other)
-            yield kept.getvalue()
+            buffer = io.BytesIO()
+            np.save(buffer, other)
+            yield buffer.getvalue()
         return
     dims = np.load(base / "index_axes.npy").shape[1] + 2
     for other in (dims - 1, 2 * dims + 3):  # the second has nodes of exactly twice the length
@@ -201,7 +201,7 @@ recommender.load(root).similar(sys.argv[3], weights={"prior": 0.5}, plan="annoy"
 """
 
 
-def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_an_error_not_a_crash(demo_bundles: Path, tmp_path: Path) -> None:
     root = shutil.copytree(demo_bundles, tmp_path / "bundles")
     base = open_bundle(root).folder("base")
     item_id = recommender.load(root).ids[0]
@@ -213,7 +213,7 @@ def test_damaged_files_are_an_error_and_no_crash(demo_bundles: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
-def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_walked(
+def test_more_entry_points_or_the_table_walk_where_the_graph_stalls(
     search: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert search.index is not None
@@ -221,10 +221,12 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     cut = replace(search.index, graph=np.full_like(search.index.graph, -1))
     scorer = Scorer(search.segment.vectors, search.segment.prior, LAYOUT, LEARNED)
     rows = range(0, search.segment.n, 50)
-    asked = [RowQuery(search.segment.item_query(row), 10, search.segment.variants(row)) for row in rows]
-    found = Planner(search.segment).search_many(scorer, asked, Eligibility(search.segment, None, False), "exact")
+    row_queries = [RowQuery(search.segment.item_query(row), 10, search.segment.variants(row)) for row in rows]
+    eligibility = Eligibility(search.segment, None, False)
+    exact = Planner(search.segment).search_many(scorer, row_queries, eligibility, "exact")
     oracle = [
-        CalibrationQuery(scorer, one, answer.selection.scores) for one, answer in zip(asked, found, strict=True)
+        CalibrationQuery(scorer, row_query, result.selection.scores)
+        for row_query, result in zip(row_queries, exact, strict=True)
     ]
     whole, _, _ = choose_budget(search, [oracle], 0.9)
     broad, recall, _ = choose_budget(replace(search, index=cut), [oracle], 0.9)
@@ -237,7 +239,7 @@ def test_where_the_graph_stalls_the_walk_begins_in_more_places_or_the_table_is_w
     assert recall >= 0.9
 
 
-def test_a_budget_that_was_only_lucky_is_not_chosen(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_with_recall_by_chance_is_not_chosen(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     def recalls(planner: Planner, queries: list[CalibrationQuery], budget: Budget) -> np.ndarray:
         missed = {16: 40, 24: 19, 32: 8}.get(budget.width, 0)  # of 100 whole answers
         return np.arange(100) >= missed
@@ -248,7 +250,7 @@ def test_a_budget_that_was_only_lucky_is_not_chosen(search: Planner, monkeypatch
     assert [point["recall"] for point in curve if point["width"]] == [0.6, 0.81, 0.92]
 
 
-def test_the_build_measures_how_far_a_filtered_question_must_look(
+def test_the_build_calibrates_the_budget_of_filtered_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.retrieval.index.SCAN_ROWS", 0)

@@ -171,11 +171,11 @@ def test_a_merchant_feed_in_tabs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("<rss><channel>", "feed.xml is not an XML file"), ("<html/>", "feed.xml has no <item> and no <entry>")],
 )
-def test_xml_that_is_no_feed(tmp_path, text, said):
-    with pytest.raises(DataError, match=said):
+def test_xml_that_is_not_a_feed(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
         catalog(tmp_path, text, "feed.xml", format="google_merchant")
 
 

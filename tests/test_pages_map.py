@@ -18,7 +18,7 @@ from recommender.errors import RequestError
 from recommender.pages import positions, write_map
 from recommender.pages.sprites import SIDE, sheets, tile_size
 from recommender.recommender import Recommender
-from tests.browsing import quiet_page
+from tests.browser import quiet_page
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_similar_products_are_close(rec: Recommender) -> None:
     assert near < 0.6 * away[~np.eye(rec.n, dtype=bool)].mean()
 
 
-def test_a_block_alone_has_a_map_of_its_own(rec: Recommender) -> None:
+def test_each_block_has_a_map(rec: Recommender) -> None:
     image, text = (positions(rec, block, "pca") for block in ("image", "text"))
     assert np.abs(image - text).max() > 0.1
 
 
-def test_a_layout_is_made_once(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layout_is_cached(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
     class PaCMAP:
@@ -64,7 +64,7 @@ def test_a_layout_is_made_once(rec: Recommender, monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(first, positions(rec, method="pacmap"))
 
 
-def test_what_cannot_be_mapped_is_told(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_without_vectors_are_an_error(rec: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RequestError, match=r"no block 'imag' to map; .* did you mean 'image'"):
         positions(rec, "imag")
     with pytest.raises(RequestError, match="unknown method 'tsne'; expected one of pacmap, umap, pca"):
@@ -74,7 +74,7 @@ def test_what_cannot_be_mapped_is_told(rec: Recommender, monkeypatch: pytest.Mon
         positions(rec, method="umap")
 
 
-def test_sheets_hold_every_picture_at_its_place() -> None:
+def test_sprites_hold_every_image_at_its_position() -> None:
     shades = {f"{i:03}": (i, 255 - i, 90) for i in range(200)}
 
     def picture(item_id: str) -> bytes | None:

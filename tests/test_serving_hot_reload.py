@@ -38,7 +38,7 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
         sleep(0.01)
 
 
-def test_a_published_generation_comes_into_service(bundles: Path, store: Store) -> None:
+def test_a_published_generation_is_loaded(bundles: Path, store: Store) -> None:
     engine = LiveRecommender(bundles, store.overlay, load)
     old = weakref.ref(engine.recommender)
     publish(bundles, "g2")
@@ -49,7 +49,7 @@ def test_a_published_generation_comes_into_service(bundles: Path, store: Store) 
     assert old() is None, "nobody asks the old one any more, yet it is still open"
 
 
-def test_a_damaged_generation_leaves_the_old_in_service(
+def test_a_damaged_generation_is_not_loaded(
     bundles: Path, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened: list[Path] = []
@@ -78,7 +78,7 @@ def test_a_damaged_generation_leaves_the_old_in_service(
     assert (engine.recommender.generation, engine.problems) == ("g4", {})
 
 
-def test_a_rollback_to_what_is_in_service_ends_the_problem(bundles: Path, store: Store) -> None:
+def test_a_rollback_to_the_loaded_generation_ends_the_problem(bundles: Path, store: Store) -> None:
     engine = LiveRecommender(bundles, store.overlay, load)
     publish(bundles, "bad2")
     engine.refresh()
@@ -88,7 +88,7 @@ def test_a_rollback_to_what_is_in_service_ends_the_problem(bundles: Path, store:
     assert not engine.problems
 
 
-def test_a_lost_pointer_leaves_the_old_in_service(bundles: Path, store: Store) -> None:
+def test_a_lost_pointer_keeps_the_loaded_generation(bundles: Path, store: Store) -> None:
     engine = LiveRecommender(bundles, store.overlay, load)
     (bundles / "CURRENT").unlink()
     engine.refresh()
@@ -101,14 +101,14 @@ def test_without_a_bundle_there_is_no_service(tmp_path: Path) -> None:
         create_app(tmp_path / "nothing", Settings(store=f"sqlite:///{tmp_path}/store.db"), load=load)
 
 
-def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_uses_one_bundle_to_its_end(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = create_app(bundles, load=load, watch_seconds=None)
     engine: LiveRecommender = app.extensions[KEY].live
-    asked, swapped = Event(), Event()
+    started, swapped = Event(), Event()
     run = type(engine.recommender).run
 
     def slow(self: object, *args: object, **options: object) -> object:
-        asked.set()
+        started.set()
         swapped.wait(10)
         return run(self, *args, **options)  # type: ignore[arg-type]
 
@@ -116,7 +116,7 @@ def test_a_question_is_answered_to_its_end_by_one_bundle(bundles: Path, monkeypa
     answers = []
     thread = Thread(target=lambda: answers.append(app.test_client().get("/v1/items/A/similar?fields=title")))
     thread.start()
-    asked.wait(10)
+    started.wait(10)
     publish(bundles, "g2")
     engine.refresh()
     swapped.set()
@@ -135,7 +135,7 @@ def test_changes_of_another_process_are_seen(bundles: Path, store: Store) -> Non
     assert engine.overlay.revision() == 1
 
 
-def test_the_watch_looks_by_itself(bundles: Path) -> None:
+def test_the_watcher_polls(bundles: Path) -> None:
     app = create_app(bundles, load=load, watch_seconds=0.02)
     engine: LiveRecommender = app.extensions[KEY].live
     publish(bundles, "bad2")

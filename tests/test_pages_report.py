@@ -19,7 +19,7 @@ from recommender.evaluation.data_quality import data_quality
 from recommender.evaluation.latency import latency
 from recommender.pages import charts, write_report
 from recommender.recommender import Recommender
-from tests.browsing import quiet_page
+from tests.browser import quiet_page
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_latency_of_each_kind_of_request(rec: Recommender) -> None:
     assert list(measured.to_frame().index) == ["similar", "recommend"]
 
 
-def test_a_line_goes_from_left_to_right_and_high_is_up() -> None:
+def test_a_chart_grows_to_the_right_and_upwards() -> None:
     drawn = charts.line("loss", [3.0, 1.0])
     (x0, y0), (x1, y1) = ([float(v) for v in point.split(",")] for point in drawn["points"].split())
     assert x0 < x1

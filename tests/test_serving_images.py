@@ -17,11 +17,11 @@ def png(size: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-def test_a_picture_is_opened_as_rgb() -> None:
+def test_an_image_is_decoded_to_rgb() -> None:
     assert (opened(png((3, 2))).mode, opened(png((3, 2))).size) == ("RGB", (3, 2))
 
 
-def test_what_is_no_picture_or_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_or_large_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "MAX_PIXELS", 100)
     for file, words in [(b"", "cannot be read"), (b"GIF89a", "cannot be read"), (png((11, 10)), "more than 100")]:
         with pytest.raises(RequestError, match=words):

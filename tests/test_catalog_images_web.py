@@ -119,7 +119,7 @@ def test_redirects_are_followed(host, source):
 
 
 @pytest.mark.parametrize(
-    ("path", "said", "asked"),
+    ("path", "message", "attempts"),
     [
         ("/nothing", "HTTP 404", 1),
         ("/always-busy", "HTTP 500 after 3 attempts", 3),
@@ -129,12 +129,12 @@ def test_redirects_are_followed(host, source):
         ("/to-a-file", "unsupported protocol", 1),
     ],
 )
-def test_failures_are_not_retried_for_a_day(host, source, monkeypatch, path, said, asked):
+def test_failures_are_not_retried_for_a_day(host, source, monkeypatch, path, message, attempts):
     monkeypatch.setattr(web, "_MAX_BYTES", 10_000)
     for _ in range(2):
-        with pytest.raises(DataError, match=f"(?i){said}"):
+        with pytest.raises(DataError, match=f"(?i){message}"):
             source.read(host.url + path)
-    assert host.seen[path] == asked
+    assert host.seen[path] == attempts
 
 
 def test_failures_are_retried_after_a_day(host, source, tmp_path):
@@ -142,15 +142,15 @@ def test_failures_are_retried_after_a_day(host, source, tmp_path):
     for _ in range(2):
         with pytest.raises(DataError):
             source.read(url)
-        (gone,) = (tmp_path / "cache").rglob("*.gone")
-        os.utime(gone, (0, 0))
+        (marker,) = (tmp_path / "cache").rglob("*.gone")
+        os.utime(marker, (0, 0))
     assert host.seen["/nothing"] == 2
 
 
 def test_partial_downloads_are_not_cached(host, source, tmp_path):
     source.read(f"{host.url}/cut-off")
-    (kept,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
-    assert kept.read_bytes() == PHOTO
+    (cached,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert cached.read_bytes() == PHOTO
 
 
 def test_an_unreachable_host(tmp_path):

@@ -16,25 +16,25 @@ ids = st.lists(text | st.sampled_from(["a", "ab", "é", "z", "￿", "\U00010000"
 
 
 @given(ids, st.lists(st.text(max_size=9)))
-def test_rows_of_ids_are_positions_and_of_others_minus_one(known, others):
+def test_known_ids_have_rows_and_unknown_ids_minus_one(known, others):
     index = Ids.of(known)
-    asked = known + others + [item_id + more for item_id in known for more in ("\0", "x")]
-    expected = [known.index(item_id) if item_id in known else -1 for item_id in asked]
-    assert [index.row_of(item_id) for item_id in asked] == expected
-    assert index.rows_of(asked).tolist() == expected
-    assert index.rows_of(asked).dtype == np.int32
+    ids = known + others + [item_id + more for item_id in known for more in ("\0", "x")]
+    expected = [known.index(item_id) if item_id in known else -1 for item_id in ids]
+    assert [index.row_of(item_id) for item_id in ids] == expected
+    assert index.rows_of(ids).tolist() == expected
+    assert index.rows_of(ids).dtype == np.int32
     assert [index.id_of(row) for row in range(len(index))] == known
     assert index.ids_of(range(len(index))) == known
 
 
 @pytest.mark.parametrize("wrong", [["b", "a"], ["a", "a"], ["a\0"], ["\ud800"]])
-def test_ids_that_cannot_be_kept_are_refused(wrong):
+def test_ids_that_cannot_be_stored_are_refused(wrong):
     with pytest.raises(DataError, match=re.escape(repr(wrong[0]))):
         Ids.of(wrong)
 
 
 @given(st.data())
-def test_every_value_comes_back(data):
+def test_values_round_trip(data):
     known = data.draw(ids)
     n = len(known)
 
@@ -63,7 +63,7 @@ def test_every_value_comes_back(data):
         }
 
 
-def test_columns_are_arrays_for_those_who_count():
+def test_columns_as_arrays():
     stored = attributes(
         ["1", "2", "3"],
         color=("category", ["red", "", "blue"]),

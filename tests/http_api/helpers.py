@@ -1,4 +1,4 @@
-"""Asking the service, and telling it of events."""
+"""Helpers that post requests and events to the service."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,28 +18,28 @@ def rec_of(client: FlaskClient) -> Recommender:
     return rec
 
 
-def ask(client: FlaskClient, path: str = "recommendations", **body: Any) -> dict[str, Any]:
+def post(client: FlaskClient, path: str = "recommendations", **body: Any) -> dict[str, Any]:
     answer = client.post(f"/v1/{path}", json=body)
     assert answer.status_code == 200, answer.json
-    told: dict[str, Any] = answer.json
-    return told
+    result: dict[str, Any] = answer.json
+    return result
 
 
 def ids(answer: dict[str, Any]) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def send(client: FlaskClient, user: str, told: list[tuple[str, str]], **more: Any) -> None:
-    events = [
+def send(client: FlaskClient, user: str, events: list[tuple[str, str]], **more: Any) -> None:
+    sent = [
         {
-            "event_id": f"{user}-{place}",
+            "event_id": f"{user}-{position}",
             "event_name": name,
-            "timestamp": (NOW - timedelta(hours=len(told) - place)).isoformat(),
+            "timestamp": (NOW - timedelta(hours=len(events) - position)).isoformat(),
             "user_id": user,
             "items": [{"item_id": item_id}],
             **more,
         }
-        for place, (name, item_id) in enumerate(told)
+        for position, (name, item_id) in enumerate(events)
     ]
-    receipts = ask(client, "events:batch", events=events)["events"]
+    receipts = post(client, "events:batch", events=sent)["events"]
     assert {receipt["status"] for receipt in receipts} == {"stored"}

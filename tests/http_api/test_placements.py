@@ -5,16 +5,16 @@ from typing import Any
 
 from serving.placements import arm_of
 from serving.settings import Experiment
-from tests.calls.asking import NOW, Start, ask, ids, rec_of, send
+from tests.http_api.helpers import NOW, Start, ids, post, rec_of, send
 
 
 def placements(**more: Any) -> dict[str, Any]:
     return {"placements": {"home": {"question": {"strategy": "popular", "limit": 4}, **more}, "more": {}}}
 
 
-def test_a_placement_has_defaults_rules_and_the_last_word(start: Start) -> None:
+def test_a_placement_has_defaults_and_overriding_rules(start: Start) -> None:
     plain = start()
-    popular = ids(ask(plain, limit=60))
+    popular = ids(post(plain, limit=60))
     blocked = rec_of(plain).product(popular[0])["brand"]
     rules = {
         "block": f'brand: ANY("{blocked}")',
@@ -22,22 +22,22 @@ def test_a_placement_has_defaults_rules_and_the_last_word(start: Start) -> None:
         "pin": [{"position": 2, "item_id": popular[-1]}],
     }
     client = start(**placements(**rules))
-    answer = ask(client, "placements/home/recommendations", fields=["brand", "price"])
+    answer = post(client, "placements/home/recommendations", fields=["brand", "price"])
     assert answer["placement"] == "home"
     assert answer["recommendation_id"].split("~")[1] == "home"
     assert len(answer["items"]) == 4
     assert rec_of(client).product(popular[-1])["brand"] == blocked or ids(answer)[1] == popular[-1]
     assert all(item["fields"]["brand"] != blocked for item in answer["items"])
     assert all(item["fields"]["price"] >= 20 for item in answer["items"] if item["item_id"] != popular[-1])
-    asked = ask(client, "placements/home/recommendations", limit=2, filter="price > 30")
-    assert len(asked["items"]) == 2
+    overridden = post(client, "placements/home/recommendations", limit=2, filter="price > 30")
+    assert len(overridden["items"]) == 2
     unknown = client.post("/v1/placements/hom/recommendations", json={})
     assert (unknown.status_code, unknown.json["type"]) == (404, "urn:problem:unknown-placement")
 
 
 def test_a_page_shows_no_product_twice(start: Start) -> None:
     client = start(**placements())
-    page = ask(
+    page = post(
         client, "pages/recommendations", placements=[{"placement": "home", "limit": 9}, {"placement": "more"}]
     )
     first, second = (ids(answer) for answer in page["placements"])
@@ -45,7 +45,7 @@ def test_a_page_shows_no_product_twice(start: Start) -> None:
     assert len(groups) == len(set(groups)) == 9 + 12
 
 
-def test_arms_are_stable_and_divide_as_they_say() -> None:
+def test_arms_are_stable_and_follow_their_shares() -> None:
     arms = [{"name": "a", "share": 0.25}, {"name": "b", "share": 0.75}]
     experiment = Experiment.model_validate({"name": "x", "arms": arms})
     names = [arm_of(experiment, f"user {n}").name for n in range(4000)]  # type: ignore[union-attr]
@@ -56,11 +56,11 @@ def test_arms_are_stable_and_divide_as_they_say() -> None:
     assert 0.04 < both / 4000 < 0.085  # experiments divide independently
 
 
-def test_an_experiment_is_told_and_reported(start: Start) -> None:
+def test_an_experiment_is_named_and_reported(start: Start) -> None:
     arms = [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "strategy": "new"}]
     client = start(**placements(experiment={"name": "x", "arms": arms}))
     for n in range(20):
-        answer = ask(client, "placements/home/recommendations", session_id=f"s{n}")
+        answer = post(client, "placements/home/recommendations", session_id=f"s{n}")
         arm = answer["recommendation_id"].split("~")[3]
         assert (arm, answer["strategy"]) in {("a", "popular"), ("b", "new")}
         shown = [("view_item_list", item_id) for item_id in ids(answer)]

@@ -19,17 +19,20 @@ def listening(app: Any) -> Iterator[str]:
 
 @contextmanager
 def quiet_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """Open a page; at the end it must have written no error, and have asked only where it came from."""
+    """Open a page; at the end it must have written no error, and have requested only its own origin."""
     page = browser.new_page(**options)
     complaints: list[str] = []
-    asked: list[str] = []
+    requested: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("request", lambda request: asked.append(request.url))
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    page.on("request", lambda request: requested.append(request.url))
     page.set_default_timeout(30_000)
     page.goto(url)
     yield page
     origin = url if url.startswith("file:") else "/".join(url.split("/")[:3])
     page.close()
     assert complaints == []
-    assert [where for where in asked if not where.startswith((origin, "data:", "blob:"))] == []
+    assert [where for where in requested if not where.startswith((origin, "data:", "blob:"))] == []

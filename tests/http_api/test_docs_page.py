@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tests.browsing import listening, quiet_page
-from tests.calls.asking import Start, rec_of
+from tests.browser import listening, quiet_page
+from tests.http_api.helpers import Start, rec_of
 
 
-def test_a_call_can_be_read_of_and_tried(start: Start, browser: Any) -> None:
+def test_a_call_can_be_tried_on_the_docs_page(start: Start, browser: Any) -> None:
     client = start()
     item_id = rec_of(client).ids[0]
     with listening(client.application) as address, quiet_page(browser, f"{address}/docs") as page:

@@ -31,7 +31,7 @@ def called(command: str) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: apt-get install curl")
-def test_every_example_works_and_every_call_has_one(
+def test_every_route_has_a_working_example(
     demo_bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundles = shutil.copytree(demo_bundles, tmp_path / "bundles")

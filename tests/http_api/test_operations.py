@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from serving.access import RateLimiter
 from serving.settings import Key
-from tests.calls.asking import Start, ask
+from tests.http_api.helpers import Start, post
 
 
 def test_keys_admit_what_their_scopes_name(start: Start) -> None:
@@ -70,13 +70,13 @@ def test_metrics_count_what_happened(client: FlaskClient) -> None:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
 
     before = read("recommender_answers_total")
-    ask(client)
+    post(client)
     assert read("recommender_answers_total") == before + 1
     assert read("recommender_short_lists_total") == 0
     assert read("recommender_bundle_published_seconds") > 1e9
 
 
-def test_a_request_id_comes_back_and_nothing_else_is_logged(
+def test_request_ids_are_returned_and_logs_hold_no_personal_data(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

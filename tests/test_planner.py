@@ -44,8 +44,8 @@ def worlds(draw: st.DrawFn) -> tuple[Planner, Scorer, RowQuery, Eligibility]:
     raw = np.array(draw(st.lists(st.sampled_from([-1.0, 0.5, 1.0]), min_size=len(rows), max_size=len(rows))))
     query = weighted_query(segment, rows, raw / np.abs(raw).sum())
     excluded = np.unique(np.append(rows, draw(st.lists(st.integers(0, n - 1), max_size=5)))).astype(np.int32)
-    kept = draw(st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.9]))
-    mask = None if kept is None else np.random.default_rng(n).random(n) < kept
+    share = draw(st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.9]))
+    mask = None if share is None else np.random.default_rng(n).random(n) < share
     rules = Eligibility(segment, None if mask is None else Subset(mask, segment.groups), draw(st.booleans()))
     with TemporaryDirectory() as folder:
         search = indexed(Path(folder), segment, LEARNED, Budget(8, 4, 20))
@@ -70,7 +70,7 @@ def expected(scorer: Scorer, question: RowQuery, rules: Eligibility) -> list[int
 
 @settings(max_examples=150, deadline=None)
 @given(worlds())
-def test_an_exact_plan_answers_as_a_plain_scan_does(world: tuple) -> None:
+def test_the_exact_plan_equals_a_plain_scan(world: tuple) -> None:
     search, scorer, question, rules = world
     found = search.search(scorer, question, rules, "exact")
     assert found.selection.rows.tolist() == expected(scorer, question, rules)
@@ -93,7 +93,7 @@ def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan:
 
 @settings(max_examples=100, deadline=None)
 @given(worlds(), st.sampled_from(["auto", "annoy", "exact"]))
-def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> None:
+def test_scores_follow_the_formula_under_every_plan(world: tuple, plan: str) -> None:
     search, scorer, question, rules = world
     best = search.search(scorer, question, rules, plan).selection
     for row, score in zip(best.rows, best.scores, strict=True):
@@ -105,7 +105,7 @@ def test_scores_are_the_formula_whatever_the_plan(world: tuple, plan: str) -> No
 
 @settings(max_examples=80, deadline=None)
 @given(worlds(), st.integers(2, 4))
-def test_a_batch_answers_as_single_calls_do_to_the_last_bit(world: tuple, size: int) -> None:
+def test_a_batch_equals_single_calls_bit_for_bit(world: tuple, size: int) -> None:
     search, scorer, question, rules = world
     single = search.search(scorer, question, rules, "exact").selection
     for found in search.search_many(scorer, [question] * size, rules, "exact"):
@@ -115,7 +115,7 @@ def test_a_batch_answers_as_single_calls_do_to_the_last_bit(world: tuple, size: 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 150), st.booleans(), st.integers(1, 30))
-def test_the_neighbour_table_is_the_exact_answer(seed: int, n: int, collapse: bool, k: int) -> None:
+def test_the_neighbour_table_is_exact(seed: int, n: int, collapse: bool, k: int) -> None:
     segment = make_segment(seed, n)
     with TemporaryDirectory() as folder:
         search = indexed(Path(folder), segment, LEARNED, None)
@@ -132,14 +132,14 @@ def test_the_neighbour_table_is_the_exact_answer(seed: int, n: int, collapse: bo
 
 @settings(max_examples=100, deadline=None)
 @given(worlds())
-def test_estimates_stay_within_the_stated_slack(world: tuple) -> None:
+def test_estimates_are_within_the_slack(world: tuple) -> None:
     _, scorer, question, rules = world
     rows = np.arange(rules.segment.n, dtype=np.int32)
     exact = scorer.total(scorer.parts(question.query, rows))
     assert np.abs(scorer.estimate([question.query])[0] - exact).max() <= scorer.slack(question.query) / 2 + 1e-12
 
 
-def test_annoy_finds_what_the_scan_finds_on_clustered_products(tmp_path: Path) -> None:
+def test_annoy_has_high_recall_on_clustered_products(tmp_path: Path) -> None:
     segment = make_segment(1, 3_000)
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)

@@ -19,13 +19,13 @@ from serving.settings import Settings
         ("x = [", "not TOML"),
     ],
 )
-def test_wrong_settings_are_told(tmp_path: Path, toml: str, words: str) -> None:
+def test_invalid_values_are_named(tmp_path: Path, toml: str, words: str) -> None:
     (tmp_path / "service.toml").write_text(toml)
     with pytest.raises(ConfigError, match=words):
         Settings.load(tmp_path / "service.toml")
 
 
-def test_settings_go_over_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_override_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "service.toml").write_text("port = 1\nworkers = 2\nrate = 3")
     monkeypatch.setenv("RECOMMENDER_WORKERS", "4")
     monkeypatch.setenv("RECOMMENDER_RATE", "5")

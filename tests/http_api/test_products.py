@@ -6,21 +6,21 @@ import pytest
 from flask.testing import FlaskClient
 
 from serving.service import KEY
-from tests.calls.asking import ask, ids, rec_of
+from tests.http_api.helpers import ids, post, rec_of
 
 
-def test_changes_of_products_take_effect_at_once_and_new_ones_wait(client: FlaskClient) -> None:
+def test_product_changes_apply_at_once_and_new_products_are_queued(client: FlaskClient) -> None:
     rec = rec_of(client)
     item_id = rec.recommend(k=1, strategy="popular").item_ids[0]
     assert client.patch(f"/v1/items/{item_id}", json={"availability": "out_of_stock"}).json["queued"] == []
-    assert item_id not in ids(ask(client, limit=60))
+    assert item_id not in ids(post(client, limit=60))
     assert client.get(f"/v1/items/{item_id}").json["availability"] == "out_of_stock"
     assert client.put(f"/v1/items/{item_id}", json={"price": 3}).json["queued"] == []
     assert client.get(f"/v1/items/{item_id}").json["availability"] != "out_of_stock"
     assert client.patch(f"/v1/items/{item_id}", json={"title": "Another"}).json["queued"] == [item_id]
     kind = rec.product(rec.ids[0])["product_type"]
     fresh = [{"id": "fresh/1", "title": "Fresh", "product_type": kind, "price": 5}]
-    assert ask(client, "items:batch", items=fresh)["queued"] == ["fresh/1"]
+    assert post(client, "items:batch", items=fresh)["queued"] == ["fresh/1"]
     like = client.get("/v1/similar?item_id=fresh/1").json
     assert like["fallback_used"] == "similar_by_category"
     assert len(like["items"]) == 12
@@ -28,7 +28,7 @@ def test_changes_of_products_take_effect_at_once_and_new_ones_wait(client: Flask
     assert {product.item_id for product in store.overlay.queued()} == {item_id, "fresh/1"}
     assert client.delete(f"/v1/items/{item_id}").status_code == 200
     assert client.get(f"/v1/items/{item_id}").status_code == 404
-    assert ask(client, "items:delete", item_id="fresh/1")["queued"] == ["fresh/1"]
+    assert post(client, "items:delete", item_id="fresh/1")["queued"] == ["fresh/1"]
     assert client.delete("/v1/items/nowhere").status_code == 404
 
 
@@ -43,7 +43,9 @@ def test_changes_of_products_take_effect_at_once_and_new_ones_wait(client: Flask
         ({"id": "other"}, "/id", None),
     ],
 )
-def test_wrong_attributes_are_told(client: FlaskClient, body: Any, pointer: str, suggestion: str | None) -> None:
+def test_invalid_attributes_are_named(
+    client: FlaskClient, body: Any, pointer: str, suggestion: str | None
+) -> None:
     answer = client.patch(f"/v1/items/{rec_of(client).ids[0]}", json=body)
     (error,) = answer.json["errors"]
     assert (answer.status_code, error["pointer"], error.get("suggestion")) == (422, pointer, suggestion)

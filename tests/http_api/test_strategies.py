@@ -4,19 +4,19 @@ import pytest
 from flask.testing import FlaskClient
 
 from serving.service import KEY
-from tests.calls.asking import ask, ids, rec_of, send
+from tests.http_api.helpers import ids, post, rec_of, send
 
 
-def test_visually_similar_goes_by_pictures_alone(client: FlaskClient) -> None:
+def test_visually_similar_uses_images_only(client: FlaskClient) -> None:
     rec = rec_of(client)
     seed = next(item_id for item_id in rec.ids if rec.thumbnail(item_id))
-    answer = ask(client, seeds={"items": [{"item_id": seed}]}, strategy="visually_similar", explain="summary")
+    answer = post(client, seeds={"items": [{"item_id": seed}]}, strategy="visually_similar", explain="summary")
     assert answer["strategy"] == "visually_similar"
     for item in answer["items"]:
         assert item["explanation"]["parts"]["image"] == pytest.approx(item["score"])
 
 
-def test_complementary_cart_and_twins(client: FlaskClient) -> None:
+def test_complementary_cart_and_variants(client: FlaskClient) -> None:
     seed = rec_of(client).ids[0]
     by_path = client.get(f"/v1/items/{seed}/complementary").json
     assert ids(by_path) == ids(client.get(f"/v1/complementary?item_id={seed}").json)
@@ -24,12 +24,12 @@ def test_complementary_cart_and_twins(client: FlaskClient) -> None:
     assert client.get("/v1/items/nowhere/complementary").status_code == 404
     other = rec_of(client).ids[30]
     events = [{"event_name": name, "item_id": i} for name, i in [("add_to_cart", seed), ("add_to_cart", other)]]
-    gone = [*events, {"event_name": "remove_from_cart", "item_id": other}]
-    with_both = ask(client, seeds={"events": events}, strategy="cart")
+    removed = [*events, {"event_name": "remove_from_cart", "item_id": other}]
+    with_both = post(client, seeds={"events": events}, strategy="cart")
     assert with_both["strategy"] == "cart"
     question = {"strategy": "cart", "exclude": {"item_ids": [other]}}
-    assert ids(ask(client, seeds={"events": gone}, **question)) == ids(
-        ask(client, seeds={"events": events[:1]}, **question)
+    assert ids(post(client, seeds={"events": removed}, **question)) == ids(
+        post(client, seeds={"events": events[:1]}, **question)
     )
 
 
@@ -41,28 +41,28 @@ def test_trending_new_and_popular(client: FlaskClient) -> None:
     trending = client.application.extensions[KEY].trending
     trending._count_at = 0.0
     trending.refresh()
-    told = client.get("/v1/trending?explain=summary").json
-    assert (told["strategy"], told["items"][0]["item_id"]) == ("trending", hot)
-    assert told["items"][0]["explanation"]["reasons"][0]["code"] == "trending"
+    body = client.get("/v1/trending?explain=summary").json
+    assert (body["strategy"], body["items"][0]["item_id"]) == ("trending", hot)
+    assert body["items"][0]["explanation"]["reasons"][0]["code"] == "trending"
     assert ids(client.get("/v1/new?limit=5").json) == rec.recommend(k=5, strategy="new").item_ids
 
 
-def test_what_somebody_had_comes_again_where_asked_for(client: FlaskClient) -> None:
+def test_buy_again_includes_the_history(client: FlaskClient) -> None:
     a, b, c = rec_of(client).recommend(k=3, strategy="popular").item_ids
     send(client, "u", [("view_item", a), ("purchase", b), ("view_item", c), ("view_item", a), ("purchase", b)])
     seeds = {"user_id": "u"}
-    assert ids(ask(client, seeds=seeds, strategy="recently_viewed")) == [a, c]
-    assert ids(ask(client, seeds=seeds, strategy="buy_again")) == [b]
-    assert not {a, b, c} & set(ids(ask(client, seeds=seeds, strategy="for_you")))
-    assert ask(client, seeds={"user_id": "nobody"}, strategy="buy_again")["fallback_used"] == "popular"
+    assert ids(post(client, seeds=seeds, strategy="recently_viewed")) == [a, c]
+    assert ids(post(client, seeds=seeds, strategy="buy_again")) == [b]
+    assert not {a, b, c} & set(ids(post(client, seeds=seeds, strategy="for_you")))
+    assert post(client, seeds={"user_id": "nobody"}, strategy="buy_again")["fallback_used"] == "popular"
 
 
 def test_a_session_leaves_the_stored_events_out(client: FlaskClient) -> None:
     rec = rec_of(client)
     send(client, "u", [("purchase", rec.ids[0])])
     seeds = {"events": [{"item_id": rec.ids[40]}]}
-    session = ask(client, seeds={**seeds, "user_id": "u"}, strategy="session", exclude={"seen": False})
-    alone = ask(client, seeds=seeds, strategy="session", exclude={"seen": False})
+    session = post(client, seeds={**seeds, "user_id": "u"}, strategy="session", exclude={"seen": False})
+    alone = post(client, seeds=seeds, strategy="session", exclude={"seen": False})
     assert ids(session) == ids(alone)
     assert session["strategy"] == "session"
 
@@ -72,28 +72,28 @@ def test_fallbacks_are_tried_in_turn(client: FlaskClient) -> None:
     kind = rec.product(rec.ids[0])["product_type"]
     client.put("/v1/items/fresh", json={"product_type": kind, "title": "Fresh"})
     chain = ["popular_in_category", "popular"]
-    answer = ask(client, seeds={"events": [{"item_id": "fresh"}]}, fallback=chain, limit=3)
+    answer = post(client, seeds={"events": [{"item_id": "fresh"}]}, fallback=chain, limit=3)
     assert answer["fallback_used"] == "popular_in_category"
     assert {rec.product(item_id)["product_type"] for item_id in ids(answer)} == {kind}
-    assert ask(client, seeds={"user_id": "nobody"}, fallback=chain)["fallback_used"] == "popular"
+    assert post(client, seeds={"user_id": "nobody"}, fallback=chain)["fallback_used"] == "popular"
 
 
 def test_negative_and_weighted_seeds(client: FlaskClient) -> None:
     a, b = rec_of(client).ids[0], rec_of(client).ids[40]
     both = [{"item_id": a, "weight": 100}, {"item_id": b, "weight": 0.01}]
     weighted = {"items": [{"item_id": a, "weight": 100}]}
-    alone = ask(client, seeds=weighted, strategy="for_you", limit=3, exclude={"item_ids": [b]})
-    assert ids(ask(client, seeds={"items": both}, limit=3)) == ids(alone)
+    alone = post(client, seeds=weighted, strategy="for_you", limit=3, exclude={"item_ids": [b]})
+    assert ids(post(client, seeds={"items": both}, limit=3)) == ids(alone)
     unwanted = ids(alone)[0]
     seeds = {"items": [{"item_id": a}], "negative_items": [{"item_id": unwanted}]}
-    assert unwanted not in ids(ask(client, seeds=seeds, limit=100))
+    assert unwanted not in ids(post(client, seeds=seeds, limit=100))
 
 
 def test_boost_and_diversity_reach_the_library(client: FlaskClient) -> None:
     rec, boost = rec_of(client), [{"when": "price < 15", "add": 5}]
-    answer = ask(client, boost=boost, explain="summary", limit=3)
+    answer = post(client, boost=boost, explain="summary", limit=3)
     assert all(item["explanation"]["parts"]["boost"] == 5 for item in answer["items"])
-    varied = ask(client, diversity={"max_per": {"brand": 1}}, limit=4, fields=["brand"])
+    varied = post(client, diversity={"max_per": {"brand": 1}}, limit=4, fields=["brand"])
     assert len({item["fields"]["brand"] for item in varied["items"]}) == 4
     wrong = client.post("/v1/recommendations", json={"boost": [{"when": "prise <", "add": 1}]}).json
     assert wrong["errors"][0]["pointer"].startswith("/boost/0/when")
@@ -102,13 +102,13 @@ def test_boost_and_diversity_reach_the_library(client: FlaskClient) -> None:
 
 def test_why_and_why_not(client: FlaskClient) -> None:
     seed = rec_of(client).ids[0]
-    best = ids(ask(client, seeds={"items": [{"item_id": seed}]}))[0]
-    told = ask(client, "explanations", item_ids=[best, seed, "nowhere"], seeds={"items": [{"item_id": seed}]})
-    first, second, third = told["items"]
+    best = ids(post(client, seeds={"items": [{"item_id": seed}]}))[0]
+    body = post(client, "explanations", item_ids=[best, seed, "nowhere"], seeds={"items": [{"item_id": seed}]})
+    first, second, third = body["items"]
     assert sum(first["explanation"]["parts"].values()) == pytest.approx(first["score"])
     assert (second["left_out"], third["left_out"]) == (["excluded"], ["unknown"])
 
 
-def test_words_need_an_encoder(client: FlaskClient) -> None:
+def test_text_queries_need_an_encoder(client: FlaskClient) -> None:
     assert client.post("/v1/search", json={"text": "oak"}).status_code == 501
     assert client.post("/v1/search", json={}).status_code == 422
