@@ -83,8 +83,8 @@ def publish_products(
         prior=np.array([product.prior for product in products], dtype=np.float32),
         groups=group_numbers(ids, [product.cells["item_group_id"] for product in products]),
         neighbours=None,
-        cooccurrence=_together(products),
-        complements=_together(products),
+        cooccurrence=_cooccurrence(products),
+        complements=_cooccurrence(products),
         layout=LAYOUT,
     )
     with Staging(root) as staging:
@@ -107,7 +107,7 @@ def publish_products(
         )
 
 
-def _together(products: list[DemoProduct]) -> Cooccurrence:
+def _cooccurrence(products: list[DemoProduct]) -> Cooccurrence:
     row = {product.item_id: place for place, product in enumerate(products)}
     known = [sorted((row[o], s) for o, s in each.partners.items() if o in row) for each in products]
     flat = [pair for pairs in known for pair in pairs]

@@ -1,4 +1,4 @@
-"""Partitions hold together the rows of the one file, whatever was stopped, killed or spread on the way."""
+"""Partitions concatenate to the single file, also after interruptions and on several processes."""
 
 import json
 import signal
@@ -81,7 +81,7 @@ def parts(job: Job) -> list[Path]:
     return sorted(Path(job.out).glob("part-*.parquet"))
 
 
-def together(job: Job) -> pd.DataFrame:
+def concatenated(job: Job) -> pd.DataFrame:
     return pd.concat([pd.read_parquet(path) for path in parts(job)], ignore_index=True)
 
 
@@ -91,7 +91,7 @@ def manifest(job: Job) -> dict[str, Any]:
 
 def test_partitions_concatenate_to_the_single_file(job: Job, events: list[Event], whole: pd.DataFrame) -> None:
     rows = write_partitions(job, tables_of_events(events))
-    pd.testing.assert_frame_equal(together(job), whole)
+    pd.testing.assert_frame_equal(concatenated(job), whole)
     seeds = [pd.read_parquet(path).iloc[:, 0].nunique() for path in parts(job)]
     assert set(seeds[:-1]) == {7}
     assert 0 < seeds[-1] <= 7
@@ -120,7 +120,7 @@ def test_finished_partitions_are_not_computed_again(job: Job, events: list[Event
     # what has come in since is of the next job: the histories are as they were read
     write_partitions(replace(job), tables_of_events([Event("001", "view_item", DAY, "late")]), watched)
     assert done == [path.name for path in parts(job)[2:]]
-    pd.testing.assert_frame_equal(together(job), whole)
+    pd.testing.assert_frame_equal(concatenated(job), whole)
     done.clear()
     assert write_partitions(replace(job), (), watched) == len(whole)
     assert done == []
@@ -148,7 +148,7 @@ def test_unreadable_events_start_no_job(job: Job, events: list[Event], whole: pd
     with pytest.raises(DataError, match="half a file"):
         write_partitions(replace(job, source="wrong.csv"), broken())
     write_partitions(replace(job, source="right.csv"), tables_of_events(events))
-    pd.testing.assert_frame_equal(together(job), whole)
+    pd.testing.assert_frame_equal(concatenated(job), whole)
 
 
 def test_partitions_without_a_manifest_are_refused(job: Job) -> None:
@@ -177,7 +177,7 @@ write_partitions({job!r}, tables_of_file(path, EventsConfig(path=path)), killed)
     assert ended.returncode == -signal.SIGKILL
     assert 2 <= len(manifest(job)["finished"]) <= 3
     write_partitions(job)
-    pd.testing.assert_frame_equal(together(job), whole)
+    pd.testing.assert_frame_equal(concatenated(job), whole)
 
 
 def test_any_fsspec_file_system(job: Job, events: list[Event], whole: pd.DataFrame) -> None:

@@ -25,9 +25,9 @@ class Shop(BaseHTTPRequestHandler):
         seen[self.path] += 1
         self.server.times.append(time.monotonic())
         answer = getattr(self, self.path.split("?")[0].strip("/").replace("-", "_"), None)
-        answer() if answer else self.say(404)
+        answer() if answer else self.respond(404)
 
-    def say(self, status=200, body=PHOTO, **headers):
+    def respond(self, status=200, body=PHOTO, **headers):
         self.send_response(status)
         fields = {"Content-Type": "image/jpeg", "Content-Length": str(len(body))} | {
             name.replace("_", "-"): value for name, value in headers.items()
@@ -38,35 +38,35 @@ class Shop(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def good(self):
-        self.say()
+        self.respond()
 
     def busy_once(self):
-        self.say(200 if self.server.seen[self.path] > 1 else 503)
+        self.respond(200 if self.server.seen[self.path] > 1 else 503)
 
     def slow_down(self):
-        self.say(200 if self.server.seen[self.path] > 1 else 429, Retry_After="0.3")
+        self.respond(200 if self.server.seen[self.path] > 1 else 429, Retry_After="0.3")
 
     def always_busy(self):
-        self.say(500)
+        self.respond(500)
 
     def page(self):
-        self.say(Content_Type="text/html")
+        self.respond(Content_Type="text/html")
 
     def large(self):
-        self.say(body=b"x" * 20_000)
+        self.respond(body=b"x" * 20_000)
 
     def moved(self):
-        self.say(302, b"", Location="/good")
+        self.respond(302, b"", Location="/good")
 
     def round_and_round(self):
-        self.say(302, b"", Location="/round-and-round")
+        self.respond(302, b"", Location="/round-and-round")
 
     def to_a_file(self):
-        self.say(302, b"", Location="file:///etc/passwd")
+        self.respond(302, b"", Location="file:///etc/passwd")
 
     def cut_off(self):
         whole = self.server.seen[self.path] > 1
-        self.say(body=PHOTO if whole else PHOTO[:100], Content_Length=str(len(PHOTO)))
+        self.respond(body=PHOTO if whole else PHOTO[:100], Content_Length=str(len(PHOTO)))
         self.close_connection = not whole
 
     def log_message(self, *args):

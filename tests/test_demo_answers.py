@@ -23,7 +23,7 @@ def rec(demo_bundles: Path) -> Recommender:
     return recommender.load(demo_bundles)
 
 
-def goes_with(kinds: Iterable[str]) -> set[str]:
+def kinds_with_complements(kinds: Iterable[str]) -> set[str]:
     return {*kinds, *(KINDS[kind].companion for kind in kinds)}
 
 
@@ -35,7 +35,7 @@ def shares(shop: Shop, wanted: Sequence[set[str]], answers: Sequence[Sequence[st
 
 
 def test_similar_items_share_the_category_or_its_complement(rec: Recommender, demo_shop: Shop) -> None:
-    wanted = [goes_with([product.kind]) for product in demo_shop.products]
+    wanted = [kinds_with_complements([product.kind]) for product in demo_shop.products]
     found, chance = shares(demo_shop, wanted, rec.similar_many([p.id for p in demo_shop.products], 5).item_ids)
     assert found > 2 * chance
 
@@ -52,7 +52,7 @@ def test_recommendations_follow_the_generated_tastes(rec: Recommender, demo_shop
     file = demo_shop.config.parent / "events.csv"
     histories = by_user(read_events(file, EventsConfig(path=file)))
     table = rec.recommend_many(list(histories.values()), 5, exclude_history=False)
-    wanted = [goes_with(demo_shop.tastes[user].kinds) for user in histories]
+    wanted = [kinds_with_complements(demo_shop.tastes[user].kinds) for user in histories]
     found, chance = shares(demo_shop, wanted, table.item_ids)
     assert found > 1.5 * chance
 

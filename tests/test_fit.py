@@ -51,7 +51,7 @@ def fitted(
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train little: what is fitted here need not be good."""
     monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
     monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 20)

@@ -139,11 +139,11 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
     if term in segment.layout.slices:
         columns = segment.layout.slices[term]
         seeds = segment.vectors[query.rows, columns].astype(np.float64)
-        block_scales = query.block_scales[segment.layout.index(term)]
+        scale = query.block_scales[segment.layout.index(term)]
         similarity = query.attention * (seeds @ segment.vectors[row, columns].astype(np.float64))
-        if np.isnan(block_scales):
+        if np.isnan(scale):
             return weight * _shared(similarity, segment, query, row, columns)
-        return weight * (block_scales * similarity)
+        return weight * (scale * similarity)
     if term == "cooccurrence":
         strengths = [_cell(query.table, int(seed), row) for seed in query.rows]
         return weight * query.attention * np.array(strengths, dtype=np.float64)

@@ -12,7 +12,7 @@ def test_a_call_can_be_tried_on_the_docs_page(start: Start, browser: Any) -> Non
     with listening(client.application) as address, quiet_page(browser, f"{address}/docs") as page:
         call = page.locator(".opblock", has=page.locator("[data-path='/v1/items/{item_id}/similar']"))
         call.locator(".opblock-summary").click()
-        assert "Answer the products most like one" in call.inner_text()
+        assert "Return the products most similar to one" in call.inner_text()
         call.get_by_role("button", name="Try it out").click()
         call.locator("tr[data-param-name=item_id] input").fill(item_id)
         call.get_by_role("button", name="Execute").click()

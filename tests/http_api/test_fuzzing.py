@@ -20,8 +20,8 @@ from tests.test_filters_oracle import bounds, groups, holds
 
 @pytest.mark.slow
 def test_valid_requests_are_answered_as_documented(demo_bundles: Path, tmp_path: Path) -> None:
-    settings = {"store": f"sqlite:///{tmp_path}/fuzz.db", "rate": 1e6, "burst": 10**6, "log_level": "error"}
-    app = create_app(demo_bundles, Settings(**settings), watch_seconds=None)
+    service = {"store": f"sqlite:///{tmp_path}/fuzz.db", "rate": 1e6, "burst": 10**6, "log_level": "error"}
+    app = create_app(demo_bundles, Settings(**service), watch_seconds=None)
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     checks = [not_a_server_error, status_code_conformance]
     for found in schema.get_all_operations():
