@@ -34,7 +34,7 @@ class Provider:
         assert body["embedding_types"] == ["float"]
         inputs = body.get("inputs", [])
         images = body.get("images", []) + [each["content"][0]["image_url"]["url"] for each in inputs]
-        inputs = [f"{body['input_type']} {text}" for text in body.get("texts", [])] or images
+        sources = [f"{body['input_type']} {text}" for text in body.get("texts", [])] or images
         units = {"input_tokens": sum(len(text.split()) for text in body.get("texts", []))}
         if "images" in body:
             assert len(images) == 1
@@ -42,7 +42,7 @@ class Provider:
         elif inputs:
             units["image_tokens"] = 1000 * len(inputs)
         return {
-            "embeddings": {"float": [vector(s, dim).tolist() for s in inputs]},
+            "embeddings": {"float": [vector(s, dim).tolist() for s in sources]},
             "meta": {"billed_units": units},
         }
 
