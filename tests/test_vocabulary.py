@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = [
     path.relative_to(ROOT).as_posix()
-    for package in ("recommender", "training")  # serving follows
+    for package in ("recommender", "training", "serving")
     for path in sorted((ROOT / package).rglob("*.py"))
 ]
 
