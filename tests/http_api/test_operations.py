@@ -64,7 +64,7 @@ def test_the_quietest_callers_are_forgotten_and_one_request_is_always_admitted(
     assert limiter.wait(("k", "a")) == 0
 
 
-def test_metrics_count_what_happened(client: FlaskClient) -> None:
+def test_metrics_count_requests_and_events(client: FlaskClient) -> None:
     def read(name: str) -> float:
         lines = client.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and not line.startswith("#"))
