@@ -81,14 +81,14 @@ class FakeRecommender:
             raise UnknownItemError(request.current[0].item_id)
         if strategy == "for_you" and not request.events:
             strategy = "popular"
-        kept = [item_id for item_id in IDS if item_id not in request.all_excluded_ids]
+        eligible = [item_id for item_id in IDS if item_id not in request.all_excluded_ids]
         why = (Reason("visual_similarity", "A", 1.0),)
         explanation = {"parts": {"image": 1.0}, "reasons": why, "text": "Looks alike"} if request.explain else {}
         items = tuple(
             Recommendation(item_id, rank, 1.0, **explanation)
-            for rank, item_id in enumerate(kept[: request.k], start=1)
+            for rank, item_id in enumerate(eligible[: request.k], start=1)
         )
-        return Recommendations(items, strategy, "exact", len(kept), len(kept), self.generation)
+        return Recommendations(items, strategy, "exact", len(eligible), len(eligible), self.generation)
 
 
 def publish(bundles: Path, generation: str) -> None:

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom on the demo shop, and is kept without its outputs."""
+"""Every notebook runs from top to bottom on the demo shop, and is stored without its outputs."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_is_kept_without_outputs(path: Path) -> None:
+def test_is_stored_without_outputs(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert cells
     assert not any(cell.outputs or cell.execution_count for cell in cells)
@@ -54,11 +54,11 @@ def ran(
 def shown(cells: list[NotebookNode], ends: str) -> str:
     """Return what a cell shows whose source ends so: HTML where it has some, else text."""
     (cell,) = (cell for cell in cells if cell.cell_type == "code" and cell.source.rstrip().endswith(ends))
-    told = []
+    outputs = []
     for output in cell.outputs:
         data = output.get("data", {})
-        told.append(output.get("text") or data.get("text/html") or data.get("text/plain") or "")
-    return "".join(told)
+        outputs.append(output.get("text") or data.get("text/html") or data.get("text/plain") or "")
+    return "".join(outputs)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The engine's promises over made-up segments: the oracle is a plain loop over the formula of the score."""
+"""The planner on made-up segments: the oracle is a plain loop over the formula of the score."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -46,69 +46,69 @@ def worlds(draw: st.DrawFn) -> tuple[Planner, Scorer, RowQuery, Eligibility]:
     excluded = np.unique(np.append(rows, draw(st.lists(st.integers(0, n - 1), max_size=5)))).astype(np.int32)
     share = draw(st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.9]))
     mask = None if share is None else np.random.default_rng(n).random(n) < share
-    rules = Eligibility(segment, None if mask is None else Subset(mask, segment.groups), draw(st.booleans()))
+    eligibility = Eligibility(segment, None if mask is None else Subset(mask, segment.groups), draw(st.booleans()))
     with TemporaryDirectory() as folder:
         search = indexed(Path(folder), segment, LEARNED, Budget(8, 4, 20))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, weights)
-    return search, scorer, RowQuery(query, draw(st.sampled_from([1, 3, 10, 500])), excluded), rules
+    return search, scorer, RowQuery(query, draw(st.sampled_from([1, 3, 10, 500])), excluded), eligibility
 
 
-def expected(scorer: Scorer, question: RowQuery, rules: Eligibility) -> list[int]:
+def expected(scorer: Scorer, row_query: RowQuery, eligibility: Eligibility) -> list[int]:
     """What an exact scan in plain Python answers."""
-    segment = rules.segment
-    rows = [row for row in range(segment.n) if row not in question.excluded]
-    rows = [row for row in rows if rules.subset is None or rules.subset.mask[row]]
-    exact = dict(zip(rows, scorer.total(scorer.parts(question.query, np.array(rows, np.int32))), strict=True))
+    segment = eligibility.segment
+    rows = [row for row in range(segment.n) if row not in row_query.excluded]
+    rows = [row for row in rows if eligibility.subset is None or eligibility.subset.mask[row]]
+    exact = dict(zip(rows, scorer.total(scorer.parts(row_query.query, np.array(rows, np.int32))), strict=True))
     rows.sort(key=lambda row: (-exact[row], row))
-    if rules.collapse:
+    if eligibility.collapse:
         best: dict[int, int] = {}
         for row in rows:
             best.setdefault(int(segment.groups[row]), row)
         rows = list(best.values())
-    return rows[: question.k]
+    return rows[: row_query.k]
 
 
 @settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_the_exact_plan_equals_a_plain_scan(world: tuple) -> None:
-    search, scorer, question, rules = world
-    found = search.search(scorer, question, rules, "exact")
-    assert found.selection.rows.tolist() == expected(scorer, question, rules)
+    search, scorer, row_query, eligibility = world
+    found = search.search(scorer, row_query, eligibility, "exact")
+    assert found.selection.rows.tolist() == expected(scorer, row_query, eligibility)
 
 
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.sampled_from(["auto", "annoy"]))
 def test_any_plan_fills_the_list_with_eligible_rows_in_order(world: tuple, plan: str) -> None:
-    search, scorer, question, rules = world
-    found = search.search(scorer, question, rules, plan)
+    search, scorer, row_query, eligibility = world
+    found = search.search(scorer, row_query, eligibility, plan)
     rows, scores = found.selection.rows, found.selection.scores
-    assert len(rows) == min(question.k, found.eligible) == len(expected(scorer, question, rules))
-    assert not set(rows.tolist()) & set(question.excluded.tolist())
-    assert rules.subset is None or rules.subset.mask[rows].all()
+    assert len(rows) == min(row_query.k, found.eligible) == len(expected(scorer, row_query, eligibility))
+    assert not set(rows.tolist()) & set(row_query.excluded.tolist())
+    assert eligibility.subset is None or eligibility.subset.mask[rows].all()
     ranked = list(zip((-scores).tolist(), rows.tolist(), strict=True))
     assert ranked == sorted(ranked)
-    if rules.collapse:
-        assert len(set(rules.segment.groups[rows].tolist())) == len(rows)
+    if eligibility.collapse:
+        assert len(set(eligibility.segment.groups[rows].tolist())) == len(rows)
 
 
 @settings(max_examples=100, deadline=None)
 @given(worlds(), st.sampled_from(["auto", "annoy", "exact"]))
 def test_scores_follow_the_formula_under_every_plan(world: tuple, plan: str) -> None:
-    search, scorer, question, rules = world
-    best = search.search(scorer, question, rules, plan).selection
+    search, scorer, row_query, eligibility = world
+    best = search.search(scorer, row_query, eligibility, plan).selection
     for row, score in zip(best.rows, best.scores, strict=True):
         assert score == pytest.approx(
-            slow_score(rules.segment, question.query, scorer.weights, int(row)), abs=1e-9
+            slow_score(eligibility.segment, row_query.query, scorer.weights, int(row)), abs=1e-9
         )
-        assert scorer.total(scorer.parts(question.query, np.array([row])))[0] == score
+        assert scorer.total(scorer.parts(row_query.query, np.array([row])))[0] == score
 
 
 @settings(max_examples=80, deadline=None)
 @given(worlds(), st.integers(2, 4))
 def test_a_batch_equals_single_calls_bit_for_bit(world: tuple, size: int) -> None:
-    search, scorer, question, rules = world
-    single = search.search(scorer, question, rules, "exact").selection
-    for found in search.search_many(scorer, [question] * size, rules, "exact"):
+    search, scorer, row_query, eligibility = world
+    single = search.search(scorer, row_query, eligibility, "exact").selection
+    for found in search.search_many(scorer, [row_query] * size, eligibility, "exact"):
         assert found.selection.rows.tolist() == single.rows.tolist()
         assert found.selection.scores.tolist() == single.scores.tolist()
 
@@ -120,11 +120,14 @@ def test_the_neighbour_table_is_exact(seed: int, n: int, collapse: bool, k: int)
     with TemporaryDirectory() as folder:
         search = indexed(Path(folder), segment, LEARNED, None)
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    rules = Eligibility(search.segment, None, collapse)
+    eligibility = Eligibility(search.segment, None, collapse)
     row = seed % n
     query = weighted_query(segment, np.array([row], np.int32), np.ones(1))
-    question = RowQuery(query, k, np.sort(segment.variants(row)), row)
-    quick, slow = search.search(scorer, question, rules), search.search(scorer, question, rules, "exact")
+    row_query = RowQuery(query, k, np.sort(segment.variants(row)), row)
+    quick, slow = (
+        search.search(scorer, row_query, eligibility),
+        search.search(scorer, row_query, eligibility, "exact"),
+    )
     assert quick.selection.rows.tolist() == slow.selection.rows.tolist()
     assert quick.selection.scores.tolist() == slow.selection.scores.tolist()
     assert quick.plan == "neighbours" or len(slow.selection.rows) == 0 or k > 1
@@ -133,23 +136,23 @@ def test_the_neighbour_table_is_exact(seed: int, n: int, collapse: bool, k: int)
 @settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_estimates_are_within_the_slack(world: tuple) -> None:
-    _, scorer, question, rules = world
-    rows = np.arange(rules.segment.n, dtype=np.int32)
-    exact = scorer.total(scorer.parts(question.query, rows))
-    assert np.abs(scorer.estimate([question.query])[0] - exact).max() <= scorer.slack(question.query) / 2 + 1e-12
+    _, scorer, row_query, eligibility = world
+    rows = np.arange(eligibility.segment.n, dtype=np.int32)
+    exact = scorer.total(scorer.parts(row_query.query, rows))
+    assert np.abs(scorer.estimate([row_query.query])[0] - exact).max() <= scorer.slack(row_query.query) / 2 + 1e-12
 
 
 def test_annoy_has_high_recall_on_clustered_products(tmp_path: Path) -> None:
     segment = make_segment(1, 3_000)
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    rules = Eligibility(search.segment, None, collapse=False)
+    eligibility = Eligibility(search.segment, None, collapse=False)
     hits = []
     for row in range(0, 3_000, 60):
         query = weighted_query(segment, np.array([row], np.int32), np.ones(1))
-        question = RowQuery(query, 10, np.array([row], np.int32))
-        found = search.search(scorer, question, rules, "annoy")
-        best = search.search(scorer, question, rules, "exact").selection.scores
+        row_query = RowQuery(query, 10, np.array([row], np.int32))
+        found = search.search(scorer, row_query, eligibility, "annoy")
+        best = search.search(scorer, row_query, eligibility, "exact").selection.scores
         assert found.plan == "annoy+graph"
         assert found.candidates < 3_000
         hits.append(np.mean(found.selection.scores >= best[-1]))
@@ -162,7 +165,7 @@ def test_ties_are_broken_by_id() -> None:
     segment.prior[:] = 0.0
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED | {"cooccurrence": 0.0})
     query = weighted_query(segment, np.array([5], np.int32), np.ones(1))
-    question = RowQuery(query, 6, np.array([5], np.int32))
-    rows = Planner(segment).search(scorer, question, Eligibility(segment, None, False), "exact").selection.rows
+    row_query = RowQuery(query, 6, np.array([5], np.int32))
+    rows = Planner(segment).search(scorer, row_query, Eligibility(segment, None, False), "exact").selection.rows
     assert rows.tolist() == [0, 1, 2, 3, 4, 6]
     assert all(a < b for a, b in pairwise(rows))

@@ -1,4 +1,4 @@
-"""The graph, the vectors in 8 bits and the trees by themselves, and what is left without numba."""
+"""The graph, the int8 codes and the trees by themselves, and the index without numba."""
 
 import os
 import shutil
@@ -103,14 +103,14 @@ def test_a_filter_uncorrelated_with_the_query_does_not_widen_the_walk(search: Pl
 def test_a_wide_filtered_walk_is_replaced_by_a_scan(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recommender.retrieval.planner.SCAN_ROWS", 0)
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
-    rules, question = (
+    eligibility, row_query = (
         Eligibility(search.segment, half),
         RowQuery(queries(search.segment, 1)[0], 5, np.empty(0, np.int32)),
     )
     plans = []
     for width in (2, 64):
         limited = replace(search, budgets=Budgets(filtered=Budget(width, 0, 0, entries=2)), learned=(LEARNED,))
-        plans.append(limited.search(learned_scorer(search), question, rules).plan)
+        plans.append(limited.search(learned_scorer(search), row_query, eligibility).plan)
     assert plans == ["annoy+graph", "exact"]
 
 
@@ -144,13 +144,13 @@ def test_both_walks_have_high_recall(tmp_path: Path, monkeypatch: pytest.MonkeyP
     search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
     assert (tmp_path / "graph.npy").exists() == numba
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    rules, hits = Eligibility(search.segment, collapse=False), []
+    eligibility, hits = Eligibility(search.segment, collapse=False), []
     for query in queries(segment, 60):
-        question = RowQuery(query, 10, np.empty(0, np.int32))
-        found = search.search(scorer, question, rules, "annoy")
+        row_query = RowQuery(query, 10, np.empty(0, np.int32))
+        found = search.search(scorer, row_query, eligibility, "annoy")
         assert found.plan == ("annoy+graph" if numba else "annoy+hop")
         assert found.candidates < segment.n / 2
-        best = search.search(scorer, question, rules, "exact").selection.scores
+        best = search.search(scorer, row_query, eligibility, "exact").selection.scores
         hits.append(np.mean(found.selection.scores >= best[-1]))
     assert np.mean(hits) >= 0.95
 
@@ -267,11 +267,11 @@ def test_the_build_calibrates_the_budget_of_filtered_queries(
     half = Subset(np.random.default_rng(1).random(search.segment.n) < 0.5, search.segment.groups)
     plans = {}
     for subset in (None, half):
-        rules, hits = Eligibility(search.segment, subset, collapse=False), []
+        eligibility, hits = Eligibility(search.segment, subset, collapse=False), []
         for query in queries(search.segment, 60):
-            question = RowQuery(query, 10, np.empty(0, np.int32))
-            found = search.search(scorer, question, rules)
-            best = search.search(scorer, question, rules, "exact").selection.scores
+            row_query = RowQuery(query, 10, np.empty(0, np.int32))
+            found = search.search(scorer, row_query, eligibility)
+            best = search.search(scorer, row_query, eligibility, "exact").selection.scores
             hits.append(np.mean(found.selection.scores >= best[-1]))
             plans[subset is None] = found.plan
         assert np.mean(hits) >= 0.95

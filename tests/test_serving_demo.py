@@ -39,7 +39,7 @@ def client(app: APIFlask) -> FlaskClient:
     return app.test_client()
 
 
-def told(answer: Any) -> dict[str, Any]:
+def body_of(answer: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.data
     body: dict[str, Any] = answer.json
     assert body.pop("recommendation_id")
@@ -48,13 +48,13 @@ def told(answer: Any) -> dict[str, Any]:
 
 
 def as_json(answer: Any) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(json.dumps(answer.to_dict()))
-    return told
+    expected: dict[str, Any] = json.loads(json.dumps(answer.to_dict()))
+    return expected
 
 
 def test_every_product_has_the_librarys_results(client: FlaskClient, rec: Recommender) -> None:
     for item_id in rec.ids:
-        body = told(client.get(f"/v1/similar?item_id={item_id}&limit=5&explain=summary"))
+        body = body_of(client.get(f"/v1/similar?item_id={item_id}&limit=5&explain=summary"))
         assert body == as_json(rec.similar(item_id, 5, explain=True))
         for item in body["items"]:
             assert sum(item["explanation"]["parts"].values()) == pytest.approx(item["score"], abs=1e-6)
@@ -63,7 +63,7 @@ def test_every_product_has_the_librarys_results(client: FlaskClient, rec: Recomm
 def test_filter_weights_and_fields(client: FlaskClient, rec: Recommender) -> None:
     item_id = rec.ids[3]
     query = {"filter": "price < 40", "weights": "image=1,category=0", "fields": "title,price,brand", "limit": 8}
-    body = told(client.get(f"/v1/items/{item_id}/similar", query_string=query))
+    body = body_of(client.get(f"/v1/items/{item_id}/similar", query_string=query))
     fields = [item.pop("fields") for item in body["items"]]
     assert body == as_json(rec.similar(item_id, 8, filter="price < 40", weights={"image": 1, "category": 0}))
     assert fields == [
@@ -77,7 +77,7 @@ def test_both_forms_of_a_filter_are_equal(client: FlaskClient) -> None:
     tree = {"must": [{"field": "price", "range": {"lt": 40}}], "must_not": [{"field": "brand", "any": ["Nara"]}]}
     text = 'price < 40 AND NOT brand: ANY("Nara")'
     answers = [
-        told(client.post("/v1/recommendations", json={"filter": said, "limit": 30})) for said in (tree, text)
+        body_of(client.post("/v1/recommendations", json={"filter": form, "limit": 30})) for form in (tree, text)
     ]
     assert answers[0] == answers[1]
     assert answers[0]["items"]
@@ -101,7 +101,7 @@ def test_a_stored_history_has_the_librarys_results(client: FlaskClient, rec: Rec
             "items": [{"item_id": item_id}],
         }
         assert client.post("/v1/events", json=event).status_code == 200
-    body = told(client.get("/v1/recommendations?user_id=u/1&explain=summary"))
+    body = body_of(client.get("/v1/recommendations?user_id=u/1&explain=summary"))
     history = app.extensions[KEY].store.events.history("u/1")
     assert body == as_json(rec.recommend(history, 12, explain=True))
     assert body["strategy"] == "for_you"
@@ -109,14 +109,14 @@ def test_a_stored_history_has_the_librarys_results(client: FlaskClient, rec: Rec
 
 
 def test_an_unknown_user_gets_the_fallback(client: FlaskClient) -> None:
-    body = told(client.get("/v1/users/nobody/recommendations"))
+    body = body_of(client.get("/v1/users/nobody/recommendations"))
     assert (body["strategy"], body["fallback_used"]) == ("popular", "popular")
     assert len(body["items"]) == 12
 
 
 def test_unknown_items_among_known_are_named(client: FlaskClient, rec: Recommender) -> None:
     seeds = {"items": [{"item_id": rec.ids[0]}, {"item_id": "nowhere"}]}
-    body = told(client.post("/v1/recommendations", json={"seeds": seeds}))
+    body = body_of(client.post("/v1/recommendations", json={"seeds": seeds}))
     assert "nowhere" in body["warnings"][0]
 
 
@@ -124,7 +124,7 @@ def test_a_changed_price_takes_effect_at_once(client: FlaskClient, app: APIFlask
     item_id = rec.similar(rec.ids[0], 1)[0].item_id
     app.extensions[KEY].live.overlay.put({item_id: {"price": 99999.0}})
     query = {"filter": "price > 9999", "fields": "price"}
-    body = told(client.get(f"/v1/items/{rec.ids[0]}/similar", query_string=query))
+    body = body_of(client.get(f"/v1/items/{rec.ids[0]}/similar", query_string=query))
     assert [(item["item_id"], item["fields"]) for item in body["items"]] == [(item_id, {"price": 99999.0})]
 
 
@@ -159,12 +159,12 @@ from serving.settings import Settings
 
 client = create_app(sys.argv[1], Settings(store=sys.argv[2]), watch_seconds=None).test_client()
 item_id, event = sys.argv[3], json.loads(sys.argv[4])
-asked = {"filter": "price > 0", "explain": "summary", "fields": ["title"]}
+options = {"filter": "price > 0", "explain": "summary", "fields": ["title"]}
 answers = [
-    client.get(f"/v1/items/{item_id}/similar", query_string={**asked, "fields": "title"}),
+    client.get(f"/v1/items/{item_id}/similar", query_string={**options, "fields": "title"}),
     client.post("/v1/events", json=event),
     client.get("/v1/users/u/recommendations?explain=summary"),
-    client.post("/v1/recommendations", json={"seeds": {"items": [{"item_id": item_id}]}, **asked}),
+    client.post("/v1/recommendations", json={"seeds": {"items": [{"item_id": item_id}]}, **options}),
     client.get("/"), client.get("/openapi.json"), client.get("/v1/thumbnails", query_string={"item_id": item_id}),
 ]
 print(json.dumps({"status": [answer.status_code for answer in answers], "modules": sorted(sys.modules)}))
@@ -189,6 +189,6 @@ def test_requests_by_id_import_nothing_heavy(demo_bundles: Path, tmp_path: Path,
         cwd=Path(__file__).parent.parent,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["status"] == [200] * 7
-    assert not HEAVY & {module.split(".")[0] for module in told["modules"]}
+    result = json.loads(done.stdout)
+    assert result["status"] == [200] * 7
+    assert not HEAVY & {module.split(".")[0] for module in result["modules"]}

@@ -135,10 +135,10 @@ def test_a_slow_client_does_not_delay_a_stop(bundles: Path, tmp_path: Path) -> N
         with socket.create_connection(address) as held:
             held.sendall(b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n{")
             sleep(0.5)
-            told = monotonic()
+            signalled = monotonic()
             process.terminate()
             process.join(SECONDS)
-            assert STOP_SECONDS <= monotonic() - told < STOP_SECONDS + 3
+            assert STOP_SECONDS <= monotonic() - signalled < STOP_SECONDS + 3
         assert process.exitcode in (0, -signal.SIGTERM)
 
 
@@ -154,7 +154,10 @@ def test_the_page_shows_products_neighbours_and_reasons(bundles: Path, tmp_path:
         page = browser.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if "Content Security" in message.text else None,
+        )
         page.goto(f"{client.base_url}/")
         page.wait_for_selector("#popular .card")
         assert page.locator("#popular .card").count() == len(

@@ -79,8 +79,10 @@ def test_pages_show_the_librarys_results(client: FlaskClient, rec: Recommender) 
     second = client.get("/shop/?page=2").text
     assert f"id={rec.recommend(k=25, strategy='popular')[24].item_id}" in second
     weights = {name: float(name == "image") for name in rec.weights["item"]}
-    said = {f"w_{name}": value for name, value in weights.items()}
-    shown = client.get("/shop/product", query_string={"id": rec.ids[0], **said}).text.partition('id="similar"')[2]
+    params = {f"w_{name}": value for name, value in weights.items()}
+    shown = client.get("/shop/product", query_string={"id": rec.ids[0], **params}).text.partition('id="similar"')[
+        2
+    ]
     places = [shown.index(f"id={item_id}") for item_id in rec.similar(rec.ids[0], 12, weights=weights).item_ids]
     assert places == sorted(places)
 
