@@ -7,7 +7,7 @@ import numpy as np
 
 from recommender.core.blocks import Double, Mask
 from recommender.core.scoring import Scorer
-from recommender.filters import Node, Subset, SubsetCache, uses_seed
+from recommender.filters import Node, Subset, SubsetCache
 from recommender.items.products import Products
 from recommender.ranking.explanation import Explainer
 from recommender.ranking.request import Boost, Request
@@ -174,13 +174,12 @@ def _warnings(resolved: ResolvedRequest, ranked: Ranked) -> tuple[str, ...]:
 
 def _rules_of(resolved: ResolvedRequest) -> Hashable:
     """Return a key that requests share where one scorer and one eligibility serve them all."""
-    request = resolved.request
-    nodes = [boost.when for boost in request.boosts] + ([request.node] if request.node is not None else [])
     return (
         tuple(resolved.weights.items()),
         None if resolved.order is None else id(resolved.order),
         None if resolved.only is None else id(resolved.only),
-        (request.node, request.boosts, resolved.variants, request.stock, resolved.plan, request.explain),
-        repr((request.pin, request.diversity)),
-        resolved.seed_row if any(map(uses_seed, nodes)) else None,
+        resolved.variants,
+        resolved.plan,
+        resolved.request.rules,
+        resolved.seed_row if resolved.request.compares_with_seed else None,
     )

@@ -1,7 +1,7 @@
 """A request: what to recommend from, how many products and under which rules. Checked once, then immutable."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from math import isfinite
@@ -11,7 +11,7 @@ import numpy as np
 
 from recommender.errors import RequestError, nearest
 from recommender.events import Event, History, as_events
-from recommender.filters import Node, fields_of, parse
+from recommender.filters import Node, fields_of, parse, uses_seed
 from recommender.ranking.rerankers import Reranker, create
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 }
 _FLAGS = ("explain", "exclude_history")
 _NO_IDS: frozenset[str] = frozenset()
+_BOOL = (bool, np.bool_)
+# Cached properties that depend on the seeds.
+_OF_SEEDS = ("moment", "past", "current", "all_excluded_ids")
 
 
 class BoostRule(TypedDict):
@@ -158,33 +161,37 @@ class Request:
     pin: Mapping[int, str] | None = None
     fallback: Sequence[Fallback] = ("popular",)
     now: datetime | None = None
-    node: Node | None = field(init=False, repr=False, compare=False)
-    boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False)
-    rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False)
-    excluded_ids: frozenset[str] = field(init=False, repr=False, compare=False)
-    has_events: bool = field(init=False, repr=False, compare=False)  # beside the views of the seed items
+    node: Node | None = field(init=False, repr=False, compare=False, default=None)
+    boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False, default=())
+    rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False, default=())
+    excluded_ids: frozenset[str] = field(init=False, repr=False, compare=False, default=_NO_IDS)
 
     def __post_init__(self) -> None:
+        self._check_values()
+        self._check_seeds_and_pins()
+        set_field = object.__setattr__
+        if not hasattr(self.history, "__len__"):
+            set_field(self, "history", [*self.history])
+        if self.filter is not None:
+            set_field(self, "node", parse(self.filter, trusted=True))
+        if self.boost:
+            set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)))
+        if self.diversity:
+            set_field(self, "rerankers", tuple(create(self.diversity)))
+        if self.exclude:
+            set_field(self, "excluded_ids", _id_set("exclude", self.exclude))
+
+    def _check_values(self) -> None:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise _not_one_of(name, getattr(self, name), known)
         for name in _FLAGS:
-            if not isinstance(getattr(self, name), bool | np.bool_):
+            if not isinstance(getattr(self, name), _BOOL):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; expected True or False", f"/{name}")
         if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
             raise RequestError(f"k is {self.k!r}; expected a whole number of at least 1", "/limit")
         if self.weights is not None and not isinstance(self.weights, Mapping):
             raise RequestError(f"weights is {self.weights!r}; expected such as {{'image': 1}}", "/weights")
-        set_field = object.__setattr__
-        if not hasattr(self.history, "__len__"):
-            set_field(self, "history", [*self.history])
-        given = len(self.history) or len(self.session) or len(self.negative_items)  # type: ignore[arg-type]
-        set_field(self, "has_events", bool(given))
-        set_field(self, "node", None if self.filter is None else parse(self.filter, trusted=True))
-        set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)) if self.boost else ())
-        set_field(self, "rerankers", tuple(create(self.diversity)) if self.diversity else ())
-        set_field(self, "excluded_ids", _id_set("exclude", self.exclude) if self.exclude else _NO_IDS)
-        self._check_seeds_and_pins()
 
     def _check_seeds_and_pins(self) -> None:
         _check_ids("items", self.items, "/seeds/items")
@@ -204,13 +211,39 @@ class Request:
 
     def for_item(self, item_id: str) -> "Request":
         """Return the request with one seed item."""
-        return replace(self, items=(item_id,))
+        check_id(item_id)
+        return self._with_seeds("items", (item_id,))
 
     def for_history(self, history: History) -> "Request":
         """Return the request with a history; it is the session where the strategy knows no other events."""
-        if self.strategy == "session":
-            return replace(self, session=history)
-        return replace(self, history=history)
+        name = "session" if self.strategy == "session" else "history"
+        return self._with_seeds(name, history if hasattr(history, "__len__") else [*history])
+
+    def _with_seeds(self, name: str, seeds: Any) -> "Request":
+        """Return a copy with other seeds, without checking the rest again: batches make millions."""
+        copy = object.__new__(Request)
+        copy.__dict__.update(self.__dict__)
+        for derived in _OF_SEEDS:
+            copy.__dict__.pop(derived, None)
+        copy.__dict__[name] = seeds
+        return copy
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are events beside the views of the seed items."""
+        return bool(len(self.history) or len(self.session) or len(self.negative_items))  # type: ignore[arg-type]
+
+    @cached_property
+    def rules(self) -> Hashable:
+        """A key of everything that requests must share to be answered by one scan."""
+        rules = (self.node, self.boosts, self.variants, self.stock, self.plan, self.explain)
+        return (*rules, repr((self.pin, self.diversity)))
+
+    @cached_property
+    def compares_with_seed(self) -> bool:
+        """Whether the filter or a boost compares with the seed item."""
+        nodes = [boost.when for boost in self.boosts] + ([] if self.node is None else [self.node])
+        return any(map(uses_seed, nodes))
 
     @cached_property
     def names_availability(self) -> bool:
