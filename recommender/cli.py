@@ -74,6 +74,7 @@ _benchmark = _group(
         "encode": benchmark.encode,
         "batch": benchmark.batch,
         "architecture": benchmark.architecture,
+        "answers": benchmark.answers,
     },
 )
 _group(

@@ -24,6 +24,47 @@ def architecture(bundles: options.Bundles, as_json: options.AsJson = False) -> N
     emit(figures, show(figures), as_json)
 
 
+def answers(
+    first: Annotated[
+        Path, typer.Argument(metavar="BUNDLES|OLD", help="Folder of published generations, or a recording.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(metavar="OUT|NEW", help="File to record into (.jsonl.gz), or a recording.")
+    ],
+    compare: Annotated[bool, typer.Option("--compare", help="Compare two recordings.")] = False,
+    requests_file: Annotated[
+        Path | None, typer.Option("--requests", help="File of requests to repeat; made if there is none.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", help="About how many valid requests to draw.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the drawn requests.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Record answers to drawn requests; compare recordings.
+
+    Through Python and HTTP, to show that a change of the code leaves answers as they are: record with the old code
+    and with the new, with the same file of --requests. Exit code 1 if answers differ by more than messages.
+    """
+    if compare:
+        from recommender.commands.benchmarks.answers.comparison import are_equal, table
+        from recommender.commands.benchmarks.answers.comparison import compare as compare_files
+
+        report = compare_files(first, second)
+        emit(report, table(report), as_json)
+        if not are_equal(report):
+            raise typer.Exit(1)
+        return
+    from recommender.commands.benchmarks.answers import requests, runs
+
+    if requests_file is not None and requests_file.exists():
+        drawn = runs.read_requests(requests_file)
+    else:
+        drawn = list(requests.draw(first, n, seed))
+        if requests_file is not None:
+            runs.write_lines(requests_file, drawn)
+    count = runs.record(first, drawn, second)
+    emit({"answers": count, "file": str(second)}, f"{count:,} answers recorded: {second}", as_json)
+
+
 def retrieval(
     bundles: Annotated[
         Path | None, typer.Argument(help="Time this published bundle instead of synthetic vectors.")
