@@ -139,7 +139,7 @@ def test_storefront_shoppers_are_not_trained_on(tmp_path: Path, demo_shop: Shop)
         who = ("customer", f"{PLAYED}Ada")
         store.events.add([Event(catalog.ids[0], "view_item", now, user, event_id=user) for user in who])
     without_files = config.model_copy(update={"events": None})
-    found = _read_interactions(without_files, catalog, url, strict=False, until=None)
+    found = _read_interactions(without_files, catalog, None, url, strict=False, until=None)
     assert found is not None
     assert found.frame["user_id"].tolist() == ["customer"]
 

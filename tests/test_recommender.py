@@ -222,6 +222,15 @@ def test_text_queries_find_images_and_texts(rec: Recommender) -> None:
     assert sum("mug" in str(rec.product(item_id)["title"]) for item_id in answer.item_ids) >= 4
 
 
+def test_an_image_query_may_be_the_bytes_of_a_file(rec: Recommender) -> None:
+    item_id = next(item_id for item_id in rec.ids if rec.thumbnail(item_id))
+    picture = rec.thumbnail(item_id)
+    assert picture is not None
+    assert len(rec.search(image=picture, k=5)) == 5
+    with pytest.raises(RequestError, match="3 bytes are no image; expected a JPEG"):
+        rec.search(image=b"xyz")
+
+
 def test_a_folder_without_a_bundle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         recommender.load(tmp_path)

@@ -83,12 +83,12 @@ class ContentQueries:
         Parameters
         ----------
         text, image
-            At least one of them; a remote encoder takes an image's file as bytes.
+            At least one of them; an image may be the bytes of its file.
 
         Raises
         ------
         RequestError
-            If both are missing.
+            If both are missing, or the bytes are no image.
         """
         if text is None and image is None:
             raise RequestError("give a text, an image or both", "/text")
@@ -97,7 +97,8 @@ class ContentQueries:
         if text is not None:
             vector += self._tower.query("text", encoder.encode_texts([text]), encoder.aligned)
         if image is not None:
-            vector += self._tower.query("image", encoder.encode_images([image]), encoder.aligned)  # type: ignore[list-item]
+            images = [_decoded(image) if hasattr(encoder, "fingerprint") else image]  # a remote encoder decodes
+            vector += self._tower.query("image", encoder.encode_images(images), encoder.aligned)  # type: ignore[arg-type]
         if encoder.aligned or self._tower.projection is not None:
             return Query.free(vector), ()
         given = " and ".join(name for name, value in (("text", text), ("image", image)) if value is not None)
@@ -116,6 +117,17 @@ class ContentQueries:
 
             self._encoder = create_for(self._bundle)
         return self._encoder
+
+
+def _decoded(image: "Image | bytes") -> "Image":
+    if not isinstance(image, bytes):
+        return image
+    from recommender.encoders.images import decode
+
+    decoded = decode(image)
+    if decoded is None:
+        raise RequestError(f"{len(image)} bytes are no image; expected a JPEG, PNG or WebP file", "/image")
+    return decoded
 
 
 def with_variants(segment: Segment, rows: Iterable[int], variants: str) -> set[int]:
