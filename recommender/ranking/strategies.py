@@ -203,19 +203,19 @@ class Strategies:
         only_image = replace(request, weights=dict.fromkeys(learned, 0.0) | {"image": 1.0})
         return replace(self._similar(only_image), strategy="visually_similar")
 
-    def _for_you(self, request: Request) -> ResolvedRequest:
+    def _for_you(self, request: Request) -> ResolvedRequest | None:
         return self._of_history(request, "for_you")
 
-    def _session(self, request: Request) -> ResolvedRequest:
+    def _session(self, request: Request) -> ResolvedRequest | None:
         session = replace(
             request, history=(), history_weights=None, exclude=request.all_excluded_ids, now=request.moment
         )
         return _labelled(self._of_history(session, "for_you"), request, "session")
 
-    def _complementary(self, request: Request) -> ResolvedRequest:
+    def _complementary(self, request: Request) -> ResolvedRequest | None:
         return self._together(request, request)
 
-    def _cart(self, request: Request) -> ResolvedRequest:
+    def _cart(self, request: Request) -> ResolvedRequest | None:
         items = set(in_cart(sorted(request.events, key=_time), request.items))
         inside = [event for event in request.events if event.item_id in items]
         cart = replace(
@@ -231,12 +231,12 @@ class Strategies:
         )
         return _labelled(self._together(cart, request), request, "cart")
 
-    def _together(self, request: Request, original: Request) -> ResolvedRequest:
+    def _together(self, request: Request, original: Request) -> ResolvedRequest | None:
         """Resolve complementary products: by the table of complementary pairs; weights of events do not count."""
         if request.item_weights is not None or request.history_weights is not None:
             request = replace(request, item_weights=None, history_weights=None)
         resolved = self._of_history(request, "complementary", original)
-        if resolved.fallback_used is not None:
+        if resolved is None or resolved.fallback_used is not None:
             return resolved
         query = resolved.query.with_table(self._segment.complements)
         learned = self._weights["user"]
@@ -248,28 +248,39 @@ class Strategies:
 
     def _of_history(
         self, request: Request, strategy: Strategy, original: Request | None = None
-    ) -> ResolvedRequest:
+    ) -> ResolvedRequest | None:
+        """Resolve a history; None without events, the popular where no event of it weighs anything."""
+        if not request.events:
+            self._check_only_item(original or request, [])
+            return None
         query, rows, unknown = self._histories.query(request)
-        resolved = self._ranked(request, strategy, query, "user", self._ignored(unknown))
+        excluded = self._excluded(request)
         if request.exclude_history:
-            excluded = {*resolved.excluded.tolist()} | with_variants(self._segment, rows, request.variants)
-            resolved = replace(resolved, excluded=ascending(excluded))
+            variants = with_variants(self._segment, rows, request.variants)
+            excluded = ascending(variants.union(excluded.tolist()))
+        warnings = self._ignored(unknown) if unknown else ()
         if query.attention.any():
-            return resolved
+            return self._ranked(request, strategy, query, "user", warnings, excluded)
         self._check_only_item(original or request, rows)
         popular = self._popular(request)
-        warnings = (*resolved.warnings, *popular.warnings)
-        return replace(popular, excluded=resolved.excluded, fallback_used="popular", warnings=warnings)
+        warnings = (*warnings, *popular.warnings)
+        return replace(popular, excluded=excluded, fallback_used="popular", warnings=warnings)
 
     def _ranked(
-        self, request: Request, strategy: str, query: Query, kind: str, warnings: tuple[str, ...] = ()
+        self,
+        request: Request,
+        strategy: str,
+        query: Query,
+        kind: str,
+        warnings: tuple[str, ...] = (),
+        excluded: Rows | None = None,
     ) -> ResolvedRequest:
         return ResolvedRequest(
             request,
             strategy,
             query,
             self.weights_of(kind, request),
-            self._excluded(request),
+            self._excluded(request) if excluded is None else excluded,
             variants=request.variants,
             plan=request.plan,
             warnings=warnings,
@@ -422,8 +433,10 @@ def by_value(attributes: Attributes, values: Iterable[tuple[str, float]]) -> Dou
     return order / max(order.max(initial=0.0), 1e-12)
 
 
-def _labelled(resolved: ResolvedRequest, request: Request, strategy: Strategy) -> ResolvedRequest:
+def _labelled(resolved: ResolvedRequest | None, request: Request, strategy: Strategy) -> ResolvedRequest | None:
     """Return what was resolved by another strategy's means under the name of this one."""
+    if resolved is None:
+        return None
     name = resolved.strategy if resolved.fallback_used == "popular" else strategy
     return replace(resolved, request=request, strategy=name)
 
