@@ -2,17 +2,26 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from recommender.demo.shop import Shop, make_shop
 
+if os.environ.get("TEST_NUMBA") == "off":
+    sys.modules["numba"] = None  # type: ignore[assignment]  # as where it is not installed
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests share the cores already
+# How long an example takes depends on the machine, on what else it does, and on numba compiling in the first one.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

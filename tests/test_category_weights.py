@@ -128,6 +128,7 @@ def of_type(rec: Recommender, first: str) -> list[str]:
     return [i for i in rec.ids if str(rec.product(i).get("product_type") or "").split(" > ")[0] == first]
 
 
+@pytest.mark.search
 def test_similar_uses_the_categorys_weights(rec: Recommender) -> None:
     assert min(len(of_type(rec, first)) for first in ("A", "B", "")) > 5
     for item_id in rec.ids:
@@ -141,6 +142,7 @@ def test_similar_uses_the_categorys_weights(rec: Recommender) -> None:
             assert [one.score for one in answer] == pytest.approx([one.score for one in tabled], abs=1e-12)
 
 
+@pytest.mark.search
 def test_many_requests_equal_single_requests(rec: Recommender) -> None:
     for options in ({}, {"plan": "exact"}, {"weights": {"image": 0.9}}, {"variants": "all"}):
         table = rec.similar_many(k=6, **options)

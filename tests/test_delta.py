@@ -128,6 +128,7 @@ def test_pages_and_timings_leave_out_removed_products(tmp_path: Path, monkeypatc
     assert latency(rec).similar.p50_ms > 0
 
 
+@pytest.mark.search
 @settings(max_examples=30, deadline=None)
 @given(worlds(), st.data())
 def test_every_request_equals_a_rebuild(world: World, data: st.DataObject) -> None:
@@ -153,6 +154,7 @@ def answers(rec: Recommender, seed: str, other: str, k: int, options: Any) -> li
     ]
 
 
+@pytest.mark.search
 @settings(max_examples=20, deadline=None)
 @given(worlds(), st.sampled_from(FILTERS), st.sampled_from(["collapse", "all"]))
 def test_batches_equal_a_rebuild(world: World, filter: str | None, variants: Any) -> None:
@@ -166,6 +168,7 @@ def test_batches_equal_a_rebuild(world: World, filter: str | None, variants: Any
         np.testing.assert_array_equal(live.scores, oracle.scores)
 
 
+@pytest.mark.search
 @settings(max_examples=20, deadline=None)
 @given(worlds())
 def test_the_neighbour_table_is_a_prefix_of_the_exact_ranking(world: World) -> None:
@@ -196,6 +199,7 @@ def test_products_have_their_current_attributes(world: World) -> None:
                 world.live.similar(item_id)
 
 
+@pytest.mark.search
 @settings(max_examples=20, deadline=None)
 @given(worlds())
 def test_compaction_changes_no_result(world: World) -> None:
@@ -207,6 +211,7 @@ def test_compaction_changes_no_result(world: World) -> None:
         assert live.variants(row).tolist() == compacted.variants(row).tolist()
 
 
+@pytest.mark.search
 def test_a_graph_walk_finds_added_and_no_removed_products(tmp_path: Path) -> None:
     world = World(tmp_path, seed=3, n=99, updates=2, budget=Budget(64, 50, 1_000))
     changed = set(world.products) - set(world.base)

@@ -14,10 +14,12 @@ from recommender.core.segment import Segment
 from recommender.core.weights import resolve
 from recommender.filters import Subset
 from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.kernels import kernels
 from recommender.retrieval.planner import Budget, Planner, RowQuery
 from recommender.towers.user import weighted_query
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 
+pytestmark = pytest.mark.search
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
 
 
@@ -142,9 +144,11 @@ def test_estimates_are_within_the_slack(world: tuple) -> None:
     assert np.abs(scorer.estimate([row_query.query])[0] - exact).max() <= scorer.slack(row_query.query) / 2 + 1e-12
 
 
+# Mean recall of 200 products, in 24 draws of the index: 0.982 to 0.989 by the graph; 0.834 where it has two edges
+# in place of 16. Without numba 0.999 to 1; 0.842 without a step over the table. The standard error here is 0.006.
 def test_annoy_has_high_recall_on_clustered_products(tmp_path: Path) -> None:
     segment = make_segment(1, 3_000)
-    search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
+    search = indexed(tmp_path, segment, LEARNED, Budget(64, 32, 300))
     scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
     eligibility = Eligibility(search.segment, None, collapse=False)
     hits = []
@@ -153,7 +157,7 @@ def test_annoy_has_high_recall_on_clustered_products(tmp_path: Path) -> None:
         row_query = RowQuery(query, 10, np.array([row], np.int32))
         found = search.search(scorer, row_query, eligibility, "annoy")
         best = search.search(scorer, row_query, eligibility, "exact").selection.scores
-        assert found.plan == "annoy+graph"
+        assert found.plan == ("annoy+hop" if kernels() is None else "annoy+graph")
         assert found.candidates < 3_000
         hits.append(np.mean(found.selection.scores >= best[-1]))
     assert np.mean(hits) >= 0.95

@@ -1,7 +1,6 @@
 """The graph, the int8 codes and the trees by themselves, and the index without numba."""
 
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import recommender
 from recommender.bundle import open_bundle
 from recommender.config import IndexConfig
 from recommender.core.scoring import Query, Scorer
@@ -25,19 +23,30 @@ from recommender.retrieval import candidates
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
 from recommender.retrieval.eligibility import Eligibility
+from recommender.retrieval.kernels import kernels
 from recommender.retrieval.planner import Budget, Budgets, Planner, RowQuery
+from tests.made_bundles import draw_product, publish_products
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 from training.retrieval.calibration import CalibrationQuery, choose_budget
 from training.retrieval.index import build_index
 
+pytestmark = pytest.mark.search
 LEARNED = resolve(dict.fromkeys(TERMS, 0.5) | {"prior": 0.1}, {"image": 0.5})
+needs_graph = pytest.mark.skipif(kernels() is None, reason="without numba there is no graph")
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> Planner:
-    """3,000 products with duplicates, and all there is to search them."""
-    segment = make_segment(5, 3_000)
-    return indexed(tmp_path_factory.mktemp("index"), segment, LEARNED, Budget(64, 100, 3_000))
+def searches(tmp_path_factory: pytest.TempPathFactory) -> list[Planner]:
+    """Three times 3,000 products with duplicates, and all there is to search them."""
+    budget = Budget(64, 32, 300)
+    folders = [tmp_path_factory.mktemp("index") for _ in range(3)]
+    return [indexed(folder, make_segment(5 + i, 3_000), LEARNED, budget) for i, folder in enumerate(folders)]
+
+
+@pytest.fixture(scope="module")
+def search(searches: list[Planner]) -> Planner:
+    """The first of them."""
+    return searches[0]
 
 
 def learned_scorer(search: Planner) -> Scorer:
@@ -50,6 +59,7 @@ def queries(segment: Segment, count: int) -> list[Query]:
     return [Query.free(vector) for vector in generator.normal(size=(count, segment.layout.d)).astype(np.float32)]
 
 
+@needs_graph
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 80), st.lists(st.floats(0, 3), min_size=6, max_size=6).filter(any))
 def test_quantization_error_is_within_the_slack(seed: int, n: int, values: list[float]) -> None:
@@ -66,40 +76,66 @@ def test_quantization_error_is_within_the_slack(seed: int, n: int, values: list[
         assert np.abs(estimated - exact).max() <= slack / 2 + 1e-9
 
 
+@needs_graph
 def test_a_filtered_walk_returns_only_matching_rows(search: Planner) -> None:
     allowed = np.arange(search.segment.n) % 3 == 0
     subset = Subset(allowed, search.segment.groups)
     scorer = learned_scorer(search)
     for query in queries(search.segment, 20):
         rows = search.index.walk(scorer, query, 40, subset)
-        assert len(rows) >= 40
+        assert len(rows) >= 40  # of 1,000, in each of 4,800 walks over 24 draws of the graph
         assert allowed[rows].all()
         assert len(set(rows.tolist())) == len(rows)
 
 
+def half_by_score(search: Planner, query: Query, inside: bool) -> tuple[np.ndarray, Subset]:
+    """Return the estimated scores, and a filter that keeps the half with the highest scores or the other half."""
+    assert search.index is not None
+    assert search.index.codes is not None
+    scores = search.index.codes.estimate(search.index.codes.query(learned_scorer(search), query), None)
+    return scores, Subset((scores > np.median(scores)) == inside, search.segment.groups)
+
+
+# Mean recall of 60 queries, in 18 draws of the index (three builds of Annoy, two OpenBLAS kernels, three
+# segments): 1 by the scan; by the walk 0.945 to 0.970 inside and 0.998 to 1 outside; without widening 0.715 to
+# 0.805 inside and 0.940 to 0.978 outside. The standard error of 180 queries is 0.006 at most.
+@needs_graph
 @pytest.mark.parametrize("scanned", [candidates.SCAN_FACTOR, 0], ids=["scan", "wide walk"])
-@pytest.mark.parametrize("like", [True, False])
-def test_a_filter_correlated_with_the_query_costs_no_recall(
-    search: Planner, monkeypatch: pytest.MonkeyPatch, like: bool, scanned: int
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
+def test_a_correlated_filter_keeps_recall(
+    searches: list[Planner], monkeypatch: pytest.MonkeyPatch, inside: bool, scanned: int
 ) -> None:
     monkeypatch.setattr(candidates, "SCAN_FACTOR", scanned)
-    scorer, n = learned_scorer(search), search.segment.n
-    for query in queries(search.segment, 20):
-        scores = search.index.codes.estimate(search.index.codes.query(scorer, query), None)
-        allowed = (scores > np.median(scores)) == like
-        best = np.argsort(-np.where(allowed, scores, -np.inf))[:10]
-        found = search.index.walk(scorer, query, 24, Subset(allowed, search.segment.groups))
-        assert len(found) <= candidates.NEGATIVE_FACTOR * 24 < n
-        assert allowed[found].all()
-        assert np.isin(best, found).mean() >= 0.9
+    width, recalls, sizes = 10, [], []
+    for search in searches:
+        for query in queries(search.segment, 60):
+            scores, subset = half_by_score(search, query, inside)
+            best = np.argsort(-np.where(subset.mask, scores, -np.inf))[:10]
+            found = search.index.walk(learned_scorer(search), query, width, subset)
+            assert subset.mask[found].all()
+            recalls.append(np.isin(best, found).mean())
+            sizes.append(len(found))
+    assert np.mean(recalls) >= (0.9 if inside and not scanned else 0.99)
+    wide = width * (candidates.POSITIVE_FACTOR if inside else candidates.NEGATIVE_FACTOR)
+    assert max(sizes) <= candidates.NEGATIVE_FACTOR * width < search.segment.n
+    assert np.mean(np.array(sizes) == wide) >= 0.95
 
 
-def test_a_filter_uncorrelated_with_the_query_does_not_widen_the_walk(search: Planner) -> None:
-    half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
-    for query in queries(search.segment, 20):
-        assert len(search.index.walk(learned_scorer(search), query, 24, half)) == 24
+# Share of 300 walks that stay narrow, in 24 draws of the index: 0.997 to 1; of 60 walks, with a limit of one
+# standard error in place of four, 0.65 to 0.87.
+@needs_graph
+def test_an_uncorrelated_filter_does_not_widen_the_walk(searches: list[Planner]) -> None:
+    sizes = []
+    for search in searches:
+        half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
+        sizes += [
+            len(search.index.walk(learned_scorer(search), query, 24, half))
+            for query in queries(search.segment, 60)
+        ]
+    assert np.mean(np.array(sizes) == 24) >= 0.97
 
 
+@needs_graph
 def test_a_wide_filtered_walk_is_replaced_by_a_scan(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recommender.retrieval.planner.SCAN_ROWS", 0)
     half = Subset(np.random.default_rng(3).random(search.segment.n) < 0.5, search.segment.groups)
@@ -114,6 +150,7 @@ def test_a_wide_filtered_walk_is_replaced_by_a_scan(search: Planner, monkeypatch
     assert plans == ["annoy+graph", "exact"]
 
 
+@needs_graph
 def test_every_row_has_edges_to_other_rows(search: Planner) -> None:
     graph = search.index.graph
     assert ((graph >= -1) & (graph < len(graph))).all()
@@ -123,6 +160,7 @@ def test_every_row_has_edges_to_other_rows(search: Planner) -> None:
         assert 0 < len(neighbours) == len(set(neighbours.tolist()))
 
 
+@needs_graph
 def test_walks_are_thread_safe(search: Planner) -> None:
     batch, scorer = queries(search.segment, 200), learned_scorer(search)
     alone = [search.index.walk(scorer, query, 30).tolist() for query in batch]
@@ -131,8 +169,13 @@ def test_walks_are_thread_safe(search: Planner) -> None:
     assert together == alone
 
 
-@pytest.mark.parametrize("numba", [True, False])
-def test_both_walks_have_high_recall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool) -> None:
+# Mean recall of 200 queries, in 24 draws of the index: 0.952 to 0.964 by the graph, 0.62 to 0.70 with the first
+# four edges of each product alone. Of 60 queries, in 12 draws: 0.997 to 1 by the neighbour table, 0.742 to 0.820
+# without a step over it. The standard error of the graph's 180 queries is 0.006.
+@pytest.mark.parametrize(("numba", "recall"), [pytest.param(True, 0.92, marks=needs_graph), (False, 0.98)])
+def test_both_walks_have_high_recall(
+    searches: list[Planner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numba: bool, recall: float
+) -> None:
     if not numba:
         for module in (
             "recommender.retrieval.candidates",
@@ -140,19 +183,20 @@ def test_both_walks_have_high_recall(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "training.retrieval.index",
         ):
             monkeypatch.setattr(f"{module}.kernels", lambda: None)
-    segment = make_segment(5, 3_000)
-    search = indexed(tmp_path, segment, LEARNED, Budget(64, 100, 3_000))
-    assert (tmp_path / "graph.npy").exists() == numba
-    scorer = Scorer(segment.vectors, segment.prior, LAYOUT, LEARNED)
-    eligibility, hits = Eligibility(search.segment, collapse=False), []
-    for query in queries(segment, 60):
-        row_query = RowQuery(query, 10, np.empty(0, np.int32))
-        found = search.search(scorer, row_query, eligibility, "annoy")
-        assert found.plan == ("annoy+graph" if numba else "annoy+hop")
-        assert found.candidates < segment.n / 2
-        best = search.search(scorer, row_query, eligibility, "exact").selection.scores
-        hits.append(np.mean(found.selection.scores >= best[-1]))
-    assert np.mean(hits) >= 0.95
+        searches = [indexed(tmp_path, make_segment(5, 3_000), LEARNED, Budget(64, 32, 300))]
+    hits = []
+    for search in searches:
+        assert search.index is not None
+        assert (search.index.graph is not None) == numba
+        eligibility = Eligibility(search.segment, collapse=False)
+        for query in queries(search.segment, 60):
+            row_query = RowQuery(query, 10, np.empty(0, np.int32))
+            found = search.search(learned_scorer(search), row_query, eligibility, "annoy")
+            assert found.plan == ("annoy+graph" if numba else "annoy+hop")
+            assert found.candidates < search.segment.n / 2
+            best = search.search(learned_scorer(search), row_query, eligibility, "exact").selection.scores
+            hits.append(np.mean(found.selection.scores >= best[-1]))
+    assert np.mean(hits) >= recall
 
 
 DAMAGED = """
@@ -164,7 +208,8 @@ import recommender
 from annoy import AnnoyIndex
 from recommender.errors import BundleError
 base, root = Path(sys.argv[1]), sys.argv[2]
-NAMES = ("index.ann", "index_axes.npy", "codes.npy", "graph.npy", "neighbours.npy", "vectors.npy")
+NAMES = ["index.ann", "index_axes.npy", "codes.npy", "graph.npy", "neighbours.npy", "vectors.npy"]
+NAMES = [name for name in NAMES if (base / name).exists()]  # without numba there are neither codes nor a graph
 
 def of_the_same_bytes(name):
     if name.endswith(".npy"):  # other dims; and another type, where the file's length allows it
@@ -201,10 +246,11 @@ recommender.load(root).similar(sys.argv[3], weights={"prior": 0.5}, plan="annoy"
 """
 
 
-def test_damaged_files_are_an_error_not_a_crash(demo_bundles: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(demo_bundles, tmp_path / "bundles")
-    base = open_bundle(root).folder("base")
-    item_id = recommender.load(root).ids[0]
+def test_damaged_files_are_an_error_not_a_crash(tmp_path: Path) -> None:
+    generator, root = np.random.default_rng(0), tmp_path / "bundles"
+    ids = [f"p{number:02}" for number in range(80)]
+    publish_products(root, [draw_product(generator, item_id, ids) for item_id in ids])
+    base, item_id = open_bundle(root).folder("base"), ids[0]
     command = [sys.executable, "-c", DAMAGED, str(base), str(root), item_id]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -213,6 +259,7 @@ def test_damaged_files_are_an_error_not_a_crash(demo_bundles: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
 
 
+@needs_graph
 def test_more_entry_points_or_the_table_walk_where_the_graph_stalls(
     search: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +286,7 @@ def test_more_entry_points_or_the_table_walk_where_the_graph_stalls(
     assert recall >= 0.9
 
 
+@needs_graph
 def test_a_budget_with_recall_by_chance_is_not_chosen(search: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     def recalls(planner: Planner, queries: list[CalibrationQuery], budget: Budget) -> np.ndarray:
         missed = {16: 40, 24: 19, 32: 8}.get(budget.width, 0)  # of 100 whole answers
@@ -250,6 +298,9 @@ def test_a_budget_with_recall_by_chance_is_not_chosen(search: Planner, monkeypat
     assert [point["recall"] for point in curve if point["width"]] == [0.6, 0.81, 0.92]
 
 
+# Mean recall of the 60 filtered queries, in 16 draws of the index: 0.972 to 0.990; 0.920 to 0.947 with the
+# narrowest walk in place of the measured one.
+@needs_graph
 def test_the_build_calibrates_the_budget_of_filtered_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
