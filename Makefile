@@ -2,17 +2,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 SOURCES := recommender training serving
 MADE_FROM := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench docs
+.PHONY: demo test test-slow test-processors lint bench docs
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
 	$(BIN)/recommender demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20
+	$(PYTEST) -m "not slow" --durations 20
+
+test-slow: $(VENV)/installed-test
+	$(PYTEST) -m slow --durations 20
+	$(MAKE) --no-print-directory test-processors
+
+# The tests of search with Annoy and OpenBLAS as other processors have them, with numba and without.
+test-processors: $(VENV)/installed-test
+	tests/processors.sh $(BIN)/python
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -92,6 +92,7 @@ def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> Non
     assert f"resuming from step {stop} of {stop}" in again, "what had ended is not repeated"
 
 
+@pytest.mark.slow
 def test_a_fit_resumes_in_the_interrupted_stage(
     tmp_path: Path, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
