@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from random import Random
 
 import numpy as np
 import pytest
@@ -17,24 +18,38 @@ from training.encoders.texts.lstm import LstmNetwork
 ALL = ("tfidf", "word2vec", "lstm")
 # synonyms never occur together: only their neighbours show that they are similar
 SYNONYMS = [
-    f"{word} {tail} {i % 7}"
-    for i in range(60)
-    for group, tails in ((("coat", "parka"), ("winter", "hood")), (("vase", "jug"), ("glass", "flowers")))
-    for word, tail in ((group[i % 2], f"{tails[i % 2]} {tails[1 - i % 2]}"),)
+    *(("coat", "parka"), ("vase", "jug"), ("sofa", "couch")),
+    *(("lamp", "lantern"), ("rug", "carpet"), ("cup", "mug")),
 ]
+
+
+def synonym_texts(seed, texts, neighbours, used):
+    """Return texts of each pair of synonyms, of which a text has one, with some of the pair's own neighbours."""
+    draw = Random(seed)
+    return [
+        " ".join([draw.choice(pair), *draw.sample([f"{pair[0]}{i}" for i in range(neighbours)], used)])
+        for _ in range(texts)
+        for pair in SYNONYMS
+    ]
 
 
 @pytest.fixture(scope="module", params=ALL)
 def encoder(request, tmp_path_factory):
-    options = (
-        {"dimensions": 2} if request.param == "tfidf" else {}
-    )  # so few words have no more directions in common
-    return trained(request.param, tmp_path_factory.mktemp(request.param), SYNONYMS, **options)[0]
+    # so few words have no more directions in common than there are pairs
+    options = {"dimensions": len(SYNONYMS)} if request.param == "tfidf" else {}
+    texts = synonym_texts(0, 60, 4, 2) if request.param == "lstm" else synonym_texts(0, 200, 10, 4)
+    return trained(request.param, tmp_path_factory.mktemp(request.param), texts, **options)[0]
 
 
+# The difference with six seeds of texts and training: 1 by TF-IDF, 0.608 to 0.620 by Word2Vec (below 0 after one
+# epoch); with 18 seeds 0.225 to 0.397 by the LSTM (untrained -0.092 to 0.044). Of two pairs in 120 texts, three of
+# eight seeds of Word2Vec and the LSTM passed.
 def test_words_with_the_same_neighbours_are_similar(encoder):
-    coat, parka, vase = encoder.encode_texts(["coat", "parka", "vase"])
-    assert coat @ parka > coat @ vase + 0.2
+    first, second = (encoder.encode_texts([pair[i] for pair in SYNONYMS]) for i in (0, 1))
+    cosines = first @ second.T
+    synonyms = cosines.trace() / len(SYNONYMS)
+    others = cosines[~np.eye(len(SYNONYMS), dtype=bool)].mean()
+    assert synonyms > others + (0.15 if encoder.name == "lstm" else 0.4)
 
 
 def test_unknown_words_matter_only_without_known_ones(encoder):

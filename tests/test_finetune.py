@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 import recommender
 from recommender.config import ClipConfig, Config, EncoderConfig
-from recommender.demo.drawing import draw_product
+from recommender.demo.drawing import COLORS, draw_product
 from recommender.encoders import create
 from recommender.encoders.pipeline import encode_catalog
 from recommender.errors import ConfigError, DataError, EncoderError
@@ -31,6 +31,9 @@ from training.encoders.retrieval_metrics import recall
 from training.fit import fit
 
 QUICK = {"learning_rate": 1e-2, "epochs": 16, "batch_size": 32}
+# Both towers begin with random weights and gain nothing in the first epochs: with patience 3 and three times the
+# rate, one of four seeds gained. Measured with six seeds: mean recall rises by 0.53 to 0.64.
+BOTH_TOWERS = {**QUICK, "locked": "none", "learning_rate": 1e-3, "epochs": 24, "patience": 24}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_a_fit_publishes_the_fine_tuned_model_and_texts_find_images(tmp_path):
     found = {
         "catalog": drawn_shop(tmp_path / "shop"),
         "encoder": tuned.model_dump(),
-        "train": {"clip": {**QUICK, "locked": "none", "learning_rate": 3e-3}},
+        "train": {"clip": BOTH_TOWERS},
     }
     base = create(tuned).fingerprint
     fit(Config.model_validate(found), tmp_path / "bundles", cache_dir=tmp_path / "cache")
@@ -56,16 +59,14 @@ def test_a_fit_publishes_the_fine_tuned_model_and_texts_find_images(tmp_path):
     rec = recommender.load(tmp_path / "bundles")
     metrics = rec.manifest.metrics["fine_tuning"]
     assert metrics["after"]["mean_recall"] > metrics["before"]["mean_recall"] + 0.2
-    assert metrics["after"]["recall@10"] > 10 / metrics["held_out"] + 0.2
+    assert metrics["after"]["recall@10"] > 0.9  # 1 with each of six seeds, 0.78 before
     assert rec.manifest.encoders["fingerprint"] != base
-    results = [rec.search(text=f"plain {color} mug", k=10).item_ids for color in ("red", "green", "blue")]
-    titles = [[rec.product(item_id)["title"] for item_id in ids] for ids in results]
-    right = [
-        color in title for color, some in zip(("red", "green", "blue"), titles, strict=True) for title in some
-    ]
-    assert np.mean(right) > 0.3  # by chance 0.1 ± 0.06
+    by_image = {"image": 1, "text": 0}
+    results = {color: rec.search(text=f"plain {color} mug", k=10, weights=by_image).item_ids for color in COLORS}
+    right = [f" {color} " in rec.product(item_id)["title"] for color, ids in results.items() for item_id in ids]
+    assert np.mean(right) > 0.2  # 0.33 to 0.62 with four seeds; 0.10 ± 0.03 by chance, and before
     image = Image.open(io.BytesIO(draw_product("mug", "red", "plain")))
-    (itself,) = rec.search(image=image, k=1, weights={"image": 1, "text": 0}).item_ids
+    (itself,) = rec.search(image=image, k=1, weights=by_image).item_ids
     assert rec.product(itself)["title"] == "plain red mug"
 
 
@@ -76,7 +77,8 @@ def test_a_frozen_tower_is_unchanged_and_nothing_is_encoded_or_trained_twice(tmp
     image = [Image.effect_noise((40, 40), 80).convert("RGB")]
     np.testing.assert_allclose(tuned.encoder.encode_images(image), before.encode_images(image), atol=1e-6)
     assert not np.allclose(tuned.encoder.encode_texts(["red mug"]), before.encode_texts(["red mug"]), atol=1e-2)
-    assert tuned.metrics["after"]["mean_recall"] > tuned.metrics["before"]["mean_recall"] + 0.05
+    gain = tuned.metrics["after"]["mean_recall"] - tuned.metrics["before"]["mean_recall"]
+    assert gain > 0.2  # 0.36 to 0.51 with four seeds
     counts = encode_catalog(catalog, tuned.encoder, tmp_path / "cache").counts
     assert counts["encoded"] == len(catalog)  # the texts alone
     again = finetune(create(config), catalog, settings, 0, tmp_path / "cache")

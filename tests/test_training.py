@@ -155,6 +155,8 @@ def test_the_sequence_model_places_new_items_near_similar_ones() -> None:
     assert np.linalg.norm(behaviour.vectors, axis=1).max() == pytest.approx(1.0, abs=1e-5)
 
 
+# With seven seeds 19 is 0.025 to 0.039 ahead of all others after the one order, and 0.046 to 0.263 behind the best
+# after the other.
 def test_the_sequence_model_predicts_the_next_item() -> None:
     behaviour, _ = behaviour_of_two_crowds(after=19)
     assert query_scores(behaviour, [4, 0]).argmax() == 19
