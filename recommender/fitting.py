@@ -4,11 +4,11 @@ Beside the command line, this is the only module of the library that imports `tr
 """
 
 from collections.abc import Mapping
-from importlib.util import find_spec
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from recommender.errors import ConfigError, RequestError
+from recommender.errors import ConfigError, RequestError, full_installation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +80,9 @@ def fit(
     >>> rec = recommender.fit(products, events, out="bundles")  # doctest: +SKIP
     >>> rec.similar("SKU-1").to_frame()  # doctest: +SKIP
     """
-    _require_training("fit")
+    with full_installation("recommender.fit"):
+        from training.fit import fit as train
     from recommender.recommender import load
-    from training.fit import fit as train
 
     config = _config_of(products, events, images, encoder, columns, event_columns)
     catalog, interactions = _frames_of(config, products, events, images, strict)
@@ -138,11 +138,9 @@ def update(
     """
     if products is None and store is None:
         raise RequestError("nothing to update from; give products, store or both", "/products")
-    _require_training("update")
-    from contextlib import nullcontext
-
+    with full_installation("recommender.update"):
+        from training.update.updater import Updater, config_of
     from recommender.stores import open_store
-    from training.update.updater import Updater, config_of
 
     changed = Path(products) if isinstance(products, str) else products
     config = config_of(Path(bundles), None, None, None if images is None else Path(images))
@@ -179,20 +177,13 @@ def evaluate(
     ConfigError, DataError, EncoderError
         As `fit`.
     """
-    _require_training("evaluate")
-    from training.fit import evaluate_config
+    with full_installation("recommender.evaluate"):
+        from training.fit import evaluate_config
 
     config = _config_of(products, events, images, encoder, columns, event_columns)
     catalog, interactions = _frames_of(config, products, events, images, strict)
     folder = None if cache is None else Path(cache)
     return evaluate_config(config, catalog=catalog, interactions=interactions, cache_dir=folder)
-
-
-def _require_training(name: str) -> None:
-    if find_spec("torch") is None:
-        raise ConfigError(
-            f"recommender.{name} needs torch, which is not installed here: pip install hybrid-recommender"
-        )
 
 
 def _config_of(
@@ -207,7 +198,13 @@ def _config_of(
 
     is_toml = isinstance(products, str | Path) and Path(products).suffix == ".toml"
     if isinstance(products, Config) or is_toml:
-        others = {"events": events, "images": images, "columns": columns, "event_columns": event_columns}
+        others: dict[str, Any] = {
+            "events": events,
+            "images": images,
+            "columns": columns,
+            "event_columns": event_columns,
+        }
+        others["encoder"] = None if encoder == "auto" else encoder
         if given := [name for name, value in others.items() if value is not None]:
             raise ConfigError(f"{given[0]} is given beside a config, which has entries for it")
         return products if isinstance(products, Config) else Config.load(products)  # type: ignore[arg-type]
@@ -225,14 +222,14 @@ def _frames_of(
 ) -> "tuple[Catalog | None, Interactions | None]":
     """Return the catalogue and the events where they are frames; None where `fit` is to read files."""
     from recommender.catalog import Catalog, Interactions
+    from recommender.config import Config
 
     catalog = interactions = None
-    if str(config.catalog.path) == PRODUCTS_FRAME:
+    if not isinstance(products, str | Path | Config):
         mapping = config.catalog.model_dump(exclude={"path", "images"}, exclude_defaults=True)
-        catalog = Catalog.from_frame(products, images, strict=strict, **mapping)  # type: ignore[arg-type]
-    if config.events is not None and str(config.events.path) == EVENTS_FRAME:
+        catalog = Catalog.from_frame(products, images, strict=strict, **mapping)
+    if config.events is not None and events is not None and not isinstance(events, str | Path):
         catalog = catalog or Catalog.load(config, strict=strict)
         mapping = config.events.model_dump(exclude={"path", "weights"}, exclude_defaults=True)
-        weights = config.events.weights
-        interactions = Interactions.from_frame(events, catalog, weights, strict=strict, **mapping)  # type: ignore[arg-type]
+        interactions = Interactions.from_frame(events, catalog, config.events.weights, strict=strict, **mapping)
     return catalog, interactions

@@ -1,5 +1,8 @@
 """The Python entry points: fit, update and evaluate from frames, files and configs."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from recommender import Recommender
 from recommender.config import Config
 from recommender.errors import ConfigError, DataError, RecommenderError, RequestError
 
+ROOT = Path(__file__).parent.parent
 KINDS = ("mug", "lamp", "scarf", "chair")
 
 
@@ -108,7 +112,7 @@ def test_evaluate_publishes_nothing(folder: Path) -> None:
         (PRODUCTS, {"columns": {"titel": "name"}}, "titel"),
         (PRODUCTS, {"encoder": "tfidff"}, "did you mean 'tfidf'"),
         ("nowhere.csv", {}, "nowhere.csv"),
-        ("nowhere.toml", {}, "nowhere.toml"),
+        ("nowhere.toml", {"encoder": "auto"}, "nowhere.toml"),
     ],
     ids=["no id column", "empty", "float ids", "a list", "a wrong key", "a wrong encoder", "no file", "no TOML"],
 )
@@ -129,13 +133,38 @@ def test_a_config_names_everything_itself(tmp_path: Path) -> None:
     config = Config.from_mapping({"catalog": {"path": "p.csv"}})
     with pytest.raises(ConfigError, match="events is given beside a config"):
         recommender.fit(config, EVENTS, out=tmp_path)
+    with pytest.raises(ConfigError, match="encoder is given beside a config"):
+        recommender.fit(config, out=tmp_path, encoder="tfidf")
     with pytest.raises(TypeError, match="encodr"):
         recommender.fit(PRODUCTS, out=tmp_path, encodr="tfidf")  # type: ignore[call-arg]
     with pytest.raises(RequestError, match="nothing to update from"):
         recommender.update(tmp_path)
 
 
-def test_without_torch_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recommender.fitting.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"recommender\.fit needs torch.*pip install hybrid-recommender"):
-        recommender.fit(PRODUCTS, out=tmp_path)
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import recommender
+for call in (
+    lambda: recommender.fit("p.csv", out="b"),
+    lambda: recommender.update("b", "p.csv"),
+    lambda: recommender.evaluate("p.csv"),
+):
+    try:
+        call()
+    except recommender.RecommenderError as error:
+        print(error)
+"""
+
+
+def test_without_torch_the_error_says_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    lines = [f"recommender.{name} needs torch, which is not installed" for name in ("fit", "update", "evaluate")]
+    assert [line.partition(";")[0] for line in done.stdout.splitlines()] == lines

@@ -1,7 +1,7 @@
 """A request is checked once, at the door; one path answers one request and many."""
 
 import inspect
-from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,14 @@ def rec(demo_bundles: Path) -> Recommender:
         ({"boost": [{"when": "price <", "add": 1}]}, "filter, character"),
         ({"filter": "price <"}, "filter, character"),
         ({"diversity": {"mrr": 0.3}}, "did you mean 'mmr'"),
-        ({"pin": {0: "a"}}, "pin has position 0; expected a whole number from 1"),
+        ({"pin": {0: "a"}}, "position of pin is 0; expected a whole number of at least 1"),
+        ({"pin": ["a"]}, r"pin is \['a'\]; expected such as \{1: 'SKU-7'\}"),
+        ({"diversity": "mmr"}, "diversity is 'mmr'; expected such as"),
+        ({"text": ""}, "text is ''; expected a text that is not empty"),
+        ({"text": 5}, "text is 5"),
+        ({"exclude_purchased_days": 0}, "exclude_purchased_days is 0; expected a whole number of at least 1"),
+        ({"fallback": "popular"}, "fallback is one string, 'popular'; expected a list"),
+        ({"items": "SKU-1"}, "items is one string, 'SKU-1'; expected a list of ids"),
         ({"pin": {1: 5}}, "item id 5 is of type int"),
     ],
     ids=str,
@@ -133,11 +140,20 @@ def test_the_only_item_must_be_known(rec: Recommender) -> None:
     assert rec.recommend(["nowhere"]).fallback_used == "popular"
 
 
-def test_a_generator_is_read_once(rec: Recommender) -> None:
-    def history() -> Iterator[str]:
-        yield from rec.ids[:2]
+def test_iterators_and_arrays_are_read_once(rec: Recommender) -> None:
+    seed, *others = rec.similar(rec.ids[0], 4, variants="all").item_ids
+    assert rec.recommend(iter(rec.ids[:2]), 5).item_ids == rec.recommend(rec.ids[:2], 5).item_ids
+    for excluded in (iter(others), np.array(others), pd.Series(others), set(others)):
+        # the strategy makes a second request of the first
+        request = Request(strategy="visually_similar", items=iter([seed]), exclude=excluded, k=80, variants="all")
+        assert not set(others) & set(rec.run(request).item_ids)
+    trending = iter([(rec.ids[5], 1.0)])
+    assert rec.recommend(k=1, strategy="trending", trending=trending, variants="all").item_ids == [rec.ids[5]]
 
-    assert rec.recommend(history(), 5).item_ids == rec.recommend(rec.ids[:2], 5).item_ids
+
+def test_a_moment_without_a_zone_is_utc() -> None:
+    now = datetime(2026, 6, 1)
+    assert Request(now=now).moment == datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def test_tables_are_frames(rec: Recommender) -> None:

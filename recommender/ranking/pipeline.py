@@ -58,7 +58,7 @@ class Pipeline:
             candidates=result.candidates,
             generation=self._generation,
             fallback_used=resolved.fallback_used,
-            warnings=_warnings(resolved, ranked) if ranked.relaxed else resolved.warnings,
+            warnings=_warnings(resolved, ranked),
             describe=self.products.described,
         )
 

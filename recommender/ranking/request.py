@@ -48,7 +48,16 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "stock": get_args(Stock),
 }
 _FLAGS = ("explain", "exclude_history")
-_NO_IDS: frozenset[str] = frozenset()
+_MAPPINGS = {
+    "weights": "{'image': 1}",
+    "diversity": "{'mmr': 0.3, 'max_per': {'brand': 3}}",
+    "pin": "{1: 'SKU-7'}",
+}
+_ID_POINTERS = {
+    "items": "/seeds/items",
+    "negative_items": "/seeds/negative_items",
+    "exclude": "/exclude",
+}
 _BOOL = (bool, np.bool_)
 # Cached properties that depend on the seeds.
 _OF_SEEDS = ("moment", "past", "current", "all_excluded_ids")
@@ -164,22 +173,23 @@ class Request:
     node: Node | None = field(init=False, repr=False, compare=False, default=None)
     boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False, default=())
     rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False, default=())
-    excluded_ids: frozenset[str] = field(init=False, repr=False, compare=False, default=_NO_IDS)
 
     def __post_init__(self) -> None:
         self._check_values()
-        self._check_seeds_and_pins()
         set_field = object.__setattr__
-        if not hasattr(self.history, "__len__"):
-            set_field(self, "history", [*self.history])
+        for name in ("history", "session", "trending", "boost"):
+            if not hasattr(getattr(self, name), "__len__"):  # an iterator can be read only once
+                set_field(self, name, (*getattr(self, name),))
+        set_field(self, "items", _id_tuple("items", self.items))
+        set_field(self, "negative_items", _id_tuple("negative_items", self.negative_items))
+        set_field(self, "exclude", frozenset(_id_tuple("exclude", self.exclude)))
+        self._check_rare_values()
         if self.filter is not None:
             set_field(self, "node", parse(self.filter, trusted=True))
         if self.boost:
             set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)))
         if self.diversity:
             set_field(self, "rerankers", tuple(create(self.diversity)))
-        if self.exclude:
-            set_field(self, "excluded_ids", _id_set("exclude", self.exclude))
 
     def _check_values(self) -> None:
         for name, known in _CHOICES.items():
@@ -188,25 +198,28 @@ class Request:
         for name in _FLAGS:
             if not isinstance(getattr(self, name), _BOOL):
                 raise RequestError(f"{name} is {getattr(self, name)!r}; expected True or False", f"/{name}")
-        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
-            raise RequestError(f"k is {self.k!r}; expected a whole number of at least 1", "/limit")
-        if self.weights is not None and not isinstance(self.weights, Mapping):
-            raise RequestError(f"weights is {self.weights!r}; expected such as {{'image': 1}}", "/weights")
+        _check_count("k", self.k, "/limit")
+        for name, example in _MAPPINGS.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise RequestError(f"{name} is {value!r}; expected such as {example}", f"/{name}")
 
-    def _check_seeds_and_pins(self) -> None:
-        _check_ids("items", self.items, "/seeds/items")
-        if self.negative_items:
-            _check_ids("negative_items", self.negative_items, "/seeds/negative_items")
+    def _check_rare_values(self) -> None:
+        if self.text is not None and not (isinstance(self.text, str) and self.text):
+            raise RequestError(f"text is {self.text!r}; expected a text that is not empty", "/text")
         if self.item_weights is not None and len(self.item_weights) != len(self.items):
             raise RequestError(
                 f"{len(self.item_weights)} item_weights for {len(self.items)} items", "/seeds/items"
             )
+        if self.exclude_purchased_days is not None:
+            _check_count("exclude_purchased_days", self.exclude_purchased_days, "/exclude/purchased_days")
+        if isinstance(self.fallback, str):
+            raise RequestError(f"fallback is one string, {self.fallback!r}; expected a list", "/fallback")
         for name in self.fallback:
             if name not in FALLBACKS:
                 raise _not_one_of("fallback", name, FALLBACKS)
         for position, item_id in (self.pin or {}).items():
-            if isinstance(position, bool) or not isinstance(position, int) or position < 1:
-                raise RequestError(f"pin has position {position!r}; expected a whole number from 1", "/pin")
+            _check_count("a position of pin", position, "/pin")
             check_id(item_id, "/pin")
 
     def for_item(self, item_id: str) -> "Request":
@@ -253,7 +266,8 @@ class Request:
     @cached_property
     def moment(self) -> datetime:
         """When the request was made."""
-        return self.now or datetime.now(UTC)
+        now = self.now or datetime.now(UTC)
+        return now if now.tzinfo else now.replace(tzinfo=UTC)
 
     @cached_property
     def past(self) -> list[Event]:
@@ -289,7 +303,7 @@ class Request:
     @cached_property
     def all_excluded_ids(self) -> set[str]:
         """The ids that are not returned, those of the events among them as far as these are excluded."""
-        ids = {*self.excluded_ids, *self.negative_items}
+        ids = {*self.exclude, *self.negative_items}
         if self.strategy in REPEATING:
             return ids
         if self.exclude_history:
@@ -307,12 +321,21 @@ def _not_one_of(name: str, value: Any, known: Sequence[str | None]) -> RequestEr
     return RequestError(f"{name} is {value!r}; expected one of {', '.join(names)}", f"/{name}", guess)
 
 
-def _check_ids(name: str, ids: Any, pointer: str) -> None:
+def _check_count(name: str, value: Any, pointer: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise RequestError(f"{name} is {value!r}; expected a whole number of at least 1", pointer)
+
+
+def _id_tuple(name: str, ids: Any) -> tuple[str, ...]:
+    """Return ids as a tuple, checked."""
+    pointer = _ID_POINTERS[name]
     if isinstance(ids, str):
         raise RequestError(f"{name} is one string, {ids!r}; expected a list of ids", pointer)
+    ids = tuple(ids)
     for item_id in ids:
         if not isinstance(item_id, str):
             check_id(item_id, pointer)
+    return ids
 
 
 def check_id(item_id: Any, pointer: str = "/item_id") -> None:
@@ -322,13 +345,6 @@ def check_id(item_id: Any, pointer: str = "/item_id") -> None:
     kind = type(item_id).__name__
     remedy = f"; ids are strings: read the column with dtype=str, or pass {str(item_id)!r}"
     raise RequestError(f"item id {item_id!r} is of type {kind}{remedy}", pointer)
-
-
-def _id_set(name: str, ids: Iterable[str]) -> frozenset[str]:
-    if not isinstance(ids, frozenset | set):
-        ids = ids if isinstance(ids, str) else [*ids]
-        _check_ids(name, ids, f"/{name}")
-    return frozenset(ids)
 
 
 def _boost_of(position: int, boost: BoostRule | Boost) -> Boost:

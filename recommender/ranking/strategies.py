@@ -176,7 +176,7 @@ class Strategies:
             return self._similar_to_new(request, item_id)
         segment = self._segment
         excluded, variants = segment.variants(row), request.variants
-        if request.excluded_ids or request.has_events:
+        if request.exclude or request.has_events:
             excluded = np.union1d(excluded, self._excluded(request)).astype(np.int32)
         weights = self.weights_of(self.kind_of(row), request)
         table_row = None if request.weights else row
