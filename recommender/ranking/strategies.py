@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -140,7 +141,12 @@ class Strategies:
         return item_kind(self._weights, self._attributes.value(CATEGORY_FIELD, row))
 
     def by_order(
-        self, request: Request, order: Double, strategy: str, only: Mask | None = None, variants: str | None = None
+        self,
+        request: Request,
+        order: Double | Float,
+        strategy: str,
+        only: Mask | None = None,
+        variants: str | None = None,
     ) -> ResolvedRequest:
         """Rank by values that replace the prior, shape (n,); `only` are the rows that may be returned."""
         return ResolvedRequest(
@@ -149,7 +155,7 @@ class Strategies:
             self._no_query,
             self._prior_only,
             self._excluded(request),
-            order=order.astype(np.float32),
+            order=order.astype(np.float32, copy=False),
             only=only,
             variants=variants or request.variants,
             plan="exact",
@@ -329,10 +335,14 @@ class Strategies:
             warnings=() if self._has_popularity else (NO_POPULARITY,),
         )
 
-    def _new(self, request: Request) -> ResolvedRequest:
+    @cached_property
+    def _newest(self) -> Float | None:
         order = newest(self._attributes)
-        if order is not None:
-            return self.by_order(request, order, "new")
+        return None if order is None else order.astype(np.float32)
+
+    def _new(self, request: Request) -> ResolvedRequest:
+        if self._newest is not None:
+            return self.by_order(request, self._newest, "new")
         popular = self._popular(request)
         warnings = ("this catalogue has no published_at", *popular.warnings)
         return replace(popular, fallback_used="popular", warnings=warnings)
