@@ -25,8 +25,8 @@ from recommender.batch.histories import tables_of_events, tables_of_file
 from recommender.batch.jobs import in_process
 from recommender.catalog import DataReport, read_events
 from recommender.catalog.event_files import event_table
-from recommender.catalog.streams import read_parts
-from recommender.catalog.tables import read_table
+from recommender.catalog.files.streams import read_parts
+from recommender.catalog.files.tables import read_table
 from recommender.config import EventsConfig
 from recommender.errors import DataError, RequestError
 from recommender.events import Event
@@ -225,8 +225,8 @@ def test_sorted_streams_are_the_histories(events: list[Event]) -> None:
 def test_a_file_read_in_parts_is_the_file(
     tmp_path: Path, events: list[Event], suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recommender.catalog.streams._ROWS", 50)
-    monkeypatch.setattr("recommender.catalog.streams._BLOCK", 2000)
+    monkeypatch.setattr("recommender.catalog.files.streams._ROWS", 50)
+    monkeypatch.setattr("recommender.catalog.files.streams._BLOCK", 2000)
     path = tmp_path / f"events{suffix}"
     frame = pa.concat_tables(tables_of_events(events)).to_pandas().astype({"timestamp": str})
     if suffix == ".csv":

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from recommender.catalog import Catalog, web
-from recommender.catalog.web import UrlImages
+from recommender.catalog.images.web import UrlImages
 from recommender.errors import DataError
 
 PHOTO = b"\xff\xd8" + b"photo" * 1000

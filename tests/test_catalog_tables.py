@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recommender.catalog import Catalog, read_events
 from recommender.catalog.report import DataReport
-from recommender.catalog.tables import read_table
+from recommender.catalog.files.tables import read_table
 from recommender.config import Config, EventsConfig
 from recommender.errors import DataError, RecommenderError
 

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recommender.catalog.cells import fill
+from recommender.catalog.values.cells import fill
 from recommender.catalog.columns import ColumnSpec, columns_of
-from recommender.catalog.image_sources import open_images
-from recommender.catalog.images import ImageSource
+from recommender.catalog.images.sources import open_images
+from recommender.catalog.images.files import ImageSource
 from recommender.catalog.mapping import map_products, sources_of
 from recommender.catalog.report import DataReport
-from recommender.catalog.tables import Table, frame_table, read_table
+from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.config import Config
 
 

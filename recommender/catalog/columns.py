@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from recommender.catalog.cells import shared
+from recommender.catalog.values.cells import shared
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, nearest
 from recommender.items.schema import Kind

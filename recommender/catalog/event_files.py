@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recommender.catalog.cells import dates, numbers, strings
+from recommender.catalog.values.cells import dates, numbers, strings
 from recommender.catalog.formats import as_events
 from recommender.catalog.report import DataReport, Rows
-from recommender.catalog.streams import read_parts
-from recommender.catalog.tables import Table, read_table
+from recommender.catalog.files.streams import read_parts
+from recommender.catalog.files.tables import Table, read_table
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
 from recommender.events import Event

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recommender.catalog.catalog import Catalog
 from recommender.catalog.event_files import event_table
 from recommender.catalog.report import DataReport
-from recommender.catalog.tables import Table, frame_table, read_table
+from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.config import Config, EventsConfig
 from recommender.errors import ConfigError, nearest
 from recommender.events import Event

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recommender.catalog.cells import (
+from recommender.catalog.values.cells import (
     Mask,
     dates,
     fields,
@@ -19,7 +19,7 @@ from recommender.catalog.cells import (
 )
 from recommender.catalog.formats import as_products
 from recommender.catalog.report import DataReport
-from recommender.catalog.tables import Table, unpacked
+from recommender.catalog.files.tables import Table, unpacked
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
 from recommender.items.schema import STANDARD, Kind

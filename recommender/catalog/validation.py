@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.catalog.catalog import Catalog
-from recommender.catalog.images import ImageSource
+from recommender.catalog.images.files import ImageSource
 from recommender.catalog.interactions import Interactions
 from recommender.catalog.report import DataReport
 from recommender.config import Config

@@ -11,7 +11,7 @@ from recommender.catalog.formats.google_merchant import google_merchant
 from recommender.catalog.formats.personalize import personalize
 from recommender.catalog.formats.shopify import shopify
 from recommender.catalog.formats.woocommerce import woocommerce
-from recommender.catalog.tables import Table
+from recommender.catalog.files.tables import Table
 
 Format = Callable[[Table], Table]
 PRODUCTS: dict[str, Format] = {

@@ -7,7 +7,7 @@ versions are read.
 import pandas as pd
 
 from recommender.catalog.formats.parsing import column, option_name, plain_text, stock
-from recommender.catalog.tables import Table
+from recommender.catalog.files.tables import Table
 
 # Older headings with the present ones.
 _OLDER = {

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recommender.catalog.report import DataReport
-from recommender.catalog.tables import (
+from recommender.catalog.files.tables import (
     HEADER_BYTES,
     Table,
     csv_options,
@@ -33,7 +33,7 @@ def read_parts(path: Path, report: DataReport, large: int = LARGE) -> Iterator[T
     Raises
     ------
     DataError
-        If it cannot be read, see `recommender.catalog.tables.read_table`.
+        If it cannot be read, see `recommender.catalog.files.tables.read_table`.
     """
     stream = _STREAMS.get(path.suffix.lower())
     if stream is None or not path.is_file() or path.stat().st_size < large:

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recommender.catalog.report import DataReport, Rows
-from recommender.catalog.xml_items import xml_items
+from recommender.catalog.files.xml_items import xml_items
 from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"

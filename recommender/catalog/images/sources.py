@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from recommender.catalog.images import FolderImages, ImageSource, ZipImages
-from recommender.catalog.web import MixedImages, UrlImages, is_url
+from recommender.catalog.images.files import FolderImages, ImageSource, ZipImages
+from recommender.catalog.images.web import MixedImages, UrlImages, is_url
 from recommender.config import Config
 from recommender.encoders.cache import cache_location
 from recommender.errors import DataError

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from recommender.catalog.images import ImageSource
+from recommender.catalog.images.files import ImageSource
 from recommender.encoders.support.retries import RETRYABLE_STATUSES, Unavailable, retrying
 from recommender.errors import DataError
 

@@ -1,0 +1,1 @@
+"""Read files of any format to tables that know the row numbers of the file."""

@@ -1,0 +1,1 @@
+"""Product images in a folder, in a zip and on the web."""

@@ -1,0 +1,1 @@
+"""Parse columns of cells: strings, lists, numbers, moments, prices and markup."""
