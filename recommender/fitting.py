@@ -36,6 +36,7 @@ def fit(
     event_columns: Mapping[str, Any] | None = None,
     store: str | None = None,
     strict: bool = False,
+    max_removed: float = 0.2,
     cache: Path | str | None = None,
 ) -> "Recommender":
     """Train on products and events, publish a generation and open it.
@@ -60,6 +61,9 @@ def fit(
         URL of an event store whose events are added.
     strict
         Whether a problem that leaves rows out is an error.
+    max_removed
+        The largest share of the products of the current generation in `out` that may be missing from `products`,
+        or out of stock there; more is an error, before the training. See `update`.
     cache
         Folder of encoder vectors and checkpoints; by default ``~/.cache/recommender``.
 
@@ -93,6 +97,7 @@ def fit(
         interactions=interactions,
         store_url=store,
         strict=strict,
+        max_removed=max_removed,
         cache_dir=None if cache is None else Path(cache),
     )
     return load(out, generation=generation)
@@ -103,6 +108,7 @@ def update(
     products: "pd.DataFrame | Path | str | None" = None,
     *,
     complete: bool = False,
+    max_removed: float = 0.2,
     images: Path | str | None = None,
     store: str | None = None,
     cache: Path | str | None = None,
@@ -117,6 +123,10 @@ def update(
         A frame or a file of changed and new products, with the columns that the bundle was fitted on.
     complete
         Whether `products` are all products, so that all others are removed.
+    max_removed
+        The largest share of the current products that `products` may remove, or make unavailable; more is an
+        error, since the file may be truncated. A small shop may always lose up to three products, as long as
+        half of it stays; with 0, none.
     images
         Folder or zip of product images; by default that of the fit.
     store
@@ -146,7 +156,8 @@ def update(
     config = config_of(Path(bundles), None, None, None if images is None else Path(images))
     folder = None if cache is None else Path(cache)
     with open_store(store) if store is not None else nullcontext() as live:
-        return Updater(Path(bundles), config, changed, complete, live, folder).update()
+        updater = Updater(Path(bundles), config, changed, complete, live, folder, max_removed=max_removed)
+        return updater.update()
 
 
 def evaluate(

@@ -37,6 +37,7 @@ from training.split import EventSplit, split_events
 from training.tuning.held_out import user_cases
 from training.tuning.masked_attributes import Encode, free_encoding, tune_by_masked_attributes
 from training.tuning.search import TuningData, default_hyperparameters, tune
+from training.update.guard import MAX_REMOVED, check_fit, checked_share
 
 Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], dict[str, Any]]
 
@@ -52,6 +53,7 @@ def fit(
     learn_until: datetime | None = None,
     cache_dir: Path | None = None,
     strict: bool = False,
+    max_removed: float = MAX_REMOVED,
     run: MapFunction = map,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
@@ -76,6 +78,9 @@ def fit(
         Folder of encoder vectors, and of checkpoints, from which an interrupted fit resumes.
     strict
         Whether problems in the data are errors.
+    max_removed
+        The largest share of the current generation's products that may be missing from the catalogue, or
+        unavailable in it; more is refused before the training.
     run
         Runs the queries of the evaluation, see `recommender.evaluation.evaluate`; on other machines the evaluated
         bundle is read from the cache folder.
@@ -93,8 +98,10 @@ def fit(
     timer, config, seed = StageTimer(), config.with_encoder_files(), config.train.seed
     with Staging(out):
         pass  # an output folder that is not writable is better found before the training than after
+    checked_share(max_removed)
     with timer.stage("reading"):
         catalog = catalog or Catalog.load(config, strict=strict)
+        check_fit(Path(out), catalog, config.catalog.path.name, max_removed)
         interactions = _read_interactions(config, catalog, interactions, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)

@@ -63,11 +63,13 @@ def fit(
     events: options.Events = None,
     store: options.EventStore = None,
     strict: options.Strict = False,
+    max_removed: options.MaxRemoved = 0.2,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on a shop's files and publish a generation.
 
-    With --store, on the events of the store as well.
+    With --store, on the events of the store as well. A catalogue that lacks more than a share of the products that
+    are published in --out is refused.
     """
     shop = config_of(config, data, catalog, images, events)
     import recommender
@@ -75,7 +77,7 @@ def fit(
     from training.fit import fit
 
     started = perf_counter()
-    generation = fit(shop, out, store_url=store, strict=strict)
+    generation = fit(shop, out, store_url=store, strict=strict, max_removed=max_removed)
     seconds = perf_counter() - started
     summary = FitSummary.of(recommender.load(out, generation=generation), out, seconds)
     emit(summary.to_dict(), str(summary), as_json)
@@ -90,6 +92,7 @@ def update(
     complete: Annotated[
         bool, typer.Option("--complete", help="The file has all products; remove the others.")
     ] = False,
+    max_removed: options.MaxRemoved = 0.2,
     config: options.ConfigFile = None,
     data: options.Data = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images.")] = None,
@@ -99,7 +102,8 @@ def update(
 ) -> None:
     """Publish changed, new and removed products in seconds.
 
-    Those of a file, and those that a service queued in the store.
+    Those of a file, and those that a service queued in the store. A file that would remove, or make unavailable,
+    more than a share of the products is refused: it may be truncated.
     """
     if catalog is None and store is None:
         raise typer.BadParameter("give --catalog, --store or both")
@@ -107,7 +111,8 @@ def update(
     from training.update.updater import Updater, config_of
 
     with open_store(store) if store is not None else nullcontext() as live:
-        updater = Updater(bundles, config_of(bundles, config, data, images), catalog, complete, live)
+        shop = config_of(bundles, config, data, images)
+        updater = Updater(bundles, shop, catalog, complete, live, max_removed=max_removed)
         for result in updater.watch(watch) if watch is not None else [updater.update()]:
             emit(asdict(result), str(result), as_json)
 

@@ -24,6 +24,15 @@ Address = Annotated[
     typer.Option("--address", help="Address of the Ray cluster, such as auto. [default: start one here]"),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Make every reported problem an error.")]
+MaxRemoved = Annotated[
+    float,
+    typer.Option(
+        "--max-removed",
+        min=0,
+        max=1,
+        help="Largest share of the current products that may be removed, or become out of stock, at once.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Count = Annotated[int, typer.Option("-k", "--limit", help="Number of products to return.")]
 Filter = Annotated[

@@ -1,22 +1,14 @@
 """Requests about events, users and products."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
 
-from recommender.events import EARLIEST, Event, as_return, is_plausible
+from recommender.events import Event
 from serving.schemas.base import RequestModel
 from serving.schemas.requests import EventName, Id, Number
-
-
-def _plausible(moment: datetime) -> datetime:
-    if not is_plausible(moment):
-        raise ValueError(
-            f"expected a moment from {EARLIEST.year} until now; check the sender's clock and time zone"
-        )
-    return moment
 
 
 class EventItem(RequestModel):
@@ -32,7 +24,7 @@ class EventMessage(RequestModel):
 
     event_id: Id
     event_name: EventName
-    timestamp: Annotated[AwareDatetime, AfterValidator(_plausible)]
+    timestamp: AwareDatetime
     user_id: Id | None = None
     session_id: Id | None = None
     recommendation_id: Id | None = None
@@ -46,11 +38,11 @@ class EventMessage(RequestModel):
         return self
 
     def to_events(self) -> Iterator[Event]:
-        """Yield one event per product, the first line of each; fewer than none bought are a return."""
+        """Yield one event per product, the first line of each."""
         for item in {item.item_id: item for item in reversed(self.items)}.values():
             yield Event(
                 item_id=item.item_id,
-                event_name=as_return(self.event_name, item.quantity, item.price),
+                event_name=self.event_name,
                 timestamp=self.timestamp,
                 user_id=self.user_id or "",
                 value=self.value,

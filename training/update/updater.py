@@ -1,6 +1,6 @@
 """Updates a bundle with changed products, in seconds and without training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -13,12 +13,15 @@ from recommender.config import Config
 from recommender.encoders.base import Encoder
 from recommender.encoders.registry import create_for
 from recommender.errors import RecommenderError
+from recommender.items.overlay import OUT_OF_STOCK
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
 from recommender.stores import Store
+from recommender.stores.base import QueuedItem
 from training.update.compact import compact
 from training.update.delta import publish_delta
 from training.update.embed import Cells, attribute_cells, complete_catalog, embed
+from training.update.guard import MAX_REMOVED, check_losses, checked_share
 
 # Share of changed products above which a new base is built. Measured on 25,000 products: with a delta of 4 % a
 # user's request takes 1.6 times as long, with 0.4 % 1.16 times; a new base is built in half a minute.
@@ -87,6 +90,9 @@ class Updater:
         Folder of encoder vectors.
     encoder
         By default that of the bundle, loaded when it is needed.
+    max_removed
+        The largest share of the current products that the file may remove, or make unavailable; more is refused.
+        Products that were removed over HTTP are not counted.
     """
 
     root: Path
@@ -96,7 +102,11 @@ class Updater:
     store: Store | None = None
     cache_dir: Path | None = None
     encoder: Encoder | None = None
+    max_removed: float = MAX_REMOVED
     _stamp: float = 0.0
+
+    def __post_init__(self) -> None:
+        checked_share(self.max_removed)
 
     def update(self) -> UpdateResult:
         """Publish the changes, if there are any; the file is read again only when it is newer.
@@ -107,44 +117,56 @@ class Updater:
             If the file or the encoder cannot be loaded, or another generation was published meanwhile.
         """
         started = perf_counter()
-        queued = self.store.overlay.queued() if self.store is not None else []
+        queued = self._queued()
         stamp = self.changed.stat().st_mtime if isinstance(self.changed, Path) else float(self.changed is not None)
         if stamp == self._stamp and not queued:
             return UpdateResult()
         recommender = load(self.root)
-        changed, removed = self._file_changes(recommender, stamp != self._stamp)
-        for product in queued:  # queued changes are newer than the file
-            if product.attributes is None:
-                changed.pop(product.item_id, None)
-                removed.add(product.item_id)
-            else:
-                changed[product.item_id] = {**changed.get(product.item_id, {}), **product.attributes}
-                removed.discard(product.item_id)
-        known = sorted(item_id for item_id in removed if item_id in recommender)
-        result = self._publish(recommender, changed, known, started)
+        changed, removed = self._file_changes(recommender, queued) if stamp != self._stamp else ({}, set())
+        result = self._publish(recommender, changed, removed, queued, started)
         self._stamp = stamp
-        if self.store is not None:
-            self.store.overlay.mark_embedded(queued)
         return result
 
     def watch(self, seconds: float) -> Iterator[UpdateResult]:
-        """Update every so many seconds and yield each published result; errors are logged and retried."""
+        """Update every so many seconds and yield each published result; errors are logged and retried.
+
+        What was queued in the store is published also while the file is refused.
+        """
         while True:
             try:
                 result = self.update()
             except (RecommenderError, OSError) as error:
                 notice(f"not updated: {error}")
-            else:
-                if result.generation is not None:
-                    yield result
+                result = self._update_from_queue() if self.changed is not None else UpdateResult()
+            if result.generation is not None:
+                yield result
             sleep(seconds)
 
-    def _file_changes(self, recommender: Recommender, newer: bool) -> tuple[dict[str, Cells], set[str]]:
-        """Return the file's cells by product, and the products that it removes; nothing if it is not newer."""
-        if self.changed is None or not newer:
+    def _update_from_queue(self) -> UpdateResult:
+        """Publish what is queued, without the file; an error has been logged for both."""
+        started = perf_counter()
+        try:
+            queued = self._queued()
+            return self._publish(load(self.root), {}, set(), queued, started) if queued else UpdateResult()
+        except (RecommenderError, OSError):
+            return UpdateResult()
+
+    def _queued(self) -> list[QueuedItem]:
+        return self.store.overlay.queued() if self.store is not None else []
+
+    def _file_changes(
+        self, recommender: Recommender, queued: Sequence[QueuedItem]
+    ) -> tuple[dict[str, Cells], set[str]]:
+        """Return the file's cells by product, and the products that it removes; raises if these are too many."""
+        if self.changed is None:
             return {}, set()
         changed = attribute_cells(self._changed_catalog(self.changed), recommender)
-        return changed, set(recommender.ids) - changed.keys() if self.complete else set()
+        removed = set(recommender.ids) - changed.keys() if self.complete else set()
+        newer = {product.item_id for product in queued}
+        unavailable = {item_id for item_id, cells in changed.items() if cells.get("availability") == OUT_OF_STOCK}
+        source = self.changed.name if isinstance(self.changed, Path) else "the products frame"
+        check_losses(source, recommender.attributes, removed - newer, unavailable - newer, self.max_removed)
+        return changed, removed
 
     def _changed_catalog(self, changed: Path | pd.DataFrame) -> Catalog:
         own = self.config.catalog
@@ -156,6 +178,28 @@ class Updater:
         return Catalog.from_frame(changed, images, learn=[], **mapping)
 
     def _publish(
+        self,
+        recommender: Recommender,
+        changed: dict[str, Cells],
+        removed: set[str],
+        queued: Sequence[QueuedItem],
+        started: float,
+    ) -> UpdateResult:
+        """Publish the file's changes with the queued ones, which are newer, and empty the queue."""
+        for product in queued:
+            if product.attributes is None:
+                changed.pop(product.item_id, None)
+                removed.add(product.item_id)
+            else:
+                changed[product.item_id] = {**changed.get(product.item_id, {}), **product.attributes}
+                removed.discard(product.item_id)
+        known = sorted(item_id for item_id in removed if item_id in recommender)
+        result = self._publish_delta(recommender, changed, known, started)
+        if self.store is not None:
+            self.store.overlay.mark_embedded(queued)
+        return result
+
+    def _publish_delta(
         self, recommender: Recommender, changed: dict[str, Cells], removed: list[str], started: float
     ) -> UpdateResult:
         if not changed and not removed:
