@@ -4,6 +4,7 @@ Workers send requests over a Unix socket, one message each: a letter for the kin
 The reply is ``+`` and a vector as little-endian float32, or ``-`` and an error message.
 """
 
+import json
 import logging
 import os
 import sys
@@ -57,6 +58,11 @@ class RemoteEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Float:
         """See `Encoder.encode_texts`."""
         return self._vectors([b"t" + text.encode() for text in texts])
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """See `WordBased`."""
+        known, unknown = json.loads(self._call(b"w" + text.encode()))
+        return known, unknown
 
     def encode_images(self, images: Sequence[bytes]) -> Float:
         """See `Encoder.encode_images`; takes image files."""
@@ -149,10 +155,14 @@ class _Current:
         self._follow()
 
     def encode(self, kind: bytes, data: bytes) -> bytes:
+        from recommender.encoders.base import known_words
+
         with self._lock:  # one query at a time: torch has its own threads
             encoder = self._follow()
             if kind == b"a":
                 return b"1" if encoder.aligned else b"0"
+            if kind == b"w":
+                return json.dumps(known_words(encoder, data.decode())).encode()
             vector = (
                 encoder.encode_texts([data.decode()]) if kind == b"t" else encoder.encode_images([opened(data)])
             )

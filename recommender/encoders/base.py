@@ -110,6 +110,22 @@ class Metered(Encoder, Protocol):
         ...
 
 
+@runtime_checkable
+class WordBased(Encoder, Protocol):
+    """An encoder that does not know every word: the vector of unknown words alone says nothing."""
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """Return the words of a text that the encoder knows, and those that it does not."""
+        ...
+
+
+def known_words(encoder: Encoder, text: str) -> tuple[list[str], list[str]]:
+    """Return the words of a text that an encoder knows, and the others; most encoders know every word."""
+    if isinstance(encoder, WordBased):
+        return encoder.known_words(text)
+    return text.split(), []
+
+
 def check_vectors(vectors: Vectors, shape: tuple[int, int], encoder: Encoder) -> Vectors:
     """Return `vectors` if they have this shape (b, dim) and are finite and not zero: the cache keeps them forever.
 

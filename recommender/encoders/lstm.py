@@ -12,8 +12,9 @@ from PIL import Image
 
 from recommender.encoders.base import Vectors
 from recommender.encoders.support.onnx_tower import OnnxTower
+from recommender.encoders.support.tokens import flat, tokenizer_of
 from recommender.encoders.support.trained import folder_fingerprint, trained_folder
-from recommender.encoders.support.words import words_of
+from recommender.encoders.support.words import split_known
 
 if TYPE_CHECKING:
     from recommender.config import EncoderChoice
@@ -39,30 +40,43 @@ class LstmEncoder:
 
     def __init__(self, folder: Path) -> None:
         self.fingerprint = folder_fingerprint("lstm", folder)
+        self._words_of = tokenizer_of(folder)
         self._words = Vocabulary(json.loads((folder / "words.json").read_text("utf-8")))
+        rare = folder / "rare.json"  # bundles before version 0.3 have none
+        self._rare = frozenset(json.loads(rare.read_text("utf-8")) if rare.exists() else ())
         self._tower = OnnxTower((folder / "lstm.onnx").read_bytes())
-        self.text_dim = self._tower(**self._words.rows(["a"])).shape[1]
+        self.text_dim = self._tower(**self._words.rows([["a"]])).shape[1]
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return vectors of dimension 0: images are not supported."""
         return np.empty((len(images), 0), np.float32)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors (b, text_dim); texts are truncated to 64 words."""
-        vectors = self._tower.map(lambda batch: self._tower(**self._words.rows(batch)), texts, _BATCH)
+        """Return unit vectors (b, text_dim); texts are truncated to 64 tokens."""
+        tokens = [[*flat(self._words_of(text))] for text in texts]
+        vectors = self._tower.map(lambda batch: self._tower(**self._words.rows(batch)), tokens, _BATCH)
         return np.concatenate([np.empty((0, self.text_dim), np.float32), *vectors])
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """See `WordBased`."""
+        known, others = split_known(self._words_of(text), self._words)
+        rare = {word for word in others if word in self._rare}
+        return [*known, *rare], [word for word in others if word not in rare]
 
 
 class Vocabulary:
-    """The rows of words in the embedding table; row 0 is padding."""
+    """The rows of tokens in the embedding table; row 0 is padding."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._row = {word: 1 + BUCKETS + i for i, word in enumerate(words)}
         self.size = 1 + BUCKETS + len(words)
 
-    def rows(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-        """Return the network's input: ``ids`` (b, longest), padded with 0."""
-        rows = [[self._of(word) for word in words_of(text)[:MAX_WORDS]] for text in texts]
+    def __contains__(self, word: object) -> bool:
+        return word in self._row
+
+    def rows(self, texts: Sequence[Sequence[str]]) -> dict[str, NDArray[np.int64]]:
+        """Return the network's input for tokenized texts: ``ids`` (b, longest), padded with 0."""
+        rows = [[self._of(word) for word in text[:MAX_WORDS]] for text in texts]
         ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row

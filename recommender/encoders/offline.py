@@ -6,7 +6,7 @@ Images are encoded by EfficientNet-Lite0 (ImageNet), texts by all-MiniLM-L6-v2. 
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property
 from hashlib import sha256
@@ -63,6 +63,10 @@ class OfflineEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit sentence vectors (b, 384); texts are truncated to 256 tokens."""
         return self._text_tower(texts)
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """See `WordBased`: a word of a script that the vocabulary lacks is unknown."""
+        return self._text_tower.known_words(text)
 
     def preprocess(self, image: Image.Image) -> Image.Image:
         """See `Preprocesses`."""
@@ -139,8 +143,20 @@ class _MiniLM:
         tower._tower = self._tower.quantized()
         return tower
 
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        return split_by_tokens(text, lambda word: self._tokenizer.encode(word, add_special_tokens=False).tokens)
+
     def __call__(self, texts: Sequence[str]) -> Vectors:
         return self._tower([encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))])
+
+
+def split_by_tokens(
+    text: str, tokens_of: Callable[[str], Sequence[str]], unknown: str | None = "[UNK]"
+) -> tuple[list[str], list[str]]:
+    """Return the words of a text of which a tokenizer knows a part, and those of which it knows none."""
+    words = text.split()
+    lost = {word for word in words if all(token == unknown for token in tokens_of(word))}
+    return [word for word in words if word not in lost], [word for word in words if word in lost]
 
 
 def packaged(package: str, member: str) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.encoders.base import INT8_SUFFIX, Vectors
-from recommender.encoders.offline import TEXT_WEIGHTS, packaged
+from recommender.encoders.offline import TEXT_WEIGHTS, packaged, split_by_tokens
 from recommender.encoders.support.hub import hub_answers, something_cached
 from recommender.encoders.support.sentences import Pooling, SentenceTower
 from recommender.encoders.support.torchvision_shim import ensure_torchvision
@@ -89,6 +89,10 @@ class TransformersEncoder:
         return self._tower(
             self._tokenizer(prompted, truncation=True, max_length=self._recipe.max_tokens).input_ids
         )
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """See `WordBased`: a word of a script that the vocabulary lacks is unknown."""
+        return split_by_tokens(text, self._tokenizer.tokenize, self._tokenizer.unk_token)
 
     def quantized(self) -> "TransformersEncoder":
         """See `Quantizable`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from operator import itemgetter
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 import numpy as np
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from recommender.encoders.base import Encoder
+
+MAX_NAMED_WORDS = 10
+MAX_SHOWN = 40  # characters of a word
 
 
 class HistoryQueries:
@@ -77,8 +81,8 @@ class ContentQueries:
             check_fingerprint(bundle.manifest.encoders["fingerprint"], encoder)
         self._bundle, self._tower, self._encoder = bundle, tower, encoder
 
-    def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query, tuple[str, ...]]:
-        """Return the query of a text, an image or both, and warnings.
+    def query(self, text: str | None, image: "Image | bytes | None") -> tuple[Query | None, tuple[str, ...]]:
+        """Return the query of a text, an image or both, and warnings; None for a text without a known word.
 
         Parameters
         ----------
@@ -94,15 +98,20 @@ class ContentQueries:
             raise RequestError("give a text, an image or both", "/text")
         encoder = self._loaded()
         vector = np.zeros(self._tower.layout.d, np.float32)
+        warnings: tuple[str, ...] = ()
+        if text is not None:
+            text, warnings = _readable(encoder, text)
+        if text is None and image is None:
+            return None, warnings
         if text is not None:
             vector += self._tower.query("text", encoder.encode_texts([text]), encoder.aligned)
         if image is not None:
             images = [_decoded(image) if hasattr(encoder, "fingerprint") else image]  # a remote encoder decodes
             vector += self._tower.query("image", encoder.encode_images(images), encoder.aligned)  # type: ignore[arg-type]
         if encoder.aligned or self._tower.projection is not None:
-            return Query.free(vector), ()
+            return Query.free(vector), warnings
         given = " and ".join(name for name, value in (("text", text), ("image", image)) if value is not None)
-        return Query.free(vector), (f"the encoder is not aligned: the {given} block alone was asked",)
+        return Query.free(vector), (*warnings, f"the encoder is not aligned: the {given} block alone was asked")
 
     def of_columns(self, values: "Mapping[str, Any]") -> Query | None:
         """Return the query of an item that has attributes but no vectors yet; None if they say nothing."""
@@ -117,6 +126,20 @@ class ContentQueries:
 
             self._encoder = create_for(self._bundle)
         return self._encoder
+
+
+def _readable(encoder: "Encoder", text: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return a text query, None if the encoder knows no word of it, and warnings that name unknown words."""
+    if not any(category(character)[0] in "LN" or category(character) == "So" for character in text):
+        return None, (f"the text {text[:MAX_SHOWN]!r} has no word",)
+    split = getattr(encoder, "known_words", None)
+    known, unknown = split(text) if split else ([text], [])
+    if not unknown:
+        return text, ()
+    named = ", ".join(dict.fromkeys(word[:MAX_SHOWN] for word in unknown[:MAX_NAMED_WORDS]))
+    if known:
+        return text, (f"unknown words ignored: {named}",)
+    return None, (f"no word of the text is known: {named}",)
 
 
 def _decoded(image: "Image | bytes") -> "Image":

@@ -310,7 +310,11 @@ class Strategies:
         personal, _, unknown = self._histories.query(replace(request, item_weights=None, history_weights=None))
         warnings = (*warnings, *self._ignored(unknown))
         if personal.attention.any():  # the user's own query personalises the result
-            return self._ranked(request, "search", personal.plus(query.vector), "user", warnings)
+            vector = self._no_query.vector if query is None else query.vector
+            return self._ranked(request, "search", personal.plus(vector), "user", warnings)
+        if query is None:  # as without a history
+            popular = self._popular(request)
+            return replace(popular, fallback_used="popular", warnings=(*warnings, *popular.warnings))
         if not request.weights:
             others = {name: 0.0 for name in self._weights["item"] if name not in ("image", "text")}
             request = replace(request, weights=others)

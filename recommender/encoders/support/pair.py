@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from PIL import Image
 
-from recommender.encoders.base import INT8_SUFFIX, Asymmetric, Encoder, Quantizable, Vectors
+from recommender.encoders.base import INT8_SUFFIX, Asymmetric, Encoder, Quantizable, Vectors, known_words
 from recommender.progress import notice
 
 
@@ -33,6 +33,10 @@ class Pair:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """See `Encoder.encode_texts`."""
         return self.text.encode_texts(texts)
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """See `WordBased`."""
+        return known_words(self.text, text)
 
     def for_queries(self) -> Encoder:
         """See `Asymmetric`."""

@@ -1,9 +1,8 @@
 """Encode texts as weighted sums of word vectors: Word2Vec, and TF-IDF with SVD, in numpy alone."""
 
 import json
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from hashlib import blake2b
 from math import log
 from pathlib import Path
@@ -14,25 +13,15 @@ from safetensors.numpy import load_file, save_file
 
 from recommender.core.blocks import Float, unit
 from recommender.encoders.base import Vectors
+from recommender.encoders.support.tokens import flat, tokenizer_of, write_version
 from recommender.encoders.support.trained import folder_fingerprint
 from recommender.errors import EncoderError
-
-_WORD = re.compile(r"\w+")
-
-
-def words_of(text: str) -> list[str]:
-    """Split a text into words; a text without any, such as an emoji, is one word.
-
-    >>> words_of("T-shirt, 100 % wool")
-    ['t', 'shirt', '100', 'wool']
-    """
-    return _WORD.findall(text.lower()) or [text]
 
 
 class WordVectors:
     """Texts alone, norm 1; see `recommender.encoders.base.Encoder`.
 
-    A word is weighted by its weight times 1 + log(its count in the text). Words without a vector are ignored,
+    A token is weighted by its weight times 1 + log(its count in the text). Tokens without a vector are ignored,
     except in a text that has no others: each then has a random vector from its digest, the same in every text.
 
     Parameters
@@ -49,6 +38,7 @@ class WordVectors:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.fingerprint = folder_fingerprint(name, folder)
+        self._words_of = tokenizer_of(folder)
         arrays = load_file(folder / "words.safetensors")
         self._vectors, self._weights = arrays["vectors"], arrays["weights"]
         self._row = {word: row for row, word in enumerate(json.loads((folder / "words.json").read_text("utf-8")))}
@@ -62,8 +52,12 @@ class WordVectors:
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors (b, text_dim)."""
-        sums = [self._sum(Counter(words_of(text))) for text in texts]
+        sums = [self._sum(Counter(flat(self._words_of(text)))) for text in texts]
         return unit(np.array(sums, np.float32).reshape(len(texts), self.text_dim))
+
+    def known_words(self, text: str) -> tuple[list[str], list[str]]:
+        """See `WordBased`."""
+        return split_known(self._words_of(text), self._row)
 
     def _sum(self, counts: Counter[str]) -> Float:
         known = {self._row[word]: 1 + log(count) for word, count in counts.items() if word in self._row}
@@ -75,8 +69,20 @@ class WordVectors:
         return (np.array(list(known.values()), np.float32) * self._weights[rows]) @ self._vectors[rows]
 
 
+def split_known(
+    words: Sequence[tuple[str, tuple[str, ...]]], vocabulary: Container[str]
+) -> tuple[list[str], list[str]]:
+    """Return the words with a token in the vocabulary, and the others."""
+    known: list[str] = []
+    unknown: list[str] = []
+    for word, tokens in words:
+        (known if any(token in vocabulary for token in tokens) else unknown).append(word)
+    return known, unknown
+
+
 def write(folder: Path, words: Sequence[str], vectors: Float, weights: Float) -> None:
-    """Write a folder for `WordVectors`: words, their vectors (v, d) and weights (v,)."""
+    """Write a folder for `WordVectors`: tokens, their vectors (v, d) and weights (v,)."""
+    write_version(folder)
     (folder / "words.json").write_text(json.dumps(list(words), ensure_ascii=False), "utf-8")
     arrays = {
         "vectors": np.ascontiguousarray(vectors, np.float32),

@@ -7,6 +7,7 @@ other texts far. It learns without labels which words mean the same of a product
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from recommender.config import EncoderChoice
 from recommender.encoders.lstm import Vocabulary
 from recommender.encoders.support.onnx_tower import exported
-from recommender.encoders.support.words import words_of
+from recommender.encoders.support.tokens import tokens_of, write_version
 from recommender.progress import progress
 from training.item_tower.category import contrastive_loss
 
@@ -50,15 +51,18 @@ class LstmNetwork(nn.Module):
 
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
     """Train on the texts; write the network as ONNX, and its vocabulary."""
-    counts = Counter(word for text in texts for word in words_of(text))
+    tokenized = [tokens_of(text) for text in texts]
+    counts = Counter(chain.from_iterable(tokenized))
     known = sorted(word for word, count in counts.most_common(_MAX_WORDS) if count >= _MIN_COUNT)
     words = Vocabulary(known)
     torch.manual_seed(seed)
     network = LstmNetwork(words.size, choice.dimensions or DIM)
-    _optimize(network, [words.rows([text])["ids"][0] for text in texts], np.random.default_rng(seed))
+    _optimize(network, [words.rows([tokens])["ids"][0] for tokens in tokenized], np.random.default_rng(seed))
     example = {"ids": torch.ones(2, 4, dtype=torch.long)}
     (folder / "lstm.onnx").write_bytes(exported(network.eval(), example, {0: "b", 1: "length"}))
+    write_version(folder)
     (folder / "words.json").write_text(json.dumps(known, ensure_ascii=False), "utf-8")
+    (folder / "rare.json").write_text(json.dumps(sorted(counts.keys() - set(known)), ensure_ascii=False), "utf-8")
 
 
 def _optimize(network: LstmNetwork, texts: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> None:

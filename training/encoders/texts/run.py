@@ -10,6 +10,7 @@ from recommender.config import EncoderChoice, EncoderConfig
 from recommender.encoders.base import Encoder
 from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.registry import create
+from recommender.encoders.support.tokens import VERSION
 from recommender.encoders.support.trained import trained_folder
 from recommender.errors import DataError
 from recommender.progress import notice
@@ -54,7 +55,8 @@ def _trained(choice: EncoderChoice, texts: Sequence[str], seed: int, cache_dir: 
             f"encoder {choice.name!r} has {len(texts)} different texts to learn from; expected at least "
             f"{_MIN_TEXTS}. Map title or description in [catalog], or name another encoder"
         )
-    inputs = [choice.model_dump_json(exclude={"text", "image"}), str(seed), _file_stamp(choice.checkpoint), *texts]
+    options = choice.model_dump_json(exclude={"text", "image"})
+    inputs = [options, str(VERSION), str(seed), _file_stamp(choice.checkpoint), *texts]
     folder = cache_location(cache_dir) / "trained" / digest("\0".join(inputs)).decode()
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder):

@@ -8,7 +8,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recommender.config import EncoderChoice
-from recommender.encoders.support.words import words_of, write
+from recommender.encoders.support.tokens import tokens_of
+from recommender.encoders.support.words import write
 
 DIM = 256
 _MAX_WORDS = 100_000
@@ -20,7 +21,7 @@ def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) 
     The reduced vector of a text is the sum, weighted by TF-IDF, of its words' columns of the SVD's components, so
     that nothing else has to be stored.
     """
-    vectorizer = TfidfVectorizer(analyzer=words_of, sublinear_tf=True, max_features=_MAX_WORDS)
+    vectorizer = TfidfVectorizer(analyzer=tokens_of, sublinear_tf=True, max_features=_MAX_WORDS)
     counts = vectorizer.fit_transform(texts)
     svd = TruncatedSVD(min(choice.dimensions or DIM, *(side - 1 for side in counts.shape)), random_state=seed)
     svd.fit(counts)

@@ -11,7 +11,8 @@ import numpy as np
 from recommender.config import EncoderChoice
 from recommender.core.blocks import Float
 from recommender.encoders.support.extras import require
-from recommender.encoders.support.words import words_of, write
+from recommender.encoders.support.tokens import fold, tokens_of
+from recommender.encoders.support.words import write
 from recommender.errors import EncoderError
 from recommender.progress import progress
 
@@ -25,12 +26,15 @@ _EPOCHS = (5, 60)
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
     """Train word vectors on the texts, or read those of ``checkpoint`` (word2vec's .txt or .bin, .gz or not)."""
     gensim = require("gensim.models", "word2vec")
-    sentences = [words_of(text) for text in texts]
+    sentences = [tokens_of(text) for text in texts]
     if choice.checkpoint is None:
         vectors = _train_vectors(gensim, sentences, choice.dimensions or DIM, seed)
     else:
         vectors = _read_vectors(gensim, choice.checkpoint)
-    write(folder, vectors.index_to_key, vectors.vectors, _weights(sentences, vectors.index_to_key))
+    rows: dict[str, int] = {}
+    for row, word in enumerate(vectors.index_to_key):  # a file may have Café and cafe, the more frequent first
+        rows.setdefault(fold(word), row)
+    write(folder, [*rows], vectors.vectors[[*rows.values()]], _weights(sentences, [*rows]))
 
 
 def _train_vectors(gensim: Any, sentences: Sequence[Sequence[str]], dim: int, seed: int) -> Any:
