@@ -21,6 +21,26 @@ class DataError(RecommenderError):
     """The shop's own files cannot be read as a catalogue or as events."""
 
 
+class PhotoError(DataError):
+    """A photo cannot be read.
+
+    Parameters
+    ----------
+    ref
+        Of the photo.
+    reason
+        Of the failure, the same for photos that fail for one reason, such as a host that does not answer.
+    """
+
+    def __init__(self, ref: str, reason: str) -> None:
+        super().__init__(f"photo {ref!r}: {reason}")
+        self.ref, self.reason = ref, reason
+
+    def __reduce__(self) -> tuple[type["PhotoError"], tuple[str, str]]:
+        """Pickle both parts."""
+        return PhotoError, (self.ref, self.reason)
+
+
 class EncoderError(RecommenderError):
     """An encoder cannot be loaded: a missing package extra, weights or checkpoint."""
 
@@ -63,6 +83,11 @@ class UnknownItemError(RequestError):
     def __init__(self, item_id: str, suggestion: str | None = None) -> None:
         super().__init__(f"unknown item {item_id!r}", "/seeds/items", suggestion)
         self.item_id = item_id
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a photo could not be read."""
+    return error.reason if isinstance(error, PhotoError) else str(error)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

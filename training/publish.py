@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from recommender.bundle import Staging, write_thumbnails
 from recommender.catalog import Catalog
@@ -16,6 +16,8 @@ from recommender.config import Config
 from recommender.core.blocks import Mask, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
+from recommender.encoders.images import quiet
+from recommender.encoders.photos import load_image
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.events import Steps
 from recommender.items import write_attributes
@@ -126,21 +128,22 @@ def _interest(segment: Segment, generator: np.random.Generator) -> Rows:
 
 
 def make_thumbnails(catalog: Catalog, usable: Mask) -> list[bytes | None]:
-    """Return small JPEG files of the products whose image is usable, None for the others."""
+    """Return small JPEG files of the products whose image is usable, None for the others.
+
+    Products may have vectors of their own and no image, or one that cannot be read.
+    """
 
     def thumbnail(ref: str, usable: bool) -> bytes | None:
-        return _thumbnail(catalog.images.read(ref)) if usable else None
+        image = load_image(catalog.images, ref) if usable and ref else None
+        return None if image is None else _thumbnail(image)
 
-    with ThreadPoolExecutor() as pool:
+    with quiet(), ThreadPoolExecutor() as pool:
         made = pool.map(thumbnail, catalog.image_refs(), usable.tolist())
         return [*progress(made, "thumbnails", len(catalog), "image")]
 
 
-def _thumbnail(image: bytes) -> bytes:
-    with Image.open(BytesIO(image)) as opened:
-        opened.draft("RGB", (THUMBNAIL_SIZE[0] * 2, THUMBNAIL_SIZE[1] * 2))
-        small = ImageOps.exif_transpose(opened).convert("RGB")
-        small.thumbnail(THUMBNAIL_SIZE)
-        out = BytesIO()
-        small.save(out, "JPEG", quality=80)
-        return out.getvalue()
+def _thumbnail(image: Image.Image) -> bytes:
+    image.thumbnail(THUMBNAIL_SIZE)
+    out = BytesIO()
+    image.save(out, "JPEG", quality=80)
+    return out.getvalue()

@@ -1,7 +1,7 @@
 """Encode the images of a catalogue: read and decoded in threads, cached, placeholders left out."""
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from PIL import Image
 
 from recommender.encoders.base import Encoder, Metered, Preprocesses, Vectors, check_vectors
 from recommender.encoders.cache import Digests, Record, VectorCache, digest, digests
-from recommender.encoders.images import decode, quiet
+from recommender.encoders.images import decode, quiet, why_undecodable
 from recommender.encoders.support.billing import billing
-from recommender.errors import RecommenderError
+from recommender.errors import RecommenderError, reason_of
 from recommender.progress import notice, progress
 
 if TYPE_CHECKING:
@@ -51,12 +51,15 @@ def encode_product_images(
     such as "photo follows".
     """
     keys, uncached = uncached_images(catalog, encoder, cache)
+    unreadable: dict[bytes, str] = {}
     with billing(encoder, images=len(uncached)) as usage:
-        encoded = cache.fill(image_records(uncached, catalog.images, encoder, set(cache.contents().tolist())))
+        known = set(cache.contents().tolist())
+        encoded = cache.fill(image_records(uncached, catalog.images, encoder, known, unreadable))
     has_key = keys != digest("")
     records = np.where(has_key, cache.find(keys), -1)
     broken, placeholder = has_key & (records < 0), _placeholders(cache, records, _groups(catalog))
-    _report(catalog, broken, "cannot be read")
+    _report_missing(catalog, keys, encoder)
+    _report_unreadable(catalog, keys, np.flatnonzero(broken), unreadable)
     _report(catalog, placeholder, "are one placeholder")
     usable = (records >= 0) & ~placeholder
     counts = {"encoded": encoded, "cached": len(np.unique(keys[records >= 0])) - encoded, **usage}
@@ -79,8 +82,20 @@ def uncached_images(catalog: "Catalog", encoder: Encoder, cache: VectorCache) ->
     return keys, {bytes(keys[row]): refs[row] for row in np.flatnonzero(uncached)}
 
 
+def load_image(images: "ImageSource", ref: str) -> Image.Image | None:
+    """Return the decoded image of a reference, None if it cannot be read."""
+    try:
+        return decode(images.read(ref))
+    except (OSError, RecommenderError):
+        return None
+
+
 def image_records(
-    refs: Mapping[bytes, str], images: "ImageSource", encoder: Encoder, known: Collection[bytes]
+    refs: Mapping[bytes, str],
+    images: "ImageSource",
+    encoder: Encoder,
+    known: Collection[bytes],
+    unreadable: dict[bytes, str] | None = None,
 ) -> Iterator[list[Record]]:
     """Yield the records of images, in batches; those that cannot be read are left out.
 
@@ -90,16 +105,22 @@ def image_records(
         The reference of each key.
     known
         Cached contents, which are not encoded again.
+    unreadable
+        Is filled with the reason for each key that is left out.
     """
+    unreadable = {} if unreadable is None else unreadable
 
     def load(item: tuple[bytes, str]) -> _LoadedImage | None:
         key, ref = item
         try:
             data = images.read(ref)
-        except (OSError, RecommenderError):
+        except (OSError, RecommenderError) as error:
+            unreadable[key] = reason_of(error)
             return None
         content = digest(data)
         image = None if content in known else decode(data)
+        if image is None and content not in known:
+            unreadable[key] = why_undecodable(data)
         if image and isinstance(encoder, Preprocesses):
             image = encoder.preprocess(image)
         return _LoadedImage(key, content, image)
@@ -140,6 +161,24 @@ def _groups(catalog: "Catalog") -> NDArray[np.object_]:
         return ids.to_numpy(object)
     group = catalog.frame["item_group_id"]
     return group.where(group != "", ids).to_numpy(object)
+
+
+def _report_missing(catalog: "Catalog", keys: Digests, encoder: Encoder) -> None:
+    """Report references of no file."""
+    if encoder.image_dim:
+        named = np.array([bool(ref) for ref in catalog.image_refs()], dtype=bool)
+        _report(catalog, named & (keys == digest("")), "are not there")
+
+
+def _report_unreadable(
+    catalog: "Catalog", keys: Digests, rows: NDArray[np.int64], reasons: Mapping[bytes, str]
+) -> None:
+    """Report images that cannot be read, those of one reason in one line."""
+    found = np.array([reasons.get(key, "cannot be read") for key in keys[rows].tolist()], dtype=object)
+    for reason in Counter(found):
+        mask = np.zeros(len(keys), dtype=bool)
+        mask[rows[found == reason]] = True
+        _report(catalog, mask, f"cannot be read ({reason})")
 
 
 def _report(catalog: "Catalog", mask: NDArray[np.bool_], what: str) -> None:

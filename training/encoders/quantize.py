@@ -1,6 +1,7 @@
 """Decides whether a shop's texts and images are encoded in int8: by measured similarity, for large catalogues."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from recommender.catalog import Catalog
 from recommender.core.blocks import unit
 from recommender.encoders.base import Encoder, Quantizable
 from recommender.encoders.cache import digests
-from recommender.encoders.images import decode, quiet
+from recommender.encoders.images import quiet
+from recommender.encoders.photos import load_image
 from recommender.encoders.pipeline import cache_of
 from recommender.encoders.support.pair import encoder_of, replaced
-from recommender.errors import EncoderError, RecommenderError
+from recommender.errors import EncoderError
 from recommender.progress import notice
 
 MIN_COSINE = 0.99  # mean between float32 and int8 vectors
@@ -63,14 +65,9 @@ def _worth_quantizing(encoder: Encoder, modality: str, keys: Sequence[str], cach
 
 
 def _readable_images(catalog: Catalog, refs: Sequence[str]) -> list[Image.Image]:
-    images = []
-    with quiet():
-        for ref in refs:
-            try:
-                images.append(decode(catalog.images.read(ref)))
-            except (OSError, RecommenderError):
-                continue
-    return [image for image in images if image]
+    with quiet(), ThreadPoolExecutor() as pool:
+        images = pool.map(lambda ref: load_image(catalog.images, ref), refs)
+        return [image for image in images if image]
 
 
 def _compare(encoder: Encoder, modality: str, inputs: Sequence[Any]) -> tuple[Encoder, dict[str, Any]]:
