@@ -35,6 +35,7 @@ def _group(parent: typer.Typer, name: str, help: str, commands: dict[str, Callab
 _add(
     app,
     {
+        "init": learn.init,
         "validate": learn.validate,
         "encode": learn.encode,
         "fit": learn.fit,

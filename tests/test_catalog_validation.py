@@ -7,6 +7,8 @@ from PIL import Image
 from recommender.catalog import validate
 from recommender.config import Config
 from recommender.errors import DataError
+from recommender.pages import write_data_page
+from tests.browser import quiet_page
 
 
 def photo():
@@ -47,3 +49,39 @@ def test_valid_input_has_no_problems(tmp_path):
     (tmp_path / "products.csv").write_text("id,title\na,A\n")
     report = validate(Config.from_files(tmp_path / "products.csv"), strict=True)
     assert report.lines()[-1] == "no problem found"
+
+
+@pytest.fixture
+def odd_shop(tmp_path):
+    """A mapped title, a template, a list, and a title that would run as a script in a page."""
+    title = "<script>document.title = 'gone'</script> mug"
+    (tmp_path / "p.csv").write_text(
+        "sku;label;tags;price\n" + "".join(f"S{n};{title} {n};a|b;{n}\n" for n in range(1, 7)) + ";nobody;;\n"
+    )
+    (tmp_path / "e.csv").write_text(
+        "user_id,item_id,event_name,timestamp\n" + "".join(f"u,S{n},purchase,2025-01-0{n}\n" for n in range(1, 7))
+    )
+    tables = {"catalog": {"path": "p.csv", "id": "sku", "title": "label", "separators": {"tags": "|"}}}
+    (tmp_path / "photos").mkdir()
+    return Config.model_validate({**tables, "events": {"path": "e.csv"}, "data_dir": tmp_path})
+
+
+def test_what_was_understood_of_each_column(odd_shop):
+    columns = {(column.file, column.name): column for column in validate(odd_shop).columns}
+    label, price, tags = (columns["p.csv", name] for name in ("title", "price", "tags"))
+    assert (label.heading, label.kind, label.use, label.filled) == ("label", "text", "encoded text", 1.0)
+    assert (price.kind, price.distinct, price.examples) == ("number", 6, ("1", "4", "6"))
+    assert (tags.kind, tags.distinct, tags.examples) == ("multi", 2, ("a", "b"))
+    assert columns["p.csv", "id"].heading == "sku"
+    assert columns["e.csv", "timestamp"].examples[0].startswith("2025-01-01")
+    assert ("e.csv", "value") not in columns  # nothing in it
+
+
+def test_the_report_as_a_page(odd_shop, tmp_path, browser):
+    write_data_page(validate(odd_shop), tmp_path / "data.html")
+    with quiet_page(browser, (tmp_path / "data.html").as_uri()) as page:
+        assert page.title() == "The shop's files"
+        rows = page.locator("tr").all_inner_texts()
+        assert any("label" in row and "encoded text" in row for row in rows)
+        assert page.locator("details[open] summary").all_inner_texts() == ["no id\n1 left out or taken as missing"]
+        assert "[catalog]" in page.locator("details[open] pre").inner_text()

@@ -230,6 +230,18 @@ def test_validate_reports_problems_and_strict_fails(run: Run, demo_shop: Shop, t
     assert run("validate", "--catalog", broken, "--strict").code == 1
 
 
+def test_init_writes_a_config_that_is_read_and_never_over_another(run: Run, tmp_path: Path) -> None:
+    products, out = tmp_path / "products.csv", tmp_path / "shop.toml"
+    products.write_text("sku,label,cost\n" + "".join(f"A-{n},Chair of oak no {n},{n}\n" for n in range(20)))
+    written = run("init", products, "--out", out)
+    assert 'id = "sku"' in written.out
+    assert out.read_text() in written.out
+    assert run("validate", "--config", out, "--strict").code == 0
+    refused = run("init", products, "--out", out)
+    assert (refused.code, "--force" in refused.err) == (2, True)
+    assert run("init", products, "--out", out, "--force", "--json").json["config"] == out.read_text()
+
+
 def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: Path, tmp_path: Path) -> None:
     (now,) = run("bundles", "list", demo_bundles, "--json").json["generations"]
     assert now["current"]

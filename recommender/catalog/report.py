@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.errors import DataError
 from recommender.progress import notice
+
+if TYPE_CHECKING:
+    from recommender.catalog.summary import ColumnSummary
 
 Rows = NDArray[np.int64]
 Severity = Literal["error", "warning"]
@@ -62,6 +65,8 @@ class DataReport:
         Counts such as "products" and "products without a photo".
     errors
         The number of problems of severity "error".
+    columns
+        What `validate` understood of each column.
     """
 
     shown: int = 20
@@ -69,6 +74,7 @@ class DataReport:
     counts: Counter[str] = field(default_factory=Counter)
     facts: dict[str, int] = field(default_factory=dict)
     errors: int = 0
+    columns: "list[ColumnSummary]" = field(default_factory=list)
 
     def add(
         self,
@@ -105,6 +111,7 @@ class DataReport:
         self.counts += other.counts
         self.facts |= other.facts
         self.errors += other.errors
+        self.columns += other.columns
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -113,6 +120,7 @@ class DataReport:
             "errors": self.errors,
             "counts": dict(self.counts),
             "problems": [asdict(problem) for problem in self.problems],
+            "columns": [asdict(column) for column in self.columns],
         }
 
     def lines(self) -> list[str]:

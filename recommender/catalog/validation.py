@@ -10,6 +10,7 @@ from recommender.catalog.catalog import Catalog
 from recommender.catalog.images.files import ImageSource
 from recommender.catalog.interactions import Interactions
 from recommender.catalog.report import DataReport
+from recommender.catalog.summary import summarize_events, summarize_products
 from recommender.config import Config
 from recommender.errors import DataError
 from recommender.progress import progress
@@ -34,9 +35,12 @@ def validate(config: Config, strict: bool = False) -> DataReport:
     """
     catalog = Catalog.load(config)
     report = catalog.report
+    report.columns += summarize_products(catalog, config.catalog)
     _check_images(catalog, config, report)
     if config.events is not None:
-        report.merge(Interactions.load(config, catalog).report)
+        interactions = Interactions.load(config, catalog)
+        interactions.report.columns += summarize_events(interactions, config.events)
+        report.merge(interactions.report)
     report.raise_if_strict(strict)
     return report
 

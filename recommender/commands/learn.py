@@ -12,6 +12,30 @@ from recommender.commands import options
 from recommender.commands.shared import config_of, emit, is_ray
 
 
+def init(
+    products: Annotated[Path, typer.Argument(help="File of products.", show_default=False)],
+    events: Annotated[Path | None, typer.Argument(help="File of events.")] = None,
+    photos: Annotated[Path | None, typer.Argument(help="Folder or zip of photos.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="The TOML to write.")] = Path("shop.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite it.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a first shop.toml from a shop's files.
+
+    Columns are guessed by heading and content; every guess has a comment.
+    """
+    from recommender.catalog.guess import guess_config
+
+    if out.exists() and not force:
+        raise typer.BadParameter(f"{out} is there already; give --force to overwrite it, or another --out")
+    if photos is None and events is not None and (events.is_dir() or events.suffix.lower() == ".zip"):
+        events, photos = None, events
+    text = guess_config(products, events, photos, out.parent).to_toml()
+    out.write_text(text, encoding="utf-8")
+    document = {"out": str(out), "config": text}
+    emit(document, f"{text}\nwrote {out}; next: recommender validate --config {out}", as_json)
+
+
 def validate(
     config: options.ConfigFile = None,
     data: options.Data = None,
@@ -19,13 +43,23 @@ def validate(
     images: options.Images = None,
     events: options.Events = None,
     strict: options.Strict = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page, too.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check the shop's files and report every problem."""
-    from recommender.catalog import validate
+    """Check the shop's files and report every problem.
 
-    report = validate(config_of(config, data, catalog, images, events), strict=strict)
-    emit(report.to_dict(), "\n".join(report.lines()), as_json)
+    Shows what was understood of each column, too.
+    """
+    from recommender.catalog import validate
+    from recommender.commands.output import show_data
+
+    shop = config_of(config, data, catalog, images, events)
+    report = validate(shop, strict=strict)
+    if html is not None:
+        from recommender.pages import write_data_page
+
+        write_data_page(report, html)
+    emit(report.to_dict(), show_data(report), as_json)
 
 
 def encode(

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from recommender.catalog.report import DataReport
+    from recommender.catalog.summary import ColumnSummary
     from recommender.ranking.results import Recommendation, Recommendations
 
 Product = Callable[[str], Mapping[str, Any]]
@@ -51,6 +53,25 @@ def _title(item: "Recommendation", fields: Mapping[str, Any]) -> Group:
         lines.append(Text("  ".join(f"{name} {value:+.4f}" for name, value in parts if value), "dim"))
         lines.append(Text(item.text or "", "italic"))
     return Group(*(line for line in lines if line.plain or line is lines[0]))
+
+
+def show_data(report: "DataReport") -> str:
+    """Return a report of a shop's files: a table of each file's columns, then counts and problems."""
+    files: dict[str, list[ColumnSummary]] = {}
+    for column in report.columns:
+        files.setdefault(column.file, []).append(column)
+    tables = [part for file, columns in files.items() for part in (_columns(file, columns), Text(""))]
+    return _render(*tables, *map(Text, report.lines()))
+
+
+def _columns(file: str, columns: "list[ColumnSummary]") -> Table:
+    table = _table(file, "read as", "kind", "used for", "filled", "distinct", "such as", right={4, 5})
+    for column in columns:
+        name = "" if column.name == column.heading else column.name
+        filled = f"{column.filled:.1%}" if column.filled < 1 else "all"
+        cells = (column.heading, name, column.kind, column.use, filled, f"{column.distinct:,}")
+        table.add_row(*map(Text, cells), Text(" | ".join(column.examples)))
+    return table
 
 
 def show_figures(figures: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Self-contained HTML pages: the map of the products and the report of a bundle."""
 
+from recommender.pages.data_page import write_data_page
 from recommender.pages.map_page import write_map
 from recommender.pages.projection import METHODS, positions
 from recommender.pages.report import write_report
 
-__all__ = ["METHODS", "positions", "write_map", "write_report"]
+__all__ = ["METHODS", "positions", "write_data_page", "write_map", "write_report"]
