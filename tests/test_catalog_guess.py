@@ -109,7 +109,7 @@ def test_ratings_are_events_named_rate(tmp_path):
 
 def test_a_file_without_ids_is_refused_with_its_columns(tmp_path):
     (tmp_path / "p.csv").write_text("color,size\nred,L\nred,L\nblue,M\n")
-    with pytest.raises(DataError, match="no column that looks like an id.*color, size"):
+    with pytest.raises(DataError, match=r"no column that looks like an id.*color, size"):
         guess_config(tmp_path / "p.csv")
 
 

@@ -4,6 +4,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -156,7 +157,7 @@ def _candidates(
 
 def _common_ids(table: Table, log: Table | None) -> tuple[str | None, str]:
     """Return the column of products in the events, None unknown, and the column of ids in the products."""
-    unique = [column for column in table.frame if _is_id(table.frame[column])]
+    unique = [column for column in map(str, table.frame) if _is_id(table.frame[column])]
     by_name = list(_candidates(table, PRODUCT_HEADINGS["id"], _is_id))
     if log is not None:
         found = _best_overlap(table, list(dict.fromkeys([*by_name, *unique])), log)
@@ -218,8 +219,8 @@ def _is_prose(cells: pd.Series) -> bool:
 
 def _is_photo(cells: pd.Series) -> bool:
     filled = _filled(cells).str.lower()
-    looks = filled.str.contains(r"\.(?:jpe?g|png|webp|gif|avif|bmp)\b|^https?://|^//")
-    return bool(len(filled)) and float(looks.mean()) >= _ENOUGH
+    named = filled.str.contains(r"\.(?:jpe?g|png|webp|gif|avif|bmp)\b|^https?://|^//")
+    return bool(len(filled)) and float(named.mean()) >= _ENOUGH
 
 
 def _is_price(cells: pd.Series) -> bool:
@@ -236,7 +237,7 @@ def _is_moment(cells: pd.Series) -> bool:
     filled = cells[(strings(cells) != "").to_numpy(bool)][:10_000]
     if not len(filled):
         return False
-    times, bad = moments(filled.reset_index(drop=True))
+    _, bad = moments(filled.reset_index(drop=True))
     return float(np.mean(bad)) <= 1 - _ENOUGH
 
 
@@ -317,7 +318,11 @@ def _image_templates(column: str, names: set[str]) -> Iterator[tuple[str, Callab
     yield column, lambda value: value.lower().lstrip("/")
     suffixes = pd.Series([PurePosixPath(name).suffix for name in islice(names, 1000)], dtype="str")
     for suffix in suffixes.value_counts().index[:2]:
-        yield f"{{{column}}}{suffix}", lambda value, suffix=suffix: f"{value.lower()}{suffix}"
+        yield f"{{{column}}}{suffix}", partial(_with_suffix, suffix=str(suffix))
+
+
+def _with_suffix(value: str, suffix: str) -> str:
+    return f"{value.lower()}{suffix}"
 
 
 def _photo_names(photos: Path) -> Iterator[str]:

@@ -99,4 +99,4 @@ def plain(heading: str) -> str:
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", heading.replace("ß", "ss"))
     letters = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode() or words
-    return re.sub(r"\W+|_+", "_", letters.lower()).strip("_")
+    return re.sub(r"[\W_]+", "_", letters.lower()).strip("_")

@@ -61,7 +61,7 @@ class ColumnSummary:
 
 def summarize_products(catalog: "Catalog", config: CatalogConfig) -> list[ColumnSummary]:
     """Return what was understood of each column of a catalogue, the id first."""
-    kinds: dict[str, Kind] = {"id": "category"} | {column.name: column.kind for column in catalog.columns}
+    kinds: dict[str, Kind] = {"id": "category", **{column.name: column.kind for column in catalog.columns}}
     learned = {column.name for column in catalog.columns if column.learn}
     encoded = {"title", "description"} if config.text is None else set(sources_of(config.text))
 

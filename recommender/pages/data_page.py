@@ -28,7 +28,7 @@ def write_data_page(report: "DataReport", out: Path) -> None:
 
 def _problems(report: "DataReport") -> Iterator[dict[str, Any]]:
     """Yield the problems by kind, those that leave something out first."""
-    kinds = []
+    kinds: list[dict[str, Any]] = []
     for kind, count in report.counts.items():
         listed = [problem for problem in report.problems if problem.kind == kind]
         lost = any(problem.severity == "error" for problem in listed)
