@@ -35,7 +35,7 @@ def shop(tmp_path):
             "Bezeichnung": [f"{kinds[n % 4]} aus gutem Stoff Nummer {n}" for n in range(24)],
             "Kategorie": [f"Haus/{kinds[n % 4]}" for n in range(24)],
             "Farbe": ["rot|weiß", "blau|weiß", "rot|blau"] * 8,
-            "Preis": [f"{n},90 EUR" for n in range(24)],
+            "Preis": [f"{n}.90" for n in range(24)],
         }
     )
     products.to_csv(tmp_path / "artikel.csv", sep=";", index=False)
