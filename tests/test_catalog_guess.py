@@ -50,7 +50,7 @@ def shop(tmp_path):
     orders.to_csv(tmp_path / "verkauf.csv", index=False)
     with zipfile.ZipFile(tmp_path / "bilder.zip", "w") as archive:
         for n in range(24):
-            archive.writestr(f"alle/A-{n:03}.JPG", photo())
+            archive.writestr(f"alle/A-{n:03}.jpg", photo())
     return tmp_path
 
 
