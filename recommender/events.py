@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,24 @@ EVENT_WEIGHTS: dict[str, float] = {
     "rate": 1.0,
     "dismiss": -5.0,
 }
+# What an event with a negative quantity, price or value is.
+RETURNS = {"purchase": "refund", "add_to_cart": "remove_from_cart"}
 # What ids of shoppers begin with that the shop's own people play in the storefront: nothing is learned from them.
 PLAYED = "storefront:"
+# No shop has events from before the web; earlier moments are zeros, defaults and mistaken units.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+# Clocks differ, and a moment without its time zone may be a day off; what is further ahead is wrong.
+MAX_CLOCK_SKEW = timedelta(days=1)
+
+
+def latest_plausible() -> datetime:
+    """Return the latest moment at which an event can have happened, by the clock of this machine."""
+    return datetime.now(UTC) + MAX_CLOCK_SKEW
+
+
+def is_plausible(moment: datetime) -> bool:
+    """Return whether an event can have happened at an aware moment: from 1990 until now."""
+    return EARLIEST <= moment <= latest_plausible()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,16 @@ class Event:
     recommendation_id: str = ""
     quantity: float | None = None
     price: float | None = None
+
+
+def as_return(event_name: str, *amounts: float | None) -> str:
+    """Return the name of an event, or of its return if any of quantity, price and value is negative.
+
+    >>> as_return("purchase", -1.0, 9.9)
+    'refund'
+    """
+    negative = any(amount is not None and amount < 0 for amount in amounts)
+    return RETURNS.get(event_name, event_name) if negative else event_name
 
 
 def event_weight(event_name: str, value: float | None, weights: Mapping[str, float]) -> float:

@@ -114,6 +114,18 @@ def test_times(times):
     assert found.tolist() == [pd.Timestamp("2026-01-01T00:00"), pd.Timestamp("2026-01-01T01:00")]
 
 
+def test_moments_that_cannot_be_are_left_out(tmp_path):
+    tomorrow = datetime.now(UTC) + timedelta(hours=20)  # another time zone, or a clock that is fast
+    times = ["2099-01-01", "1970-01-01T00:00:00Z", "1989-12-31", "1990-01-01", tomorrow.isoformat()]
+    lines = "".join(f"u,b,purchase,{time}\n" for time in times)
+    found = load(tmp_path, "user_id,item_id,event_name,timestamp\n" + lines)
+    assert found.report.counts == {"implausible timestamp": 3}
+    assert len(found) == 2
+    assert "expected a moment from 1990 until now; left out" in str(found.report.problems[0])
+    stored = [Event("b", "purchase", datetime.fromisoformat(f"{year}-01-01T00:00Z"), "u") for year in (2026, 2099)]
+    assert Interactions.from_events(stored, CATALOG).frame["timestamp"].dt.year.tolist() == [2026]
+
+
 EVENT = {"user_id": "u", "item_id": "b", "event_name": "purchase", "timestamp": "2026-01-01"}
 
 

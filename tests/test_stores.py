@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from recommender.commands.benchmarks.postgres import Postgres, missing
 from recommender.errors import StoreError
-from recommender.events import EVENT_WEIGHTS, PLAYED, Event
+from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.attribution import Attribution
 from recommender.stores.base import AttributionCount, QueuedItem
@@ -230,6 +230,23 @@ def test_trending_weighs_events_in_the_window(store: Store) -> None:
     assert store.events.trending(NOON + timedelta(minutes=1)) == [("B", 5.0), ("A", 2.0), ("D", 1.0)]
     assert store.events.trending(NOON, limit=1) == [("B", 5.0)]
     assert store.events.trending(NOON + timedelta(minutes=8)) == []
+
+
+def test_no_shopper_makes_a_product_trend_alone(store: Store) -> None:
+    bot = [event(n, "bot", "A") for n in range(500)]
+    bot += [replace(event(n, "", "B"), session_id="one", event_id=f"s{n}") for n in range(500)]
+    shoppers = [event(1000 + n, f"u{n}", "C") for n in range(21)]
+    store.events.add([*bot, *shoppers])
+    assert store.events.trending(NOON) == [("C", 21.0), ("A", 20.0), ("B", 20.0)]
+
+
+def test_events_of_wrong_clocks_count_for_nothing(store: Store) -> None:
+    wrong = [datetime(2099, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)]
+    store.events.add([replace(event(n, item="B"), timestamp=moment) for n, moment in enumerate(wrong)])
+    store.events.add([event(5)])
+    assert store.events.history("u1") == [event(5)]
+    assert store.events.trending(EARLIEST) == [("A", 1.0)]
+    assert store.events.trending(wrong[1]) == [("A", 1.0), ("B", 1.0)]  # as asked, but nothing of the future
 
 
 def test_storefront_shoppers_do_not_count_for_trending(store: Store) -> None:

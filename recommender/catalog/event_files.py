@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recommender.catalog.values.cells import dates, numbers, strings
-from recommender.catalog.formats import as_events
-from recommender.catalog.report import DataReport, Rows
 from recommender.catalog.files.streams import read_parts
 from recommender.catalog.files.tables import Table, read_table
+from recommender.catalog.formats import as_events
+from recommender.catalog.report import DataReport, Rows
+from recommender.catalog.values.cells import dates, numbers, strings
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
-from recommender.events import Event
+from recommender.events import EARLIEST, Event, latest_plausible
 
 _IDS = ("user_id", "item_id")
 _NUMBERS = ("value", "quantity", "price")
+_PERIOD = f"a moment from {EARLIEST.year} until now"
 _CONTEXT = ("event_id", "session_id", "recommendation_id")
 
 
@@ -92,6 +93,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     checks.drop("event without a user", nobody, raw[config.user_id], "an id")
     checks.drop("event without a product", frame["item_id"] == "", raw[config.item_id], "an id")
     checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], "such as 2026-11-23T06:41:07Z")
+    checks.drop("implausible timestamp", _implausible(frame["timestamp"]), raw[config.timestamp], _PERIOD)
     checks.drop("unknown event name", ~frame["event_name"].isin(known), frame["event_name"], names)
     return table.with_frame(frame).where(checks.valid)
 
@@ -129,6 +131,12 @@ class _Checks:
             [""] * len(rows),
             lambda i: f'{column.name} is "{cells[i]}"; expected {expected}',
         )
+
+
+def _implausible(times: pd.Series) -> "pd.Series[bool]":
+    """Mask the moments at which no event can have happened, see `recommender.events.is_plausible`."""
+    first, last = (pd.Timestamp(moment).tz_localize(None) for moment in (EARLIEST, latest_plausible()))
+    return (times < first) | (times > last)
 
 
 def _per_item(table: Table) -> Table:

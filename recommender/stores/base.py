@@ -56,7 +56,10 @@ class EventStore(Protocol):
         """
 
     def history(self, user_id: str, limit: int = 200) -> list[Event]:
-        """Return the latest `limit` events of a user, oldest first; empty for an unknown user."""
+        """Return the latest `limit` events of a user, oldest first; empty for an unknown user.
+
+        Those whose moment is not plausible, see `recommender.events.is_plausible`, are left out.
+        """
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
         """Yield every event, oldest first, reading `batch` at a time."""
@@ -73,7 +76,8 @@ class EventStore(Protocol):
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
         """Return the products of highest total event weight since then, and that weight, in descending order.
 
-        Events of simulated shoppers of the storefront do not count.
+        One shopper, a bot for instance, adds a bounded weight to a product, in SQL stores 20. Events of simulated
+        shoppers of the storefront do not count, nor do those of the future.
         """
 
     def counts(self, start: datetime, end: datetime) -> list[AttributionCount]:

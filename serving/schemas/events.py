@@ -1,14 +1,22 @@
 """Requests about events, users and products."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
 
-from recommender.events import Event
+from recommender.events import EARLIEST, Event, as_return, is_plausible
 from serving.schemas.base import RequestModel
 from serving.schemas.requests import EventName, Id, Number
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not is_plausible(moment):
+        raise ValueError(
+            f"expected a moment from {EARLIEST.year} until now; check the sender's clock and time zone"
+        )
+    return moment
 
 
 class EventItem(RequestModel):
@@ -24,7 +32,7 @@ class EventMessage(RequestModel):
 
     event_id: Id
     event_name: EventName
-    timestamp: AwareDatetime
+    timestamp: Annotated[AwareDatetime, AfterValidator(_plausible)]
     user_id: Id | None = None
     session_id: Id | None = None
     recommendation_id: Id | None = None
@@ -38,11 +46,11 @@ class EventMessage(RequestModel):
         return self
 
     def to_events(self) -> Iterator[Event]:
-        """Yield one event per product, the first line of each."""
+        """Yield one event per product, the first line of each; fewer than none bought are a return."""
         for item in {item.item_id: item for item in reversed(self.items)}.values():
             yield Event(
                 item_id=item.item_id,
-                event_name=self.event_name,
+                event_name=as_return(self.event_name, item.quantity, item.price),
                 timestamp=self.timestamp,
                 user_id=self.user_id or "",
                 value=self.value,

@@ -1,5 +1,6 @@
 """Events are stored once and count at once; without the store requests are still answered."""
 
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
@@ -33,6 +34,23 @@ def test_an_event_sent_twice_is_stored_once(client: FlaskClient, requests: list[
     assert receipts[0]["warnings"] == ["item 'nowhere' is not in the bundle"]
     client.get("/v1/users/u 1/recommendations")
     assert [event.item_id for event in requests[-1].events] == ["A", "nowhere"]
+
+
+def test_an_event_of_a_wrong_clock_is_refused_alone(client: FlaskClient, app: APIFlask) -> None:
+    times = ["2099-01-01T00:00:00Z", (datetime.now(UTC) + timedelta(hours=14)).isoformat(), "1989-12-31T00:00:00Z"]
+    events = [{**EVENT, "event_id": str(n), "timestamp": time} for n, time in enumerate(times)]
+    receipts = client.post("/v1/events:batch", json={"events": events}).json["events"]
+    assert [receipt["status"] for receipt in receipts] == ["invalid", "stored", "invalid"]
+    assert "from 1990 until now; check the sender's clock" in receipts[0]["errors"][0]["detail"]
+    (event,) = app.extensions[KEY].store.events.scan()
+    assert event.event_id == "1"
+
+
+def test_fewer_than_none_bought_are_returned(client: FlaskClient, app: APIFlask) -> None:
+    items = [{"item_id": "A", "quantity": -1}, {"item_id": "B", "quantity": 2}]
+    client.post("/v1/events", json={**EVENT, "event_name": "purchase", "items": items})
+    stored = {event.item_id: event.event_name for event in app.extensions[KEY].store.events.scan()}
+    assert stored == {"A": "refund", "B": "purchase"}
 
 
 def test_a_session_without_a_user_is_stored(client: FlaskClient, app: APIFlask) -> None:

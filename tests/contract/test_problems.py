@@ -61,6 +61,8 @@ def test_a_wrong_query_names_the_parameter_and_the_nearest(
         ("events", {**EVENT, "items": []}, "/items", None),
         ("events", {**EVENT, "user_id": None}, "", None),
         ("events", {**EVENT, "timestamp": "2026-11-23T06:40:00"}, "/timestamp", None),
+        ("events", {**EVENT, "timestamp": "2099-01-01T00:00:00Z"}, "/timestamp", None),
+        ("events", {**EVENT, "timestamp": "1970-01-01T00:00:00Z"}, "/timestamp", None),
     ],
 )
 def test_a_wrong_body_names_the_member_and_the_nearest(

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from operator import attrgetter
 from secrets import token_hex
 
 import sqlalchemy as sa
 
-from recommender.events import EVENT_WEIGHTS, PLAYED, Event
+from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, latest_plausible
 from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
 from recommender.stores.base import AttributionCount, Erasure
 from recommender.stores.sql.database import METADATA, Database, Utc
@@ -41,12 +41,14 @@ _OLDEST_FIRST = (_EVENTS.c.timestamp, _EVENTS.c.event_id, _EVENTS.c.item_id)
 _LATEST = (
     sa.select(*_EVENT_COLUMNS)
     .where(_EVENTS.c.user_id == sa.bindparam("user_id"))
+    # stores have events from before those of wrong clocks were refused
+    .where(_EVENTS.c.timestamp.between(EARLIEST, sa.bindparam("latest")))
     .order_by(*(column.desc() for column in _OLDEST_FIRST))
     .limit(sa.bindparam("limit"))
 )
+# Of one shopper's events with a product that trends; a few views, a basket and a purchase have less.
+MAX_WEIGHT = 20.0
 _ERASING = 0x6572617365  # id of the advisory lock
-# Timestamps further in the future come from a wrong clock.
-_MAX_CLOCK_SKEW = timedelta(days=1)
 _key = attrgetter("event_id", "item_id")
 
 
@@ -78,7 +80,9 @@ class SqlEvents:
     def history(self, user_id: str, limit: int = 200) -> list[Event]:
         """See `EventStore.history`."""
         with self._database.transaction() as connection:
-            rows = connection.execute(_LATEST, {"user_id": user_id, "limit": limit}).all()
+            rows = connection.execute(
+                _LATEST, {"user_id": user_id, "limit": limit, "latest": latest_plausible()}
+            ).all()
             return [Event(*row) for row in reversed(rows)]
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
@@ -117,14 +121,21 @@ class SqlEvents:
 
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
         """See `EventStore.trending`."""
-        weight = sa.func.sum(sa.case(EVENT_WEIGHTS, value=_EVENTS.c.event_name, else_=0.0)).label("weight")
+        weight = sa.func.sum(sa.case(EVENT_WEIGHTS, value=_EVENTS.c.event_name, else_=0.0))
         # not LIKE, which is case-insensitive in SQLite
         real = sa.func.substr(_EVENTS.c.user_id, 1, len(PLAYED)) != PLAYED
+        anonymous = sa.case((_EVENTS.c.user_id == "", _EVENTS.c.session_id), else_="")
+        each = (
+            sa.select(_EVENTS.c.item_id, sa.case((weight > MAX_WEIGHT, MAX_WEIGHT), else_=weight).label("weight"))
+            .where(_EVENTS.c.timestamp.between(since, latest_plausible()), real)
+            .group_by(_EVENTS.c.item_id, _EVENTS.c.user_id, anonymous)
+            .subquery()
+        )
+        total = sa.func.sum(each.c.weight).label("weight")
         heaviest = (
-            sa.select(_EVENTS.c.item_id, weight)
-            .where(_EVENTS.c.timestamp >= since, real)
-            .group_by(_EVENTS.c.item_id)
-            .order_by(weight.desc(), _EVENTS.c.item_id)
+            sa.select(each.c.item_id, total)
+            .group_by(each.c.item_id)
+            .order_by(total.desc(), each.c.item_id)
             .limit(limit)
         )
         with self._database.transaction() as connection:
@@ -159,7 +170,7 @@ class SqlEvents:
         latest = sa.select(sa.func.max(_EVENTS.c.timestamp)).where(_EVENTS.c.user_id == user_id)
         before = sa.select(_ERASURES.c.erased_at).where(_ERASURES.c.user_hash == hashed)
         times = [connection.execute(query).scalar() for query in (latest, before)]
-        return max([now, *(min(time, now + _MAX_CLOCK_SKEW) for time in times if time is not None)])
+        return max([now, *(min(time, latest_plausible()) for time in times if time is not None)])
 
     @staticmethod
     def _delete_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:
