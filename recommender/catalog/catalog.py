@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recommender.catalog.values.cells import fill
 from recommender.catalog.columns import ColumnSpec, columns_of
-from recommender.catalog.images.sources import open_images
+from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.catalog.images.files import ImageSource
+from recommender.catalog.images.sources import open_images
 from recommender.catalog.mapping import map_products, sources_of
 from recommender.catalog.report import DataReport
-from recommender.catalog.files.tables import Table, frame_table, read_table
+from recommender.catalog.values.cells import fill
+from recommender.catalog.values.ids import aliases_of
 from recommender.config import Config
 
 
@@ -62,6 +63,11 @@ class Catalog:
     def row_of(self, ids: Iterable[str]) -> NDArray[np.int32]:
         """Return the row of each id, int32, -1 for an unknown one."""
         return self._rows.get_indexer(pd.Index(ids, dtype=object)).astype(np.int32)
+
+    @cached_property
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """The values by which events may name a product, too, see `recommender.catalog.values.ids.aliases_of`."""
+        return aliases_of(self.frame)
 
     def texts(self) -> list[str]:
         """Return the text of each product that is encoded (n,), "" for none."""

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from recommender.catalog.files.streams import read_parts
 from recommender.catalog.files.tables import Table, read_table
 from recommender.catalog.formats import as_events
-from recommender.catalog.report import DataReport, Rows
+from recommender.catalog.report import DataReport, Rows, Severity
 from recommender.catalog.values.cells import dates, numbers, strings
+from recommender.catalog.values.ids import without_decimals
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
 from recommender.events import EARLIEST, Event, latest_plausible
@@ -81,6 +82,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
         table.require(getattr(config, name), f"the event's {name}")
     raw, checks = table.frame, _Checks(table, report)
     frame = pd.DataFrame({name: strings(raw[getattr(config, name)]) for name in _IDS})
+    frame["user_id"] = checks.users(frame["user_id"])
     for name in _CONTEXT:
         frame[name] = strings(raw[name]) if name in raw else pd.Series("", frame.index, dtype="str")
     frame["event_name"] = _event_names(table, config)
@@ -120,7 +122,16 @@ class _Checks:
         self.report(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
         return values
 
-    def report(self, kind: str, mask: NDArray[np.bool_], column: pd.Series, expected: str) -> None:
+    def users(self, ids: pd.Series) -> pd.Series:
+        """Return the ids of users, and report those that a column of floats wrote as 7.0 for 7."""
+        whole, changed = without_decimals(ids)
+        expected = "a whole number; taken as without its decimals"
+        self.report("user id with a decimal point", changed, ids, expected, "warning")
+        return whole
+
+    def report(
+        self, kind: str, mask: NDArray[np.bool_], column: pd.Series, expected: str, severity: Severity = "error"
+    ) -> None:
         """Report the rows of a mask with their cells."""
         rows: Rows = self._table.rows[mask]
         cells = strings(column[mask]).tolist()
@@ -130,6 +141,7 @@ class _Checks:
             rows,
             [""] * len(rows),
             lambda i: f'{column.name} is "{cells[i]}"; expected {expected}',
+            severity,
         )
 
 

@@ -1,6 +1,6 @@
 """Interactions: the events of users with the products of a catalogue."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from recommender.catalog.catalog import Catalog
 from recommender.catalog.event_files import event_table
-from recommender.catalog.report import DataReport
 from recommender.catalog.files.tables import Table, frame_table, read_table
+from recommender.catalog.report import DataReport
+from recommender.catalog.values.ids import EXACT, OTHER_FORM, UNKNOWN, match_ids
 from recommender.config import Config, EventsConfig
+from recommender.core.blocks import Rows
 from recommender.errors import ConfigError, nearest
 from recommender.events import Event
 
 _COLUMNS = ["user_id", "item_id", "row", "event_name", "timestamp", "value"]
+_UNKNOWN_KINDS = {UNKNOWN: "event of an unknown product", OTHER_FORM: "event of an unclear product id"}
 _FIELDS = ("user_id", "session_id", "item_id", "event_name", "timestamp", "value")
 
 
@@ -128,10 +131,12 @@ class Interactions:
     def _of(cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport) -> Self:
         table = event_table(table, config, report)
         frame = table.frame
-        rows = catalog.row_of(frame["item_id"])
-        _report_unknown(table, rows < 0, catalog, report)
+        rows, how = match_ids(frame["item_id"], catalog.ids, catalog.aliases)
+        _report_matches(table, rows, how, catalog, report)
         users = frame["user_id"].where(frame["user_id"] != "", "session:" + frame["session_id"])
         known = frame.assign(user_id=users, row=rows)[rows >= 0]
+        rewritten = how[rows >= 0] != EXACT
+        known.loc[rewritten, "item_id"] = [catalog.ids[row] for row in known.loc[rewritten, "row"]]
         report.facts |= {"events": len(known), "users": known["user_id"].nunique()}
         return cls(_sorted(known[_COLUMNS]), config.all_weights(), report)
 
@@ -179,12 +184,32 @@ def _naive(date: datetime) -> pd.Timestamp:
     return moment if moment.tzinfo is None else moment.tz_convert(UTC).tz_localize(None)
 
 
-def _report_unknown(table: Table, unknown: NDArray[np.bool_], catalog: Catalog, report: DataReport) -> None:
-    ids = table.frame["item_id"][unknown].tolist()
+def _report_matches(
+    table: Table, rows: Rows, how: NDArray[np.object_], catalog: Catalog, report: DataReport
+) -> None:
+    """Report the events whose product is unknown, and those whose id is written differently in the catalogue."""
+    inexact = np.flatnonzero(how != EXACT)
+    for way in dict.fromkeys(how[inexact].tolist()):
+        positions = inexact[how[inexact] == way]
+        ids = table.frame["item_id"].iloc[positions].tolist()
+        if way in (UNKNOWN, OTHER_FORM):
+            kind, message, severity = _UNKNOWN_KINDS[way], _unknown_message(ids, way, catalog), "error"
+        else:
+            named = [catalog.ids[row] for row in rows[positions]]
+            kind, message, severity = f"id matched by {way}", _matched_message(ids, named), "warning"
+        report.add(kind, table.name, table.rows[positions], ids, message, severity)
 
+
+def _unknown_message(ids: list[str], way: str, catalog: Catalog) -> Callable[[int], str]:
     def message(i: int) -> str:
+        if way == OTHER_FORM:
+            return "no single product has this id, but some have a similar one; expected the catalogue's; left out"
         guess = nearest(ids[i], catalog.ids) if len(catalog) <= 10_000 else None
         hint = f" (did you mean {guess!r}?)" if guess else ""
         return f"the catalogue has no such product{hint}; left out"
 
-    report.add("event of an unknown product", table.name, table.rows[unknown], ids, message)
+    return message
+
+
+def _matched_message(ids: list[str], named: list[str]) -> Callable[[int], str]:
+    return lambda i: f"item_id is {ids[i]!r}; the catalogue has no such id; taken as the product {named[i]!r}"

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from recommender.catalog.files.tables import Table, unpacked
+from recommender.catalog.formats import as_products
+from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import (
     Mask,
     dates,
@@ -17,9 +20,7 @@ from recommender.catalog.values.cells import (
     numbers,
     strings,
 )
-from recommender.catalog.formats import as_products
-from recommender.catalog.report import DataReport
-from recommender.catalog.files.tables import Table, unpacked
+from recommender.catalog.values.ids import in_scientific_notation, without_decimals
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
 from recommender.items.schema import STANDARD, Kind
@@ -41,7 +42,7 @@ def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tup
     table = _with_levels(
         _with_lists(as_products(unpacked(table), config.format), config.separators), config.levels
     )
-    ids = _ids(table, config.id)
+    ids = _repaired(_ids(table, config.id), table, report)
     valid = _distinct(table, ids, report)
     table, ids = table.where(valid), ids[valid].reset_index(drop=True)
     if not len(ids):
@@ -79,6 +80,30 @@ def _ids(table: Table, source: str) -> pd.Series:
         return fill(source, table.frame)
     table.require(source, "the product's id")
     return strings(table.frame[source])
+
+
+def _repaired(ids: pd.Series, table: Table, report: DataReport) -> pd.Series:
+    """Return ids that a column of floats wrote as 104.0 as 104; report them, and those whose digits are lost."""
+    whole, changed = without_decimals(ids)
+    lost = in_scientific_notation(ids)
+    before, after, broken = ids[changed].tolist(), whole[changed].tolist(), ids[lost].tolist()
+    report.add(
+        "id with a decimal point",
+        table.name,
+        table.rows[changed],
+        after,
+        lambda i: f"id is {before[i]!r}, as of a column of floats; taken as {after[i]!r}",
+        "warning",
+    )
+    report.add(
+        "id in scientific notation",
+        table.name,
+        table.rows[lost],
+        broken,
+        lambda i: f"id is {broken[i]!r}, a spreadsheet has lost its digits; export the column as text",
+        "warning",
+    )
+    return whole
 
 
 def _distinct(table: Table, ids: pd.Series, report: DataReport) -> Mask:

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from recommender.catalog.report import DataReport
 from recommender.catalog.files.tables import (
     HEADER_BYTES,
     Table,
@@ -20,6 +19,7 @@ from recommender.catalog.files.tables import (
     read_table,
     report_left_out,
 )
+from recommender.catalog.report import DataReport
 from recommender.errors import DataError
 
 LARGE = 2**26  # bytes; smaller files are read at once

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from recommender.catalog.report import DataReport, Rows
 from recommender.catalog.files.xml_items import xml_items
+from recommender.catalog.report import DataReport, Rows
 from recommender.errors import DataError, nearest
 
 _SEPARATORS = ",;\t|"

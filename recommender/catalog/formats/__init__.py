@@ -6,12 +6,12 @@ applied. Products that are not for sale, and events without a product, are left 
 
 from collections.abc import Callable
 
+from recommender.catalog.files.tables import Table
 from recommender.catalog.formats.ga4 import ga4
 from recommender.catalog.formats.google_merchant import google_merchant
 from recommender.catalog.formats.personalize import personalize
 from recommender.catalog.formats.shopify import shopify
 from recommender.catalog.formats.woocommerce import woocommerce
-from recommender.catalog.files.tables import Table
 
 Format = Callable[[Table], Table]
 PRODUCTS: dict[str, Format] = {

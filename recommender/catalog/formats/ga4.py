@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from recommender.catalog.values.cells import strings
-from recommender.catalog.formats.parsing import column
 from recommender.catalog.files.tables import Table
+from recommender.catalog.formats.parsing import column
+from recommender.catalog.values.cells import strings
 
 # They name products, but add nothing to the events around them.
 _IGNORED = (

@@ -3,9 +3,9 @@
 The attributes are the standard names. See https://support.google.com/merchants/answer/7052112.
 """
 
-from recommender.catalog.values.cells import strings
-from recommender.catalog.formats.parsing import amounts, plain_text
 from recommender.catalog.files.tables import Table
+from recommender.catalog.formats.parsing import amounts, plain_text
+from recommender.catalog.values.cells import strings
 
 _PRICES = ("price", "sale_price")
 # Page addresses, delivery and taxes: nothing to learn from or to filter on.

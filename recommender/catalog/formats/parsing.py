@@ -5,8 +5,8 @@ from html import unescape
 
 import pandas as pd
 
-from recommender.catalog.values.cells import strings
 from recommender.catalog.files.tables import Table
+from recommender.catalog.values.cells import strings
 
 _TAG = re.compile(r"<[^>]*>")
 _CURRENCY = r"^[A-Z]{3}\s*|\s*[A-Z]{3}$"

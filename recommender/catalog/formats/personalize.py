@@ -3,8 +3,8 @@
 See https://docs.aws.amazon.com/personalize/latest/dg/interactions-datasets.html.
 """
 
-from recommender.catalog.formats.parsing import column
 from recommender.catalog.files.tables import Table
+from recommender.catalog.formats.parsing import column
 
 # Event types are free; these are those of its guides, in lower case and without spaces.
 _NAMES = {

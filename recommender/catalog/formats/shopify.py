@@ -6,8 +6,8 @@ versions are read.
 
 import pandas as pd
 
-from recommender.catalog.formats.parsing import column, option_name, plain_text, stock
 from recommender.catalog.files.tables import Table
+from recommender.catalog.formats.parsing import column, option_name, plain_text, stock
 
 # Older headings with the present ones.
 _OLDER = {

@@ -7,8 +7,8 @@ import re
 
 import pandas as pd
 
-from recommender.catalog.formats.parsing import column, option_name, plain_text, stock
 from recommender.catalog.files.tables import Table
+from recommender.catalog.formats.parsing import column, option_name, plain_text, stock
 
 _ATTRIBUTE = re.compile(r"Attribute (\d+) name")
 _COMMA = re.compile(r"(?<!\\),")  # a comma within a value is written "\,"
