@@ -9,6 +9,7 @@ import numpy as np
 
 from recommender.core.blocks import Double, Rows
 from recommender.errors import RequestError
+from recommender.items.moments import EARLIEST
 
 # GA4's e-commerce names with their default weights; `rate` is weighted by its value (see `event_weight`).
 EVENT_WEIGHTS: dict[str, float] = {
@@ -27,8 +28,6 @@ EVENT_WEIGHTS: dict[str, float] = {
 RETURNS = {"purchase": "refund", "add_to_cart": "remove_from_cart"}
 # What ids of shoppers begin with that the shop's own people play in the storefront: nothing is learned from them.
 PLAYED = "storefront:"
-# No shop has events from before the web; earlier moments are zeros, defaults and mistaken units.
-EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 # Clocks differ, and a moment without its time zone may be a day off; what is further ahead is wrong.
 MAX_CLOCK_SKEW = timedelta(days=1)
 

@@ -14,8 +14,9 @@ from recommender.catalog.files.streams import read_parts
 from recommender.catalog.files.tables import Table, read_table
 from recommender.catalog.formats import as_events
 from recommender.catalog.report import DataReport, Rows, Severity
-from recommender.catalog.values.cells import dates, numbers, strings
+from recommender.catalog.values.cells import numbers, strings
 from recommender.catalog.values.ids import without_decimals
+from recommender.catalog.values.moments import read_moments
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
 from recommender.events import EARLIEST, Event, latest_plausible
@@ -86,7 +87,10 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     for name in _CONTEXT:
         frame[name] = strings(raw[name]) if name in raw else pd.Series("", frame.index, dtype="str")
     frame["event_name"] = _event_names(table, config)
-    frame["timestamp"], _ = dates(raw[config.timestamp])
+    moments = read_moments(raw[config.timestamp])
+    frame["timestamp"] = moments.times
+    for mask, done in moments.guesses:
+        checks.report("timestamp in doubt", mask, raw[config.timestamp], f"a plain one; it is {done}", "warning")
     for name in _NUMBERS:
         frame[name] = checks.numbers(name, getattr(config, name))
     known = list(config.all_weights())
@@ -94,7 +98,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     nobody = (frame["user_id"] == "") & (frame["session_id"] == "")
     checks.drop("event without a user", nobody, raw[config.user_id], "an id")
     checks.drop("event without a product", frame["item_id"] == "", raw[config.item_id], "an id")
-    checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], "such as 2026-11-23T06:41:07Z")
+    checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], moments.expected)
     checks.drop("implausible timestamp", _implausible(frame["timestamp"]), raw[config.timestamp], _PERIOD)
     checks.drop("unknown event name", ~frame["event_name"].isin(known), frame["event_name"], names)
     return table.with_frame(frame).where(checks.valid)

@@ -10,7 +10,6 @@ from recommender.catalog.formats import as_products
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import (
     Mask,
-    dates,
     fields,
     fill,
     is_multi,
@@ -21,9 +20,13 @@ from recommender.catalog.values.cells import (
     strings,
 )
 from recommender.catalog.values.ids import in_scientific_notation, without_decimals
+from recommender.catalog.values.markup import plain_text
+from recommender.catalog.values.moments import EXPECTED, moments
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
 from recommender.items.schema import STANDARD, Kind
+
+_VERBATIM = {"image_link", "item_group_id"}
 
 
 def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[pd.DataFrame, dict[str, Kind]]:
@@ -49,6 +52,7 @@ def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tup
         raise DataError(f"{table.name}: no row has an id; expected one in the column {config.id!r}")
     frame, kinds = pd.DataFrame({"id": ids}), {}
     for name, cells in {**_standard(table, config), **_attributes(table, config)}.items():
+        cells = _plain(name, cells)
         kinds[name] = _kind(name, cells)
         frame[name] = _Cells(name, cells, table, ids).typed(kinds[name], report)
     order = np.argsort(ids.to_numpy(object), kind="stable")
@@ -161,6 +165,13 @@ def _attributes(table: Table, config: CatalogConfig) -> dict[str, pd.Series]:
     return {name: table.frame[name] for name in config.attributes}
 
 
+def _plain(name: str, cells: pd.Series) -> pd.Series:
+    """Return cells of strings or lists without markup; links and ids as they are."""
+    if name in _VERBATIM or not (cells.dtype == object or isinstance(cells.dtype, pd.StringDtype)):
+        return cells
+    return plain_text(cells)
+
+
 def _kind(name: str, cells: pd.Series) -> Kind:
     standard = STANDARD.get(name)
     if standard is None:
@@ -183,8 +194,8 @@ class _Cells:
             self._report(bad, "a number such as 12.50", report)
             return pd.Series(values)
         if kind == "date":
-            times, bad = dates(self._cells)
-            self._report(bad, "a date such as 2026-11-23 or 2026-11-23T06:41:07Z", report)
+            times, bad = moments(self._cells)
+            self._report(bad, EXPECTED, report)
             return times
         return strings(self._cells)
 

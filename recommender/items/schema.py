@@ -21,3 +21,8 @@ STANDARD: dict[str, Kind] = {
     "pattern": "category",
     "published_at": "date",
 }
+
+# What stands for a missing number or date, in lower case.
+MISSING = frozenset(
+    {"", "-", "--", "n/a", "#n/a", "na", "nan", "nat", "null", "none", "nil", "<na>", r"\n", "#value!"}
+)
