@@ -389,6 +389,18 @@ class Recommender:
             )
         )
 
+    def popular(self, k: int = 10, *, filter: Filter | None = None) -> Recommendations:
+        """Return the most popular products, as `recommend` does with ``strategy="popular"``.
+
+        Parameters
+        ----------
+        k
+            How many products to return, at least 1.
+        filter
+            Only products that match are returned, see `recommend`.
+        """
+        return self.recommend(k=k, strategy="popular", filter=filter)
+
     def search(
         self,
         text: str | None = None,

@@ -130,6 +130,12 @@ def test_an_unknown_user_gets_popular_items_with_a_warning(rec: Recommender) -> 
     assert answer.item_ids == rec.recommend(k=5, strategy="popular").item_ids
 
 
+def test_popular_is_the_strategy_of_that_name(rec: Recommender) -> None:
+    assert rec.popular(5) == rec.recommend(k=5, strategy="popular")
+    expected = rec.recommend(k=5, strategy="popular", filter="price > 20").item_ids
+    assert rec.popular(5, filter="price > 20").item_ids == expected != rec.popular(5).item_ids
+
+
 def test_in_a_batch_an_empty_history_gets_popular_items(rec: Recommender) -> None:
     table = rec.recommend_many([[], rec.ids[:2], ["no-such"]], 5)
     assert table.strategies == ["popular", "for_you", "popular"]
