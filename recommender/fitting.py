@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from recommender.errors import ConfigError, RequestError, full_installation
+from recommender.progress import notice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,10 @@ def fit(
         max_removed=max_removed,
         cache_dir=None if cache is None else Path(cache),
     )
-    return load(out, generation=generation)
+    rec = load(out, generation=generation)
+    if lost := rec.manifest.metrics.get("lost"):
+        notice(lost)
+    return rec
 
 
 def update(

@@ -23,7 +23,9 @@ def config(tmp_path):
     (tmp_path / "photos" / "a.jpg").write_bytes(photo())
     (tmp_path / "photos" / "b.jpg").write_bytes(b"no photo")
     (tmp_path / "products.csv").write_text("id,image,price\na,a.jpg,1\nb,b.jpg,\nc,c.jpg,2\nd,,x\n")
-    (tmp_path / "events.csv").write_text("user_id,item_id,event_name,timestamp\nu,z,purchase,2026-01-01\n")
+    (tmp_path / "events.csv").write_text(
+        "user_id,item_id,event_name,timestamp\nu,z,purchase,2026-01-01\nu,a,purchase,2026-01-01\n"
+    )
     return Config.from_files(tmp_path / "products.csv", tmp_path / "photos", tmp_path / "events.csv")
 
 
@@ -31,7 +33,7 @@ def test_every_file_is_read_and_every_problem_reported(config):
     report = validate(config)
     assert report.facts["products"] == 4
     assert report.facts["products with a photo"] == 1
-    assert report.facts["events"] == 0
+    assert report.facts["events"] == 1
     assert [str(problem) for problem in report.problems] == [
         'products.csv row 5 (id "d"): price is "x"; expected a number such as 12.50; taken as missing',
         "products.csv (id \"c\"): there is no photo 'c.jpg'; taken as without a photo",

@@ -11,6 +11,7 @@ import pandas as pd
 
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
+from recommender.catalog.losses import Loss, loss_line, refuse_losses
 from recommender.config import Config
 from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
@@ -101,11 +102,15 @@ def fit(
     checked_share(max_removed)
     with timer.stage("reading"):
         catalog = catalog or Catalog.load(config, strict=strict)
+        refuse_losses(catalog.report.losses, strict)
         check_fit(Path(out), catalog, config.catalog.path.name, max_removed)
         interactions = _read_interactions(config, catalog, interactions, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
+    losses = [*catalog.report.losses, *_lost_photos(catalog, encoded, config)]
+    losses += [] if interactions is None else interactions.report.losses
+    refuse_losses(losses, strict)
     items = TrainingItems.of(catalog, encoded)
     _require_content_or_events(items, interactions)
     with checkpoint_folder(_checkpoint_path(interactions, learn_until, cache_dir)) as checkpoints:
@@ -118,6 +123,8 @@ def fit(
             split = split_events(interactions, learn_until)
             model, evaluation = _train_with_events(items, interactions, split, seed, timer, checkpoints, measure)
         metrics = {"evaluation": evaluation, "seconds": timer.seconds, **chosen.metrics}
+        if lost := loss_line(losses):
+            metrics["lost"] = lost
         return publish(Path(out), model, items, encoded, config, metrics, encoder_files=chosen.folder)
 
 
@@ -218,6 +225,17 @@ def _require_content_or_events(items: TrainingItems, interactions: Interactions 
         )
 
 
+def _lost_photos(catalog: Catalog, encoded: EncodedCatalog, config: Config) -> list[Loss]:
+    """Return how many of the photos that the catalogue names could be used; none where no photo was opened."""
+    if "broken" not in encoded.counts or not encoded.image.shape[1]:
+        return []
+    named, used = sum(map(bool, catalog.image_refs())), encoded.counts["images"]
+    lost = {f"{state} photo": int(encoded.counts[state]) for state in ("broken", "placeholder")}
+    lost["missing photo"] = int(named - used - sum(lost.values()))
+    reasons = {kind: count for kind, count in lost.items() if count > 0}
+    return [Loss("photos", config.catalog.path.name, named, int(used), reasons)] if named else []
+
+
 def _read_interactions(
     config: Config,
     catalog: Catalog,
@@ -230,6 +248,8 @@ def _read_interactions(
     sources = [] if given is None else [given]
     if given is None and config.events is not None:
         sources.append(Interactions.load(config, catalog, strict=strict))
+    for source in sources:
+        refuse_losses(source.report.losses, strict)
     if store_url is not None:
         weights = config.events.weights if config.events is not None else None
         with open_store(store_url) as store:

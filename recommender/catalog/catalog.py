@@ -114,6 +114,7 @@ class Catalog:
     ) -> Self:
         """Map a table and print its problems; raise if `strict`."""
         catalog = cls._of(table, config, images, report)
+        report.count_used("products", table.name, len(catalog))
         report.print_summary()
         report.raise_if_strict(strict)
         return catalog

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recommender.catalog.catalog import Catalog
 from recommender.catalog.event_files import event_table
 from recommender.catalog.files.tables import Table, frame_table, read_table
+from recommender.catalog.losses import UNCLEAR_ID
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.ids import EXACT, OTHER_FORM, UNKNOWN, match_ids
 from recommender.config import Config, EventsConfig
@@ -21,7 +22,7 @@ from recommender.errors import ConfigError, nearest
 from recommender.events import Event
 
 _COLUMNS = ["user_id", "item_id", "row", "event_name", "timestamp", "value"]
-_UNKNOWN_KINDS = {UNKNOWN: "event of an unknown product", OTHER_FORM: "event of an unclear product id"}
+_UNKNOWN_KINDS = {UNKNOWN: "event of an unknown product", OTHER_FORM: UNCLEAR_ID}
 _FIELDS = ("user_id", "session_id", "item_id", "event_name", "timestamp", "value")
 
 
@@ -137,6 +138,7 @@ class Interactions:
         known = frame.assign(user_id=users, row=rows)[rows >= 0]
         rewritten = how[rows >= 0] != EXACT
         known.loc[rewritten, "item_id"] = [catalog.ids[row] for row in known.loc[rewritten, "row"]]
+        report.count_used("events", table.name, len(known))
         report.facts |= {"events": len(known), "users": known["user_id"].nunique()}
         return cls(_sorted(known[_COLUMNS]), config.all_weights(), report)
 

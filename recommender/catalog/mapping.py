@@ -111,10 +111,13 @@ def _repaired(ids: pd.Series, table: Table, report: DataReport) -> pd.Series:
 
 
 def _distinct(table: Table, ids: pd.Series, report: DataReport) -> Mask:
-    """Return the mask of each id's first row; report other rows, and those without an id."""
+    """Return the mask of each id's first row; report other rows, copies of a row, and those without an id."""
     blank = (ids == "").to_numpy(bool)
     repeated = ids.duplicated().to_numpy(bool) & ~blank
-    known = ids[repeated].tolist()
+    same = repeated.copy()
+    among = ids.isin(ids[repeated]).to_numpy(bool)
+    same[among] = table.frame[among].astype(str).duplicated().to_numpy(bool)
+    known, copies = ids[repeated & ~same].tolist(), ids[same].tolist()
     first = dict(zip(reversed(ids.tolist()), reversed(table.rows.tolist()), strict=True))
 
     def message(i: int) -> str:
@@ -122,7 +125,9 @@ def _distinct(table: Table, ids: pd.Series, report: DataReport) -> Mask:
 
     missing = "has no id; expected one; left out"
     report.add("no id", table.name, table.rows[blank], ids[blank].tolist(), lambda i: missing)
-    report.add("duplicate id", table.name, table.rows[repeated], known, message)
+    report.add("duplicate id", table.name, table.rows[repeated & ~same], known, message)
+    copy = "repeats an earlier row in every cell; counted once"
+    report.add("repeated row", table.name, table.rows[same], copies, lambda i: copy, "warning")
     return ~(blank | repeated)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.catalog.losses import Loss, loss_line
 from recommender.errors import DataError
 from recommender.progress import notice
 
@@ -67,6 +68,10 @@ class DataReport:
         The number of problems of severity "error".
     columns
         What `validate` understood of each column.
+    left_out
+        The number of rows that were left out per kind: of problems whose message ends so.
+    losses
+        How many of the products, events and photos could be used.
     """
 
     shown: int = 20
@@ -75,6 +80,8 @@ class DataReport:
     facts: dict[str, int] = field(default_factory=dict)
     errors: int = 0
     columns: "list[ColumnSummary]" = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    losses: list[Loss] = field(default_factory=list)
 
     def add(
         self,
@@ -92,7 +99,8 @@ class DataReport:
         rows, ids
             Rows and ids of the problems; equally long.
         message
-            From a position in `rows` to the message; called for listed problems alone.
+            From a position in `rows` to the message; called for listed problems alone. It ends with "left out"
+            where the row was.
         """
         if not len(rows):
             return
@@ -100,7 +108,14 @@ class DataReport:
         for i in range(min(room, len(rows))):
             self.problems.append(DataProblem(kind, severity, file, int(rows[i]), str(ids[i]), message(i)))
         self.counts[kind] += len(rows)
+        if message(0).endswith("left out"):
+            self.left_out[kind] += len(rows)
         self.errors += len(rows) if severity == "error" else 0
+
+    def count_used(self, what: Literal["products", "events"], file: str, used: int) -> None:
+        """Note how many of a file were used; the others were left out for the reasons reported so far."""
+        lost = dict(self.left_out)
+        self.losses.append(Loss(what, file, used + sum(lost.values()), used, lost))
 
     def merge(self, other: "DataReport") -> None:
         """Add another report to this one."""
@@ -112,6 +127,8 @@ class DataReport:
         self.facts |= other.facts
         self.errors += other.errors
         self.columns += other.columns
+        self.left_out += other.left_out
+        self.losses += other.losses
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -121,6 +138,7 @@ class DataReport:
             "counts": dict(self.counts),
             "problems": [asdict(problem) for problem in self.problems],
             "columns": [asdict(column) for column in self.columns],
+            "losses": [asdict(loss) for loss in self.losses],
         }
 
     def lines(self) -> list[str]:
@@ -136,6 +154,8 @@ class DataReport:
                 yield f"  ... and {count - len(listed):,} more"
         if not self.counts:
             yield "no problem found"
+        if line := loss_line(self.losses):
+            yield line
 
     def print_summary(self) -> None:
         """Print one line per kind of problem."""

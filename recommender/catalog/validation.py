@@ -9,6 +9,7 @@ from PIL import Image
 from recommender.catalog.catalog import Catalog
 from recommender.catalog.images.files import ImageSource
 from recommender.catalog.interactions import Interactions
+from recommender.catalog.losses import Loss, refuse_losses
 from recommender.catalog.report import DataReport
 from recommender.catalog.summary import summarize_events, summarize_products
 from recommender.config import Config
@@ -31,7 +32,22 @@ def validate(config: Config, strict: bool = False) -> DataReport:
     Raises
     ------
     DataError, ConfigError
-        If a file cannot be read at all; with `strict`, if anything was left out.
+        If a file cannot be read at all, if most products or all events could not be used, or if most events name
+        their products in another form than the catalogue; with `strict`, if anything was left out.
+    """
+    report = read_files(config)
+    report.raise_if_strict(strict)
+    refuse_losses(report.losses, strict)
+    return report
+
+
+def read_files(config: Config) -> DataReport:
+    """Read products, images and events, and report every problem, however much is lost.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If a file cannot be read at all.
     """
     catalog = Catalog.load(config)
     report = catalog.report
@@ -41,7 +57,6 @@ def validate(config: Config, strict: bool = False) -> DataReport:
         interactions = Interactions.load(config, catalog)
         interactions.report.columns += summarize_events(interactions, config.events)
         report.merge(interactions.report)
-    report.raise_if_strict(strict)
     return report
 
 
@@ -54,7 +69,11 @@ def _check_images(catalog: Catalog, config: Config, report: DataReport) -> None:
         messages = [f"{message.format(refs[row])}; taken as without a photo" for row in rows]
         ids = [catalog.ids[row] for row in rows]
         report.add(f"{state} photo", config.catalog.path.name, rows * 0, ids, messages.__getitem__, "warning")
-    report.facts["products with a photo"] = int((states == "good").sum())
+    good = int((states == "good").sum())
+    report.facts["products with a photo"] = good
+    reasons = {kind: report.counts[kind] for kind in (f"{state} photo" for state in _MESSAGES)}
+    lost = {kind: count for kind, count in reasons.items() if count}
+    report.losses.append(Loss("photos", config.catalog.path.name, good + sum(lost.values()), good, lost))
 
 
 def _state(images: ImageSource, ref: str) -> str:

@@ -48,18 +48,22 @@ def validate(
 ) -> None:
     """Check the shop's files and report every problem.
 
-    Shows what was understood of each column, too.
+    Shows what was understood of each column, too. Fails where a fit would: where most products or all events are
+    lost.
     """
-    from recommender.catalog import validate
+    from recommender.catalog import read_files
+    from recommender.catalog.losses import refuse_losses
     from recommender.commands.output import show_data
 
     shop = config_of(config, data, catalog, images, events)
-    report = validate(shop, strict=strict)
+    report = read_files(shop)
     if html is not None:
         from recommender.pages import write_data_page
 
         write_data_page(report, html)
     emit(report.to_dict(), show_data(report), as_json)
+    report.raise_if_strict(strict)
+    refuse_losses(report.losses, strict)
 
 
 def encode(

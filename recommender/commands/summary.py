@@ -31,6 +31,8 @@ class FitSummary:
         Seconds of each stage.
     next
         Commands to run.
+    lost
+        What of the shop's files could not be used, by shares; "" for nothing.
     """
 
     generation: str
@@ -40,6 +42,7 @@ class FitSummary:
     seconds: float
     stages: dict[str, float]
     next: list[str]
+    lost: str = ""
 
     @classmethod
     def of(cls, rec: "Recommender", bundles: Path, seconds: float) -> "FitSummary":
@@ -54,6 +57,7 @@ class FitSummary:
             round(seconds, 1),
             dict(metrics.get("seconds") or {}),
             [f"recommender similar {folder} {shlex.quote(rec.ids[0])}", f"recommender serve {folder}"],
+            metrics.get("lost", ""),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,7 +65,7 @@ class FitSummary:
         return asdict(self)
 
     def __str__(self) -> str:
-        """Return what was published, and three lines: quality, time, next commands."""
+        """Return what was published, and lines of quality, time, next commands and what was lost."""
         longest = sorted(self.stages.items(), key=lambda stage: -stage[1])[:_STAGES]
         stages = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in longest)
         return "\n".join(
@@ -70,6 +74,7 @@ class FitSummary:
                 f"quality  {'; '.join(map(_line, self.quality, self.quality.values())) or self._unmeasured()}",
                 f"time     {_duration(self.seconds)}{f' ({stages})' if stages else ''}",
                 f"next     {' or '.join(self.next)}",
+                *([self.lost] if self.lost else []),
             ]
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.catalog.advice import ADVICE
+from recommender.catalog.losses import loss_line
 from recommender.pages.render import write_page
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def write_data_page(report: "DataReport", out: Path) -> None:
         The HTML file.
     """
     files = [(file, list(columns)) for file, columns in groupby(report.columns, lambda column: column.file)]
-    write_page(out, "data.html", facts=report.facts, files=files, problems=list(_problems(report)))
+    problems, lost = list(_problems(report)), loss_line(report.losses)
+    write_page(out, "data.html", facts=report.facts, files=files, problems=problems, lost=lost)
 
 
 def _problems(report: "DataReport") -> Iterator[dict[str, Any]]:
