@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -18,6 +20,8 @@ import typer
 import recommender
 from recommender.cli import app, main
 from recommender.demo.shop import Shop
+from training.update.compact import compact
+from training.update.delta import EmbeddedProducts, publish_delta
 
 
 @dataclass
@@ -251,3 +255,17 @@ def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: P
         "generation": now["generation"]
     }
     assert run("bundles", "prune", demo_bundles, "--json").json == {"removed": []}
+    bundles = shutil.copytree(demo_bundles, tmp_path / "bundles")
+    rec = recommender.load(bundles)
+    vectors, present = np.zeros((0, rec.layout.d), np.float32), np.zeros((0, len(rec.layout.names)), bool)
+    none = EmbeddedProducts([], vectors, present, {name: [] for name in rec.attributes.names}, [])
+    delta = publish_delta(rec, none, rec.ids[:1])
+    newest, first = compact(bundles), now["generation"]
+    lines = run("bundles", "list", bundles).out.splitlines()
+    assert lines[1] == f"  {delta}  {now['n'] - 1:,} products, replaced {first}"
+    assert lines[2] == f"* {newest}  {now['n'] - 1:,} products, compacts {delta}"
+    assert run("bundles", "rollback", bundles).out.splitlines() == [
+        f"{first} is current",
+        f"taken back: {newest}, which its name makes current again",
+        "this is the oldest",
+    ]

@@ -308,6 +308,24 @@ def test_the_queue_holds_products_until_they_are_embedded(store: Store) -> None:
     assert store.overlay.read()["gone"] is None
 
 
+def test_what_was_embedded_after_a_revision_is_queued_again(store: Store) -> None:
+    for item_id in ("A", "B", "C", "D"):
+        store.overlay.put({item_id: {"title": item_id}}, queue={item_id})
+    first, second, third, fourth = store.overlay.queued()
+    store.overlay.mark_embedded([first, second])
+    store.overlay.mark_embedded([third], published=False)
+    assert store.overlay.queued() == [fourth]
+    revision = store.overlay.put({"B": {"price": 3}})
+    assert store.overlay.requeue(after=2) == 0
+    assert store.overlay.requeue(after=1) == 1
+    assert store.overlay.queued() == [QueuedItem("B", {"title": "B", "price": 3}, 2), fourth]
+    assert store.overlay.revision() == revision
+    store.overlay.mark_embedded(store.overlay.queued())
+    store.overlay.put({"A": {"title": "again"}}, queue={"A"})
+    assert store.overlay.requeue(after=0) == 2
+    assert [each.item_id for each in store.overlay.queued()] == ["B", "D", "A"]
+
+
 def test_an_old_store_is_migrated(url: str) -> None:
     database = Database(url)
     with database.transaction() as connection:

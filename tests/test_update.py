@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import recommender
-from recommender.bundle import current, open_bundle
+from recommender.bundle import current, generations, open_bundle, rollback
 from recommender.catalog import Catalog
 from recommender.cli import app
 from recommender.config import Config
@@ -132,6 +132,56 @@ def test_a_compacted_bundle_gives_the_same_results(updater: Updater, demo_shop: 
         assert after.product(item_id) == before.product(item_id)
         assert after.thumbnail(item_id) == before.thumbnail(item_id)
     assert compact(updater.root) == after.generation
+
+
+def test_a_rollback_takes_back_the_whole_of_an_update(
+    updater: Updater, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, first = products(demo_shop), current(updater.root)
+    monkeypatch.setattr("training.update.updater.COMPACT_SHARE", 0.0)
+    table.loc[3, "title"] = "Something else altogether"
+    table.to_csv(updater.changed, index=False)
+    second = updater.update()
+    assert second.compacted
+    assert len(generations(updater.root)) == 3
+    monkeypatch.undo()
+    table.loc[4, "title"] = "Another thing"
+    table.to_csv(updater.changed, index=False)
+    updater._stamp = 0.0
+    updater.update()
+    third = compact(updater.root)
+    assert rollback(updater.root) == second.generation
+    assert not updater.update().generation  # what was rolled back is not read again
+    assert rollback(updater.root) == first
+    assert rollback(updater.root, third) == third
+    assert rollback(updater.root) == second.generation
+    table.drop(index=5).to_csv(updater.changed, index=False)
+    updater._stamp, updater.complete = 0.0, True
+    assert updater.update().embedded == 1  # of the current generation, which lacks the third
+    assert rollback(updater.root) == second.generation
+
+
+def test_changes_over_http_are_embedded_again_after_a_rollback(
+    updater: Updater, demo_shop: Shop, store: Store
+) -> None:
+    first, second, third = products(demo_shop)["id"][:3]
+    updater.changed, updater.store = None, store
+    store.overlay.put({first: {"title": "A red kite"}}, queue=[first])
+    before = updater.update().generation
+    store.overlay.put({"new-mug": {"title": "Red striped mug"}, second: None}, queue=["new-mug", second])
+    store.overlay.put({third: {"price": 3.0}})  # an offer, never queued
+    assert updater.update().generation is not None
+    assert updater.update().generation is None
+    assert rollback(updater.root) == before
+    assert "new-mug" not in recommender.load(updater.root)
+    again = Updater(updater.root, updater.config, store=store, encoder=updater.encoder)  # or another process
+    done = again.update()
+    assert (done.embedded, done.removed) == (1, 1)
+    now = recommender.load(updater.root)
+    assert "new-mug" in now
+    assert second not in now
+    assert again.update().generation is None
+    assert not store.overlay.queued()
 
 
 def test_the_command_prints_a_summary(

@@ -174,8 +174,8 @@ def test_a_fit_is_refused_before_the_training(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(DataError, match=r"products frame, published in .* would remove 31 of 40"):
         recommender.fit(frame, out=tmp_path / "bundles", encoder="tfidf")
     frame.to_csv(tmp_path / "cut.csv", index=False)
+    command = ["fit", "--catalog", str(tmp_path / "cut.csv"), "--out", str(tmp_path / "bundles")]
     with pytest.raises(DataError, match=r"cut\.csv, published in .* would remove 31 of 40"):
-        command = ["fit", "--catalog", str(tmp_path / "cut.csv"), "--out", str(tmp_path / "bundles")]
         app(command, standalone_mode=False)
     assert len(generations(tmp_path / "bundles")) == 1
 

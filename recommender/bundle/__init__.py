@@ -1,8 +1,10 @@
 """Bundles: generations of a recommender, published atomically and opened only when complete."""
 
-from recommender.bundle.generations import GenerationList, current, generations, prune
+from recommender.bundle.generations import GenerationList, current, generations
+from recommender.bundle.lineage import Lineage, lineage_of
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, open_bundle
+from recommender.bundle.prune import prune
 from recommender.bundle.publish import Staging
 from recommender.bundle.rollback import rollback
 from recommender.bundle.thumbnails import DeltaThumbnails, Thumbnails, write_thumbnails
@@ -12,11 +14,13 @@ __all__ = [
     "Bundle",
     "DeltaThumbnails",
     "GenerationList",
+    "Lineage",
     "Manifest",
     "Staging",
     "Thumbnails",
     "current",
     "generations",
+    "lineage_of",
     "open_bundle",
     "prune",
     "rollback",

@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from recommender.bundle.disk import exclusive_lock, fsync, sha256, try_lock, write_atomically
-from recommender.bundle.generations import current, manifest_path, names, sweep
+from recommender.bundle.generations import current, manifest_path, names
+from recommender.bundle.lineage import LINEAGE, Lineage, lineage_of
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, part_folder
+from recommender.bundle.prune import sweep
 from recommender.bundle.shapes import check_shapes
 from recommender.errors import BundleError
 from recommender.version import __version__
@@ -82,7 +84,13 @@ class Staging:
         return path
 
     def publish(
-        self, manifest_fields: Mapping[str, Any], parent: Bundle | None = None, reuse: Collection[str] = ()
+        self,
+        manifest_fields: Mapping[str, Any],
+        parent: Bundle | None = None,
+        reuse: Collection[str] = (),
+        *,
+        compaction: bool = False,
+        overlay_revision: int = 0,
     ) -> str:
         """Publish the staged parts as the current generation.
 
@@ -94,6 +102,10 @@ class Staging:
             An opened generation that must still be the current one.
         reuse
             Parts of `parent` that the new generation shares, where it has them.
+        compaction
+            Whether it has the products of `parent` unchanged, so that a rollback takes back both.
+        overlay_revision
+            See `Lineage`; at least that of the generation before.
 
         Returns
         -------
@@ -115,6 +127,8 @@ class Staging:
         with exclusive_lock(self.root):
             if parent is not None and current(self.root) != parent.generation:
                 raise BundleError(f"{current(self.root)} was published meanwhile; open it and publish again")
+            lineage = self._lineage(parent if compaction else None, overlay_revision)
+            draft = draft.with_fields(extra={**draft.extra, LINEAGE: lineage._asdict()})
             for name, folder in folders.items():
                 self._move(folder, parts[name])
             fsync(self.root / "parts")
@@ -122,6 +136,15 @@ class Staging:
             write_atomically(manifest_path(self.root, manifest.generation), manifest.to_json())
             write_atomically(self.root / "CURRENT", f"{manifest.generation}\n".encode())
         return manifest.generation
+
+    def _lineage(self, compacted: Bundle | None, overlay_revision: int) -> Lineage:
+        if not (self.root / "CURRENT").exists():
+            return Lineage(overlay_revision=overlay_revision)
+        name = current(self.root)
+        before = lineage_of(self.root, name)
+        if compacted is not None:
+            return before._replace(compacted=name)
+        return Lineage(name, overlay_revision=max(before.overlay_revision, overlay_revision))
 
     def _move(self, folder: Path, part: Mapping[str, Any]) -> None:
         """Move a part to the folder of its hash, unless it exists; a damaged one is replaced."""

@@ -1,6 +1,6 @@
 """List, roll back, prune and compact published generations."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,31 +11,56 @@ from recommender.commands.shared import emit
 def list_generations(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
     """List the published generations, newest last.
 
-    An asterisk marks the current one.
+    An asterisk marks the current one; each is shown with the one that it replaced, or that it compacts.
     """
-    from recommender.bundle import current, generations
+    from recommender.bundle import current, generations, lineage_of
 
     current_name = current(bundles)
     rows = [
-        {"generation": m.generation, "created_at": m.created_at, "n": m.n, "current": m.generation == current_name}
+        {
+            "generation": m.generation,
+            "created_at": m.created_at,
+            "n": m.n,
+            "current": m.generation == current_name,
+            "previous": (lineage := lineage_of(bundles, m.generation)).previous,
+            "compacted": lineage.compacted,
+        }
         for m in generations(bundles)
     ]
-    lines = [f"{'*' if g['current'] else ' '} {g['generation']}  {g['n']:,} products" for g in rows]
-    emit({"generations": rows}, "\n".join(lines), as_json)
+    emit({"generations": rows}, "\n".join(map(_line, rows)), as_json)
+
+
+def _line(row: dict[str, Any]) -> str:
+    mark, before = "*" if row["current"] else " ", ""
+    if row["compacted"]:
+        before = f", compacts {row['compacted']}"
+    elif row["previous"]:
+        before = f", replaced {row['previous']}"
+    return f"{mark} {row['generation']}  {row['n']:,} products{before}"
 
 
 def rollback(
     bundles: options.Bundles,
     generation: Annotated[
-        str | None, typer.Argument(help="Its name. [default: the one before the current]")
+        str | None, typer.Argument(help="Its name. [default: the one before the last fit or update]")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make an older generation current."""
-    from recommender.bundle import rollback
+    """Take back the last fit or update.
 
+    However many generations it made. A second rollback takes back the one before. With a name, that generation is
+    made current, also one that was taken back.
+    """
+    from recommender.bundle import current, lineage_of, rollback
+
+    before = current(bundles) if generation is None else None
     name = rollback(bundles, generation)
-    emit({"generation": name}, f"{name} is current", as_json)
+    lines = [f"{name} is current"]
+    if before is not None:
+        previous = lineage_of(bundles, name).previous
+        again = "this is the oldest" if previous is None else f"another rollback goes further back, to {previous}"
+        lines += [f"taken back: {before}, which its name makes current again", again]
+    emit({"generation": name}, "\n".join(lines), as_json)
 
 
 def prune(
@@ -45,7 +70,8 @@ def prune(
 ) -> None:
     """Remove old generations.
 
-    The current one and those that a process has open stay.
+    The current one, those that a rollback from it needs and those that a process has open stay. An update counts
+    as one.
     """
     from recommender.bundle import prune
 

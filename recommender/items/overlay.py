@@ -58,9 +58,13 @@ class OverlaySnapshot:
         """See `ItemOverlay.queued`."""
         return self._source.queued(limit)
 
-    def mark_embedded(self, products: "Iterable[QueuedItem]") -> None:
+    def mark_embedded(self, products: "Iterable[QueuedItem]", published: bool = True) -> None:
         """See `ItemOverlay.mark_embedded`."""
-        self._source.mark_embedded(products)
+        self._source.mark_embedded(products, published)
+
+    def requeue(self, after: int) -> int:
+        """See `ItemOverlay.requeue`."""
+        return self._source.requeue(after)
 
     def close(self) -> None:
         """See `ItemOverlay.close`."""

@@ -118,8 +118,17 @@ class ItemOverlay(Protocol):
     def queued(self, limit: int = 10_000) -> list[QueuedItem]:
         """Return the products to be embedded, in the order they were queued."""
 
-    def mark_embedded(self, products: Iterable[QueuedItem]) -> None:
-        """Remove products from the queue once a generation has them, except those queued again since."""
+    def mark_embedded(self, products: Iterable[QueuedItem], published: bool = True) -> None:
+        """Remove products from the queue once a generation has them, except those queued again since.
+
+        `requeue` puts them back, unless they were not `published`: the current generation had them already.
+        """
+
+    def requeue(self, after: int) -> int:
+        """Put products back that were queued after that revision, and return their number.
+
+        For those that were embedded in generations which were rolled back.
+        """
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,7 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from recommender.bundle import current, generations, rollback
+from recommender.bundle import current, generations, lineage_of, rollback
 from recommender.errors import BundleError
 from serving.access import needs
 from serving.json_codec import json_response
@@ -27,6 +27,8 @@ def list_generations() -> Response:
             "created_at": each.created_at,
             "products": each.n,
             "current": each.generation == now,
+            "previous": (lineage := lineage_of(folder, each.generation)).previous,
+            "compacted": lineage.compacted,
         }
         for each in generations(folder)
     ]
@@ -47,7 +49,7 @@ def activate(generation: str) -> Response:
 @bp.doc(responses={409: "There is none before the current one"})
 @needs("admin")
 def roll_back() -> Response:
-    """Make the generation before the current one current."""
+    """Take back the last fit or update: make the generation before it current."""
     return _activated(None)
 
 

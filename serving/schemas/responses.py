@@ -171,12 +171,14 @@ class Changed(BaseModel):
 
 
 class Generation(BaseModel):
-    """One published generation."""
+    """One published generation: what it replaced, or the generation of the same update that it compacts."""
 
     generation: str
     created_at: str
     products: int
     current: bool
+    previous: str | None
+    compacted: str | None
 
 
 class Generations(BaseModel):

@@ -48,7 +48,9 @@ class EmbeddedProducts:
     thumbnails: Sequence[bytes | None]
 
 
-def publish_delta(recommender: Recommender, embedded: EmbeddedProducts, removed: Sequence[str] = ()) -> str:
+def publish_delta(
+    recommender: Recommender, embedded: EmbeddedProducts, removed: Sequence[str] = (), overlay_revision: int = 0
+) -> str:
     """Publish a generation with changed, new and removed products.
 
     Parameters
@@ -59,6 +61,8 @@ def publish_delta(recommender: Recommender, embedded: EmbeddedProducts, removed:
         Changed and new products.
     removed
         Ids of products of the current generation, none of `embedded`.
+    overlay_revision
+        The revision at which the last of them was queued in the overlay; 0 where none was.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def publish_delta(recommender: Recommender, embedded: EmbeddedProducts, removed:
         counts = delta.write(staging.part(DELTA))
         manifest = bundle.manifest
         fields = manifest.with_fields(n=delta.products).to_dict() | {"delta": counts}
-        return staging.publish(fields, parent=bundle, reuse=SHARED_PARTS)
+        return staging.publish(fields, parent=bundle, reuse=SHARED_PARTS, overlay_revision=overlay_revision)
 
 
 class _DeltaWriter:

@@ -7,7 +7,7 @@ from time import perf_counter, sleep
 
 import pandas as pd
 
-from recommender.bundle import open_bundle
+from recommender.bundle import current, lineage_of, open_bundle
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders.base import Encoder
@@ -104,6 +104,7 @@ class Updater:
     encoder: Encoder | None = None
     max_removed: float = MAX_REMOVED
     _stamp: float = 0.0
+    _generation: str = ""
 
     def __post_init__(self) -> None:
         checked_share(self.max_removed)
@@ -152,7 +153,15 @@ class Updater:
             return UpdateResult()
 
     def _queued(self) -> list[QueuedItem]:
-        return self.store.overlay.queued() if self.store is not None else []
+        """Return what is queued, with what was embedded in generations that have been rolled back since."""
+        if self.store is None:
+            return []
+        if (generation := current(self.root)) != self._generation:
+            again = self.store.overlay.requeue(lineage_of(self.root, generation).overlay_revision)
+            if again:
+                notice(f"{again:,} changes over HTTP were embedded after {generation}: they are embedded again")
+            self._generation = generation
+        return self.store.overlay.queued()
 
     def _file_changes(
         self, recommender: Recommender, queued: Sequence[QueuedItem]
@@ -194,13 +203,19 @@ class Updater:
                 changed[product.item_id] = {**changed.get(product.item_id, {}), **product.attributes}
                 removed.discard(product.item_id)
         known = sorted(item_id for item_id in removed if item_id in recommender)
-        result = self._publish_delta(recommender, changed, known, started)
+        revision = max((product.revision for product in queued), default=0)
+        result = self._publish_delta(recommender, changed, known, revision, started)
         if self.store is not None:
-            self.store.overlay.mark_embedded(queued)
+            self.store.overlay.mark_embedded(queued, published=result.generation is not None)
         return result
 
     def _publish_delta(
-        self, recommender: Recommender, changed: dict[str, Cells], removed: list[str], started: float
+        self,
+        recommender: Recommender,
+        changed: dict[str, Cells],
+        removed: list[str],
+        overlay_revision: int,
+        started: float,
     ) -> UpdateResult:
         if not changed and not removed:
             return UpdateResult()
@@ -210,7 +225,7 @@ class Updater:
         embedded = embed(recommender, catalog, self.encoder, self.cache_dir)
         if not embedded.ids and not removed:
             return UpdateResult()
-        generation = publish_delta(recommender, embedded, removed)
+        generation = publish_delta(recommender, embedded, removed, overlay_revision)
         seconds = round(perf_counter() - started, 2)
         delta = open_bundle(self.root).manifest.extra["delta"]
         compacted = delta["rows"] + delta["removed"] > COMPACT_SHARE * delta["base_n"]

@@ -14,7 +14,7 @@ _OVERLAY = sa.Table(
     sa.Column("item_id", sa.Text, primary_key=True),
     sa.Column("attributes", sa.JSON(none_as_null=True)),
     sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("queued", sa.BigInteger),
+    sa.Column("queued", sa.BigInteger),  # the revision; negative once a generation has the product
 )
 _REVISION = sa.Table(
     "overlay_revision",
@@ -82,21 +82,28 @@ class SqlOverlay:
         """See `ItemOverlay.queued`."""
         waiting = (
             sa.select(_OVERLAY.c.item_id, _OVERLAY.c.attributes, _OVERLAY.c.queued)
-            .where(_OVERLAY.c.queued.is_not(None))
+            .where(_OVERLAY.c.queued > 0)
             .order_by(_OVERLAY.c.queued, _OVERLAY.c.item_id)
             .limit(limit)
         )
         with self._database.transaction() as connection:
             return [QueuedItem(*row) for row in connection.execute(waiting)]
 
-    def mark_embedded(self, products: Iterable[QueuedItem]) -> None:
+    def mark_embedded(self, products: Iterable[QueuedItem], published: bool = True) -> None:
         """See `ItemOverlay.mark_embedded`."""
         done = [{"id": product.item_id, "at": product.revision} for product in products]
         if not done:
             return
+        embedded = -_OVERLAY.c.queued if published else None
         same = (_OVERLAY.c.item_id == sa.bindparam("id")) & (_OVERLAY.c.queued == sa.bindparam("at"))
         with self._database.transaction() as connection:
-            connection.execute(sa.update(_OVERLAY).where(same).values(queued=None), done)
+            connection.execute(sa.update(_OVERLAY).where(same).values(queued=embedded), done)
+
+    def requeue(self, after: int) -> int:
+        """See `ItemOverlay.requeue`."""
+        again = sa.update(_OVERLAY).where(_OVERLAY.c.queued < -after).values(queued=-_OVERLAY.c.queued)
+        with self._database.transaction() as connection:
+            return connection.execute(again).rowcount
 
     def close(self) -> None:
         """See `ItemOverlay.close`."""
