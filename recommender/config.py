@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from recommender.errors import ConfigError, nearest
 from recommender.events import EVENT_WEIGHTS
+from recommender.items.availability import Availability
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -35,6 +36,13 @@ class CatalogConfig(ConfigSection):
         Column of the unique id.
     title, description, image_link, product_type, brand, price, availability, item_group_id
         Column, or template over columns such as ``"{article_id}.jpg"``. By default the column of the same name.
+    sale_price, sale_starts, sale_ends
+        Columns of the price during a sale, and of the sale's first and last moment or day; by default those of the
+        same names, or Google Merchant's `sale_price_effective_date`.
+    currency
+        Column of the currency, or the currency of all prices such as "EUR"; by default what stands beside prices.
+    availability_words
+        What the shop's own words of availability mean, such as ``{"on its way" = "backorder"}``.
     color, size, gender, age_group, material, pattern, published_at
         Column, or template over columns. By default the column of the same name.
     images
@@ -62,7 +70,12 @@ class CatalogConfig(ConfigSection):
     product_type: str | None = None
     brand: str | None = None
     price: str | None = None
+    sale_price: str | None = None
+    sale_starts: str | None = None
+    sale_ends: str | None = None
+    currency: str | None = None
     availability: str | None = None
+    availability_words: dict[str, Availability] = {}
     item_group_id: str | None = None
     color: str | None = None
     size: str | None = None

@@ -45,11 +45,12 @@ def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layou
 
 
 def open_attributes(bundle: Bundle) -> Attributes:
-    """Map the products' ids and columns."""
-    base, delta = Attributes.open(bundle.folder("base") / "attributes"), Delta.of(bundle)
-    if delta is None:
-        return base
-    return base.with_delta(Attributes.open(bundle.folder(DELTA) / "attributes"), delta.rows, delta.removed)
+    """Map the products' ids and columns; prices are those in force now."""
+    attributes, delta = Attributes.open(bundle.folder("base") / "attributes"), Delta.of(bundle)
+    if delta is not None:
+        changed = Attributes.open(bundle.folder(DELTA) / "attributes")
+        attributes = attributes.with_delta(changed, delta.rows, delta.removed)
+    return attributes.with_current_prices()
 
 
 def open_thumbnails(bundle: Bundle) -> Thumbnails | DeltaThumbnails:

@@ -147,6 +147,11 @@ class Recommender:
         """Return some attributes of a product of the bundle, with live changes."""
         return self._products.fields(item_id, names)
 
+    @property
+    def revision(self) -> tuple[str, int, float]:
+        """Differs after every change of a product: generation, live changes, next start or end of a sale."""
+        return self.generation, *self._products.revision
+
     def thumbnail(self, item_id: str) -> bytes | None:
         """Return a product's thumbnail as JPEG, if it has a photo."""
         return self._products.thumbnail(item_id)

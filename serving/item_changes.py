@@ -4,16 +4,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from recommender.errors import RequestError, nearest
+from recommender.items.availability import AVAILABILITIES, EXPECTED, AvailabilityWords
 from recommender.items.columns import posix
+from recommender.items.prices import currency_code, price_amount
 from recommender.items.schema import STANDARD
 from recommender.recommender import Recommender
 
 # Attributes that take effect at once and do not change a product's embedding.
-OFFERS = ("price", "availability", "published_at", "item_group_id")
+OFFERS = (
+    *("price", "regular_price", "sale_price", "sale_starts", "sale_ends", "currency"),
+    *("availability", "published_at", "item_group_id"),
+)
+_PRICES = ("price", "regular_price", "sale_price")
 
 
-def checked(recommender: Recommender, attributes: Mapping[str, Any], pointer: str = "") -> None:
-    """Raise a `RequestError` unless all `attributes` are known and of the right type; null empties one."""
+def checked(recommender: Recommender, attributes: Mapping[str, Any], pointer: str = "") -> Mapping[str, Any]:
+    """Return attributes with prices as numbers and availability in Google Merchant's words; null empties one.
+
+    Raises
+    ------
+    RequestError
+        Unless all attributes are known and of the right type.
+    """
+    attributes = {
+        name: _value(recommender, name, value, f"{pointer}/{name}") for name, value in attributes.items()
+    }
     known = {name: recommender.attributes.kind(name) for name in recommender.attributes.names}
     known = STANDARD | known
     for name, value in attributes.items():
@@ -25,6 +40,31 @@ def checked(recommender: Recommender, attributes: Mapping[str, Any], pointer: st
         expected, fits = _KINDS[known[name]]
         if value is not None and not fits(value):
             raise RequestError(f"{name} is {str(value)[:60]!r}; expected {expected}", at)
+    return attributes
+
+
+def _value(recommender: Recommender, name: str, value: Any, pointer: str) -> Any:
+    """Return a price given as text, a word of availability and a currency in their canonical form."""
+    text = str(value)
+    if name == "availability" and isinstance(value, str | bool | int | float):
+        catalog = recommender.manifest.config.get("catalog", {})
+        word = AvailabilityWords(catalog.get("availability_words")).canonical(text)
+        if word is None:
+            guess = nearest(text, AVAILABILITIES)
+            raise RequestError(f"availability is {text[:60]!r}; expected {EXPECTED}", pointer, guess)
+        return word or None
+    if name in _PRICES and isinstance(value, str):
+        if (amount := price_amount(text)) is None:
+            expected = "a number, or a price such as 1299.00 EUR that can be read in one way only"
+            raise RequestError(f"{name} is {text[:60]!r}; expected {expected}", pointer)
+        return amount
+    if name in _PRICES and isinstance(value, int | float) and value < 0:
+        raise RequestError(f"{name} is {value}; expected a number of at least 0", pointer)
+    if name == "currency" and isinstance(value, str):
+        if not (code := currency_code(text)):
+            raise RequestError(f"currency is {text[:60]!r}; expected a code of ISO 4217 such as EUR", pointer)
+        return code
+    return value
 
 
 def waits(recommender: Recommender, item_id: str, attributes: Mapping[str, Any]) -> bool:

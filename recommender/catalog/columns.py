@@ -9,8 +9,8 @@ from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, nearest
 from recommender.items.schema import Kind
 
-# They do not describe a product: stock changes, and a group is an identifier.
-_NEVER_LEARNED = {"availability", "item_group_id"}
+# They do not describe a product: stock and sales change, and a group is an identifier.
+_NEVER_LEARNED = {"availability", "item_group_id", "currency", "regular_price", "sale_price"}
 
 
 @dataclass(frozen=True)

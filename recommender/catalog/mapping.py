@@ -7,7 +7,9 @@ import pandas as pd
 
 from recommender.catalog.files.tables import Table, unpacked
 from recommender.catalog.formats import as_products
-from recommender.catalog.report import DataReport
+from recommender.catalog.pricing import PERIOD, PRICES, read_prices
+from recommender.catalog.report import CellReport, DataReport
+from recommender.catalog.stock import read_availability
 from recommender.catalog.values.cells import (
     Mask,
     fields,
@@ -27,6 +29,14 @@ from recommender.errors import ConfigError, DataError
 from recommender.items.schema import STANDARD, Kind
 
 _VERBATIM = {"image_link", "item_group_id"}
+# Columns that are read together, since each says something about the others.
+OFFERS = frozenset({*PRICES, PERIOD, "sale_starts", "sale_ends", "currency", "availability"})
+_OTHER_NAMES = {
+    "image_link": ("image",),
+    "sale_price": ("special_price",),
+    "sale_starts": ("sale_price_starts", "special_from_date", "special_price_from_date", "date_on_sale_from"),
+    "sale_ends": ("sale_price_ends", "special_to_date", "special_price_to_date", "date_on_sale_to"),
+}
 
 
 def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[pd.DataFrame, dict[str, Kind]]:
@@ -51,10 +61,15 @@ def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tup
     if not len(ids):
         raise DataError(f"{table.name}: no row has an id; expected one in the column {config.id!r}")
     frame, kinds = pd.DataFrame({"id": ids}), {}
-    for name, cells in {**_standard(table, config), **_attributes(table, config)}.items():
-        cells = _plain(name, cells)
-        kinds[name] = _kind(name, cells)
-        frame[name] = _Cells(name, cells, table, ids).typed(kinds[name], report)
+    columns = {**_standard(table, config), **_attributes(table, config)}
+    offers = _offers(columns, table, config, CellReport(report, table.name, table.rows, ids.tolist()))
+    for name in dict.fromkeys([*columns, *offers]):
+        if name in offers:
+            kinds[name], frame[name] = STANDARD[name], offers[name]
+        elif name not in OFFERS:
+            cells = _plain(name, columns[name])
+            kinds[name] = _kind(name, cells)
+            frame[name] = _Cells(name, cells, table, ids).typed(kinds[name], report)
     order = np.argsort(ids.to_numpy(object), kind="stable")
     return frame.iloc[order].reset_index(drop=True), kinds
 
@@ -147,13 +162,26 @@ def _sources(table: Table, config: CatalogConfig) -> Iterator[tuple[str, str]]:
     """Yield each standard column with its source, a column or a template."""
     for name in STANDARD:
         same = next((column for column in _names(name) if column in table.frame), None)
-        source = getattr(config, name) or same
-        if source is not None:
+        source = getattr(config, name, None) or same
+        if source is not None and (name != "currency" or source in table.frame):  # or it is a currency's code
             yield name, source
 
 
 def _names(name: str) -> tuple[str, ...]:
-    return ("image_link", "image") if name == "image_link" else (name,)
+    return (name, *_OTHER_NAMES.get(name, ()))
+
+
+def _offers(
+    columns: dict[str, pd.Series], table: Table, config: CatalogConfig, report: CellReport
+) -> dict[str, pd.Series]:
+    """Return the typed columns of prices, sales, currencies and availability."""
+    fixed = config.currency if config.currency not in table.frame else None
+    period = {PERIOD: table.frame[PERIOD]} if PERIOD in table.frame else {}
+    used = {config.id, *dict(_sources(table, config)).values()}
+    others = {name: table.frame[name] for name in map(str, table.frame) if name not in used}
+    offers = read_prices({**period, **columns}, fixed, report)
+    availability = read_availability(columns.get("availability"), others, config.availability_words, report)
+    return offers if availability is None else {**offers, "availability": availability}
 
 
 def _attributes(table: Table, config: CatalogConfig) -> dict[str, pd.Series]:
@@ -195,7 +223,7 @@ class _Cells:
         if kind == "multi":
             return lists(self._cells)
         if kind == "number":
-            values, bad = numbers(self._cells, minimum=0.0 if self._name == "price" else -np.inf)
+            values, bad = numbers(self._cells)
             self._report(bad, "a number such as 12.50", report)
             return pd.Series(values)
         if kind == "date":

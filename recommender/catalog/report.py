@@ -174,3 +174,37 @@ class DataReport:
         if strict and self.errors:
             first = next((problem for problem in self.problems if problem.severity == "error"), "")
             raise DataError(f"{self.errors:,} problems with --strict, the first: {first}")
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """Reports problems of the cells of a table.
+
+    Parameters
+    ----------
+    report
+        Gets the problems.
+    file, rows, ids
+        Name of the table, and the row number and id of each of its n rows.
+    """
+
+    report: DataReport
+    file: str
+    rows: Rows
+    ids: Sequence[str]
+
+    def add(
+        self,
+        kind: str,
+        mask: NDArray[np.bool_],
+        message: Callable[[int], str],
+        severity: Severity = "error",
+    ) -> None:
+        """Count a problem on each row of a mask (n,); `message` is given the position of a row."""
+        positions = np.flatnonzero(mask)
+        ids = [self.ids[position] for position in positions.tolist()]
+        self.report.add(kind, self.file, self.rows[positions], ids, lambda i: message(int(positions[i])), severity)
+
+    def add_file(self, kind: str, message: str, severity: Severity = "warning") -> None:
+        """Count a problem of the whole file."""
+        self.report.add(kind, self.file, [0], [""], lambda i: message, severity)

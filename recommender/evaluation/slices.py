@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HEAD = 0.2  # share of the products with an event that count as popular
 MAX_CATEGORIES = 8
-_EXCLUDED = ("availability", "item_group_id")
+_EXCLUDED = ("availability", "item_group_id", "currency")
 
 
 def slices(recommender: "Recommender", train: "Interactions") -> dict[str, Mask]:

@@ -53,7 +53,7 @@ class SubsetCache:
         overlay
             ``{row: {field: value}}``: attributes changed since the bundle.
         revision
-            Revision of the overlay, part of the cache key.
+            Of the overlay and of the prices in force, part of the cache key.
         within
             Rows to which matches are limited, shape (n,); the same array object for the same rows of one revision.
 

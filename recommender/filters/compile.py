@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.errors import RequestError
+from recommender.errors import RequestError, nearest
 from recommender.filters.conditions import (
     And,
     Exists,
@@ -20,13 +20,17 @@ from recommender.filters.conditions import (
     SameAsSeed,
 )
 from recommender.items import Attributes
+from recommender.items.availability import AVAILABILITIES, EXPECTED, canonical_availability
 from recommender.items.columns import KINDS, Cells, Numbers, posix
 
 Overlay = Mapping[int, Mapping[str, Any]]
 
 
 def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: Overlay | None) -> Node:
-    """Replace ``same_as_seed`` by the seed's values; a seed whose field is null matches nothing."""
+    """Replace ``same_as_seed`` by the seed's values, and words of availability by Google Merchant's.
+
+    A seed whose field is null matches nothing.
+    """
     match node:
         case And(nodes) | Or(nodes):
             return type(node)(tuple(resolve(inner, attributes, seed_row, overlay) for inner in nodes))
@@ -41,7 +45,23 @@ def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: O
             seed = kind.of([changed[name]]).value(0) if name in changed else column.value(seed_row)
             values = seed if isinstance(seed, list) else [] if seed is None else [seed]
             return In(name, tuple(values), pointer=pointer)
+        case In("availability", values, negated, pointer):
+            column = attributes.column("availability", pointer)
+            return In(
+                "availability", tuple(_availability(value, column, pointer) for value in values), negated, pointer
+            )
     return node
+
+
+def _availability(value: Operand, column: Cells, pointer: str) -> Operand:
+    """Return the canonical word; a word that is neither known nor in the column is an error."""
+    if not isinstance(value, str):
+        return value
+    canonical = canonical_availability(value)
+    if not canonical and not column.any_of([value]).any():
+        message = f"availability is {value!r}; expected {EXPECTED}"
+        raise RequestError(message, pointer.removesuffix("/field"), nearest(value, AVAILABILITIES))
+    return canonical or value
 
 
 def evaluate(node: Node, attributes: Attributes, overlay: Overlay | None = None) -> np.ndarray:

@@ -9,9 +9,12 @@ import numpy as np
 
 from recommender.core.blocks import Rows
 from recommender.errors import RequestError, nearest
+from recommender.items.availability import canonical_availability
 from recommender.items.columns import KINDS, Categories, Cells, Multi, Numbers, Value
 from recommender.items.delta import DeltaColumn, DeltaIds, delta_numbers
 from recommender.items.ids import Ids
+from recommender.items.sales import OFFER, CurrentPrices, SalePrices
+from recommender.items.strings import Words
 
 
 class Attributes:
@@ -39,6 +42,8 @@ class Attributes:
         columns = {
             name: KINDS[kind].open(_stem(folder, position)) for position, (name, kind) in enumerate(kinds.items())
         }
+        if "availability" in columns:  # older bundles have the shop's own words
+            columns["availability"] = _with_canonical_words(columns["availability"])
         return cls(Ids.open(folder / "ids.npy"), kinds, columns)
 
     def with_delta(self, changed: "Attributes", rows: Rows, removed: Rows) -> "Attributes":
@@ -64,6 +69,18 @@ class Attributes:
 
         columns = {name: merge(column, changed.column(name)) for name, column in self._columns.items()}
         return Attributes(ids, self._kinds, columns)
+
+    def with_current_prices(self) -> "Attributes":
+        """Return the attributes with the price in force now as "price", where the catalogue has sale prices."""
+        if not {"price", *OFFER} <= self._columns.keys():
+            return self
+        prices = CurrentPrices(SalePrices(*map(self.numbers, OFFER)))
+        return Attributes(self.ids, self._kinds, {**self._columns, "price": prices})
+
+    def prices_until(self, moment: float) -> float:
+        """Return until when the prices of a moment are in force, in POSIX seconds; infinity for ever."""
+        prices = self._columns.get("price")
+        return prices.until(moment) if isinstance(prices, CurrentPrices) else np.inf
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -154,6 +171,22 @@ def write_columns(
         KINDS[kind].of(cells[name]).save(_stem(folder, position))
     listed = [{"name": name, "kind": kind} for name, kind in kinds.items()]
     (folder / "columns.json").write_text(json.dumps(listed, ensure_ascii=False), "utf-8")
+
+
+def _with_canonical_words(column: Cells) -> Cells:
+    """Return a column of availability in Google Merchant's words; other words stay."""
+    if not isinstance(column, Categories | Multi):
+        return column
+    words = [column.words[code] for code in range(len(column.words))]
+    values = [canonical_availability(word) or word for word in words]
+    if values == words:
+        return column
+    canonical = sorted(set(values))
+    code_of = np.array([canonical.index(value) for value in values], np.int32)
+    codes = np.where(column.codes < 0, np.int32(-1), code_of[column.codes])
+    if isinstance(column, Multi):
+        return Multi(column.starts, column.rows, codes, Words.of(canonical))
+    return Categories(codes, Words.of(canonical))
 
 
 def _stem(folder: Path, position: int) -> Path:

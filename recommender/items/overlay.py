@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from recommender.core.blocks import Mask
 from recommender.core.segment import Segment
 from recommender.filters import Subset
-from recommender.items import Attributes
+from recommender.items import Attributes, sales
+from recommender.items.availability import OUT_OF_STOCK, canonical_availability
 from recommender.retrieval.eligibility import Eligibility
 
 if TYPE_CHECKING:
     from recommender.stores.base import AttributeValues, ItemOverlay, QueuedItem
 
-OUT_OF_STOCK = "out_of_stock"
 # Products whose fields are cached: decoding the fields of a result takes longer than finding it.
 CACHED_PRODUCTS = 1 << 15
 
@@ -73,14 +74,17 @@ class OverlaySnapshot:
 
 @dataclass(frozen=True)
 class OverlayState:
-    """An overlay at one revision, by row.
+    """An overlay at one revision and in one period between starts and ends of sales, by row.
 
     Parameters
     ----------
     revision
         The overlay's.
+    since, until
+        The period in POSIX seconds in which all prices stay as they are.
     by_id
-        Item id to its changed attributes, None if it was removed; products that the bundle lacks among them.
+        Item id to its changed attributes, None if it was removed; products that the bundle lacks among them. The
+        price is that in force.
     by_row
         The same by row, for the products of the bundle that were not removed.
     listed
@@ -89,21 +93,27 @@ class OverlayState:
         Listed rows that are not known to be out of stock, shape (n,); None if that is all rows.
     fields
         Returns some attributes of a product of the bundle by its id, the overlay's values over the bundle's.
+    version
+        Of this state in this process, for caches.
     """
 
     revision: int
+    since: float
+    until: float
     by_id: Mapping[str, Mapping[str, Any] | None]
     by_row: Mapping[int, Mapping[str, Any]]
     listed: Mask | None
     in_stock: Mask | None
     fields: Fields
+    version: int = field(default_factory=count(1).__next__)
     _eligibility: dict[tuple[bool, bool], Eligibility] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "OverlayState":
         """Read an overlay; None is an empty one."""
         revision = overlay.revision() if overlay is not None else 0
-        by_id = dict(overlay.read()) if overlay is not None else {}
+        since = sales.now()
+        by_id, until = _current(overlay.read() if overlay is not None else {}, attributes, since)
         by_row, removed = {}, []
         for item_id, change in by_id.items():
             if (row := attributes.row_of(item_id)) < 0:
@@ -116,7 +126,7 @@ class OverlayState:
         listed[removed], listed[attributes.ids.removed] = False, False
         in_stock = listed & ~_out_of_stock(attributes, by_row)
         fields = _cached_fields(attributes, by_row)
-        return cls(revision, by_id, by_row, _none_if_all(listed), _none_if_all(in_stock), fields)
+        return cls(revision, since, until, by_id, by_row, _none_if_all(listed), _none_if_all(in_stock), fields)
 
     def allowed(self, whole_range: bool) -> Mask | None:
         """Return the rows that may be recommended: those in stock, or all that are listed; None if all rows."""
@@ -130,6 +140,32 @@ class OverlayState:
             subset = None if mask is None else Subset(mask, segment.groups)
             self._eligibility[key] = Eligibility(segment, subset, collapse)
         return self._eligibility[key]
+
+
+def _current(
+    changes: "Mapping[str, AttributeValues]", attributes: Attributes, moment: float
+) -> tuple[dict[str, Mapping[str, Any] | None], float]:
+    """Return changes with canonical availability and the prices in force, and until when all prices are."""
+    current: dict[str, Mapping[str, Any] | None] = {}
+    until = attributes.prices_until(moment)
+    for item_id, change in changes.items():
+        if change is None:
+            current[item_id] = None
+            continue
+        if not change.keys().isdisjoint(sales.OFFER):
+            change, end = sales.current_offer(change, _offer(attributes, item_id), moment)
+            until = min(until, end)
+        if isinstance(word := change.get("availability"), str):
+            change = {**change, "availability": canonical_availability(word) or word}
+        current[item_id] = change
+    return current, until
+
+
+def _offer(attributes: Attributes, item_id: str) -> dict[str, Any]:
+    """Return what the bundle knows of a product's regular and sale price."""
+    row = attributes.row_of(item_id)
+    names = [name for name in ("price", *sales.OFFER) if name in attributes.names]
+    return attributes.fields(row, names) if row >= 0 else {}
 
 
 def _cached_fields(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Fields:

@@ -8,7 +8,7 @@ import numpy as np
 from recommender.bundle import DeltaThumbnails, Thumbnails
 from recommender.core.blocks import Rows
 from recommender.errors import UnknownItemError
-from recommender.items import Attributes
+from recommender.items import Attributes, sales
 from recommender.items.overlay import OverlayState
 
 if TYPE_CHECKING:
@@ -57,10 +57,18 @@ class Products:
         return self.attributes.ids.ids_of(self.rows)
 
     def overlay_state(self) -> OverlayState:
-        """Return the overlay at its current revision."""
-        if self.overlay is not None and self.overlay.revision() != self._state.revision:
-            self._state = OverlayState.read(self.overlay, self.attributes)
-        return self._state
+        """Return the overlay at its current revision, with the prices in force now."""
+        state = self._state
+        is_current = state.since <= sales.now() < state.until
+        if not is_current or (self.overlay is not None and self.overlay.revision() != state.revision):
+            state = self._state = OverlayState.read(self.overlay, self.attributes)
+        return state
+
+    @property
+    def revision(self) -> tuple[int, float]:
+        """The overlay's revision, and when a sale starts or ends next."""
+        state = self.overlay_state()
+        return state.revision, state.until
 
     def of(self, item_id: str) -> dict[str, Any]:
         """Return the attributes of a product; raises `UnknownItemError` for an unknown id."""

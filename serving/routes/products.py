@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from recommender.errors import UnknownItemError
+from recommender.items.sales import SALE, complete_offer
 from serving.access import needs
 from serving.item_changes import checked, waits
 from serving.json_codec import json_response
@@ -106,8 +107,16 @@ def _attributes_of(item_id: str, product: ProductData) -> dict[str, Any]:
 
 def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch: bool = False) -> Response:
     recommender = service().live.recommender
-    for position, attributes in enumerate(changes.values()):
-        checked(recommender, attributes, f"/items/{position}" if batch else "")
+    changes = {
+        item_id: checked(recommender, attributes, f"/items/{position}" if batch else "")
+        for position, (item_id, attributes) in enumerate(changes.items())
+    }
+    has_sales = SALE.issubset(recommender.attributes.names)
+    earlier = service().live.overlay.read()
+    changes = {
+        item_id: complete_offer(change) if has_sales or not SALE.isdisjoint(earlier.get(item_id) or ()) else change
+        for item_id, change in changes.items()
+    }
     queue = {item_id for item_id, attributes in changes.items() if waits(recommender, item_id, attributes)}
     revision = service().live.overlay.put(changes, replace=replace, queue=queue)
     return json_response({"revision": revision, "queued": sorted(queue)})

@@ -96,9 +96,8 @@ def new(query: QueryParams) -> Response:
 
 
 def _similar(item_id: str, query: QueryParams) -> Response:
-    live = service().live
-    recommender = live.recommender
-    state = (recommender.generation, live.overlay.revision(), request.full_path)
+    recommender = service().live.recommender
+    state = (recommender.revision, request.full_path)
     etag = blake2b(repr(state).encode(), digest_size=12).hexdigest()
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if etag in request.headers.get("If-None-Match", ""):

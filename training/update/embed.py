@@ -16,6 +16,7 @@ from recommender.core.segment import Segment
 from recommender.encoders.base import Encoder
 from recommender.encoders.pipeline import encode_catalog
 from recommender.errors import DataError
+from recommender.items.sales import SALE, complete_offer
 from recommender.progress import notice
 from recommender.recommender import Recommender
 from training.items import item_inputs
@@ -76,6 +77,8 @@ def complete_catalog(recommender: Recommender, changed: Mapping[str, Cells], con
         Path of the images, and columns of the encoded text.
     """
     attributes, ids = recommender.attributes, sorted(changed)
+    if SALE.issubset(attributes.names):
+        changed = {item_id: complete_offer(change) for item_id, change in changed.items()}
     rows = [attributes.row_of(item_id) for item_id in ids]
 
     def cell(name: str, item_id: str, row: int) -> Any:

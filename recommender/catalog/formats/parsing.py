@@ -9,7 +9,6 @@ from recommender.catalog.files.tables import Table
 from recommender.catalog.values.cells import strings
 
 _TAG = re.compile(r"<[^>]*>")
-_CURRENCY = r"^[A-Z]{3}\s*|\s*[A-Z]{3}$"
 # Names of the standard columns among a product's options.
 _OPTIONS = {"colour": "color", "farbe": "color", "couleur": "color", "größe": "size", "taille": "size"}
 
@@ -26,15 +25,6 @@ def plain_text(markup: pd.Series) -> pd.Series:
     'Warm & light'
     """
     return markup.map(lambda text: " ".join(unescape(_TAG.sub(" ", text)).split()))
-
-
-def amounts(prices: pd.Series) -> pd.Series:
-    """Return prices without their ISO 4217 currency code.
-
-    >>> amounts(pd.Series(["15.00 USD", "EUR 9"])).tolist()
-    ['15.00', '9']
-    """
-    return prices.str.replace(_CURRENCY, "", regex=True)
 
 
 def option_name(name: str) -> str:

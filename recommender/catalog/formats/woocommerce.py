@@ -30,7 +30,6 @@ def woocommerce(table: Table) -> Table:
     for name in ("ID", "Name"):
         table.require(name, "of a WooCommerce export")
     ids, parents = column(table, "ID"), _parents(table)
-    sale = column(table, "Sale price")
     short, long = (plain_text(column(table, name)) for name in ("Short description", "Description"))
     categories = column(table, "Categories").map(_values)
     frame = pd.DataFrame(
@@ -43,7 +42,10 @@ def woocommerce(table: Table) -> Table:
             "image_link": column(table, "Images").map(_first),
             "product_type": categories.map(lambda listed: listed[0] if listed else ""),
             "brand": column(table, "Brands").map(_first),
-            "price": sale.where(sale != "", column(table, "Regular price")),
+            "price": column(table, "Regular price"),
+            "sale_price": column(table, "Sale price"),
+            "sale_starts": column(table, "Date sale price starts"),
+            "sale_ends": column(table, "Date sale price ends"),
             "availability": stock(column(table, "In stock?") != "0"),
             "tags": column(table, "Tags").map(_values),
             **_attributes(table),

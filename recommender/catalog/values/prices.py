@@ -1,7 +1,7 @@
 """Columns of prices: amounts and currencies, with the decimal mark decided by the whole column."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,10 @@ class Prices:
     starts_at: Mask
     per_unit: Mask
     guessed: Mask
+
+    def part(self, rows: slice) -> "Prices":
+        """Return the prices of some cells."""
+        return Prices(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def prices(cells: pd.Series) -> Prices:
