@@ -1,5 +1,6 @@
 """Bundles of made-up products, published without training: vectors, variants, attributes and stock of any kind."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,11 @@ def draw_product(generator: np.random.Generator, item_id: str, others: list[str]
 
 
 def publish_products(
-    root: Path, products: list[DemoProduct], budget: Budget | None = None, own: bool = True
+    root: Path,
+    products: list[DemoProduct],
+    budget: Budget | None = None,
+    own: bool = True,
+    kinds_of_cells: Mapping[str, str] = KINDS,
 ) -> str:
     """Publish products, given in order of id, as a base; with `own`, those of type A have weights of their own."""
     weights = {"item": WEIGHTS, "user": WEIGHTS} | ({"item: A": OWN} if own else {})
@@ -92,8 +97,8 @@ def publish_products(
         make_index(base, segment, WEIGHTS, trees=3, seed=0)
         with_neighbours(segment, weights, kinds=kinds).save(base)
         (base / "attributes").mkdir()
-        cells = {name: [product.cells[name] for product in products] for name in KINDS}
-        write_columns(base / "attributes", ids, KINDS, cells)
+        cells = {name: [product.cells[name] for product in products] for name in kinds_of_cells}
+        write_columns(base / "attributes", ids, kinds_of_cells, cells)
         ItemTower(LAYOUT, {}, None, None, BlockPredictor({}, LAYOUT)).save(staging.part("towers"))
         write_thumbnails(staging.part("thumbnails"), [item_id.encode() for item_id in ids])
         return staging.publish(

@@ -116,7 +116,7 @@ def test_a_wrong_mapping_names_the_nearest_column(tmp_path, change, message):
 
 BAD = """\
 id,price,published_at
-a,"12,50",2026-01-01
+a,"12,5x",2026-01-01
 b,NaN,yesterday
 ,1,
 a,2,
@@ -135,7 +135,7 @@ def test_bad_cells_and_rows_are_reported_with_row_and_id(tmp_path):
     assert problems == [
         "products.csv row 4: has no id; expected one; left out",
         'products.csv row 5 (id "a"): row 2 has the same id; expected one row a product; left out',
-        'products.csv row 2 (id "a"): price is "12,50"; expected a number such as 12.50; taken as missing',
+        'products.csv row 2 (id "a"): price is "12,5x"; expected a number such as 12.50; taken as missing',
         'products.csv row 3 (id "b"): price is "NaN"; expected a number such as 12.50; taken as missing',
         'products.csv row 6 (id "c"): price is "-3"; expected a number such as 12.50; taken as missing',
         'products.csv row 7 (id "d"): price is "inf"; expected a number such as 12.50; taken as missing',

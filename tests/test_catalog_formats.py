@@ -154,7 +154,10 @@ def test_a_merchant_feed_in_rss(tmp_path):
     assert tv["image_link"] == "https://images.example.com/TV_123456.png"
     assert tv["product_type"] == "Home > Electronics > Televisions"
     assert frame["availability"].tolist() == ["out_of_stock", "in_stock"]
-    assert not {"link", "additional_image_link", "shipping", "sale_price"} & set(frame)
+    assert not {"link", "additional_image_link", "shipping"} & set(frame)
+    assert frame["sale_price"].fillna(0).to_dict() == {"TV_123456": 49.99, "CUP": 0}
+    assert frame["regular_price"].to_dict() == {"TV_123456": 59.99, "CUP": 9.0}
+    assert set(frame["currency"]) == {"USD"}
 
 
 def test_a_merchant_feed_in_atom(tmp_path):

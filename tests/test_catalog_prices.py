@@ -13,8 +13,8 @@ from recommender.items.prices import CURRENCIES, price_amount, read_price
 
 _LOCALES = """
     en_US en_GB en_IN en_ZA de_DE de_CH de_AT fr_FR fr_CH es_ES es_MX it_IT pt_BR pt_PT nl_NL pl_PL ru_RU uk_UA
-    sv_SE nb_NO da_DK fi_FI cs_CZ sk_SK hu_HU ro_RO bg_BG el_GR tr_TR ja_JP ko_KR zh_CN zh_TW th_TH vi_VN id_ID he_IL
-    ar_EG
+    sv_SE nb_NO da_DK fi_FI cs_CZ sk_SK hu_HU ro_RO bg_BG el_GR tr_TR ja_JP ko_KR zh_CN zh_TW th_TH vi_VN id_ID
+    he_IL ar_EG
 """
 LOCALES = _LOCALES.split()
 TWO_DECIMALS = ["EUR", "USD", "GBP", "CHF", "PLN", "CZK", "SEK", "TRY", "BRL", "INR", "UAH", "RUB", "THB", "ILS"]
@@ -160,7 +160,7 @@ WORDS = {
     "Brak w magazynie|Нет в наличии|Slut i lager|Vyprodáno|Stokta yok|TÜKENDİ|品切れ|缺货|"
     "Not visible individually|No longer available",
     "preorder": "preorder|Pre-Order|pre_order|https://schema.org/PreOrder|PreSale|Vorbestellbar|Précommande",
-    "backorder": "backorder|Back Order|onbackorder|https://schema.org/BackOrder|Available on backorder|Sur commande",
+    "backorder": "backorder|Back Order|onbackorder|https://schema.org/BackOrder|Available on backorder",
     "": "| |null",
 }
 

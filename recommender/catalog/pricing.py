@@ -162,7 +162,7 @@ def _periods(cells: Mapping[str, pd.Series], n: int) -> tuple[pd.Series, pd.Seri
         ends = ends.where(
             duration == "", starts + pd.to_timedelta(duration.where(duration != ""), errors="coerce")
         )
-        odd |= (duration != "").to_numpy(bool) & ends.isna().to_numpy(bool)
+        odd = odd | (duration != "").to_numpy(bool) & ends.isna().to_numpy(bool)
     bad = odd | bad_starts | bad_ends | (ends <= starts).to_numpy(bool)
     return starts.astype("datetime64[us]"), ends.astype("datetime64[us]"), bad
 

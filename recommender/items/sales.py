@@ -12,6 +12,7 @@ from recommender.items.columns import Numbers, posix
 # What a price is worked out from: attributes of a catalogue that has sale prices.
 OFFER = ("regular_price", "sale_price", "sale_starts", "sale_ends")
 SALE = frozenset(OFFER[1:])
+_DAY = 86_400.0
 
 
 def now() -> float:
@@ -97,7 +98,9 @@ def current_offer(
     regular = known.get("price") if known.get("regular_price") is None else known["regular_price"]
     regular = change.get("regular_price", change.get("price", regular))
     sale, *period = (change.get(name, known.get(name)) for name in OFFER[1:])
-    starts, ends = (np.nan if date is None else _seconds(date) for date in period)
+    starts, ends = map(_seconds, period)
+    if period[1] is not None and len(period[1]) == len("2026-11-23"):
+        ends += _DAY  # a sale that ends on a day holds until its end
     if sale is None or (regular is not None and sale > regular):
         return {**change, "price": regular}, np.inf
     sales = SalePrices(*(np.array([value], np.float64) for value in (np.nan, sale, starts, ends)))
@@ -105,8 +108,8 @@ def current_offer(
     return {**change, "price": regular if price != price else price}, sales.until(moment)
 
 
-def _seconds(date: str) -> float:
-    seconds = posix(date)
+def _seconds(date: str | None) -> float:
+    seconds = None if date is None else posix(date)
     return np.nan if seconds is None else seconds
 
 

@@ -33,10 +33,39 @@ def test_product_changes_apply_at_once_and_new_products_are_queued(client: Flask
 
 
 @pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *(("In Stock", "in_stock"), (True, "in_stock"), (5, "in_stock"), ("on backorder", "backorder")),
+        *(("https://schema.org/SoldOut", "out_of_stock"), ("draft", "out_of_stock"), (0, "out_of_stock")),
+        *((False, "out_of_stock"), ("Ausverkauft", "out_of_stock"), ("pre-order", "preorder"), ("", None)),
+    ],
+)
+def test_availability_is_understood_in_any_words(client: FlaskClient, word: Any, value: str | None) -> None:
+    rec = rec_of(client)
+    item_id = rec.recommend(k=1, strategy="popular").item_ids[0]
+    assert client.patch(f"/v1/items/{item_id}", json={"availability": word}).status_code == 200
+    assert client.get(f"/v1/items/{item_id}").json["availability"] == value
+    assert (item_id in ids(post(client, limit=60))) == (value != "out_of_stock")
+
+
+def test_prices_may_be_texts(client: FlaskClient) -> None:
+    item_id = rec_of(client).ids[0]
+    answer = client.patch(f"/v1/items/{item_id}", json={"price": "1.299,00 €", "currency": "euro"})
+    assert answer.json["queued"] == []
+    product = client.get(f"/v1/items/{item_id}").json
+    assert (product["price"], product["currency"]) == (1299.0, "EUR")
+
+
+@pytest.mark.parametrize(
     ("body", "pointer", "suggestion"),
     [
         ({"prise": 3}, "/prise", "price"),
-        ({"price": "3"}, "/price", None),
+        ({"price": "about 3"}, "/price", None),
+        ({"price": "1.299"}, "/price", None),
+        ({"price": -3}, "/price", None),
+        ({"currency": "gold"}, "/currency", None),
+        ({"availability": "in_stok"}, "/availability", "in_stock"),
+        ({"availability": []}, "/availability", None),
         ({"price": True}, "/price", None),
         ({"title": 7}, "/title", None),
         ({"published_at": "yesterday"}, "/published_at", None),
