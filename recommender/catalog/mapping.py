@@ -180,7 +180,8 @@ def _offers(
     used = {config.id, *dict(_sources(table, config)).values()}
     others = {name: table.frame[name] for name in map(str, table.frame) if name not in used}
     offers = read_prices({**period, **columns}, fixed, report)
-    availability = read_availability(columns.get("availability"), others, config.availability_words, report)
+    cells = _plain("availability", columns["availability"]) if "availability" in columns else None
+    availability = read_availability(cells, others, config.availability_words, report)
     return offers if availability is None else {**offers, "availability": availability}
 
 

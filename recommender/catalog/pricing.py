@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.catalog.report import CellReport
-from recommender.catalog.values.cells import Mask, dates, strings
+from recommender.catalog.values.cells import Mask, strings
+from recommender.catalog.values.moments import moments
 from recommender.catalog.values.prices import Prices, prices
 from recommender.core.blocks import Double
 from recommender.errors import ConfigError
@@ -170,8 +171,8 @@ def _periods(cells: Mapping[str, pd.Series], n: int) -> tuple[pd.Series, pd.Seri
 def _moments(column: pd.Series | None, n: int) -> tuple[pd.Series, Mask]:
     if column is None:
         return pd.Series(np.full(n, np.datetime64("NaT", "us"))), np.zeros(n, bool)
-    moments, bad = dates(column)
-    return moments.reset_index(drop=True), bad
+    times, bad = moments(column)
+    return times.reset_index(drop=True), bad
 
 
 def _halves(periods: pd.Series) -> tuple[pd.Series, pd.Series, Mask]:
@@ -187,8 +188,8 @@ def _halves(periods: pd.Series) -> tuple[pd.Series, pd.Series, Mask]:
 def _is_day(column: pd.Series) -> pd.Series:
     """Return the mask of dates without a time; a column of moments has days if all are at midnight."""
     if pd.api.types.is_datetime64_any_dtype(column):
-        moments = column.dropna()
-        return pd.Series(bool((moments == moments.dt.normalize()).all()), range(len(column)))
+        times = column.dropna()
+        return pd.Series(bool((times == times.dt.normalize()).all()), range(len(column)))
     return strings(column).reset_index(drop=True).str.fullmatch(_DAY)
 
 

@@ -39,7 +39,7 @@ class Attributes:
         """Map the folder that `write_attributes` filled."""
         listed = json.loads((folder / "columns.json").read_bytes())
         kinds: dict[str, str] = {column["name"]: column["kind"] for column in listed}
-        columns = {
+        columns: dict[str, Cells] = {
             name: KINDS[kind].open(_stem(folder, position)) for position, (name, kind) in enumerate(kinds.items())
         }
         if "availability" in columns:  # older bundles have the shop's own words

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from recommender.catalog import Catalog
-from recommender.catalog.values.cells import strings
 from recommender.catalog.images.sources import open_images
+from recommender.catalog.values.cells import strings
 from recommender.config import Config
 from recommender.core.blocks import Float, Mask, Rows
 from recommender.core.segment import Segment
