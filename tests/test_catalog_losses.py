@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -35,13 +37,8 @@ def test_most_products_must_be_usable(used, lost, strict):
 )
 def test_what_is_refused(loss, refused, refused_strictly):
     for strict, expected in ((False, refused), (True, refused_strictly)):
-        try:
+        with pytest.raises(DataError, match="recommender validate") if expected else nullcontext():
             refuse_losses([loss], strict)
-        except DataError as error:
-            assert expected
-            assert "recommender validate" in str(error)
-        else:
-            assert not expected
 
 
 def test_one_line_says_what_was_lost_and_why():
@@ -82,7 +79,7 @@ def test_copies_of_a_row_are_no_loss(tmp_path):
 
 def test_events_of_which_none_is_left_are_a_failure(tmp_path):
     gone = EVENTS.assign(item_id="gone")
-    with pytest.raises(DataError, match="100% event of an unknown product.*none is left"):
+    with pytest.raises(DataError, match=r"100% event of an unknown product.*none is left"):
         validate(shop(tmp_path, PRODUCTS, gone))
     with pytest.raises(DataError, match="none is left"):
         recommender.fit(PRODUCTS, gone, out=tmp_path / "bundles", encoder="tfidf")

@@ -81,7 +81,7 @@ def loss_line(losses: Sequence[Loss]) -> str:
 
 
 def refuse_losses(losses: Sequence[Loss], strict: bool = False) -> None:
-    """Raise if most products could not be used, or if most events name products in another form than the catalogue.
+    """Raise if most products are lost, or if most events name products in another form than the catalogue.
 
     Parameters
     ----------
