@@ -107,6 +107,9 @@ class EventsConfig(ConfigSection):
         Column of the event type, or the type of all events, such as ``"purchase"``.
     value, quantity, price
         Columns that may be missing.
+    transaction_id
+        Column of the order's id, by which a purchase that was sent twice is counted once; by default
+        transaction_id or order_id, where the file has it.
     weights
         Weight of each event type, over the defaults `recommender.events.EVENT_WEIGHTS`. A new name adds an event
         type.
@@ -121,6 +124,7 @@ class EventsConfig(ConfigSection):
     value: str = "value"
     quantity: str = "quantity"
     price: str = "price"
+    transaction_id: str | None = None
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
 
     def all_weights(self) -> dict[str, float]:

@@ -230,7 +230,7 @@ moments = st.datetimes(datetime(2020, 1, 1), datetime(2026, 1, 1)).map(lambda mo
 events = st.builds(
     Event,
     item_id=st.sampled_from(["0001", "b", "c", "unknown"]),
-    event_name=st.sampled_from(["purchase", "view_item", "rate", "refund"]),
+    event_name=st.sampled_from(["purchase", "view_item", "rate", "dismiss"]),
     timestamp=moments,
     user_id=st.sampled_from(["u", "v", "w"]),
     value=st.none() | st.floats(1, 5),

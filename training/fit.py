@@ -11,6 +11,7 @@ import pandas as pd
 
 from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
+from recommender.catalog.influence import bound_influence
 from recommender.catalog.losses import Loss, loss_line, refuse_losses
 from recommender.config import Config
 from recommender.encoders.cache import cache_location, digest
@@ -259,7 +260,7 @@ def _read_interactions(
         return None
     interactions = sources[0] if len(sources) == 1 else sources[0].joined(sources[1])
     interactions = interactions if until is None else interactions.before(until)
-    return interactions if len(interactions) else None
+    return bound_influence(interactions) if len(interactions) else None
 
 
 def _checkpoint_path(

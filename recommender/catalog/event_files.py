@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from recommender.catalog.event_checks import ORDERED, EventChecks
 from recommender.catalog.files.streams import read_parts
 from recommender.catalog.files.tables import Table, read_table
 from recommender.catalog.formats import as_events
-from recommender.catalog.report import DataReport, Rows, Severity
-from recommender.catalog.values.cells import numbers, strings
-from recommender.catalog.values.ids import without_decimals
+from recommender.catalog.report import DataReport
+from recommender.catalog.values.cells import strings
 from recommender.catalog.values.moments import read_moments
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
@@ -52,7 +51,7 @@ def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
 def event_tables(path: Path, config: EventsConfig) -> Iterator[Table]:
     """Yield the events of a file, as `event_table` returns them, in parts that fit into memory.
 
-    A repeated event in a file of `items` is left out only within one part.
+    A repeated event is left out only within one part.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
         table = table.with_frame(table.frame.assign(**{config.user_id: ""}))
     for name in (*_IDS, "timestamp"):
         table.require(getattr(config, name), f"the event's {name}")
-    raw, checks = table.frame, _Checks(table, report)
+    raw, checks = table.frame, EventChecks(table, report)
     frame = pd.DataFrame({name: strings(raw[getattr(config, name)]) for name in _IDS})
     frame["user_id"] = checks.users(frame["user_id"])
     for name in _CONTEXT:
@@ -94,6 +93,9 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     for name in _NUMBERS:
         frame[name] = checks.numbers(name, getattr(config, name))
     known = list(config.all_weights())
+    frame = checks.returns(frame, known)
+    frame["value"] = checks.stars(frame["event_name"], frame["value"])
+    checks.currencies(raw)
     names = f"one of {', '.join(known)}, or an entry in [events.weights]"
     nobody = (frame["user_id"] == "") & (frame["session_id"] == "")
     checks.drop("event without a user", nobody, raw[config.user_id], "an id")
@@ -101,52 +103,24 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     checks.drop("bad timestamp", frame["timestamp"].isna(), raw[config.timestamp], moments.expected)
     checks.drop("implausible timestamp", _implausible(frame["timestamp"]), raw[config.timestamp], _PERIOD)
     checks.drop("unknown event name", ~frame["event_name"].isin(known), frame["event_name"], names)
+    nothing = (frame["event_name"] == "purchase") & (frame["quantity"] == 0)
+    checks.drop("zero quantity", nothing, frame["quantity"], "at least 1 bought")
+    key = ["item_id", "event_name", "user_id"]
+    checks.drop_repeated(frame[["event_id", *key]], "event_id")
+    if (transaction := _transaction(table, config)) is not None:
+        orders = transaction.where(frame["event_name"].isin(ORDERED), "")
+        lines = frame[[*key, "quantity", "price"]].assign(**{orders.name: orders})
+        checks.drop_repeated(lines, str(orders.name))
     return table.with_frame(frame).where(checks.valid)
 
 
-class _Checks:
-    """Collects the valid rows of a table, and reports the others, each once."""
-
-    def __init__(self, table: Table, report: DataReport) -> None:
-        self._table, self._report = table, report
-        self.valid: NDArray[np.bool_] = np.ones(len(table.frame), bool)
-
-    def drop(self, kind: str, bad: "pd.Series[bool]", column: pd.Series, expected: str) -> None:
-        """Drop and report the rows of a mask that were not dropped before."""
-        mask = bad.to_numpy(bool) & self.valid
-        self.report(kind, mask, column, f"{expected}; left out")
-        self.valid &= ~mask
-
-    def numbers(self, name: str, column: str) -> NDArray[np.float64]:
-        """Return a column of numbers (n,), NaN where there is none, and report cells that are not numbers."""
-        raw = self._table.frame
-        if column not in raw:
-            return np.full(len(raw), np.nan)
-        values, bad = numbers(raw[column])
-        self.report(f"bad {name}", bad, raw[column], "a number such as 12.50; taken as missing")
-        return values
-
-    def users(self, ids: pd.Series) -> pd.Series:
-        """Return the ids of users, and report those that a column of floats wrote as 7.0 for 7."""
-        whole, changed = without_decimals(ids)
-        expected = "a whole number; taken as without its decimals"
-        self.report("user id with a decimal point", changed, ids, expected, "warning")
-        return whole
-
-    def report(
-        self, kind: str, mask: NDArray[np.bool_], column: pd.Series, expected: str, severity: Severity = "error"
-    ) -> None:
-        """Report the rows of a mask with their cells."""
-        rows: Rows = self._table.rows[mask]
-        cells = strings(column[mask]).tolist()
-        self._report.add(
-            kind,
-            self._table.name,
-            rows,
-            [""] * len(rows),
-            lambda i: f'{column.name} is "{cells[i]}"; expected {expected}',
-            severity,
-        )
+def _transaction(table: Table, config: EventsConfig) -> pd.Series | None:
+    """Return the column of the order's id; None if there is none."""
+    if config.transaction_id is not None:
+        table.require(config.transaction_id, "the event's transaction_id")
+    names = ("transaction_id", "order_id") if config.transaction_id is None else (config.transaction_id,)
+    name = next((name for name in names if name in table.frame), None)
+    return None if name is None else strings(table.frame[name]).rename(name)
 
 
 def _implausible(times: pd.Series) -> "pd.Series[bool]":
@@ -163,9 +137,7 @@ def _per_item(table: Table) -> Table:
     items = pd.DataFrame([item if isinstance(item, dict) else {} for item in frame["items"]], index=frame.index)
     rest = frame.drop(columns=["items", *(name for name in items if name in frame)])
     joined = rest.join(items).drop(columns="row")
-    repeated = joined.duplicated(["event_id", "item_id"]) if {"event_id", "item_id"} <= set(joined) else None
-    flat = replace(table, frame=joined, rows=frame["row"].to_numpy(np.int64))
-    return flat if repeated is None else flat.where(~repeated)
+    return replace(table, frame=joined, rows=frame["row"].to_numpy(np.int64))
 
 
 def _event_names(table: Table, config: EventsConfig) -> pd.Series:

@@ -1,5 +1,6 @@
 """Interactions: the events of users with the products of a catalogue."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,10 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.catalog.catalog import Catalog
+from recommender.catalog.event_checks import ORDERED
 from recommender.catalog.event_files import event_table
 from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.catalog.losses import UNCLEAR_ID
 from recommender.catalog.report import DataReport
+from recommender.catalog.values.cells import Mask
 from recommender.catalog.values.ids import EXACT, OTHER_FORM, UNKNOWN, match_ids
 from recommender.config import Config, EventsConfig
 from recommender.core.blocks import Rows
@@ -23,7 +26,10 @@ from recommender.events import Event
 
 _COLUMNS = ["user_id", "item_id", "row", "event_name", "timestamp", "value"]
 _UNKNOWN_KINDS = {UNKNOWN: "event of an unknown product", OTHER_FORM: UNCLEAR_ID}
-_FIELDS = ("user_id", "session_id", "item_id", "event_name", "timestamp", "value")
+# What the ids of users begin with who are known by their session alone.
+SESSION = "session:"
+_AMOUNTS = ("value", "quantity", "price")
+_FIELDS = ("user_id", "session_id", "item_id", "event_name", "timestamp", *_AMOUNTS)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Interactions:
         """Take events, such as those of a store; there may be none."""
         config = EventsConfig.model_validate({"path": "", "weights": dict(weights or {})})
         rows = list(map(attrgetter(*_FIELDS), events))
-        frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype({"value": "float64"})
+        frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype(dict.fromkeys(_AMOUNTS, "float64"))
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
         table = Table("events", frame, np.arange(1, len(frame) + 1, dtype=np.int64))
         return cls._of(table, config, catalog, DataReport())
@@ -134,11 +140,16 @@ class Interactions:
         frame = table.frame
         rows, how = match_ids(frame["item_id"], catalog.ids, catalog.aliases)
         _report_matches(table, rows, how, catalog, report)
-        users = frame["user_id"].where(frame["user_id"] != "", "session:" + frame["session_id"])
+        users = frame["user_id"].where(frame["user_id"] != "", SESSION + frame["session_id"])
         known = frame.assign(user_id=users, row=rows)[rows >= 0]
         rewritten = how[rows >= 0] != EXACT
         known.loc[rewritten, "item_id"] = [catalog.ids[row] for row in known.loc[rewritten, "row"]]
         report.count_used("events", table.name, len(known))
+        cancelled = _cancelled(known)
+        lines, returned = table.rows[rows >= 0][cancelled], known["item_id"][cancelled].tolist()
+        message = "was returned; the purchase counts for nothing"
+        report.add("returned purchase", table.name, lines, returned, lambda i: message, "warning")
+        known = known[~cancelled]
         report.facts |= {"events": len(known), "users": known["user_id"].nunique()}
         return cls(_sorted(known[_COLUMNS]), config.all_weights(), report)
 
@@ -179,6 +190,30 @@ class Interactions:
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["user_id", "timestamp"], kind="stable", ignore_index=True)
+
+
+def _cancelled(frame: pd.DataFrame) -> Mask:
+    """Mask the purchases that were returned: of a user and product, each refund cancels the purchase before it.
+
+    A refund of fewer pieces than were bought cancels nothing.
+    """
+    refunds = frame["event_name"] == "refund"
+    mask = np.zeros(len(frame), bool)
+    if not refunds.any():
+        return mask
+    pair = pd.MultiIndex.from_frame(frame[["user_id", "row"]])
+    concerned = np.flatnonzero(pair.isin(pair[refunds]) & frame["event_name"].isin(ORDERED).to_numpy(bool))
+    events = frame.iloc[concerned].assign(position=concerned, refund=refunds.iloc[concerned])
+    events = events.sort_values(["timestamp", "refund"], kind="stable")
+    bought: dict[tuple[str, int], list[tuple[int, float]]] = defaultdict(list)
+    columns = (events[name].tolist() for name in ("user_id", "row", "refund", "quantity", "position"))
+    for user, row, is_refund, quantity, position in zip(*columns, strict=True):
+        purchases = bought[user, row]
+        if not is_refund:
+            purchases.append((position, quantity))
+        elif purchases and not quantity < purchases[-1][1]:  # unknown quantities are whole ones
+            mask[purchases.pop()[0]] = True
+    return mask
 
 
 def _naive(date: datetime) -> pd.Timestamp:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from recommender.catalog.catalog import Catalog
 from recommender.catalog.images.files import ImageSource
+from recommender.catalog.influence import bound_influence
 from recommender.catalog.interactions import Interactions
 from recommender.catalog.losses import Loss, refuse_losses
 from recommender.catalog.report import DataReport
@@ -54,7 +55,7 @@ def read_files(config: Config) -> DataReport:
     report.columns += summarize_products(catalog, config.catalog)
     _check_images(catalog, config, report)
     if config.events is not None:
-        interactions = Interactions.load(config, catalog)
+        interactions = bound_influence(Interactions.load(config, catalog))
         interactions.report.columns += summarize_events(interactions, config.events)
         report.merge(interactions.report)
     return report
