@@ -47,7 +47,10 @@ class CatalogConfig(ConfigSection):
         Column, or template over columns. By default the column of the same name.
     images
         Folder or zip that `image_link` is relative to; by default the data folder. Links that begin with
-        ``http://`` or ``https://`` are downloaded.
+        ``http://``, ``https://`` or ``//`` are downloaded, unless `images` has a file of that name.
+    private_images
+        Whether images are also downloaded from hosts at private addresses, such as this machine or one behind the
+        same router.
     attributes
         Further columns to filter on; by default all others.
     learn
@@ -85,6 +88,7 @@ class CatalogConfig(ConfigSection):
     pattern: str | None = None
     published_at: str | None = None
     images: Path | None = None
+    private_images: bool = False
     attributes: list[str] | None = None
     learn: list[str] | None = None
     separators: dict[str, Annotated[str, Field(min_length=1)]] = {}

@@ -29,11 +29,11 @@ class PhotoError(DataError):
     ref
         Of the photo.
     reason
-        Of the failure, the same for photos that fail for one reason, such as a host that does not answer.
+        The rest of a sentence about the photo, the same for all that fail for one reason: "answers HTTP 404".
     """
 
     def __init__(self, ref: str, reason: str) -> None:
-        super().__init__(f"photo {ref!r}: {reason}")
+        super().__init__(f"photo {ref!r} {reason}")
         self.ref, self.reason = ref, reason
 
     def __reduce__(self) -> tuple[type["PhotoError"], tuple[str, str]]:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from recommender.catalog import Catalog
-from recommender.catalog.images.files import FolderImages, ZipImages, inside
+from recommender.catalog.images.files import FolderImages, ZipImages
+from recommender.catalog.images.names import inside
 from recommender.errors import DataError
 
 PHOTOS = {"a.jpg": b"photo a", "m/h/b.jpg": b"photo b", "ü 1.jpg": b"photo u"}

@@ -8,7 +8,8 @@ from threading import Thread
 import pandas as pd
 import pytest
 
-from recommender.catalog import Catalog, web
+from recommender.catalog import Catalog
+from recommender.catalog.images import web
 from recommender.catalog.images.web import UrlImages
 from recommender.errors import DataError
 
@@ -88,7 +89,7 @@ def host():
 
 @pytest.fixture
 def source(tmp_path, host):
-    source = UrlImages(tmp_path / "cache", interval=0.0, backoff=0.01)
+    source = UrlImages(tmp_path / "cache", interval=0.0, backoff=0.01, private=True)
     yield source
     source.close()
 
@@ -154,7 +155,7 @@ def test_partial_downloads_are_not_cached(host, source, tmp_path):
 
 
 def test_an_unreachable_host(tmp_path):
-    source = UrlImages(tmp_path, interval=0.0, backoff=0.0)
+    source = UrlImages(tmp_path, interval=0.0, backoff=0.0, private=True)
     with pytest.raises(DataError, match="after 3 attempts"):
         source.read("http://127.0.0.1:1/a.jpg")
     with pytest.raises(DataError, match="photo 'http://'"):
@@ -163,7 +164,7 @@ def test_an_unreachable_host(tmp_path):
 
 
 def test_requests_to_one_host_are_spaced(host, tmp_path):
-    source = UrlImages(tmp_path, interval=0.05)
+    source = UrlImages(tmp_path, interval=0.05, private=True)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(source.read, (f"{host.url}/good?{i}" for i in range(8))))
     source.close()
@@ -174,7 +175,7 @@ def test_a_catalogue_mixes_urls_and_files(host, tmp_path, monkeypatch):
     monkeypatch.setenv("RECOMMENDER_CACHE", str(tmp_path / "cache"))
     (tmp_path / "b.jpg").write_bytes(b"photo b")
     links = [f"{host.url}/good", "b.jpg", f"{host.url}/nothing"]
-    catalog = Catalog.from_frame(pd.DataFrame({"id": ["a", "b", "c"], "image": links}), tmp_path)
+    catalog = Catalog.from_frame(pd.DataFrame({"id": ["a", "b", "c"], "image": links}), tmp_path, private_images=True)
     assert [catalog.images.read(ref) for ref in catalog.image_refs()[:2]] == [PHOTO, b"photo b"]
     assert all(catalog.images.key(ref) for ref in catalog.image_refs())
     catalog.images.close()

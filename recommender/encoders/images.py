@@ -35,6 +35,15 @@ def decode(data: bytes) -> Image.Image | None:
         return None
 
 
+def is_image(data: bytes) -> bool:
+    """Return whether a file's bytes begin as those of an image do."""
+    try:
+        Image.open(io.BytesIO(data), formats=_FORMATS).close()
+    except Exception:  # as in `decode`
+        return False
+    return True
+
+
 def why_undecodable(data: bytes) -> str:
     """Return in words why `decode` returned None for a file's bytes.
 
