@@ -175,7 +175,8 @@ def test_a_catalogue_mixes_urls_and_files(host, tmp_path, monkeypatch):
     monkeypatch.setenv("RECOMMENDER_CACHE", str(tmp_path / "cache"))
     (tmp_path / "b.jpg").write_bytes(b"photo b")
     links = [f"{host.url}/good", "b.jpg", f"{host.url}/nothing"]
-    catalog = Catalog.from_frame(pd.DataFrame({"id": ["a", "b", "c"], "image": links}), tmp_path, private_images=True)
+    frame = pd.DataFrame({"id": ["a", "b", "c"], "image": links})
+    catalog = Catalog.from_frame(frame, tmp_path, private_images=True)
     assert [catalog.images.read(ref) for ref in catalog.image_refs()[:2]] == [PHOTO, b"photo b"]
     assert all(catalog.images.key(ref) for ref in catalog.image_refs())
     catalog.images.close()

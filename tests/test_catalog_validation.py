@@ -36,8 +36,9 @@ def test_every_file_is_read_and_every_problem_reported(config):
     assert report.facts["events"] == 1
     assert [str(problem) for problem in report.problems] == [
         'products.csv row 5 (id "d"): price is "x"; expected a number such as 12.50; taken as missing',
-        "products.csv (id \"c\"): there is no photo 'c.jpg'; taken as without a photo",
-        "products.csv (id \"b\"): the photo 'b.jpg' cannot be opened; taken as without a photo",
+        "products.csv (id \"c\"): the photo 'c.jpg' is not there; taken as without a photo",
+        "products.csv (id \"b\"): the photo 'b.jpg' is no image, or is damaged; expected JPEG, PNG, WebP, GIF, AVIF, "
+        "TIFF or BMP; taken as without a photo",
         'events.csv row 2 (id "z"): the catalogue has no such product; left out',
     ]
     assert report.errors == 2

@@ -7,5 +7,6 @@ ADVICE = {
     "event of an unknown product": '[events]\nitem_id = "THE COLUMN"  # with the ids of [catalog] id\n'
     'where = "..."  # leaves out what is no product, such as postage',
     "duplicate id": '[catalog]\nid = "{sku}-{size}"  # a column, or a template whose value each product has alone',
+    "missing photo": '[catalog]\nimages = "photos.zip"  # the folder or zip that image_link is relative to',
     "no id": '[catalog]\nid = "THE COLUMN"',
 }

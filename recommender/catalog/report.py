@@ -35,6 +35,8 @@ class DataProblem:
         Of the product or user, "" unknown.
     message
         What was found, what was expected, and what was done.
+    count
+        Of how many problems it tells.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class DataProblem:
     row: int
     id: str
     message: str
+    count: int = 1
 
     def __str__(self) -> str:
         row = f" row {self.row}" if self.row else ""
@@ -117,6 +120,13 @@ class DataReport:
         lost = dict(self.left_out)
         self.losses.append(Loss(what, file, used + sum(lost.values()), used, lost))
 
+    def add_group(self, kind: str, file: str, id: str, count: int, message: str, severity: Severity) -> None:
+        """Count problems of one cause, and list them as one; `id` is that of the first."""
+        if sum(problem.kind == kind for problem in self.problems) < self.shown:
+            self.problems.append(DataProblem(kind, severity, file, 0, id, message, count))
+        self.counts[kind] += count
+        self.errors += count if severity == "error" else 0
+
     def merge(self, other: "DataReport") -> None:
         """Add another report to this one."""
         for problem in other.problems:
@@ -150,8 +160,9 @@ class DataReport:
             listed = [problem for problem in self.problems if problem.kind == kind]
             yield f"{kind}: {count:,}"
             yield from (f"  {problem}" for problem in listed)
-            if count > len(listed):
-                yield f"  ... and {count - len(listed):,} more"
+            more = count - sum(problem.count for problem in listed)
+            if more > 0:
+                yield f"  ... and {more:,} more"
         if not self.counts:
             yield "no problem found"
         if line := loss_line(self.losses):

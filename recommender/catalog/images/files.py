@@ -123,7 +123,7 @@ class FolderImages:
 
     def _listing(self, folder: str) -> list[str]:
         try:
-            return os.listdir(self._folder / folder)
+            return [path.name for path in (self._folder / folder).iterdir()]
         except (OSError, ValueError):
             return []
 

@@ -1,4 +1,4 @@
-"""Open the images of a catalogue: in a folder or zip, on the web, or links of which the first that exists counts."""
+"""Open the images of a catalogue: in a folder or zip, or on the web; of several links the first that exists."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping

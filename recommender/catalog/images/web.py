@@ -1,4 +1,4 @@
-"""Images by URL, downloaded once into a cache, with a limited rate per host; hosts that do not answer are given up."""
+"""Images by URL: downloaded once, at a limited rate per host; a host that does not answer is given up."""
 
 import re
 import time
@@ -89,8 +89,8 @@ class UrlImages:
     """Images on the web.
 
     A downloaded image is never requested again, so a new image needs a new URL. One that its host does not have
-    is requested again after a day; one whose host does not answer, in the next run. A host that fails to send three
-    images in a row is given up for the run.
+    is requested again after a day; one whose host does not answer, in the next run. A host that fails to send
+    three images in a row is given up for the run.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ class UrlImages:
 
 
 def _check_peer(event: str, info: Mapping[str, Any]) -> None:
-    """Refuse a private address before anything is sent: the name may have meant another one when it was checked."""
+    """Refuse a private address before anything is sent: the name may have had another one when it was checked."""
     if event == "connection.connect_tcp.complete":
         connection = info["return_value"]
         address = connection.get_extra_info("server_addr")[0]
