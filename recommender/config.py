@@ -1,18 +1,47 @@
 """The configuration of a shop, from TOML: its files, their columns, the encoder and the training."""
 
+import re
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from recommender.errors import ConfigError, nearest
 from recommender.events import EVENT_WEIGHTS
 from recommender.items.availability import Availability
+from recommender.items.schema import Kind
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        guess = nearest(name, available_timezones())
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        raise ValueError(f"expected a time zone such as 'Europe/Berlin'{hint}") from None
+    return name
+
+
+def _time_format(format: str) -> str:
+    example = datetime(2026, 11, 23)
+    try:
+        datetime.strptime(example.strftime(format), format)
+    except (ValueError, re.error):
+        raise ValueError("expected a format of datetime.strptime such as '%d/%m/%Y %H:%M'") from None
+    if "%" not in format:
+        raise ValueError("expected a format of datetime.strptime such as '%d/%m/%Y %H:%M'")
+    return format
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+TimeFormat = Annotated[str, AfterValidator(_time_format)]
 
 
 class ConfigSection(BaseModel):
@@ -62,6 +91,16 @@ class CatalogConfig(ConfigSection):
         Separator of the levels of a hierarchical value, such as ``{categories = "/"}``; by default " > ".
     text
         Template of the text to encode, such as ``"{title}. {material}"``; by default title and description.
+    kinds
+        Kinds of columns that are not standard ones, where the guess is wrong, such as
+        ``{manufacturer_id = "category"}``: category, multi, number, date or text.
+    where
+        Filter over the file's columns, or the standard ones; other rows are left out, such as
+        ``'NOT product_type: ANY("Gift cards", "Postage")'``.
+    timezone
+        Of dates without one, such as ``"Europe/Berlin"``; by default UTC.
+    timestamp_format
+        Format of dates as in `datetime.strptime`, such as ``"%d/%m/%Y"``; by default what the cells show.
     """
 
     path: Path
@@ -94,6 +133,10 @@ class CatalogConfig(ConfigSection):
     separators: dict[str, Annotated[str, Field(min_length=1)]] = {}
     levels: dict[str, Annotated[str, Field(min_length=1)]] = {}
     text: str | None = None
+    kinds: dict[str, Kind] = {}
+    where: str | None = None
+    timezone: TimeZone | None = None
+    timestamp_format: TimeFormat | None = None
 
 
 class EventsConfig(ConfigSection):
@@ -117,6 +160,12 @@ class EventsConfig(ConfigSection):
     weights
         Weight of each event type, over the defaults `recommender.events.EVENT_WEIGHTS`. A new name adds an event
         type.
+    where
+        Filter over the file's columns; other rows are left out, such as ``'NOT user_id: ANY("test")'``.
+    timezone
+        Of moments without one, such as ``"Europe/Berlin"``; by default UTC.
+    timestamp_format
+        Format of moments as in `datetime.strptime`, such as ``"%d/%m/%Y %H:%M"``; by default what the cells show.
     """
 
     path: Path
@@ -130,6 +179,9 @@ class EventsConfig(ConfigSection):
     price: str = "price"
     transaction_id: str | None = None
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    where: str | None = None
+    timezone: TimeZone | None = None
+    timestamp_format: TimeFormat | None = None
 
     def all_weights(self) -> dict[str, float]:
         """Return the weight of every event name: the defaults, updated by `weights`."""

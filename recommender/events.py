@@ -9,7 +9,7 @@ import numpy as np
 
 from recommender.core.blocks import Double, Rows
 from recommender.errors import RequestError
-from recommender.items.moments import EARLIEST
+from recommender.items.moments import EARLIEST, as_moment
 
 # GA4's e-commerce names with their default weights; `rate` is weighted by its value (see `event_weight`).
 EVENT_WEIGHTS: dict[str, float] = {
@@ -129,12 +129,12 @@ def as_events(history: History) -> list[Event]:
     ----------
     history
         Ids, `Event` objects, mappings or a pandas frame with `item_id` and, as known, `event_name`,
-        `timestamp` and `value`.
+        `timestamp` (see `recommender.items.moments.as_moment`) and `value`.
 
     Raises
     ------
     RequestError
-        If an entry has no item_id or is none of these forms.
+        If an entry has no item_id, a timestamp that is no moment, or is none of these forms.
     """
     if isinstance(history, str):
         raise RequestError("history is one string; expected a list of ids or events", "/history")
@@ -153,12 +153,11 @@ def _as_event(entry: Any, position: int) -> Event:
     item_id = fields.get("item_id")
     if not isinstance(item_id, str):
         raise _no_event(entry, item_id, position)
-    value = fields.get("value")
     return Event(
         item_id=item_id,
         event_name=str(fields.get("event_name") or "view_item"),
-        timestamp=_as_time(fields.get("timestamp"), moment),
-        value=None if value is None or value != value else float(value),
+        timestamp=_as_time(fields.get("timestamp"), moment, position),
+        value=_as_number(fields.get("value"), position),
     )
 
 
@@ -175,13 +174,23 @@ def _no_event(entry: Any, item_id: Any, position: int) -> RequestError:
     )
 
 
-def _as_time(value: Any, default: datetime) -> datetime:
-    if value is None:
-        return default
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    moment: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return moment
+def _as_time(value: Any, default: datetime, position: int) -> datetime:
+    try:
+        return as_moment(value) or default
+    except ValueError as error:
+        pointer = f"/history/{position}/timestamp"
+        raise RequestError(f"history entry {position}: timestamp {error}", pointer) from None
+
+
+def _as_number(value: Any, position: int) -> float | None:
+    try:
+        number = None if value is None or type(value).__name__ == "NAType" else float(value)
+    except (TypeError, ValueError):
+        raise RequestError(
+            f"history entry {position}: value {value!r} is no number; expected such as 4.0",
+            f"/history/{position}/value",
+        ) from None
+    return None if number != number else number
 
 
 def as_steps(events: Sequence[Event], rows: Sequence[int]) -> Steps:

@@ -22,7 +22,7 @@ from recommender.errors import DataError
 from recommender.stores import Store, open_store
 from tests.attribute_tables import attributes
 from training.update.compact import compact
-from training.update.embed import attribute_cells
+from training.update.embed import attribute_cells, attribute_kinds
 from training.update.updater import Updater
 
 
@@ -108,10 +108,19 @@ def test_queued_products_are_embedded_and_the_queue_emptied(
     assert first in now
 
 
-def test_text_in_a_column_of_numbers_is_refused() -> None:
-    bundle = SimpleNamespace(attributes=attributes(["a"], stars=("number", [4.5])))
-    with pytest.raises(DataError, match='stars is "many"'):
-        attribute_cells(Catalog.from_frame(pd.DataFrame({"id": ["a"], "stars": ["many"]})), bundle)
+def test_a_changed_file_is_read_by_the_bundles_kinds() -> None:
+    bundle = SimpleNamespace(
+        attributes=attributes(["a", "b", "c"], stars=("number", [4.5, 3, 2]), code=("category", ["7"] * 3))
+    )
+    kinds = attribute_kinds(bundle)
+    changed = pd.DataFrame({"id": ["a", "b", "c"], "stars": ["4.0", "many", "N/A"], "code": [8, 8, 9]})
+    catalog = Catalog.from_frame(changed, attribute_kinds=kinds)
+    assert catalog.report.counts == {"bad stars": 1}
+    assert attribute_cells(catalog, bundle) == {
+        "a": {"stars": 4.0, "code": "8"}, "b": {"stars": None, "code": "8"}, "c": {"stars": None, "code": "9"},
+    }  # fmt: skip
+    with pytest.raises(DataError, match='stars is "many", as most cells of it are; expected a number'):
+        Catalog.from_frame(pd.DataFrame({"id": ["a"], "stars": ["many"]}), attribute_kinds=kinds)
 
 
 def test_a_compacted_bundle_gives_the_same_results(updater: Updater, demo_shop: Shop) -> None:

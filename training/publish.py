@@ -102,6 +102,7 @@ def publish(
                 "metrics": metrics | {"recall": index.metrics, "training": model.metrics, "seconds": seconds},
                 "user_tower": model.user_tower.to_dict() | {"sequence": sequence},
                 "index": {"budgets": index.metrics["budgets"]},
+                "boilerplate": items.catalog.boilerplate,
             }
         )
 

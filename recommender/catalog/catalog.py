@@ -1,6 +1,6 @@
 """The catalogue: the validated table of products."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,15 @@ from recommender.catalog.columns import ColumnSpec, columns_of
 from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.catalog.images.files import ImageSource
 from recommender.catalog.images.sources import open_images
-from recommender.catalog.mapping import map_products, sources_of
+from recommender.catalog.mapping import map_products, select_products, sources_of
 from recommender.catalog.report import DataReport
+from recommender.catalog.values.boilerplate import find_boilerplate, without_boilerplate
 from recommender.catalog.values.cells import fill
 from recommender.catalog.values.ids import aliases_of
 from recommender.config import Config
+from recommender.items.schema import Kind
+
+_MAX_SHOWN = 80  # characters of boilerplate
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Catalog:
         Problems of the file.
     text
         Template over `frame` of the text that is encoded; None: title and description.
+    boilerplate
+        Column to the pieces of its texts that stand in most of them, and are not encoded.
+    excluded
+        Ids of the products that `[catalog] where` leaves out.
     """
 
     frame: pd.DataFrame
@@ -46,6 +54,8 @@ class Catalog:
     images: ImageSource
     report: DataReport = field(default_factory=DataReport)
     text: str | None = None
+    boilerplate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    excluded: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -72,21 +82,28 @@ class Catalog:
     def texts(self) -> list[str]:
         """Return the text of each product that is encoded (n,), "" for none."""
         if self.text is not None:
-            texts: list[str] = fill(self.text, self.frame).tolist()
+            texts: list[str] = fill(self.text, self._without_boilerplate()).tolist()
             return texts
-        title, description = (self._strings(name) for name in ("title", "description"))
+        frame = self._without_boilerplate()
+        title, description = (self._strings(name, frame) for name in ("title", "description"))
         return [". ".join(filter(None, both)) for both in zip(title, description, strict=True)]
+
+    def _without_boilerplate(self) -> pd.DataFrame:
+        known = {name: pieces for name, pieces in self.boilerplate.items() if name in self.frame}
+        return self.frame.assign(
+            **{name: without_boilerplate(self.frame[name].tolist(), pieces) for name, pieces in known.items()}
+        )
 
     def image_refs(self) -> list[str]:
         """Return the reference of each product's image in `images` (n,), "" for none."""
-        return self._strings("image_link")
+        return self._strings("image_link", self.frame)
 
-    def _strings(self, name: str) -> list[str]:
-        values: list[str] = self.frame[name].tolist() if name in self.frame else [""] * len(self)
+    def _strings(self, name: str, frame: pd.DataFrame) -> list[str]:
+        values: list[str] = frame[name].tolist() if name in frame else [""] * len(self)
         return values
 
     @classmethod
-    def load(cls, config: Config, strict: bool = False) -> Self:
+    def load(cls, config: Config, strict: bool = False, attribute_kinds: Mapping[str, Kind] | None = None) -> Self:
         """Read the products that a config names.
 
         Parameters
@@ -95,6 +112,8 @@ class Catalog:
             Names the file and its columns.
         strict
             Whether a problem that leaves something out is an error.
+        attribute_kinds
+            Of columns, as in a bundle; by default what most of their cells are.
 
         Raises
         ------
@@ -106,14 +125,20 @@ class Catalog:
         """
         report = DataReport()
         table = read_table(config.resolve(config.catalog.path), report)
-        return cls._checked(table, config, None, report, strict)
+        return cls._checked(table, config, None, report, strict, attribute_kinds)
 
     @classmethod
     def _checked(
-        cls, table: Table, config: Config, images: ImageSource | None, report: DataReport, strict: bool
+        cls,
+        table: Table,
+        config: Config,
+        images: ImageSource | None,
+        report: DataReport,
+        strict: bool,
+        kinds: Mapping[str, Kind] | None,
     ) -> Self:
         """Map a table and print its problems; raise if `strict`."""
-        catalog = cls._of(table, config, images, report)
+        catalog = cls._of(table, config, images, report, kinds)
         report.count_used("products", table.name, len(catalog))
         report.print_summary()
         report.raise_if_strict(strict)
@@ -126,6 +151,7 @@ class Catalog:
         images: "Path | str | ImageSource | None" = None,
         *,
         strict: bool = False,
+        attribute_kinds: Mapping[str, Kind] | None = None,
         **mapping: Any,
     ) -> Self:
         """Take products from a pandas frame, with the checks that a file goes through.
@@ -139,6 +165,8 @@ class Catalog:
             Folder or zip of images, or an `ImageSource`.
         strict
             Whether a problem that leaves something out is an error.
+        attribute_kinds
+            As in `load`.
         mapping
             As in a config's ``[catalog]``, such as ``id="article_id"``.
 
@@ -153,18 +181,29 @@ class Catalog:
         name, report = "products frame", DataReport()
         config = Config.from_mapping({"catalog": {"path": name, "images": folder, **mapping}})
         table = frame_table(frame, name, sources_of(config.catalog.id), 'id="sku"')
-        return cls._checked(table, config, source, report, strict)
+        return cls._checked(table, config, source, report, strict, attribute_kinds)
 
     @classmethod
-    def _of(cls, table: Table, config: Config, images: ImageSource | None, report: DataReport) -> Self:
-        frame, kinds = map_products(table, config.catalog, report)
-        columns = columns_of(frame, kinds, config.catalog)
+    def _of(
+        cls,
+        table: Table,
+        config: Config,
+        images: ImageSource | None,
+        report: DataReport,
+        kinds: Mapping[str, Kind] | None,
+    ) -> Self:
+        table, excluded = select_products(table, config.catalog, report)
+        frame, found = map_products(table, config.catalog, report, kinds)
+        columns = columns_of(frame, found, config.catalog)
         refs = frame["image_link"].tolist() if "image_link" in frame else []
         if config.catalog.images is not None and not any(refs):
             hint = 'photos are given, but no product has an image_link; expected such as image_link = "{id}.jpg"'
             report.add("no image links", table.name, [0], [""], lambda i: hint, "warning")
         source = open_images(config, refs) if images is None else images
-        catalog = cls(frame, columns, source, report, config.catalog.text)
+        boilerplate = _boilerplate(frame, found)
+        for name, pieces in boilerplate.items():
+            _report_boilerplate(name, pieces, table.name, report)
+        catalog = cls(frame, columns, source, report, config.catalog.text, boilerplate, excluded)
         catalog._count()
         return catalog
 
@@ -178,3 +217,27 @@ class Catalog:
         self.report.facts["products without a category"] = (
             int((~np.any(known, axis=0)).sum()) if known else len(self)
         )
+
+
+def _boilerplate(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, tuple[str, ...]]:
+    """Return the pieces of each column of prose that stand in most products, variants counted once."""
+    prose = [name for name, kind in kinds.items() if kind == "text" and name not in ("title", "image_link")]
+    groups = frame.get("item_group_id", frame["id"])
+    groups = groups.where(groups != "", frame["id"])
+    found = {name: find_boilerplate(frame[name][~_repeated(groups, frame[name])].tolist()) for name in prose}
+    return {name: pieces for name, pieces in found.items() if pieces}
+
+
+def _repeated(groups: pd.Series, texts: pd.Series) -> "pd.Series[bool]":
+    return pd.DataFrame({"group": groups, "text": texts}).duplicated()
+
+
+def _report_boilerplate(name: str, pieces: Sequence[str], file: str, report: DataReport) -> None:
+    report.add(
+        "boilerplate",
+        file,
+        [0] * len(pieces),
+        [""] * len(pieces),
+        lambda i: f'{name}: "{pieces[i][:_MAX_SHOWN]}" stands in most products; it is shown, but not encoded',
+        "warning",
+    )

@@ -1,13 +1,16 @@
 """The columns of a catalogue and their kinds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from recommender.catalog.values.cells import shared
+from recommender.catalog.report import DataReport
+from recommender.catalog.values.cells import is_multi, shared
+from recommender.catalog.values.kinds import kind_of
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, nearest
-from recommender.items.schema import Kind
+from recommender.items.schema import STANDARD, Kind
 
 # They do not describe a product: stock and sales change, and a group is an identifier.
 _NEVER_LEARNED = {"availability", "item_group_id", "currency", "regular_price", "sale_price"}
@@ -20,6 +23,59 @@ class ColumnSpec:
     name: str
     kind: Kind
     learn: bool
+
+
+def check_kinds(config: CatalogConfig, columns: Mapping[str, pd.Series]) -> None:
+    """Check that `[catalog] kinds` names columns whose kind is open.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    for name in config.kinds:
+        if STANDARD.get(name, "category") != "category":
+            raise ConfigError(f"[catalog] kinds: {name} is always a {STANDARD[name]}; leave it out there")
+        if name not in columns:
+            guess = nearest(name, columns)
+            hint = f"; did you mean {guess!r}?" if guess else f"; there are {', '.join(columns)}"
+            raise ConfigError(f"[catalog] kinds: there is no column {name!r}{hint}")
+
+
+class KindGuesses:
+    """The kinds of the columns of a table.
+
+    Parameters
+    ----------
+    given
+        Of some columns, whatever their cells are.
+    config
+        Time zone and format of dates.
+    """
+
+    def __init__(self, given: Mapping[str, Kind], config: CatalogConfig) -> None:
+        self._given, self._config = given, config
+        self.kinds: dict[str, Kind] = {}
+        self._codes: list[str] = []
+
+    def of(self, name: str, cells: pd.Series) -> Kind:
+        """Return the kind of a column: a given one, the standard one, or what its cells are."""
+        kind = self._given.get(name) or STANDARD.get(name) or self._inferred(name, cells)
+        if kind == "category" and name not in self._config.kinds and is_multi(cells):
+            kind = "multi"
+        self.kinds[name] = kind
+        return kind
+
+    def _inferred(self, name: str, cells: pd.Series) -> Kind:
+        kind = kind_of(cells, name, self._config.timezone, self._config.timestamp_format)
+        if kind == "category" and kind_of(cells) == "number":
+            self._codes.append(name)
+        return kind
+
+    def report(self, report: DataReport) -> None:
+        """Add the columns of whole numbers that were taken as codes to the report's facts."""
+        if self._codes:
+            report.facts[f"columns of whole numbers taken as codes ({', '.join(self._codes)})"] = len(self._codes)
 
 
 def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind], config: CatalogConfig) -> tuple[ColumnSpec, ...]:

@@ -16,6 +16,7 @@ from recommender.catalog.formats import as_events
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import strings
 from recommender.catalog.values.moments import read_moments
+from recommender.catalog.where import names_in, select
 from recommender.config import EventsConfig
 from recommender.errors import DataError, nearest
 from recommender.events import EARLIEST, Event, latest_plausible
@@ -75,7 +76,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     DataError
         If it lacks a column.
     """
-    table = _per_item(as_events(table, config.format))
+    table = _selected(table, config, report)
     if config.user_id not in table.frame and "session_id" in table.frame:
         table = table.with_frame(table.frame.assign(**{config.user_id: ""}))
     for name in (*_IDS, "timestamp"):
@@ -86,7 +87,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     for name in _CONTEXT:
         frame[name] = strings(raw[name]) if name in raw else pd.Series("", frame.index, dtype="str")
     frame["event_name"] = _event_names(table, config)
-    moments = read_moments(raw[config.timestamp])
+    moments = read_moments(raw[config.timestamp], config.timezone, config.timestamp_format)
     frame["timestamp"] = moments.times
     for mask, done in moments.guesses:
         checks.report("timestamp in doubt", mask, raw[config.timestamp], f"a plain one; it is {done}", "warning")
@@ -127,6 +128,18 @@ def _implausible(times: pd.Series) -> "pd.Series[bool]":
     """Mask the moments at which no event can have happened, see `recommender.events.is_plausible`."""
     first, last = (pd.Timestamp(moment).tz_localize(None) for moment in (EARLIEST, latest_plausible()))
     return (times < first) | (times > last)
+
+
+def _selected(table: Table, config: EventsConfig, report: DataReport) -> Table:
+    """Return the events of a file, a row for each product, for which `where` holds."""
+    if config.where is None:
+        return _per_item(as_events(table, config.format))
+    columns = {name: getattr(config, name) for name in (*_IDS, "event_name", "timestamp", *_NUMBERS)}
+    if names_in(config.where, "events") <= {*map(str, table.frame)}:
+        table = table.where(select(table, config.where, "events", columns, report))
+        return _per_item(as_events(table, config.format))
+    table = _per_item(as_events(table, config.format))
+    return table.where(select(table, config.where, "events", columns, report))
 
 
 def _per_item(table: Table) -> Table:

@@ -15,8 +15,9 @@ from recommender.catalog.files.streams import read_parts
 from recommender.catalog.files.tables import Table, unpacked
 from recommender.catalog.headings import EVENT_HEADINGS, PRODUCT_HEADINGS, plain
 from recommender.catalog.report import DataReport
-from recommender.catalog.values.cells import dates as moments
-from recommender.catalog.values.cells import kind_of, lists, numbers, shared, strings
+from recommender.catalog.values.cells import lists, numbers, shared, strings
+from recommender.catalog.values.kinds import kind_of
+from recommender.catalog.values.moments import moments
 from recommender.errors import DataError
 from recommender.events import EVENT_WEIGHTS
 

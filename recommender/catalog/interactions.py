@@ -136,7 +136,7 @@ class Interactions:
 
     @classmethod
     def _of(cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport) -> Self:
-        table = event_table(table, config, report)
+        table = _without_excluded(event_table(table, config, report), catalog, report)
         frame = table.frame
         rows, how = match_ids(frame["item_id"], catalog.ids, catalog.aliases)
         _report_matches(table, rows, how, catalog, report)
@@ -219,6 +219,14 @@ def _cancelled(frame: pd.DataFrame) -> Mask:
 def _naive(date: datetime) -> pd.Timestamp:
     moment = pd.Timestamp(date)
     return moment if moment.tzinfo is None else moment.tz_convert(UTC).tz_localize(None)
+
+
+def _without_excluded(table: Table, catalog: Catalog, report: DataReport) -> Table:
+    """Return the events but those of products that `[catalog] where` leaves out; their number is a fact."""
+    excluded = table.frame["item_id"].isin(catalog.excluded).to_numpy(bool)
+    if excluded.any():
+        report.facts["events of products left out by [catalog] where"] = int(excluded.sum())
+    return table.where(~excluded) if excluded.any() else table
 
 
 def _report_matches(

@@ -1,21 +1,21 @@
 """Map a shop's table to a catalogue's frame: standard column names, checked values, sorted by id."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from recommender.catalog.columns import KindGuesses, check_kinds
 from recommender.catalog.files.tables import Table, unpacked
 from recommender.catalog.formats import as_products
 from recommender.catalog.pricing import PERIOD, PRICES, read_prices
-from recommender.catalog.report import CellReport, DataReport
+from recommender.catalog.report import CellReport, DataReport, Severity
 from recommender.catalog.stock import read_availability
 from recommender.catalog.values.cells import (
     Mask,
     fields,
     fill,
-    is_multi,
-    kind_of,
+    is_template,
     levelled,
     lists,
     numbers,
@@ -23,7 +23,8 @@ from recommender.catalog.values.cells import (
 )
 from recommender.catalog.values.ids import in_scientific_notation, without_decimals
 from recommender.catalog.values.markup import plain_text
-from recommender.catalog.values.moments import EXPECTED, moments
+from recommender.catalog.values.moments import read_moments
+from recommender.catalog.where import names_in, select
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
 from recommender.items.schema import STANDARD, Kind
@@ -39,39 +40,80 @@ _OTHER_NAMES = {
 }
 
 
-def map_products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[pd.DataFrame, dict[str, Kind]]:
+def select_products(table: Table, config: CatalogConfig, report: DataReport) -> tuple[Table, frozenset[str]]:
+    """Return the products of a file under the names of its format, and the ids of those that `where` leaves out.
+
+    Raises
+    ------
+    DataError
+        If the table lacks a column of the format or of `where`, or `where` holds for no row.
+    ConfigError
+        If `where` is no condition.
+    """
+    table = unpacked(table)
+    if config.where is None:
+        return as_products(table, config.format), frozenset()
+    before_format = config.format is None or names_in(config.where, "catalog") <= {*map(str, table.frame)}
+    if not before_format:
+        table = as_products(table, config.format)
+    selected = select(table, config.where, "catalog", _columns(table, config), report)
+    rows, others = table.where(selected), table.where(~selected)
+    if before_format:
+        rows, others = as_products(rows, config.format), as_products(others, config.format)
+    return rows, frozenset(_ids(others, config.id)) - frozenset(_ids(rows, config.id))
+
+
+def _columns(table: Table, config: CatalogConfig) -> dict[str, str]:
+    """Return the standard names of columns that the table has under another one."""
+    return {
+        name: source for name, source in [("id", config.id), *_sources(table, config)] if source in table.frame
+    }
+
+
+def map_products(
+    table: Table, config: CatalogConfig, report: DataReport, kinds: Mapping[str, Kind] | None = None
+) -> tuple[pd.DataFrame, dict[str, Kind]]:
     """Return the products (n, columns) sorted by id, with "id" first, and the kind of every other column.
 
     Products without an id, or with that of an earlier row, are left out and reported; cells that do not fit their
     column count as missing and are reported.
 
+    Parameters
+    ----------
+    table
+        As `select_products` returns it.
+    kinds
+        Of columns, as in a bundle; by default `[catalog] kinds`, then what most of their cells are.
+
     Raises
     ------
     DataError
-        If the table lacks a mapped column or has no product.
+        If the table lacks a mapped column or has no product, or most cells of a column are not of a given kind.
     ConfigError
-        If a template names a column that does not exist.
+        If a template or `[catalog] kinds` names a column that does not exist.
     """
-    table = _with_levels(
-        _with_lists(as_products(unpacked(table), config.format), config.separators), config.levels
-    )
+    table = _with_levels(_with_lists(table, config.separators), config.levels)
     ids = _repaired(_ids(table, config.id), table, report)
     valid = _distinct(table, ids, report)
     table, ids = table.where(valid), ids[valid].reset_index(drop=True)
     if not len(ids):
         raise DataError(f"{table.name}: no row has an id; expected one in the column {config.id!r}")
-    frame, kinds = pd.DataFrame({"id": ids}), {}
     columns = {**_standard(table, config), **_attributes(table, config)}
+    if kinds is None:
+        check_kinds(config, columns)
     offers = _offers(columns, table, config, CellReport(report, table.name, table.rows, ids.tolist()))
+    given = config.kinds | dict(kinds or {})
+    frame, found = pd.DataFrame({"id": ids}), KindGuesses(given, config)
     for name in dict.fromkeys([*columns, *offers]):
         if name in offers:
-            kinds[name], frame[name] = STANDARD[name], offers[name]
+            found.kinds[name], frame[name] = STANDARD[name], offers[name]
         elif name not in OFFERS:
             cells = _plain(name, columns[name])
-            kinds[name] = _kind(name, cells)
-            frame[name] = _Cells(name, cells, table, ids).typed(kinds[name], report)
+            column = _Cells(name, cells, table, ids, config)
+            frame[name] = column.typed(found.of(name, cells), name in given, report)
+    found.report(report)
     order = np.argsort(ids.to_numpy(object), kind="stable")
-    return frame.iloc[order].reset_index(drop=True), kinds
+    return frame.iloc[order].reset_index(drop=True), found.kinds
 
 
 def _with_lists(table: Table, separators: dict[str, str]) -> Table:
@@ -91,11 +133,11 @@ def _with_levels(table: Table, levels: dict[str, str]) -> Table:
 
 def sources_of(source: str) -> list[str]:
     """Return the columns that a mapping names: itself, or those of its template."""
-    return fields(source) if "{" in source else [source]
+    return fields(source) if is_template(source, ()) else [source]
 
 
 def _ids(table: Table, source: str) -> pd.Series:
-    if "{" in source:
+    if is_template(source, table.frame):
         return fill(source, table.frame)
     table.require(source, "the product's id")
     return strings(table.frame[source])
@@ -150,7 +192,7 @@ def _standard(table: Table, config: CatalogConfig) -> dict[str, pd.Series]:
     """Return the cells of the standard columns that the config maps, or that bear the standard name."""
     columns: dict[str, pd.Series] = {}
     for name, source in _sources(table, config):
-        if "{" in source:
+        if is_template(source, table.frame):
             columns[name] = fill(source, table.frame)
         else:
             table.require(source, f"mapped to {name}")
@@ -206,37 +248,48 @@ def _plain(name: str, cells: pd.Series) -> pd.Series:
     return plain_text(cells)
 
 
-def _kind(name: str, cells: pd.Series) -> Kind:
-    standard = STANDARD.get(name)
-    if standard is None:
-        return kind_of(cells)
-    return "multi" if standard == "category" and is_multi(cells) else standard
-
-
 class _Cells:
     """A column of a table that is converted to a kind."""
 
-    def __init__(self, name: str, cells: pd.Series, table: Table, ids: pd.Series) -> None:
-        self._name, self._cells, self._table, self._ids = name, cells, table, ids
+    def __init__(self, name: str, cells: pd.Series, table: Table, ids: pd.Series, config: CatalogConfig) -> None:
+        self._name, self._cells, self._table, self._ids, self._config = name, cells, table, ids, config
 
-    def typed(self, kind: Kind, report: DataReport) -> pd.Series:
-        """Return the values; cells that do not fit are missing, and reported."""
+    def typed(self, kind: Kind, given: bool, report: DataReport) -> pd.Series:
+        """Return the values; cells that do not fit are missing, and reported.
+
+        Raises
+        ------
+        DataError
+            If the kind is given, and most cells do not fit.
+        """
         if kind == "multi":
             return lists(self._cells)
         if kind == "number":
             values, bad = numbers(self._cells)
-            self._report(bad, "a number such as 12.50", report)
+            self._report(bad, "a number such as 12.50", given, report)
             return pd.Series(values)
         if kind == "date":
-            times, bad = moments(self._cells)
-            self._report(bad, EXPECTED, report)
-            return times
+            return self._dates(given, report)
         return strings(self._cells)
 
-    def _report(self, bad: Mask, expected: str, report: DataReport) -> None:
-        values = strings(self._cells[bad]).tolist()
+    def _dates(self, given: bool, report: DataReport) -> pd.Series:
+        zone, format = self._config.timezone, self._config.timestamp_format
+        moments = read_moments(self._cells, zone, format)
+        if format is not None and moments.times.isna().all():  # a column in another format
+            moments = read_moments(self._cells, zone)
+        self._report(moments.bad, moments.expected, given, report)
+        for mask, done in moments.guesses:
+            self._add(f"{self._name} in doubt", mask, done, report, "warning")
+        return moments.times
 
-        def message(i: int) -> str:
-            return f'{self._name} is "{values[i]}"; expected {expected}; taken as missing'
+    def _report(self, bad: Mask, expected: str, given: bool, report: DataReport) -> None:
+        filled = int((strings(self._cells) != "").sum()) if given and bad.any() else 0
+        if 2 * int(bad.sum()) > filled > 0:
+            first = strings(self._cells[bad]).iloc[0]
+            raise DataError(f'{self._name} is "{first}", as most cells of it are; expected {expected}')
+        self._add(f"bad {self._name}", bad, f"expected {expected}; taken as missing", report)
 
-        report.add(f"bad {self._name}", self._table.name, self._table.rows[bad], self._ids[bad].tolist(), message)
+    def _add(self, kind: str, mask: Mask, what: str, report: DataReport, severity: Severity = "error") -> None:
+        values, ids = strings(self._cells[mask]).tolist(), self._ids[mask].tolist()
+        rows = self._table.rows[mask]
+        report.add(kind, self._table.name, rows, ids, lambda i: f'{self._name} is "{values[i]}"; {what}', severity)

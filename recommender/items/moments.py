@@ -164,8 +164,9 @@ def as_moment(value: Any) -> datetime | None:
     Parameters
     ----------
     value
-        A datetime, date, numpy or pandas moment, a text that `parse` reads, or a number of POSIX seconds,
-        milliseconds, microseconds or nanoseconds, whichever is plausible. Without a zone it is in UTC.
+        A datetime, date, numpy or pandas moment, a text that `parse` reads but for "31/12/2024", or a number of
+        POSIX seconds, milliseconds, microseconds or nanoseconds, whichever is plausible. Without a zone it is in
+        UTC.
 
     Raises
     ------
@@ -201,7 +202,7 @@ def _moment(value: Any) -> datetime | None:
     if isinstance(value, str):
         if NUMBER.fullmatch(value):
             return _from_number(float(value))
-        local = parse(value)
+        local = None if day_or_month(value) else parse(value)  # no column shows which is first
         return None if local is None else local.utc()
     return _from_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 

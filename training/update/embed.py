@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,8 @@ from recommender.core.blocks import Float, Mask, Rows
 from recommender.core.segment import Segment
 from recommender.encoders.base import Encoder
 from recommender.encoders.pipeline import encode_catalog
-from recommender.errors import DataError
 from recommender.items.sales import SALE, complete_offer
+from recommender.items.schema import Kind
 from recommender.progress import notice
 from recommender.recommender import Recommender
 from training.items import item_inputs
@@ -30,13 +30,7 @@ Cells = Mapping[str, Any]
 
 
 def attribute_cells(catalog: Catalog, recommender: Recommender) -> dict[str, Cells]:
-    """Return the cells of a catalogue by product id, for the columns that are attributes of the bundle.
-
-    Raises
-    ------
-    DataError
-        If a column's values are of another kind than the bundle's attribute of that name.
-    """
+    """Return the cells of a catalogue by product id, for the columns that are attributes of the bundle."""
     attributes = recommender.attributes
     if unknown := [column.name for column in catalog.columns if column.name not in attributes.names]:
         notice(f"the bundle has no attribute {', '.join(unknown)}; a new fit would add it")
@@ -45,12 +39,15 @@ def attribute_cells(catalog: Catalog, recommender: Recommender) -> dict[str, Cel
         if column.name in unknown:
             continue
         cells, kind = catalog.frame[column.name], attributes.kind(column.name)
-        if kind in ("number", "date") and column.kind != kind and (strings(cells) != "").any():
-            first = next(filter(None, strings(cells)))
-            raise DataError(f'{column.name} is "{first}"; the bundle was fitted with {kind}s there, expected one')
         columns[column.name] = _plain(cells, column.kind, kind)
     rows = zip(*columns.values(), strict=True) if columns else ([] for _ in catalog.ids)
     return {item_id: dict(zip(columns, row, strict=True)) for item_id, row in zip(catalog.ids, rows, strict=True)}
+
+
+def attribute_kinds(recommender: Recommender) -> dict[str, Kind]:
+    """Return the kinds of a bundle's attributes, by which a changed file is read."""
+    attributes = recommender.attributes
+    return {name: cast(Kind, attributes.kind(name)) for name in attributes.names}
 
 
 def _plain(cells: pd.Series, kind: str, target: str) -> list[Any]:
@@ -91,7 +88,8 @@ def complete_catalog(recommender: Recommender, changed: Mapping[str, Cells], con
         cells = [cell(name, *pair) for pair in zip(ids, rows, strict=True)]
         frame[name] = pd.Series([_filled(value, attributes.kind(name)) for value in cells], dtype=object)
     refs = frame.get("image_link", ())
-    return Catalog(frame, (), open_images(config, refs), text=config.catalog.text)
+    boilerplate = recommender.manifest.extra.get("boilerplate", {})
+    return Catalog(frame, (), open_images(config, refs), text=config.catalog.text, boilerplate=boilerplate)
 
 
 def _filled(value: Any, kind: str) -> Any:

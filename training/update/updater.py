@@ -20,7 +20,7 @@ from recommender.stores import Store
 from recommender.stores.base import QueuedItem
 from training.update.compact import compact
 from training.update.delta import publish_delta
-from training.update.embed import Cells, attribute_cells, complete_catalog, embed
+from training.update.embed import Cells, attribute_cells, attribute_kinds, complete_catalog, embed
 from training.update.guard import MAX_REMOVED, check_losses, checked_share
 
 # Share of changed products above which a new base is built. Measured on 25,000 products: with a delta of 4 % a
@@ -169,7 +169,7 @@ class Updater:
         """Return the file's cells by product, and the products that it removes; raises if these are too many."""
         if self.changed is None:
             return {}, set()
-        changed = attribute_cells(self._changed_catalog(self.changed), recommender)
+        changed = attribute_cells(self._changed_catalog(self.changed, recommender), recommender)
         removed = set(recommender.ids) - changed.keys() if self.complete else set()
         newer = {product.item_id for product in queued}
         unavailable = {item_id for item_id, cells in changed.items() if cells.get("availability") == OUT_OF_STOCK}
@@ -177,14 +177,15 @@ class Updater:
         check_losses(source, recommender.attributes, removed - newer, unavailable - newer, self.max_removed)
         return changed, removed
 
-    def _changed_catalog(self, changed: Path | pd.DataFrame) -> Catalog:
-        own = self.config.catalog
+    def _changed_catalog(self, changed: Path | pd.DataFrame, recommender: Recommender) -> Catalog:
+        own, kinds = self.config.catalog, attribute_kinds(recommender)
         if isinstance(changed, Path):
             entries = {"path": changed.absolute(), "learn": []}
-            return Catalog.load(self.config.model_copy(update={"catalog": own.model_copy(update=entries)}))
+            config = self.config.model_copy(update={"catalog": own.model_copy(update=entries)})
+            return Catalog.load(config, attribute_kinds=kinds)
         images = None if own.images is None else self.config.resolve(own.images)
         mapping = own.model_dump(exclude={"path", "images", "learn"}, exclude_defaults=True)
-        return Catalog.from_frame(changed, images, learn=[], **mapping)
+        return Catalog.from_frame(changed, images, learn=[], attribute_kinds=kinds, **mapping)
 
     def _publish(
         self,

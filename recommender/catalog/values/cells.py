@@ -1,7 +1,7 @@
-"""Parse columns of cells as strings, lists, numbers and dates, and infer their kind."""
+"""Parse columns of cells as strings, lists and numbers, and fill templates from them."""
 
+import re
 from collections.abc import Iterable
-from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.errors import ConfigError, nearest
-from recommender.items.schema import Kind
+from recommender.items.schema import MISSING
 
 Mask = NDArray[np.bool_]
 
-# No leading zeros: "0108775" is a code, and so is every value of its column.
-_NUMBER = r"-?(?:0|[1-9]\d{0,15})(?:\.\d+)?(?:[eE][-+]?\d{1,2})?"
-_DATE = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?"
-_MAX_CATEGORY_LENGTH = 60  # characters on average; longer values are prose
-# POSIX times from here on are milliseconds: seconds would be in the year 5138.
-_MILLISECONDS = 1e11
+# Of a template: text, and a column in braces; doubled braces are characters.
+_PART = re.compile(r"((?:[^{}]|\{\{|\}\})*)(?:\{((?:[^{}]|\{\{|\}\})*)\}|$)")
+# Of a number: thousands in groups, decimals by point or comma, and a unit.
+_UNITS = r"[mcdk]?m|inch(?:es)?|in|ft|[mk]?g|lbs?|oz|[mcd]?l|k?W|V|m?Ah?|[kMG]?Hz|[kMGT]B|h|min|s|%|°C?|\"|″"
+_WRITTEN = re.compile(rf"([-+]?)\s*(\d[\d.,'’ \u00a0\u202f]*)\s*({_UNITS})?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(
+    r"[\d'’\s]*\d(?:\.\d{3})*,(?:\d{1,2}|\d{4,})|[\d'’\s]*\d(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}"
+)
+_GROUPED = re.compile(r"-?\d{1,3}(?:\.\d{3})+")
 
 
 def strings(cells: pd.Series) -> pd.Series:
@@ -70,61 +73,44 @@ def levelled(cells: pd.Series, separator: str) -> pd.Series:
 def numbers(cells: pd.Series, minimum: float = -np.inf) -> tuple[NDArray[np.float64], Mask]:
     """Return cells as float64 (n,), NaN for missing, and a mask of cells that are neither missing nor a number.
 
-    Numbers are finite and at least `minimum`.
+    Numbers are finite and at least `minimum`. They may have thousands in groups, a decimal comma if the column
+    shows it, and a unit that is the same in all cells. Words such as "N/A" are missing.
     """
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         values = cells.to_numpy(np.float64, na_value=np.nan)
         bad = np.isinf(values)
     else:
         texts = strings(cells)
-        values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        bad = ~np.isfinite(values) & (texts != "").to_numpy(bool)
+        values = np.array(pd.to_numeric(texts, errors="coerce"), np.float64)
+        odd = ~np.isfinite(values) & (texts != "").to_numpy(bool)
+        if odd.any():
+            values = _written_numbers(texts, values, odd)
+        bad = ~np.isfinite(values) & odd & ~texts.str.lower().isin(MISSING).to_numpy(bool)
     bad |= values < minimum
     return np.where(bad, np.nan, values), bad
 
 
-def dates(cells: pd.Series) -> tuple[pd.Series, Mask]:
-    """Return cells as UTC datetime64[us] without zone, NaT for missing, and a mask of cells that are not a date.
-
-    Dates are ISO 8601, in UTC where they have no zone, or POSIX seconds or milliseconds.
-    """
-    if pd.api.types.is_datetime64_any_dtype(cells):
-        return _utc(pd.to_datetime(cells, utc=True)), np.zeros(len(cells), bool)
-    texts = strings(cells)
-    posix, _ = numbers(cells)
-    if (np.isfinite(posix) | (texts == "").to_numpy(bool)).all():
-        seconds = np.where(np.abs(posix) >= _MILLISECONDS, posix / 1e3, posix)
-        times = pd.to_datetime(pd.Series(seconds, index=cells.index), unit="s", utc=True, errors="coerce")
-    else:
-        times = pd.to_datetime(texts.where(texts != "", None), format="ISO8601", utc=True, errors="coerce")
-    return _utc(times), (times.isna() & (texts != "")).to_numpy(bool)
+def _written_numbers(texts: pd.Series, values: NDArray[np.float64], odd: Mask) -> NDArray[np.float64]:
+    """Return the values, with those of odd cells read as people write them."""
+    found = {text: match for text in texts[odd].unique() if (match := _WRITTEN.fullmatch(text))}
+    units = {match[3] for match in found.values()} - {None}
+    comma = any(_DECIMAL_COMMA.fullmatch(match[2]) for match in found.values())
+    read = {text: _number(match, comma) for text, match in found.items() if len(units) <= 1 or match[3] is None}
+    if comma:  # then "1.200" is more than a thousand
+        read |= {text: float(text.replace(".", "")) for text in texts.unique() if _GROUPED.fullmatch(text)}
+    return np.where(texts.isin(read), texts.map(read).to_numpy(np.float64), values) if read else values
 
 
-def _utc(times: pd.Series) -> pd.Series:
-    return times.dt.tz_localize(None).astype("datetime64[us]")
-
-
-def kind_of(cells: pd.Series) -> Kind:
-    """Infer the kind of a column from all of its cells.
-
-    Lists are "multi"; columns where every value is a number or a date are such; of the rest, those with long
-    values or hardly any shared ones are "text", and others "category".
-    """
-    if pd.api.types.is_datetime64_any_dtype(cells):
-        return "date"
-    if is_multi(cells):
-        return "multi"
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        return "number"
-    texts = strings(cells)
-    filled = texts[texts != ""]
-    if not len(filled):
-        return "category"
-    if filled.str.fullmatch(_NUMBER).all():
-        return "number"
-    if filled.str.fullmatch(_DATE).all() and not dates(filled)[1].any():
-        return "date"
-    return "category" if shared(filled) and filled.str.len().mean() <= _MAX_CATEGORY_LENGTH else "text"
+def _number(match: re.Match[str], comma: bool) -> float:
+    """Return a number as written; NaN if its groups are not of thousands."""
+    decimal, group = (",", ".") if comma else (".", ",")
+    whole, _, decimals = match[2].strip().partition(decimal)
+    groups = re.split(r"[\s'’]" if group not in whole else re.escape(group), whole)
+    if not all(part.isdecimal() for part in groups) or any(len(part) != 3 for part in groups[1:]):
+        return np.nan
+    if decimals and not decimals.isdecimal():
+        return np.nan
+    return float(f"{match[1]}{''.join(groups)}.{decimals or 0}")
 
 
 def is_multi(cells: pd.Series) -> bool:
@@ -137,18 +123,42 @@ def shared(values: pd.Series) -> bool:
     return 2 * values.nunique() <= len(values)
 
 
+def is_template(source: str, columns: Iterable[object]) -> bool:
+    """Return whether a source is a template over columns, and not the name of a column that has braces."""
+    return "{" in source and source not in columns
+
+
 def fields(template: str) -> list[str]:
-    """Return the columns of a template.
+    """Return the columns of a template; in a column's name braces are doubled.
+
+    >>> fields("{item:token} {price {{EUR}}}")
+    ['item:token', 'price {EUR}']
 
     Raises
     ------
     ConfigError
         If its braces do not match.
     """
-    try:
-        return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise ConfigError(f"template {template!r}: {error}; expected such as '{{name}} {{type}}'") from None
+    return [column for _, column in _parts(template) if column is not None]
+
+
+def _parts(template: str) -> list[tuple[str, str | None]]:
+    """Return the parts of a template: text, and the column after it."""
+    parts: list[tuple[str, str | None]] = []
+    end = 0
+    for match in _PART.finditer(template):
+        if match.start() != end:
+            break
+        text, column = match.groups()
+        parts.append((_undoubled(text), None if column is None else _undoubled(column)))
+        end = match.end()
+    if end != len(template):
+        raise ConfigError(f"template {template!r}: braces do not match; expected such as '{{name}} {{type}}'")
+    return parts
+
+
+def _undoubled(text: str) -> str:
+    return text.replace("{{", "{").replace("}}", "}")
 
 
 def fill(template: str, frame: pd.DataFrame) -> pd.Series:
@@ -166,8 +176,8 @@ def fill(template: str, frame: pd.DataFrame) -> pd.Series:
             raise ConfigError(f"template {template!r}: there is no column {name!r}{hint}")
     filled = pd.Series("", index=frame.index, dtype="str")
     blank = np.full(len(frame), bool(fields(template)))
-    for literal, column, _, _ in Formatter().parse(template):
-        filled = filled + literal
+    for text, column in _parts(template):
+        filled = filled + text
         if column is not None:
             cells = strings(frame[column])
             filled = filled + cells
