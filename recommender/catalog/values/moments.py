@@ -1,6 +1,5 @@
 """Read columns of moments: text of many forms, POSIX and Excel numbers, datetimes of any unit and zone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -245,19 +244,19 @@ def _texts(texts: pd.Series) -> tuple[_Read, str]:
 def _uniform(array: pa.Array) -> _Read | None:
     """Read strings that are all of one usual form; None if they are not."""
     nothing = np.zeros(len(array), bool)
-    for zone, local in ((None, ~nothing), ("UTC", nothing)):
-        micros = _of_all(lambda part, zone=zone: _cast(part, zone), array)
+    for kind, local in ((pa.timestamp("us"), ~nothing), (pa.timestamp("us", "UTC"), nothing)):
+        micros = _of_all(array, kind)
         if micros is not None:
             return _Read(micros, local, nothing)
-    numbers = _of_all(lambda part: part.cast(pa.int64()).to_numpy(zero_copy_only=False), array)
+    numbers = _of_all(array, pa.int64())
     return None if numbers is None else _numbers(numbers)
 
 
-def _of_all(convert: Callable[[pa.Array], Micros], array: pa.Array) -> Micros | None:
-    """Convert an array, or None; a failure takes long, so that the first value is tried before."""
+def _of_all(array: pa.Array, kind: pa.DataType) -> Micros | None:
+    """Convert an array, or return None; a failure takes long, so that the first value is tried before."""
     try:
-        convert(array.slice(0, 1))
-        return convert(array)
+        _cast(array.slice(0, 1), kind)
+        return _cast(array, kind)
     except pa.ArrowInvalid:
         return None
 
@@ -265,29 +264,29 @@ def _of_all(convert: Callable[[pa.Array], Micros], array: pa.Array) -> Micros | 
 def _local(array: pa.Array) -> tuple[Mask, _Read]:
     """Read ISO 8601 without a zone; return the mask of what was matched, and what was read there."""
     mask = _matching(array, f"{_ISO}$")
-    micros = _cast_each(array.filter(pa.array(mask)), None)
+    micros = _cast_each(array.filter(pa.array(mask)), pa.timestamp("us"))
     return mask, _Read(micros, np.ones(len(micros), bool), np.zeros(len(micros), bool))
 
 
 def _zoned(array: pa.Array) -> tuple[Mask, _Read]:
     """Read ISO 8601 with an offset, "Z" or "UTC"."""
     mask = _matching(array, _ISO + _ZONE)
-    micros = _cast_each(array.filter(pa.array(mask)), "UTC")
+    micros = _cast_each(array.filter(pa.array(mask)), pa.timestamp("us", "UTC"))
     return mask, _Read(micros, np.zeros(len(micros), bool), np.zeros(len(micros), bool))
 
 
-def _cast(array: pa.Array, zone: str | None) -> Micros:
-    if zone is not None and len(array) and array[0].as_py().endswith("UTC"):
+def _cast(array: pa.Array, kind: pa.DataType) -> Micros:
+    if pa.types.is_timestamp(kind) and kind.tz and len(array) and array[0].as_py().endswith("UTC"):
         array = pc.replace_substring_regex(array, " ?UTC$", "Z")
-    micros: Micros = array.cast(pa.timestamp("us", zone)).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    micros: Micros = array.cast(kind).cast(pa.int64()).to_numpy(zero_copy_only=False)
     return micros.copy()
 
 
-def _cast_each(array: pa.Array, zone: str | None) -> Micros:
+def _cast_each(array: pa.Array, kind: pa.DataType) -> Micros:
     """Read ISO 8601; days that no calendar has are `_NAT`."""
     array = pc.replace_substring_regex(array, " ?UTC$", "Z")
     try:
-        return _cast(array, zone)
+        return _cast(array, kind)
     except pa.ArrowInvalid:
         times = pd.to_datetime(array.to_pandas(), format="ISO8601", utc=True, errors="coerce")
         return times.dt.tz_localize(None).to_numpy("datetime64[us]").view(np.int64).copy()
