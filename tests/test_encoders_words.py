@@ -18,7 +18,7 @@ import recommender
 from recommender import Recommender
 from recommender.config import EncoderConfig
 from recommender.encoders import create
-from recommender.encoders.support.tokens import fold, tokens_of, words_of
+from recommender.encoders.support.tokens import Tokenizer, fold, tokens_of, words_of
 from serving.app import create_app
 from serving.query_encoder import run
 from serving.service import KEY
@@ -208,3 +208,32 @@ def test_the_service_names_unknown_words(bundles: Path, tmp_path: Path) -> None:
         app.extensions[KEY].close()
         process.terminate()
         process.join()
+
+
+@pytest.mark.parametrize(
+    ("compound", "parts"),
+    [
+        ("Kaffeemaschine", ["kaffee", "maschine"]),
+        ("Arbeitshose", ["arbeit", "hose"]),
+        ("Damesschoenen", ["dames", "schoenen"]),
+        ("Kinderfahrrad", ["kinder", "fahrrad"]),
+        ("Lederjacka", []),  # one part alone is known
+        ("Rothose", []),  # "rot" is too short to be sure of
+    ],
+)
+def test_compounds_of_known_words_are_split(compound: str, parts: list[str]) -> None:
+    known = {"kaffee", "maschine", "arbeit", "hose", "dames", "schoenen", "kinder", "fahrrad", "leder", "rot"}
+    tokenizer = Tokenizer(known)
+    assert tokenizer.tokens(f"ein {compound}") == ["ein", compound.lower(), *parts]
+    assert tokenizer.words(compound) == [(compound.lower(), [compound.lower(), *parts])]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_compound_is_known_by_its_words(name: str, tmp_path: Path) -> None:
+    nouns, kinds = ["Jacke", "Hose", "Tasche", "Schuh"], ["Leder", "Sport", "Kinder", "Damen"]
+    texts = [f"{kind} {noun} {number}" for kind in kinds for noun in nouns for number in range(3)]
+    encoder = trained(name, tmp_path, texts)[0]
+    assert encoder.known_words("Lederjacke Regenschirm") == (["lederjacke"], ["regenschirm"])
+    (query,) = encoder.encode_texts(["Lederjacke"])
+    order = [texts[row] for row in np.argsort(-encoder.encode_texts(texts) @ query)[:3]]
+    assert all("Leder Jacke" in text for text in order) or name == "lstm"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from recommender.encoders.base import Vectors
 from recommender.encoders.support.onnx_tower import OnnxTower
-from recommender.encoders.support.tokens import flat, tokenizer_of
+from recommender.encoders.support.tokens import tokenizer_of
 from recommender.encoders.support.trained import folder_fingerprint, trained_folder
 from recommender.encoders.support.words import split_known
 
@@ -40,8 +40,8 @@ class LstmEncoder:
 
     def __init__(self, folder: Path) -> None:
         self.fingerprint = folder_fingerprint("lstm", folder)
-        self._words_of = tokenizer_of(folder)
         self._words = Vocabulary(json.loads((folder / "words.json").read_text("utf-8")))
+        self._tokenizer = tokenizer_of(folder, self._words)
         rare = folder / "rare.json"  # bundles before version 0.3 have none
         self._rare = frozenset(json.loads(rare.read_text("utf-8")) if rare.exists() else ())
         self._tower = OnnxTower((folder / "lstm.onnx").read_bytes())
@@ -53,13 +53,13 @@ class LstmEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors (b, text_dim); texts are truncated to 64 tokens."""
-        tokens = [[*flat(self._words_of(text))] for text in texts]
+        tokens = [self._tokenizer.tokens(text) for text in texts]
         vectors = self._tower.map(lambda batch: self._tower(**self._words.rows(batch)), tokens, _BATCH)
         return np.concatenate([np.empty((0, self.text_dim), np.float32), *vectors])
 
     def known_words(self, text: str) -> tuple[list[str], list[str]]:
         """See `WordBased`."""
-        known, others = split_known(self._words_of(text), self._words)
+        known, others = split_known(self._tokenizer.words(text), self._words)
         rare = {word for word in others if word in self._rare}
         return [*known, *rare], [word for word in others if word not in rare]
 

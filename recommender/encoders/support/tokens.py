@@ -7,17 +7,17 @@ does.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from unicodedata import category, normalize
 
-Tokenize = Callable[[str], list[tuple[str, tuple[str, ...]]]]
-
 VERSION = 2  # a model's tokens must be those that it was trained on: a new rule is a new version
 _FILE = "tokenizer.json"
 
+_MIN_COMPOUND, _MIN_PART = 8, 4  # letters
+_LINKS = ("", "s", "es", "n", "en", "er", "e")  # between the words of German, Dutch and Swedish compounds
 _PLAIN = re.compile(r"[a-z0-9]+")
 _ASCII = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
@@ -41,6 +41,63 @@ _LETTERS = str.maketrans(
     | {"ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه"}
     | {chr(zero + i): str(i) for zero in (0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0xED0, 0x17E0) for i in range(10)}
 )
+
+
+class Tokenizer:
+    """Splits texts into words and tokens; a compound of two words of the vocabulary has these as tokens, too.
+
+    Parameters
+    ----------
+    vocabulary
+        The tokens that the encoder knows.
+    """
+
+    def __init__(self, vocabulary: Container[str]) -> None:
+        self._vocabulary = vocabulary
+        self._parts = lru_cache(1 << 16)(self._split)
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text.
+
+        >>> Tokenizer({"kaffee", "maschine"}).tokens("Rote Kaffeemaschine")
+        ['rote', 'kaffeemaschine', 'kaffee', 'maschine']
+        """
+        tokens = tokens_of(text)
+        if max(map(len, tokens)) < _MIN_COMPOUND:
+            return tokens
+        return [part for token in tokens for part in (token, *self._parts(token))]
+
+    def words(self, text: str) -> list[tuple[str, list[str]]]:
+        """Return the words of a text, each with its tokens."""
+        return [
+            (word, [part for token in tokens for part in (token, *self._parts(token))])
+            for word, tokens in words_of(text)
+        ]
+
+    def _split(self, word: str) -> tuple[str, ...]:
+        """Return the two words of the vocabulary that make a compound, the first as long as possible; else ()."""
+        if len(word) < _MIN_COMPOUND or not word.isalpha():
+            return ()
+        for end in range(len(word) - _MIN_PART, _MIN_PART - 1, -1):
+            if word[end:] not in self._vocabulary:
+                continue
+            for link in _LINKS:
+                first = word[:end].removesuffix(link)
+                if len(first) == end - len(link) >= _MIN_PART and first in self._vocabulary:
+                    return first, word[end:]
+        return ()
+
+
+class TokenizerVersion1:
+    """Splits texts as bundles before version 0.3 do: every word is its own token."""
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text."""
+        return re.findall(r"\w+", text.lower()) or [text]
+
+    def words(self, text: str) -> list[tuple[str, list[str]]]:
+        """Return the words of a text, each with its tokens."""
+        return [(word, [word]) for word in self.tokens(text)]
 
 
 def tokens_of(text: str) -> list[str]:
@@ -79,24 +136,14 @@ def fold(text: str) -> str:
     return normalize("NFC", _IGNORED.sub("", letters).translate(_LETTERS))
 
 
-def words_of_version_1(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the words of a text as bundles before version 0.3 do, each its own token."""
-    return [(word, (word,)) for word in re.findall(r"\w+", text.lower()) or [text]]
-
-
 def write_version(folder: Path) -> None:
     """Write beside a model which version its tokens are of."""
     (folder / _FILE).write_text(json.dumps({"version": VERSION}), "utf-8")
 
 
-def tokenizer_of(folder: Path) -> Tokenize:
-    """Return the function from a text to its words and tokens that a stored model was trained with."""
-    return words_of if (folder / _FILE).exists() else words_of_version_1
-
-
-def flat(words: Iterable[tuple[str, tuple[str, ...]]]) -> Iterator[str]:
-    """Return the tokens of words."""
-    return (token for _, tokens in words for token in tokens)
+def tokenizer_of(folder: Path, vocabulary: Container[str]) -> Tokenizer | TokenizerVersion1:
+    """Return the tokenizer that a stored model was trained with."""
+    return Tokenizer(vocabulary) if (folder / _FILE).exists() else TokenizerVersion1()
 
 
 @lru_cache(1 << 16)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from recommender.core.blocks import Float, unit
 from recommender.encoders.base import Vectors
-from recommender.encoders.support.tokens import flat, tokenizer_of, write_version
+from recommender.encoders.support.tokens import tokenizer_of, write_version
 from recommender.encoders.support.trained import folder_fingerprint
 from recommender.errors import EncoderError
 
@@ -38,10 +38,10 @@ class WordVectors:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.fingerprint = folder_fingerprint(name, folder)
-        self._words_of = tokenizer_of(folder)
         arrays = load_file(folder / "words.safetensors")
         self._vectors, self._weights = arrays["vectors"], arrays["weights"]
         self._row = {word: row for row, word in enumerate(json.loads((folder / "words.json").read_text("utf-8")))}
+        self._tokenizer = tokenizer_of(folder, self._row)
         if len(self._row) != len(self._vectors):
             raise EncoderError(f"{folder}: {len(self._row)} words, {len(self._vectors)} vectors; fit again")
         self.text_dim = self._vectors.shape[1]
@@ -52,12 +52,12 @@ class WordVectors:
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors (b, text_dim)."""
-        sums = [self._sum(Counter(flat(self._words_of(text)))) for text in texts]
+        sums = [self._sum(Counter(self._tokenizer.tokens(text))) for text in texts]
         return unit(np.array(sums, np.float32).reshape(len(texts), self.text_dim))
 
     def known_words(self, text: str) -> tuple[list[str], list[str]]:
         """See `WordBased`."""
-        return split_known(self._words_of(text), self._row)
+        return split_known(self._tokenizer.words(text), self._row)
 
     def _sum(self, counts: Counter[str]) -> Float:
         known = {self._row[word]: 1 + log(count) for word, count in counts.items() if word in self._row}
@@ -70,7 +70,7 @@ class WordVectors:
 
 
 def split_known(
-    words: Sequence[tuple[str, tuple[str, ...]]], vocabulary: Container[str]
+    words: Sequence[tuple[str, Sequence[str]]], vocabulary: Container[str]
 ) -> tuple[list[str], list[str]]:
     """Return the words with a token in the vocabulary, and the others."""
     known: list[str] = []

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from recommender.config import EncoderChoice
 from recommender.encoders.lstm import Vocabulary
 from recommender.encoders.support.onnx_tower import exported
-from recommender.encoders.support.tokens import tokens_of, write_version
+from recommender.encoders.support.tokens import Tokenizer, tokens_of, write_version
 from recommender.progress import progress
 from training.item_tower.category import contrastive_loss
 
@@ -51,13 +51,14 @@ class LstmNetwork(nn.Module):
 
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
     """Train on the texts; write the network as ONNX, and its vocabulary."""
-    tokenized = [tokens_of(text) for text in texts]
-    counts = Counter(chain.from_iterable(tokenized))
+    counts = Counter(chain.from_iterable(map(tokens_of, texts)))
     known = sorted(word for word, count in counts.most_common(_MAX_WORDS) if count >= _MIN_COUNT)
     words = Vocabulary(known)
     torch.manual_seed(seed)
     network = LstmNetwork(words.size, choice.dimensions or DIM)
-    _optimize(network, [words.rows([tokens])["ids"][0] for tokens in tokenized], np.random.default_rng(seed))
+    tokenized = map(Tokenizer(words).tokens, texts)
+    rows = [words.rows([tokens])["ids"][0] for tokens in tokenized]
+    _optimize(network, rows, np.random.default_rng(seed))
     example = {"ids": torch.ones(2, 4, dtype=torch.long)}
     (folder / "lstm.onnx").write_bytes(exported(network.eval(), example, {0: "b", 1: "length"}))
     write_version(folder)

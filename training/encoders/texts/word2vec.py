@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from recommender.config import EncoderChoice
 from recommender.core.blocks import Float
 from recommender.encoders.support.extras import require
-from recommender.encoders.support.tokens import fold, tokens_of
+from recommender.encoders.support.tokens import Tokenizer, fold, tokens_of
 from recommender.encoders.support.words import write
 from recommender.errors import EncoderError
 from recommender.progress import progress
@@ -26,15 +26,20 @@ _EPOCHS = (5, 60)
 def train(folder: Path, texts: Sequence[str], choice: EncoderChoice, seed: int) -> None:
     """Train word vectors on the texts, or read those of ``checkpoint`` (word2vec's .txt or .bin, .gz or not)."""
     gensim = require("gensim.models", "word2vec")
-    sentences = [tokens_of(text) for text in texts]
     if choice.checkpoint is None:
+        sentences = _sentences(texts, {token for text in texts for token in tokens_of(text)})
         vectors = _train_vectors(gensim, sentences, choice.dimensions or DIM, seed)
     else:
         vectors = _read_vectors(gensim, choice.checkpoint)
     rows: dict[str, int] = {}
     for row, word in enumerate(vectors.index_to_key):  # a file may have Café and cafe, the more frequent first
         rows.setdefault(fold(word), row)
-    write(folder, [*rows], vectors.vectors[[*rows.values()]], _weights(sentences, [*rows]))
+    weights = _weights(_sentences(texts, rows), [*rows])
+    write(folder, [*rows], vectors.vectors[[*rows.values()]], weights)
+
+
+def _sentences(texts: Sequence[str], vocabulary: Container[str]) -> list[list[str]]:
+    return [*map(Tokenizer(vocabulary).tokens, texts)]
 
 
 def _train_vectors(gensim: Any, sentences: Sequence[Sequence[str]], dim: int, seed: int) -> Any:
