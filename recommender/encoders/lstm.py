@@ -42,7 +42,7 @@ class LstmEncoder:
         self.fingerprint = folder_fingerprint("lstm", folder)
         self._words = Vocabulary(json.loads((folder / "words.json").read_text("utf-8")))
         self._tokenizer = tokenizer_of(folder, self._words)
-        rare = folder / "rare.json"  # bundles before version 0.3 have none
+        rare = folder / "rare.json"  # bundles up to version 0.2 have none
         self._rare = frozenset(json.loads(rare.read_text("utf-8")) if rare.exists() else ())
         self._tower = OnnxTower((folder / "lstm.onnx").read_bytes())
         self.text_dim = self._tower(**self._words.rows([["a"]])).shape[1]

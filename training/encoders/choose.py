@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.catalog import Catalog
-from recommender.config import Config
+from recommender.config import Config, EncoderConfig
+from recommender.encoders.auto import for_texts
 from recommender.encoders.base import Encoder
 from recommender.encoders.pipeline import encode_catalog
 from training.encoders.finetune import finetune
@@ -25,6 +26,8 @@ class ChosenEncoder:
     ----------
     encoder
         Ready to encode.
+    config
+        Of the encoder; what "auto" chose for the catalogue's texts is in it by name.
     folder
         Of its model, if that was trained on the catalogue: a bundle has to carry it.
     metrics
@@ -32,6 +35,7 @@ class ChosenEncoder:
     """
 
     encoder: Encoder
+    config: EncoderConfig
     folder: Path | None
     metrics: Mapping[str, Any]
 
@@ -53,17 +57,18 @@ def choose_encoder(
         Encodes the catalogue before fine-tuning; None: this process does.
     """
     metrics: dict[str, Any] = {}
-    encoder, folder = encoder_for(config.encoder, catalog, config.train.seed, cache_dir)
+    named = config.encoder if config.train.clip is not None else for_texts(config.encoder, catalog.texts())
+    encoder, folder = encoder_for(named, catalog, config.train.seed, cache_dir)
     if config.train.clip is not None:
         if cluster is not None:
-            cluster.fill(catalog, encoder, config.encoder, folder, cache_dir)
+            cluster.fill(catalog, encoder, named, folder, cache_dir)
         tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
         encoder, folder = tuned.encoder, tuned.folder
         metrics["fine_tuning"] = tuned.metrics
     if cluster is None or not cluster.gpus:  # int8 is faster on CPUs only
         encoder, quantization = quantize_where_faster(encoder, catalog, config.train.seed, cache_dir)
         metrics |= {"int8": quantization} if quantization else {}
-    return ChosenEncoder(encoder, folder, metrics)
+    return ChosenEncoder(encoder, named, folder, metrics)
 
 
 def encode(config: Config, *, cache_dir: Path | None = None, cluster: "Cluster | None" = None) -> dict[str, float]:
@@ -87,6 +92,6 @@ def encode(config: Config, *, cache_dir: Path | None = None, cluster: "Cluster |
     catalog = Catalog.load(config)
     chosen, new = choose_encoder(config, catalog, cache_dir, cluster), 0
     if cluster is not None:
-        new = cluster.fill(catalog, chosen.encoder, config.encoder, chosen.folder, cache_dir)
+        new = cluster.fill(catalog, chosen.encoder, chosen.config, chosen.folder, cache_dir)
     counts = dict(encode_catalog(catalog, chosen.encoder, cache_dir).counts)
     return counts | {"encoded": counts["encoded"] + new, "cached": counts["cached"] - new}

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Container
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from unicodedata import category, normalize
 
@@ -63,9 +63,8 @@ class Tokenizer:
         ['rote', 'kaffeemaschine', 'kaffee', 'maschine']
         """
         tokens = tokens_of(text)
-        if max(map(len, tokens)) < _MIN_COMPOUND:
-            return tokens
-        return [part for token in tokens for part in (token, *self._parts(token))]
+        long = [token for token in tokens if len(token) >= _MIN_COMPOUND]
+        return [*tokens, *chain.from_iterable(map(self._parts, long))] if long else tokens
 
     def words(self, text: str) -> list[tuple[str, list[str]]]:
         """Return the words of a text, each with its tokens."""
@@ -89,7 +88,7 @@ class Tokenizer:
 
 
 class TokenizerVersion1:
-    """Splits texts as bundles before version 0.3 do: every word is its own token."""
+    """Splits texts as bundles up to version 0.2 do: every word is its own token."""
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens of a text."""
