@@ -15,6 +15,10 @@ from recommender.events import EVENT_WEIGHTS
 from recommender.items.availability import Availability
 from recommender.items.schema import Kind
 
+ProductFormat = Literal[
+    "shopify", "woocommerce", "magento", "prestashop", "bigcommerce", "google_merchant", "heureka", "recbole"
+]
+EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -60,7 +64,8 @@ class CatalogConfig(ConfigSection):
     path
         CSV, Parquet, JSON Lines or XML file.
     format
-        Shop system that exported the file; its columns are mapped to the standard names first. By default none.
+        Shop system that exported the file; its columns are mapped to the standard names first. By default found
+        out from the headings where no column is named here.
     id
         Column of the unique id.
     title, description, image_link, product_type, brand, price, availability, item_group_id
@@ -104,7 +109,7 @@ class CatalogConfig(ConfigSection):
     """
 
     path: Path
-    format: Literal["google_merchant", "shopify", "woocommerce"] | None = None
+    format: ProductFormat | None = None
     id: str = "id"
     title: str | None = None
     description: str | None = None
@@ -138,6 +143,10 @@ class CatalogConfig(ConfigSection):
     timezone: TimeZone | None = None
     timestamp_format: TimeFormat | None = None
 
+    def names_columns(self) -> bool:
+        """Return whether a key names columns of the file."""
+        return not self.model_fields_set <= {"path", "format", "images"}
+
 
 class EventsConfig(ConfigSection):
     """File of events and the mapping of its columns.
@@ -147,7 +156,7 @@ class EventsConfig(ConfigSection):
     path
         CSV, Parquet or JSON Lines file.
     format
-        Tracker that exported the file; by default none.
+        Tracker that exported the file; by default found out from the headings where no column is named here.
     user_id, item_id, timestamp
         Columns of the user, the product and the time.
     event_name
@@ -169,7 +178,7 @@ class EventsConfig(ConfigSection):
     """
 
     path: Path
-    format: Literal["ga4", "personalize"] | None = None
+    format: EventFormat | None = None
     user_id: str = "user_id"
     item_id: str = "item_id"
     event_name: str = "event_name"
@@ -182,6 +191,10 @@ class EventsConfig(ConfigSection):
     where: str | None = None
     timezone: TimeZone | None = None
     timestamp_format: TimeFormat | None = None
+
+    def names_columns(self) -> bool:
+        """Return whether a key names columns of the file."""
+        return not self.model_fields_set <= {"path", "format", "weights"}
 
     def all_weights(self) -> dict[str, float]:
         """Return the weight of every event name: the defaults, updated by `weights`."""

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recommender.catalog import Catalog, read_events
-from recommender.catalog.report import DataReport
 from recommender.catalog.files.tables import read_table
+from recommender.catalog.report import DataReport
 from recommender.config import Config, EventsConfig
 from recommender.errors import DataError, RecommenderError
 

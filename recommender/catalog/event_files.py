@@ -12,7 +12,7 @@ import pandas as pd
 from recommender.catalog.event_checks import ORDERED, EventChecks
 from recommender.catalog.files.streams import read_parts
 from recommender.catalog.files.tables import Table, read_table
-from recommender.catalog.formats import as_events
+from recommender.catalog.formats import as_events, format_of_events
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import strings
 from recommender.catalog.values.moments import read_moments
@@ -132,13 +132,14 @@ def _implausible(times: pd.Series) -> "pd.Series[bool]":
 
 def _selected(table: Table, config: EventsConfig, report: DataReport) -> Table:
     """Return the events of a file, a row for each product, for which `where` holds."""
+    format = config.format if config.format or config.names_columns() else format_of_events(table, report)
     if config.where is None:
-        return _per_item(as_events(table, config.format))
+        return _per_item(as_events(table, format, report))
     columns = {name: getattr(config, name) for name in (*_IDS, "event_name", "timestamp", *_NUMBERS)}
     if names_in(config.where, "events") <= {*map(str, table.frame)}:
         table = table.where(select(table, config.where, "events", columns, report))
-        return _per_item(as_events(table, config.format))
-    table = _per_item(as_events(table, config.format))
+        return _per_item(as_events(table, format, report))
+    table = _per_item(as_events(table, format, report))
     return table.where(select(table, config.where, "events", columns, report))
 
 

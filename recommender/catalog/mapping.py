@@ -7,7 +7,7 @@ import pandas as pd
 
 from recommender.catalog.columns import KindGuesses, check_kinds
 from recommender.catalog.files.tables import Table, unpacked
-from recommender.catalog.formats import as_products
+from recommender.catalog.formats import as_products, format_of_products
 from recommender.catalog.pricing import PERIOD, PRICES, read_prices
 from recommender.catalog.report import CellReport, DataReport, Severity
 from recommender.catalog.stock import read_availability
@@ -51,16 +51,24 @@ def select_products(table: Table, config: CatalogConfig, report: DataReport) -> 
         If `where` is no condition.
     """
     table = unpacked(table)
+    format = config.format if config.format or config.names_columns() else format_of_products(table, report)
     if config.where is None:
-        return as_products(table, config.format), frozenset()
-    before_format = config.format is None or names_in(config.where, "catalog") <= {*map(str, table.frame)}
+        return as_products(table, format, report), frozenset()
+    before_format = format is None or names_in(config.where, "catalog") <= {*map(str, table.frame)}
     if not before_format:
-        table = as_products(table, config.format)
+        table = as_products(table, format, report)
     selected = select(table, config.where, "catalog", _columns(table, config), report)
-    rows, others = table.where(selected), table.where(~selected)
-    if before_format:
-        rows, others = as_products(rows, config.format), as_products(others, config.format)
-    return rows, frozenset(_ids(others, config.id)) - frozenset(_ids(rows, config.id))
+    later = format if before_format else None
+    rows = as_products(table.where(selected), later, report)
+    return rows, _ids_in(table.where(~selected), config, later) - frozenset(_ids(rows, config.id))
+
+
+def _ids_in(table: Table, config: CatalogConfig, format: str | None) -> frozenset[str]:
+    """Return the ids of the products of a table, of which none may be for sale."""
+    try:
+        return frozenset(_ids(as_products(table, format, DataReport()), config.id))
+    except DataError:
+        return frozenset()
 
 
 def _columns(table: Table, config: CatalogConfig) -> dict[str, str]:
