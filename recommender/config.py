@@ -16,7 +16,15 @@ from recommender.items.availability import Availability
 from recommender.items.schema import Kind
 
 ProductFormat = Literal[
-    "shopify", "woocommerce", "magento", "prestashop", "bigcommerce", "google_merchant", "heureka", "recbole"
+    "bigcommerce",
+    "google_merchant",
+    "heureka",
+    "magento",
+    "prestashop",
+    "recbole",
+    "shopify",
+    "woocommerce",
+    "yml",
 ]
 EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

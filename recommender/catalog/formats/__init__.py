@@ -21,6 +21,7 @@ from recommender.catalog.formats import (
     shopify,
     snowplow,
     woocommerce,
+    yml,
 )
 from recommender.catalog.formats.base import Format
 from recommender.catalog.formats.parsing import count
@@ -29,7 +30,7 @@ from recommender.errors import DataError
 
 _PRODUCTS = (
     *(shopify.FORMAT, woocommerce.FORMAT, magento.FORMAT, prestashop.FORMAT, bigcommerce.FORMAT),
-    *(google_merchant.FORMAT, heureka.FORMAT, recbole.PRODUCTS),
+    *(google_merchant.FORMAT, heureka.FORMAT, yml.FORMAT, recbole.PRODUCTS),
 )
 _EVENTS = (ga4.FORMAT, segment.FORMAT, snowplow.FORMAT, personalize.FORMAT, recbole.EVENTS)
 PRODUCTS: Mapping[str, Format] = {format.name: format for format in _PRODUCTS}

@@ -60,8 +60,8 @@ _SWATCH = re.compile(r"(\[[^\]]*\]|:#?[0-9A-Fa-f#|:]{6,})\W*$")  # colours and f
 # Other images, prices of the shop, taxes, delivery, search engines and accounting.
 _IGNORED = re.compile(
     r"^(product (image|type|weight|width|height|depth|warranty|availability|url|tax|files|inv|not vis)|image"
-    r"|video|internal image|type$|option|bin picking|bin$|cost|retail|fixed|free|calculated|weight|width|height|depth"
-    r"|page|low stock|event|meta|myob|show|sort|stop|redirect|gps enabled|gps category|gps pattern|gps item|date"
+    r"|video|internal image|type$|option|bin picking|bin$|cost|retail|fixed|free|calculated|weight|width|height"
+    r"|depth|page|low stock|event|meta|myob|show|sort|stop|redirect|gps enabled|gps category|gps pattern|gps item|date"
     r"|channels|category details|brand id|warranty|is featured|minimum|maximum|tax|harmonized|variant|related)",
     re.IGNORECASE,
 )

@@ -3,16 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 
 import pandas as pd
 
 from recommender.catalog.files.tables import Table
 from recommender.catalog.formats.parsing import column, plain_name
 from recommender.catalog.report import DataReport
-from recommender.errors import nearest
 
 _PUNCTUATION = re.compile(r"[*?¿¡!#\"'’`\ufeff\u200b]")
 _REMARK = re.compile(r"\((?![^()]*\b(?:tax|excl|incl|HT|TTC)\b)[^()]*\)")  # such as "(0/1)" and "(x,y,z...)"
+_MISSPELT = 0.88  # least similarity of a misspelt heading
 
 Names = Mapping[str, Collection[str]]
 
@@ -89,8 +90,9 @@ def _report_misspelt(
 
 def _like(name: str, unknown: list[str]) -> str | None:
     """Return the unknown heading that may be a misspelling of a name."""
-    guess = nearest(name, unknown) if len(name) > 3 else None
-    return guess if guess is not None and abs(len(guess) - len(name)) <= 2 else None
+    plain = {heading(each): each for each in unknown}
+    guesses = get_close_matches(heading(name), plain, n=1, cutoff=_MISSPELT)
+    return plain[guesses[0]] if guesses else None
 
 
 def others(table: Table, names: Iterable[str], ignored: "re.Pattern[str] | None" = None) -> dict[str, pd.Series]:

@@ -10,7 +10,7 @@ import pandas as pd
 from recommender.catalog.files.tables import Table
 from recommender.catalog.formats.base import Format
 from recommender.catalog.formats.headings import headings, others, renamed
-from recommender.catalog.formats.parsing import column, filled, per_value
+from recommender.catalog.formats.parsing import column, filled, option_name, per_value
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import strings
 
@@ -61,7 +61,8 @@ def _read(table: Table, report: DataReport) -> Table:
         "barcode": column(named, "barcode"),
         "sku": column(named, "sku"),
     }
-    return named.with_frame(pd.DataFrame({**others(named, _NAMES, _IGNORED), **products}))
+    parameters = {option_name(name): cells for name, cells in others(named, _NAMES, _IGNORED).items()}
+    return named.with_frame(pd.DataFrame({**parameters, **products}))
 
 
 def _category(cell: str) -> str:

@@ -19,6 +19,7 @@ from recommender.catalog.formats.parsing import (
     filled,
     for_sale,
     inherited,
+    of_products,
     option_name,
     per_value,
     with_variants,
@@ -59,7 +60,7 @@ def _read(table: Table, report: DataReport) -> Table:
     parents, options = _variations(named)
     frame = inherited(_products(named, parents, options), parents, _INHERITED)
     sold = ~column(named, "product_online").isin(["0", "2"])
-    sold &= parents.map(dict(zip(frame["id"], sold, strict=True))).fillna(True).astype(bool)
+    sold &= of_products(sold, frame["id"], parents)
     hidden = column(named, "visibility").str.lower().isin(["not visible individually", "1"])
     sold &= ~hidden | (parents != "")
     groups = frame["id"].isin(set(parents))

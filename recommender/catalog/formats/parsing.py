@@ -10,6 +10,7 @@ import pandas as pd
 from recommender.catalog.files.tables import Table
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import strings
+from recommender.catalog.values.prices import prices
 from recommender.errors import DataError
 
 _COMMA = re.compile(r"(?<!\\),")  # a comma within a value is written "\,"
@@ -112,6 +113,11 @@ def inherited(frame: pd.DataFrame, parents: pd.Series, names: Iterable[str]) -> 
     return frame.assign(**{name: frame[name].where(given[name], cells) for name, cells in of_parent.items()})
 
 
+def of_products(sold: "pd.Series[bool]", ids: pd.Series, parents: pd.Series) -> "pd.Series[bool]":
+    """Return whether the product of each variant is for sale; True for those that are no variants."""
+    return ~parents.isin(set(ids[~sold]) - {""})
+
+
 def with_variants(frame: pd.DataFrame, parents: pd.Series) -> pd.DataFrame:
     """Return products where one without a price costs what the cheapest of its variants does.
 
@@ -122,7 +128,7 @@ def with_variants(frame: pd.DataFrame, parents: pd.Series) -> pd.DataFrame:
     parents
         Id of the product of each variant that is for sale, "" for others.
     """
-    amounts = decimals(filled(frame["sale_price"], frame["price"]))
+    amounts = prices(filled(frame["sale_price"], frame["price"])).amounts
     variants = frame.assign(parent=parents, amount=amounts, out=frame["availability"] == "out_of_stock")
     variants = variants[parents != ""].sort_values(["out", "amount"], kind="stable")
     cheapest = variants.drop_duplicates("parent").set_index("parent")

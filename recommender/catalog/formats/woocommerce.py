@@ -22,6 +22,7 @@ from recommender.catalog.formats.parsing import (
     for_sale,
     inherited,
     listed,
+    of_products,
     option_name,
     per_value,
     with_variants,
@@ -84,7 +85,7 @@ def _read(table: Table, report: DataReport) -> Table:
     parents = _parents(named, ids)
     frame = inherited(_products(named, ids, parents), parents, _INHERITED)
     sold = _published(named)
-    sold &= parents.map(dict(zip(ids, sold, strict=True))).fillna(True).astype(bool)
+    sold &= of_products(sold, ids, parents)
     sold &= ~ids.isin(set(parents)) | ids.isin(set(parents[sold]))
     return for_sale(table.with_frame(with_variants(frame, parents.where(sold, ""))), sold, report)
 
