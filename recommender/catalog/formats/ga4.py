@@ -66,7 +66,7 @@ def _events(table: Table) -> pd.DataFrame:
         {
             "user_id": filled(column(table, "user_id"), pseudo),
             "event_name": column(table, "event_name"),
-            "timestamp": pd.to_numeric(column(table, "event_timestamp"), errors="coerce") / 1e6,
+            "timestamp": table.frame["event_timestamp"],
             "session_id": (pseudo + "." + session).where(session != "", ""),
             "transaction_id": filled(given.replace(list(_NOT_SET), ""), transaction),
         }
