@@ -184,32 +184,33 @@ def test_xml_that_is_not_a_feed(tmp_path, text, message):
 
 def test_a_shopify_export(tmp_path):
     frame = catalog(tmp_path, SHOPIFY, "products_export.csv", format="shopify").frame.set_index("id")
-    assert frame.index.tolist() == ["TEE-M-R", "TEE-S-R", "mug", "tee/L/Blue"]
+    assert frame.index.tolist() == ["mug", "tee/L/Blue", "tee/M/Red", "tee/S/Red"]
     tees = frame[frame["item_group_id"] == "tee"]
+    assert tees["sku"].tolist() == ["", "TEE-M-R", "TEE-S-R"]
     assert set(tees["title"]) == {"Soft Tee"}
     assert set(tees["description"]) == {"Cotton & linen"}
     assert set(map(tuple, tees["tags"])) == {("summer", "cotton")}
-    assert tees["size"].tolist() == ["M", "S", "L"]
-    assert tees["color"].tolist() == ["Red", "Red", "Blue"]
-    assert tees["availability"].tolist() == ["out_of_stock", "in_stock", "in_stock"]
+    assert tees["size"].tolist() == ["L", "M", "S"]
+    assert tees["color"].tolist() == ["Blue", "Red", "Red"]
+    assert tees["availability"].tolist() == ["in_stock", "out_of_stock", "in_stock"]
     assert tees["image_link"].tolist() == [
         "https://cdn.shopify.com/tee.jpg",
-        "https://cdn.shopify.com/red.jpg",
         "https://cdn.shopify.com/tee.jpg",
+        "https://cdn.shopify.com/red.jpg",
     ]
     assert frame.loc["mug", ["price", "color", "size", "availability"]].tolist() == [9.5, "", "", "in_stock"]
 
 
 def test_a_current_shopify_export(tmp_path):
     frame = catalog(tmp_path, SHOPIFY_2025, "products_export.csv", format="shopify").frame
-    assert frame["id"].tolist() == ["T1", "T2"]
+    assert frame["id"].tolist() == ["tee/M", "tee/S"]
     assert set(frame["product_type"]) == {"Apparel > Shirts"}
-    assert frame["availability"].tolist() == ["in_stock", "out_of_stock"]
+    assert frame["availability"].tolist() == ["out_of_stock", "in_stock"]
 
 
 def test_a_mapping_overrides_the_format(tmp_path):
     found = catalog(tmp_path, SHOPIFY, "p.csv", format="shopify", brand="category", id="{item_group_id}:{id}")
-    assert "tee:TEE-S-R" in found.ids
+    assert "tee:tee/S/Red" in found.ids
     assert set(found.frame["brand"]) == {"Apparel > Shirts", ""}
 
 
@@ -224,7 +225,7 @@ def test_a_woocommerce_export(tmp_path):
         "Clothing > Tshirts",
     ]
     assert frame["color"].tolist() == [["Blue", "Red"], [], ["Red"], ["Blue"]]
-    assert frame["price"].fillna(-1).tolist() == [-1, 15, 20, 15]
+    assert frame["price"].tolist() == [20, 15, 20, 15]  # the product costs what a variation does that is there
     assert frame["availability"].tolist() == ["in_stock", "in_stock", "in_stock", "out_of_stock"]
     assert frame["image_link"].tolist() == [
         "https://woo.example/v.jpg",
@@ -236,8 +237,47 @@ def test_a_woocommerce_export(tmp_path):
 
 
 def test_a_file_of_another_system_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no column .handle. .of a Shopify export"):
+    with pytest.raises(DataError, match=r'headings of a WooCommerce export; .*Write format = "woocommerce"'):
         catalog(tmp_path, WOOCOMMERCE, "wc.csv", format="shopify")
+
+
+def test_a_missing_column_is_named_with_its_nearest(tmp_path):
+    text = WOOCOMMERCE.replace(",Name,", ",Nane,", 1)
+    with pytest.raises(DataError, match=r"no column 'Name' \(of a WooCommerce export\); did you mean 'Nane'\?"):
+        catalog(tmp_path, text, "wc.csv", format="woocommerce")
+
+
+def test_a_misspelt_column_is_reported(tmp_path):
+    text = WOOCOMMERCE.replace("Regular price", "Regular prices", 1)
+    report = catalog(tmp_path, text, "wc.csv", format="woocommerce").report
+    assert [problem.message for problem in report.problems if problem.kind == "unknown heading"] == [
+        "has no column 'Regular price' of a WooCommerce export; did you mean 'Regular prices' by it? Rename it; "
+        "taken as another attribute"
+    ]
+
+
+def test_products_not_for_sale_are_one_line_of_the_report(tmp_path):
+    report = catalog(tmp_path, SHOPIFY, "products_export.csv", format="shopify").report
+    assert report.lines().count("1 products not for sale") == 1
+
+
+def test_a_shop_without_a_product_for_sale_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"none of its 5 products is for sale"):
+        catalog(
+            tmp_path, SHOPIFY.replace(",TRUE,", ",FALSE,").replace("archived", "draft"), "p.csv", format="shopify"
+        )
+
+
+def test_a_mapping_without_a_format_is_of_the_files_own_columns(tmp_path):
+    found = catalog(tmp_path, SHOPIFY_2025, "p.csv", id="SKU", title="Title")
+    assert found.ids == ["H1", "T1", "T2"]
+
+
+def test_events_name_products_by_sku(tmp_path):
+    known = catalog(tmp_path, SHOPIFY, "products_export.csv", format="shopify")
+    events = pd.DataFrame({"user_id": ["u"], "item_id": ["TEE-S-R"], "timestamp": ["2025-01-01"]})
+    found = Interactions.from_frame(events, known, event_name="purchase")
+    assert [known.ids[row] for row in found.frame["row"]] == ["tee/S/Red"]
 
 
 @pytest.mark.parametrize("name", ["ga4.jsonl", "ga4.parquet"])

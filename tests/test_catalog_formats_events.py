@@ -1,3 +1,5 @@
+# Rows of trackers stand as they are:
+# ruff: noqa: E501
 """Events of trackers, in the shapes of their specifications and of warehouses."""
 
 import json
@@ -15,6 +17,7 @@ from recommender.errors import DataError
 TIME = 1761984000000000  # 2025-11-01T08:00:00Z
 ITEMS = [{"item_id": "tee", "quantity": 2, "price": 19.0}, {"item_id": "mug", "quantity": 1, "price": 9.5}]
 PURCHASE = {"event_name": "purchase", "event_timestamp": TIME, "user_pseudo_id": "12.34", "items": ITEMS}
+USER = [["u1", "mug", "purchase"], ["u1", "tee", "purchase"]]
 FOUND = [["12.34", "mug", "purchase"], ["12.34", "tee", "purchase"]]
 
 
@@ -122,7 +125,7 @@ def test_segment_in_a_warehouse(tmp_path):
     row |= {"user_id": "u1", "event": "order_completed", "event_text": "Order Completed", "order_id": "o"}
     pd.DataFrame([row | {"products": json.dumps(PRODUCTS)}]).to_csv(tmp_path / "order_completed.csv", index=False)
     found = load(tmp_path, "order_completed.csv", format="segment")
-    assert triples(found) == [["u1", "mug", "purchase"], ["u1", "tee", "purchase"]]
+    assert triples(found) == USER
 
 
 def test_snowplow_actions_and_older_transactions(tmp_path):

@@ -237,7 +237,7 @@ SHOPIFY = [
             ],
         ),
         {
-            "shoe/42": {"availability": "in_stock", "price": 100.0, "sale_price": 80.0, "size": "42"},
+            "shoe/42": {"availability": "in_stock", "regular_price": 100.0, "price": 80.0, "size": "42"},
             "shoe/43": {"availability": "out_of_stock", "price": 80.0, "title": "Shoe", "sku": ""},
         },
         "shopify",
@@ -336,7 +336,13 @@ SHOPIFY = [
         {
             "mug": {"price": 9.0, "title": "Mug"},
             "tee/Blue": {"availability": "out_of_stock", "image_link": "https://cdn.example/tee.jpg"},
-            "tee/Red": {"price": 25.0, "sale_price": 19.0, "color": "Red", "sku": "R", "product_type": "Shirts"},
+            "tee/Red": {
+                "regular_price": 25.0,
+                "price": 19.0,
+                "color": "Red",
+                "sku": "R",
+                "product_type": "Shirts",
+            },
         },
         "shopify",
     ),
@@ -437,7 +443,7 @@ def shop(headings: str, drop: Iterable[str] = ("Brands",), price: str = "19,99")
 
 SHOP = {
     "44": {"price": 19.99, "product_type": "Home > Kitchen", "availability": "out_of_stock", "title": "Mug"},
-    "46": {"price": 30.0, "sale_price": 25.0, "description": "Bright. Very bright.", "tags": ["new"]},
+    "46": {"regular_price": 30.0, "price": 25.0, "description": "Bright. Very bright.", "tags": ["new"]},
 }
 OLD = ("Brands", "GTIN, UPC, EAN, or ISBN")
 LANGUAGES = {
@@ -617,7 +623,12 @@ WOOCOMMERCE = [
         "wc-product-export.csv",
         table(WOO + ATTRIBUTE + ',"Meta: _wpb_vc_js_status","Attribute 1 default"', VARIABLE),
         {
-            "20": {"item_group_id": "20", "price": 20.0, "sale_price": 15.0, "product_type": "Clothing > Shirts"},
+            "20": {
+                "item_group_id": "20",
+                "regular_price": 20.0,
+                "price": 15.0,
+                "product_type": "Clothing > Shirts",
+            },
             "21": {"item_group_id": "20", "color": ["Red"], "brand": "Ark", "description": "Warm Wool"},
             "22": {"item_group_id": "20", "availability": "backorder", "image_link": "https://s.example/s.jpg"},
             "40": {"item_group_id": "", "price": 5.0},
@@ -708,7 +719,7 @@ WOOCOMMERCE = [
             ],
             ";",
         ),
-        {"7": {"price": 1299.0, "ean13": "400"}},
+        {"7": {"price": 1299.0, "gtin": "400"}},
         "woocommerce",
     ),
 ]
@@ -736,7 +747,12 @@ MERCHANT = [
 <g:availability>out_of_stock</g:availability><g:condition>new</g:condition>{SHIPPING}</item>"""
         ),
         {
-            "P1": {"price": 89.99, "sale_price": 69.99, "product_type": "Electronics > Audio", "color": "Black"},
+            "P1": {
+                "regular_price": 89.99,
+                "price": 69.99,
+                "product_type": "Electronics > Audio",
+                "color": "Black",
+            },
             "P2": {"price": 8370.82, "availability": "out_of_stock"},
         },
         "google_merchant",
@@ -860,7 +876,7 @@ MERCHANT = [
 <offer id="A2" available="false"><model>X</model><typePrefix>Стул</typePrefix><vendor>Ark</vendor><price>5</price>
 <currencyId>RUB</currencyId></offer></offers></shop></yml_catalog>""",
         {
-            "A1": {"title": "Лампа", "price": 120.0, "sale_price": 100.0, "color": "белый", "brand": "Ark"},
+            "A1": {"title": "Лампа", "regular_price": 120.0, "price": 100.0, "color": "белый", "brand": "Ark"},
             "A2": {"title": "Стул Ark X", "availability": "out_of_stock"},
         },
         "yml",
@@ -956,7 +972,7 @@ OTHERS = [
             ],
         ),
         {
-            "bag": {"price": 50.0, "sale_price": 40.0, "availability": "backorder"},
+            "bag": {"regular_price": 50.0, "price": 40.0, "availability": "backorder"},
             "set": {},
             "shirt": {"price": 20.0, "product_type": "Men > Tops", "item_group_id": "shirt", "brand": "Ark"},
             "shirt-b": {
@@ -1023,8 +1039,8 @@ OTHERS = [
         ),
         {
             "1": {
-                "price": 25.0,
-                "sale_price": 20.0,
+                "regular_price": 25.0,
+                "price": 20.0,
                 "color": ["Black"],
                 "image_link": "https://s.example/1,2.jpg",
             },
@@ -1129,7 +1145,7 @@ OTHERS = [
                 "price": 30.0,
                 "image_link": "s/shirt.jpg",
             },
-            "79": {"price": 9.0, "sale_price": 7.0, "availability": "in_stock"},
+            "79": {"regular_price": 9.0, "price": 7.0, "availability": "in_stock"},
         },
         "bigcommerce",
         unsold=1,

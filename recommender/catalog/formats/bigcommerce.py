@@ -59,10 +59,10 @@ _OPTION = re.compile(r"\[[A-Z]+\]([^=\[]+)=([^\[]*)|Name=([^|]*)\|Value=(.*?)(?=
 _SWATCH = re.compile(r"(\[[^\]]*\]|:#?[0-9A-Fa-f#|:]{6,})\W*$")  # colours and files of patterns
 # Other images, prices of the shop, taxes, delivery, search engines and accounting.
 _IGNORED = re.compile(
-    r"^(product (image|type|weight|width|height|depth|warranty|availability|url|tax|files|inv|not vis)|image"
-    r"|video|internal image|type$|option|bin picking|bin$|cost|retail|fixed|free|calculated|weight|width|height"
-    r"|depth|page|low stock|event|meta|myob|show|sort|stop|redirect|gps enabled|gps category|gps pattern|gps item|date"
-    r"|channels|category details|brand id|warranty|is featured|minimum|maximum|tax|harmonized|variant|related)",
+    r"^(product (image|type|weight|width|height|depth|warranty|availability|url|tax|files|inv|not vis)|image|video"
+    r"|internal image|type$|option|bin picking|bin$|cost|retail|fixed|free|calculated|weight|width|height|depth"
+    r"|page|low stock|event|meta|myob|show|sort|stop|redirect|gps (enabled|category|pattern|item)|date|channels"
+    r"|brand id|category details|warranty|is featured|minimum|maximum|tax|harmonized|variant|related)",
     re.IGNORECASE,
 )
 _INHERITED = ("title", "description", "image_link", "product_type", "categories", "brand", "price", "availability")

@@ -65,7 +65,7 @@ NAMES: dict[str, tuple[str, ...]] = {
             "GTIN, UPC, EAN nebo ISBN",
             "GTIN, UPC, EAN veya ISBN",
         ),
-        *("GTIN UPC EAN ISBN",),
+        *("GTIN UPC EAN ISBN", "EAN", "EAN13", "Barcode"),
     ),
     "name": (
         *("Name", "Nom", "Nombre", "Nome", "Naam", "Имя", "Название", "Nazwa", "Namn", "Navn", "Nimi", "Název"),

@@ -179,6 +179,11 @@ def _rounded(text: str, digits: int) -> str:
         return f"{+Decimal(text):f}" if len(text) < 40 else ""
 
 
+def is_alias(name: str) -> bool:
+    """Return whether a column may name products, such as "Variant SKU"."""
+    return re.sub(r"[\W_]+", "_", name.lower()).removeprefix("variant_") in ALIASES
+
+
 def aliases_of(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Return the values that name one product alone, and its row, of each column such as sku and barcode.
 
@@ -192,7 +197,7 @@ def aliases_of(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
     ids = dict(zip(frame["id"].tolist(), range(len(frame)), strict=True))
     aliases: dict[str, dict[str, int]] = {}
     for name in map(str, frame.columns):
-        if re.sub(r"[\W_]+", "_", name.lower()).removeprefix("variant_") in ALIASES:
+        if is_alias(name):
             cells = strings(frame[name])
             values = cells[(cells != "") & ~cells.duplicated(keep=False)]
             rows = dict(zip(values.tolist(), values.index.tolist(), strict=True))
