@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.catalog.files.tables import Table
@@ -109,6 +109,7 @@ def test_what_is_not_for_sale_is_counted(name):
 
 
 @pytest.mark.parametrize("name", PRODUCT)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_no_row_is_lost_whatever_its_other_cells(name, data):
     """Empty cells, missing and unknown columns cost no product and raise nothing."""
