@@ -153,7 +153,7 @@ class CatalogConfig(ConfigSection):
 
     def names_columns(self) -> bool:
         """Return whether a key names columns of the file."""
-        return not self.model_fields_set <= {"path", "format", "images", "availability_words"}
+        return not self.model_fields_set <= {"path", "format", "images", "private_images", "availability_words"}
 
 
 class EventsConfig(ConfigSection):
