@@ -26,6 +26,11 @@ ProductFormat = Literal[
     "woocommerce",
     "yml",
 ]
+# Keys that say nothing of the columns of a file.
+_OF_ANY_FORMAT = {
+    *("path", "format", "images", "private_images", "availability_words", "weights"),
+    *("where", "kinds", "timezone", "timestamp_format"),
+}
 EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -153,7 +158,7 @@ class CatalogConfig(ConfigSection):
 
     def names_columns(self) -> bool:
         """Return whether a key names columns of the file."""
-        return not self.model_fields_set <= {"path", "format", "images", "private_images", "availability_words"}
+        return not self.model_fields_set <= _OF_ANY_FORMAT
 
 
 class EventsConfig(ConfigSection):
@@ -202,7 +207,7 @@ class EventsConfig(ConfigSection):
 
     def names_columns(self) -> bool:
         """Return whether a key names columns of the file."""
-        return not self.model_fields_set <= {"path", "format", "weights"}
+        return not self.model_fields_set <= _OF_ANY_FORMAT
 
     def all_weights(self) -> dict[str, float]:
         """Return the weight of every event name: the defaults, updated by `weights`."""

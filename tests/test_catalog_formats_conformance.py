@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.catalog.files.tables import Table
-from recommender.catalog.formats import EVENTS, PRODUCTS, as_events, as_products
+from recommender.catalog.formats import (
+    EVENTS,
+    PRODUCTS,
+    as_events,
+    as_products,
+    format_of_events,
+    format_of_products,
+)
 from recommender.catalog.report import DataReport
 from recommender.config import EventFormat, ProductFormat
 from recommender.errors import DataError
@@ -77,7 +84,8 @@ def test_every_format_is_tried_here_and_in_the_configuration():
 def test_products_are_read_and_found_out(name):
     for format in (name, None):
         report = DataReport()
-        read = as_products(table([PRODUCT[name]]), format, report, detect=True)
+        rows = table([PRODUCT[name]])
+        read = as_products(rows, format or format_of_products(rows, report), report)
         assert read.frame["id"].tolist() == ["1"]
         assert read.frame["title"].tolist() == ["Mug"]
         assert not report.counts
@@ -87,7 +95,8 @@ def test_products_are_read_and_found_out(name):
 def test_events_are_read_and_found_out(name):
     for format in (name, None):
         report = DataReport()
-        read = as_events(table([EVENT[name]]), format, report, detect=True)
+        rows = table([EVENT[name]])
+        read = as_events(rows, format or format_of_events(rows, report), report)
         items = read.frame["items"].explode() if "items" in read.frame else None
         ids = read.frame["item_id"] if items is None else items.map(lambda item: item["item_id"])
         assert ids.tolist() == ["1"]
