@@ -38,12 +38,12 @@ EVENTS: Mapping[str, Format] = {format.name: format for format in _EVENTS}
 
 
 def format_of_products(table: Table, report: DataReport) -> str | None:
-    """Return the name of the one format of `PRODUCTS` that the headings clearly are of, else None; it is reported."""
+    """Return the one format of `PRODUCTS` that the headings clearly are of, else None; it is reported."""
     return _found_out(table, PRODUCTS, report)
 
 
 def format_of_events(table: Table, report: DataReport) -> str | None:
-    """Return the name of the one format of `EVENTS` that the headings clearly are of, else None; it is reported."""
+    """Return the one format of `EVENTS` that the headings clearly are of, else None; it is reported."""
     return _found_out(table, EVENTS, report)
 
 
