@@ -208,3 +208,18 @@ def test_the_command_prints_a_summary(
     assert "nothing has changed" in capsys.readouterr().out
     with pytest.raises(typer.BadParameter, match="--catalog, --store"):
         app(["update", str(updater.root)], standalone_mode=False)
+
+
+def test_a_crash_before_the_queue_is_emptied_loses_nothing_at_a_rollback(
+    updater: Updater, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = current(updater.root)
+    updater.changed, updater.store = None, store
+    store.overlay.put({"new-mug": {"title": "Red striped mug"}}, queue=["new-mug"])
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.overlay), "mark_embedded", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            updater.update()
+    assert updater.update().generation is None  # it is published already
+    assert rollback(updater.root) == first
+    assert updater.update().embedded == 1

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,20 @@ def test_other_ids_and_files_without_products_are_refused(updater: Updater, tabl
     refused(updater, table.assign(id=""), "no row has an id")
 
 
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("rewritten", [lambda ids: "'" + ids, lambda ids: ids.str.lstrip("0")])
+def test_ids_in_another_form_are_refused(
+    updater: Updater, table: pd.DataFrame, complete: bool, rewritten: Callable[[pd.Series], pd.Series]
+) -> None:
+    updater.complete = complete
+    refused(
+        updater, table.assign(id=rewritten(table["id"])), "in another form, 80 of 80, such as .* for .*write them"
+    )
+    few = pd.concat([table.head(60), table.tail(9).assign(id=rewritten(table["id"].tail(9)))])
+    updater.changed, updater.complete = few, False
+    assert updater.update().embedded >= 9
+
+
 def test_a_file_in_which_all_is_sold_out_is_refused(updater: Updater, table: pd.DataFrame) -> None:
     updater.complete = False
     refused(updater, table.assign(availability="out_of_stock"), r"would make unavailable \d\d of 80 products")
@@ -156,6 +170,8 @@ def test_a_fit_is_compared_with_the_current_generation(tmp_path: Path) -> None:
     check_fit(tmp_path, catalogue(ids[10:]), "products.csv", 0.25)
     with pytest.raises(DataError, match="another shop's"):
         check_fit(tmp_path, catalogue(["a", "b"]), "products.csv")
+    with pytest.raises(DataError, match=r'another form, 40 of 40, such as "P00" for "p00"'):
+        check_fit(tmp_path, catalogue([item_id.upper() for item_id in ids]), "products.csv")
     with pytest.raises(DataError, match="would make unavailable"):
         check_fit(tmp_path, catalogue(ids, availability="out_of_stock"), "products.csv")
 

@@ -1,17 +1,20 @@
 """Refuses products that would empty the shop: a truncated export, another shop's file, a feed that is sold out."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from recommender.bundle import open_bundle
 from recommender.catalog import Catalog
+from recommender.catalog.values.ids import EXACT, match_ids
 from recommender.core.blocks import Rows
 from recommender.errors import BundleError, DataError, RequestError
 from recommender.items import Attributes
-from recommender.items.overlay import OUT_OF_STOCK, OverlayState
+from recommender.items.availability import OUT_OF_STOCK
+from recommender.items.overlay import OverlayState
 from recommender.loading import open_attributes
 from recommender.progress import notice
 
@@ -70,6 +73,35 @@ def check_losses(
             raise DataError(f"{source} {effect} {_described(current, rows, n)}{_remedy(lost, n, max_removed)}")
 
 
+def check_ids(source: str, ids: Sequence[str], current: Attributes, max_removed: float = MAX_REMOVED) -> None:
+    """Refuse a file most of whose ids are those of current products in another form, such as 104 for 00104.
+
+    Its products would be new ones beside those that they are.
+
+    Parameters
+    ----------
+    source, current, max_removed
+        See `check_losses`; with 1, nothing is refused.
+    ids
+        Of the products of the file.
+
+    Raises
+    ------
+    DataError
+        Says how many of how many ids, and an example.
+    """
+    listed = current.ids.ids_of(current.ids.in_order)
+    rows, how = match_ids(pd.Series(ids, dtype=object), listed, {})
+    rewritten = np.flatnonzero((rows >= 0) & (how != EXACT))
+    if max_removed < 1 and len(rewritten) > max(1, len(ids) / 2):
+        example = f'"{ids[rewritten[0]]}" for "{listed[rows[rewritten[0]]]}"'
+        raise DataError(
+            f"{source} has ids of current products in another form, {len(rewritten):,} of {len(ids):,}, such as "
+            f"{example}; write them as before. If they are other products, allow it: --max-removed 1 "
+            "(in Python, max_removed=1)"
+        )
+
+
 def check_fit(root: Path, catalog: Catalog, source: str, max_removed: float = MAX_REMOVED) -> None:
     """Refuse a catalogue that has lost more than a share of the current generation's products.
 
@@ -98,9 +130,10 @@ def check_fit(root: Path, catalog: Catalog, source: str, max_removed: float = MA
         notice(f"the number of products is not compared with the current generation's: {error}")
         return
     current = open_attributes(bundle)
+    source = f"{source}, published in {root},"
+    check_ids(source, catalog.ids, current, max_removed)
     known = catalog.row_of(current.ids.ids_of(current.ids.in_order))
     removed = [*np.asarray(current.ids.in_order)[known < 0]]
-    source = f"{source}, published in {root},"
     check_losses(source, current, current.ids.ids_of(removed), sold_out(catalog), max_removed)
 
 

@@ -13,7 +13,7 @@ from recommender.config import Config
 from recommender.encoders.base import Encoder
 from recommender.encoders.registry import create_for
 from recommender.errors import RecommenderError
-from recommender.items.overlay import OUT_OF_STOCK
+from recommender.items.availability import OUT_OF_STOCK
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
 from recommender.stores import Store
@@ -21,7 +21,7 @@ from recommender.stores.base import QueuedItem
 from training.update.compact import compact
 from training.update.delta import publish_delta
 from training.update.embed import Cells, attribute_cells, attribute_kinds, complete_catalog, embed
-from training.update.guard import MAX_REMOVED, check_losses, checked_share
+from training.update.guard import MAX_REMOVED, check_ids, check_losses, checked_share
 
 # Share of changed products above which a new base is built. Measured on 25,000 products: with a delta of 4 % a
 # user's request takes 1.6 times as long, with 0.4 % 1.16 times; a new base is built in half a minute.
@@ -174,6 +174,7 @@ class Updater:
         newer = {product.item_id for product in queued}
         unavailable = {item_id for item_id, cells in changed.items() if cells.get("availability") == OUT_OF_STOCK}
         source = self.changed.name if isinstance(self.changed, Path) else "the products frame"
+        check_ids(source, [*changed], recommender.attributes, self.max_removed)
         check_losses(source, recommender.attributes, removed - newer, unavailable - newer, self.max_removed)
         return changed, removed
 
@@ -207,7 +208,10 @@ class Updater:
         revision = max((product.revision for product in queued), default=0)
         result = self._publish_delta(recommender, changed, known, revision, started)
         if self.store is not None:
-            self.store.overlay.mark_embedded(queued, published=result.generation is not None)
+            embedded = lineage_of(self.root, current(self.root)).overlay_revision
+            for published in (True, False):
+                products = [product for product in queued if (product.revision <= embedded) is published]
+                self.store.overlay.mark_embedded(products, published)
         return result
 
     def _publish_delta(
