@@ -44,6 +44,7 @@ def read_files(config: Config) -> DataReport:
     report = catalog.report
     report.columns += summarize_products(catalog, config.catalog)
     check_images(catalog, config.catalog.path.name, report)
+    catalog.images.close()
     if config.events is not None:
         interactions = bound_influence(Interactions.load(config, catalog))
         interactions.report.columns += summarize_events(interactions, config.events)

@@ -25,7 +25,7 @@ _SCHEMES = ("http://", "https://", "//")
 _HOST = re.compile(r"//(?:[^/]*[.:][^/]*|localhost)/")
 _BARE_HOST = re.compile(r"(?:[\w-]+\.)+(?:com|net|org|shop|store|cloud|[a-z]{2})(?::\d+)?/", re.IGNORECASE)
 _AGENT = "hybrid-recommender (product photos)"
-_TIMEOUT = httpx.Timeout(5.0, read=10.0)  # seconds; `read` between two pieces
+_TIMEOUT = httpx.Timeout(5.0, read=8.0)  # seconds; `read` between two pieces
 _MAX_SECONDS = 30.0  # for one image in all
 _MAX_BYTES = 20 * 2**20
 _ATTEMPTS = 3
