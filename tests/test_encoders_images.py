@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recommender.encoders.images import MAX_SIDE, decode
+from recommender.encoders.images import MAX_SIDE, DecodableCheck, decode, quiet, why_undecodable
 
 
 def encoded(image, kind="PNG", **options):
@@ -92,3 +92,53 @@ def test_broken_files_are_none(kind):
 
 def test_images_of_too_many_pixels_are_none():
     assert decode(encoded(Image.new("1", (9000, 9000)))) is None
+
+
+def test_broken_metadata_do_not_cost_the_image():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.new("RGB", (40, 20), "red"), "JPEG", exif=exif)
+    start = data.index(b"Exif\0\0") + 6
+    assert decode(data[:start] + b"XX" + data[start + 2 :]).size == (40, 20)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf <!DOCTYPE html><p>404", "is an HTML page; expected JPEG"),
+        (b'<?xml version="1.0"?><svg/>', "is an SVG drawing; expected JPEG"),
+        (b"<error/>", "is XML; expected JPEG"),
+        (b"\0\0\0\x18ftypheic", "is HEIC; expected JPEG"),
+        (b"GIF", "is no image, or is damaged; expected JPEG"),
+        (encoded(Image.new("RGB", (40, 40), "red"))[:-30], "is cut off or damaged"),
+        (encoded(Image.new("1", (9000, 9000))), "has 81,000,000 pixels; at most 60,000,000"),
+        (encoded(Image.new("RGB", (40, 40)), "EPS"), "is no image, or is damaged; expected JPEG"),
+    ],
+)
+def test_the_reason_why_a_file_is_no_image(data, reason):
+    assert decode(data) is None
+    assert why_undecodable(data).startswith(reason)
+
+
+def test_what_the_check_accepts_is_what_is_decoded():
+    """Files of one shop with the same headers, and the same files cut, overwritten and spliced."""
+    generator = np.random.default_rng(5)
+    files = []
+    for mode in ("RGB", "L", "CMYK"):
+        for options in ({}, {"progressive": True}, {"restart_marker_blocks": 2}, {"optimize": True}):
+            pixels = generator.integers(0, 256, (24, 17, 3), dtype=np.uint8)
+            files.append(encoded(Image.fromarray(pixels).convert(mode), "JPEG", **options))
+    files += [encoded(Image.fromarray(pixels), kind) for kind in ("PNG", "WEBP", "GIF")]
+    check, accepted = DecodableCheck(), []
+    with quiet():
+        for _ in range(3_000):
+            data = bytearray(files[generator.integers(len(files))])
+            for place in generator.integers(0, len(data), generator.integers(4)).tolist():
+                data[place] = generator.choice([0, 0xC4, 0xD9, 0xDA, 0xFF, generator.integers(256)])
+            if generator.random() < 0.3:
+                start = int(generator.integers(2, len(data)))
+                del data[start : start + int(generator.integers(60))]
+            accepted.append(check(bytes(data)))
+            assert accepted[-1] == (decode(bytes(data)) is not None)
+    assert 0.2 < np.mean(accepted) < 0.9
