@@ -1,8 +1,6 @@
 """Download of an image by its URL: only from allowed hosts, never from a private address."""
 
-import socket
 from collections.abc import Collection
-from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,7 +29,7 @@ def fetched(url: str, hosts: Collection[str]) -> bytes:
     host = parts.hostname or ""
     if parts.scheme != "https" or host not in hosts:
         raise RequestError(f"images are fetched by https from {', '.join(hosts) or 'no host'}; found {url}", _AT)
-    address = _public_address(host, parts.port or 443)
+    address = _public_address(host)
     # connect to the address that was checked: the name may resolve to another one the next time
     at_address = httpx.URL(url).copy_with(host=address)
     until = monotonic() + SECONDS
@@ -49,12 +47,14 @@ def fetched(url: str, hosts: Collection[str]) -> bytes:
         raise RequestError(f"{host} does not answer: {error}", _AT) from None
 
 
-def _public_address(host: str, port: int) -> str:
+def _public_address(host: str) -> str:
+    from recommender.encoders.support.addresses import addresses_of, is_public
+
     try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        addresses = addresses_of(host)
     except OSError:
         raise RequestError(f"there is no host {host}", _AT) from None
-    if not all(ip_address(address).is_global for address in addresses):
+    if not all(map(is_public, addresses)):
         raise RequestError(f"{host} is at a private address", _AT)
     return min(addresses)
 

@@ -1,6 +1,8 @@
 """An encoder for texts and one for images: in fit, bundle and query; fingerprints are never mixed."""
 
 import json
+import logging
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -92,6 +94,36 @@ def test_a_file_without_vectors_is_refused(tmp_path, file):
         EncoderError, match=f"{file} holds no vectors by id .* expected .parquet with the columns id"
     ):
         create(EncoderConfig(name="vectors", checkpoint=tmp_path / file))
+
+
+def with_own_vectors(folder, ids, links):
+    """Fit a shop without photos, but for one that is broken, whose products have brought vectors."""
+    drawn_shop(folder, 40)
+    shutil.rmtree(folder / "photos")
+    (folder / "p003.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    if not links:
+        pd.read_csv(folder / "products.csv").drop(columns="image_link").to_csv(
+            folder / "products.csv", index=False
+        )
+    brought(folder / "own.npy", ids)
+    encoder = '[encoder]\nname = "vectors"\ncheckpoint = "own.npy"\n'
+    (folder / "shop.toml").write_text(f'[catalog]\npath = "products.csv"\n{encoder}')
+    fit(Config.load(folder / "shop.toml"), folder / "bundles", cache_dir=folder / "cache")
+    return recommender.load(folder / "bundles")
+
+
+@pytest.mark.parametrize("links", [False, True])
+def test_own_vectors_need_no_photos(tmp_path, links, caplog):
+    with caplog.at_level(logging.INFO, "recommender"):
+        rec = with_own_vectors(tmp_path, [f"p{i:03}" for i in range(39)], links)
+    assert not any(rec.thumbnail(item_id) for item_id in rec.ids)
+    assert {"image", "text"} <= set(rec.segment.layout.names)
+    assert "vectors own.npy: 1 of 40 products have no vector, such as 'p039'" in caplog.messages
+
+
+def test_own_vectors_of_none_of_the_products_are_refused(tmp_path):
+    with pytest.raises(EncoderError, match=r"none of the 40 products, such as 'p000'; they have such as 'sku-0'"):
+        with_own_vectors(tmp_path, ["sku-0", "sku-1"], links=True)
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,11 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
 def _encoded(catalog: "Catalog", both: Encoder, modality: str, cache_dir: str | Path | None) -> Encoded:
     encoder = encoder_of(both, modality)
     if isinstance(encoder, Precomputed):
-        return *encoder.look_up(catalog.ids), {}
+        vectors, known = encoder.look_up(catalog.ids)
+        if not known.all():
+            first, missing = catalog.ids[int(known.argmin())], int((~known).sum())
+            notice(f"{encoder.name}: {missing:,} of {len(known):,} products have no vector, such as {first!r}")
+        return vectors, known, {}
     cache = cache_of(encoder, modality, cache_dir)
     if modality == "image":
         return encode_product_images(catalog, encoder, cache)

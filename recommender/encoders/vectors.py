@@ -1,5 +1,6 @@
 """Precomputed vectors by product id: nothing is encoded, and text and image queries are not possible."""
 
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -56,6 +57,14 @@ class Precomputed:
         out[known] = self._vectors[rows[known]]
         return out, known & out.any(axis=1)
 
+    def require(self, ids: Sequence[str]) -> None:
+        """Raise `EncoderError` unless one of these products has a vector."""
+        if not any(product in self._row for product in ids):
+            raise EncoderError(
+                f"{self.name} have none of the {len(ids):,} products, such as {ids[0]!r}; they have such as "
+                f"{next(iter(self.ids), '')!r}. Write the ids as in the catalogue"
+            )
+
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Raise `EncoderError`: there is no model here."""
         raise EncoderError(f"{self.name} are precomputed by product id; other images cannot be encoded")
@@ -82,7 +91,7 @@ def create(config: "EncoderChoice") -> Precomputed:
         hint = "expected .parquet with the columns id and vector, or .npy (n, d) with ids, one a line, in .txt"
         raise EncoderError(f"{path} holds no vectors by id ({str(error).splitlines()[0]}); {hint}") from error
     if len(set(ids)) < len(ids):
-        twice = next(product for row, product in enumerate(ids) if product in ids[:row])
+        twice = Counter(ids).most_common(1)[0][0]
         raise EncoderError(f"{path} has the id {twice!r} twice; expected one vector a product")
     if not np.isfinite(vectors).all():
         bad = ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
@@ -105,7 +114,7 @@ def _parquet(path: Path) -> tuple[list[str], Vectors]:
 
 def _numpy(path: Path) -> tuple[list[str], Vectors]:
     vectors = np.load(path, allow_pickle=False).astype(np.float32, copy=False)
-    ids = path.with_suffix(".txt").read_text("utf-8").splitlines()
+    ids = [line.strip() for line in path.with_suffix(".txt").read_text("utf-8-sig").splitlines()]
     if vectors.ndim != 2 or len(ids) != len(vectors):
         raise ValueError(f"{len(ids)} ids, an array {vectors.shape}")
     return ids, vectors

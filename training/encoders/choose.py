@@ -10,6 +10,8 @@ from recommender.config import Config, EncoderConfig
 from recommender.encoders.auto import for_texts
 from recommender.encoders.base import Encoder
 from recommender.encoders.pipeline import encode_catalog
+from recommender.encoders.support.pair import encoder_of
+from recommender.encoders.vectors import Precomputed
 from training.encoders.finetune import finetune
 from training.encoders.quantize import quantize_where_faster
 from training.encoders.texts import encoder_for
@@ -59,6 +61,9 @@ def choose_encoder(
     metrics: dict[str, Any] = {}
     named = config.encoder if config.train.clip is not None else for_texts(config.encoder, catalog.texts())
     encoder, folder = encoder_for(named, catalog, config.train.seed, cache_dir)
+    for part in (encoder_of(encoder, "text"), encoder_of(encoder, "image")):
+        if isinstance(part, Precomputed):
+            part.require(catalog.ids)
     if config.train.clip is not None:
         if cluster is not None:
             cluster.fill(catalog, encoder, named, folder, cache_dir)
