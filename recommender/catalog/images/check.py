@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.catalog.images.files import ImageSource
 from recommender.catalog.images.sources import CatalogImages
@@ -63,7 +64,7 @@ def check_images(catalog: "Catalog", file: str, report: DataReport) -> None:
 
 
 def _report_failures(
-    catalog: "Catalog", file: str, refs: Sequence[str], found: Sequence[_State | None], report: DataReport
+    catalog: "Catalog", file: str, refs: NDArray[np.object_], found: Sequence[_State | None], report: DataReport
 ) -> None:
     """Report images that could not be read, those of one reason in one line."""
     rows: dict[str, list[int]] = {}
@@ -76,7 +77,7 @@ def _report_failures(
         report.add_group("broken photo", file, catalog.ids[group[0]], len(group), message, "warning")
 
 
-def _report_matches(catalog: "Catalog", file: str, refs: Sequence[str], report: DataReport) -> None:
+def _report_matches(catalog: "Catalog", file: str, refs: NDArray[np.object_], report: DataReport) -> None:
     """Report files that were taken for links that are spelled otherwise."""
     images = catalog.images
     matched = images.matched if isinstance(images, CatalogImages) else {}
