@@ -611,7 +611,7 @@ class Recommender:
         for item_id in seeds:
             check_id(item_id)
             if item_id not in self:
-                raise UnknownItemError(item_id)
+                raise UnknownItemError(item_id, self._products.other_form(item_id))
         template = Request(
             strategy="similar",
             k=k,

@@ -8,11 +8,31 @@ from hypothesis import strategies as st
 
 from recommender.errors import DataError, RequestError
 from recommender.items import Attributes, Ids, write_attributes
+from recommender.items.ids import other_form
 from tests.attribute_tables import Column, Table, attributes
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 # Ids that only a true code point order sorts aright: UTF-16 would put the last before the one before it.
 ids = st.lists(text | st.sampled_from(["a", "ab", "é", "z", "￿", "\U00010000"]), unique=True).map(sorted)
+
+
+@pytest.mark.parametrize(
+    ("requested", "meant"),
+    [
+        ("104.0", "104"),
+        (" '104 ", "104"),
+        ("gid://shopify/Product/104", "104"),
+        ("7", "0007"),
+        ("00104", "104"),
+        ("ab", "AB"),
+        ("e\u0301", "\u00e9"),
+        ("104", None),  # removed, or else it would not be asked for
+        ("105", None),
+        ("", None),
+    ],
+)
+def test_an_unknown_id_names_the_one_in_another_form(requested, meant):
+    assert other_form(requested, {"104", "0007", "AB", "\u00e9"}.__contains__) == meant
 
 
 @given(ids, st.lists(st.text(max_size=9)))

@@ -154,8 +154,9 @@ def test_unknown_products_of_a_history_are_named(rec: Recommender) -> None:
 def test_an_unknown_product_is_an_error(rec: Recommender) -> None:
     with pytest.raises(UnknownItemError, match="unknown item 'no-such'"):
         rec.similar("no-such")
-    with pytest.raises(UnknownItemError):
-        rec.product("no-such")
+    for ask in (rec.similar, rec.product, lambda item_id: rec.similar_many([item_id])):
+        with pytest.raises(UnknownItemError, match=f"did you mean '{rec.ids[0]}'?"):
+            ask(f" {rec.ids[0]}.0")
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "3", True])

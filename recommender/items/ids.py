@@ -1,14 +1,18 @@
 """Map item ids to rows and back."""
 
+import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
 from recommender.core.blocks import NO_ROWS, Rows
 from recommender.errors import DataError
+
+_MAX_ZEROS = 18  # digits of an id whose leading zeros may be lost
 
 
 class Ids:
@@ -96,6 +100,29 @@ class Ids:
     def ids_of(self, rows: Iterable[int]) -> list[str]:
         """Return the ids of many rows."""
         return [str(key, "utf-8") for key in self.keys[np.asarray(rows, np.intp)].tolist()]
+
+
+def other_form(item_id: str, known: Callable[[str], bool]) -> str | None:
+    """Return the known id that an unknown one may stand for, such as 104 for 104.0; None if there is none.
+
+    >>> other_form(" 104.0", {"00104"}.__contains__)
+    '00104'
+
+    Parameters
+    ----------
+    item_id
+        As it was requested.
+    known
+        Whether there is a product of an id.
+    """
+    plain = item_id.strip(" \t\r\n\u00a0\"'")
+    tail = plain.rpartition("/")[2] if plain.startswith("gid://") else plain
+    whole = re.sub(r"\.0+$", "", tail)
+    forms = [plain, tail, whole, whole.upper(), whole.lower(), normalize("NFC", whole)]
+    if whole.isdecimal():
+        digits = whole.lstrip("0") or "0"
+        forms += [digits.zfill(width) for width in range(len(digits), _MAX_ZEROS + 1)]
+    return next((form for form in forms if form and form != item_id and known(form)), None)
 
 
 def _encoded(item_id: str) -> bytes:

@@ -9,6 +9,7 @@ from recommender.bundle import DeltaThumbnails, Thumbnails
 from recommender.core.blocks import Rows
 from recommender.errors import UnknownItemError
 from recommender.items import Attributes, sales
+from recommender.items.ids import other_form
 from recommender.items.overlay import OverlayState
 
 if TYPE_CHECKING:
@@ -75,9 +76,13 @@ class Products:
         row = self.attributes.row_of(item_id)
         changed = self.overlay_state().by_id.get(item_id, {})
         if changed is None or (row < 0 and not changed):
-            raise UnknownItemError(item_id)
+            raise UnknownItemError(item_id, self.other_form(item_id))
         known = self.attributes.fields(row, self.attributes.names) if row >= 0 else {}
         return {"id": item_id, **known, **changed}
+
+    def other_form(self, item_id: str) -> str | None:
+        """Return the id that an unknown one may stand for, see `recommender.items.ids.other_form`."""
+        return other_form(item_id, self.__contains__)
 
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle."""

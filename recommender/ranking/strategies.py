@@ -195,7 +195,7 @@ class Strategies:
         """Resolve a product that was added since the bundle: by its category."""
         values = self._products.overlay_state().by_id.get(item_id)
         if values is None:
-            raise UnknownItemError(item_id)
+            raise UnknownItemError(item_id, self._products.other_form(item_id))
         query = self._contents.of_columns(values)
         if query is None:
             return replace(self._popular(request), fallback_used="popular")

@@ -1,12 +1,13 @@
 """Routes of events: store one or many."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response
 
 from recommender.events import Event
+from recommender.items.ids import other_form
 from serving.json_codec import json_response
 from serving.metrics import metrics
 from serving.problems import Problem
@@ -62,6 +63,11 @@ def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
         status = "stored" if sum(next(new) for _ in some) else "known"
         metrics().events.labels(message.event_name, status).inc()
         unknown = [event.item_id for event in some if event.item_id not in recommender]
-        warnings = [f"item {item_id!r} is not in the bundle" for item_id in unknown]
+        warnings = [_unknown(item_id, recommender) for item_id in unknown]
         receipts.append({"event_id": message.event_id, "status": status, "warnings": warnings})
     return receipts
+
+
+def _unknown(item_id: str, recommender: Container[str]) -> str:
+    form = other_form(item_id, recommender.__contains__)
+    return f"item {item_id!r} is not in the bundle" + ("" if form is None else f"; did you mean {form!r}?")

@@ -46,6 +46,11 @@ def test_an_event_of_a_wrong_clock_is_refused_alone(client: FlaskClient, app: AP
     assert event.event_id == "1"
 
 
+def test_an_id_in_another_form_is_pointed_out(client: FlaskClient) -> None:
+    receipt = client.post("/v1/events", json={**EVENT, "items": [{"item_id": "a"}]}).json
+    assert receipt["warnings"] == ["item 'a' is not in the bundle; did you mean 'A'?"]
+
+
 def test_fewer_than_none_bought_are_returned(client: FlaskClient, app: APIFlask) -> None:
     items = [{"item_id": "A", "quantity": -1}, {"item_id": "B", "quantity": 2}]
     client.post("/v1/events", json={**EVENT, "event_name": "purchase", "items": items})
