@@ -25,8 +25,7 @@ from recommender.batch.histories import tables_of_events, tables_of_file
 from recommender.batch.jobs import in_process
 from recommender.catalog import DataReport, read_events
 from recommender.catalog.event_files import event_table
-from recommender.catalog.files.streams import read_parts
-from recommender.catalog.files.tables import read_table
+from recommender.catalog.files.tables import read_parts, read_table
 from recommender.config import EventsConfig
 from recommender.errors import DataError, RequestError
 from recommender.events import Event
@@ -225,8 +224,6 @@ def test_sorted_streams_are_the_histories(events: list[Event]) -> None:
 def test_a_file_read_in_parts_is_the_file(
     tmp_path: Path, events: list[Event], suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recommender.catalog.files.streams._ROWS", 50)
-    monkeypatch.setattr("recommender.catalog.files.streams._BLOCK", 2000)
     path = tmp_path / f"events{suffix}"
     frame = pa.concat_tables(tables_of_events(events)).to_pandas().astype({"timestamp": str})
     if suffix == ".csv":
@@ -240,7 +237,9 @@ def test_a_file_read_in_parts_is_the_file(
         frame.to_parquet(path)
     config, whole, apart = EventsConfig(path=path), DataReport(), DataReport()
     one = event_table(read_table(path, whole), config, whole)
-    many = [event_table(table, config, apart) for table in read_parts(path, apart, large=0)]
+    monkeypatch.setattr("recommender.catalog.files.parquet_files._ROWS", 50)
+    monkeypatch.setattr("recommender.catalog.files.encodings.BLOCK", 2000)
+    many = [event_table(table, config, apart) for table in read_parts(path, apart)]
     assert len(many) > 2
     pd.testing.assert_frame_equal(pd.concat([table.frame for table in many], ignore_index=True), one.frame)
     assert np.concatenate([table.rows for table in many]).tolist() == one.rows.tolist()

@@ -252,8 +252,8 @@ def test_from_frame_takes_any_types():
         ),
         (pd.DataFrame({"id": []}), "the products frame has no rows; expected at least one"),
         (
-            pd.DataFrame({"id": [12.0, None]}),
-            "the products frame has floats in the column 'id', such as 12.0; expected strings or whole numbers. "
+            pd.DataFrame({"id": [12.5, None]}),
+            "the products frame has floats in the column 'id', such as 12.5; expected strings or whole numbers. "
             "Read ids with dtype=str, such as pd.read_csv(path, dtype={'id': str})",
         ),
         (pd.DataFrame([["a", "b"]], columns=["id", "id"]), "products frame has the column 'id' twice; rename one"),

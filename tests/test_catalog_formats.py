@@ -175,7 +175,11 @@ def test_a_merchant_feed_in_tabs(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("<rss><channel>", "feed.xml is not an XML file"), ("<html/>", "feed.xml has no <item> and no <entry>")],
+    [
+        ("Fatal error in feed.php", "feed.xml is not an XML file"),
+        ("<rss><channel>", "feed.xml has no <item> and no <entry>"),
+        ("<html/>", "feed.xml is a web page"),
+    ],
 )
 def test_xml_that_is_not_a_feed(tmp_path, text, message):
     with pytest.raises(DataError, match=message):

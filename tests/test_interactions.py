@@ -146,8 +146,8 @@ def test_a_frame_of_events_of_any_names_and_whole_numbers():
         ),
         (pd.DataFrame([EVENT])[:0], "the events frame has no rows; expected at least one"),
         (
-            pd.DataFrame([EVENT | {"user_id": 3.0}]),
-            "the events frame has floats in the column 'user_id', such as 3.0; expected strings or whole numbers. "
+            pd.DataFrame([EVENT | {"user_id": 3.5}]),
+            "the events frame has floats in the column 'user_id', such as 3.5; expected strings or whole numbers. "
             "Read ids with dtype=str, such as pd.read_csv(path, dtype={'user_id': str})",
         ),
     ],

@@ -180,7 +180,7 @@ class Catalog:
         folder, source = (images, None) if isinstance(images, Path | str) else (None, images)
         name, report = "products frame", DataReport()
         config = Config.from_mapping({"catalog": {"path": name, "images": folder, **mapping}})
-        table = frame_table(frame, name, sources_of(config.catalog.id), 'id="sku"')
+        table = frame_table(frame, name, sources_of(config.catalog.id), 'id="sku"', report)
         return cls._checked(table, config, source, report, strict, attribute_kinds)
 
     @classmethod

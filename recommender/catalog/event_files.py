@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recommender.catalog.event_checks import ORDERED, EventChecks
-from recommender.catalog.files.streams import read_parts
-from recommender.catalog.files.tables import Table, read_table
+from recommender.catalog.files.tables import Table, read_parts, read_table
 from recommender.catalog.formats import as_events, format_of_events
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import strings

@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from recommender.catalog.files.streams import read_parts
-from recommender.catalog.files.tables import Table, unpacked
+from recommender.catalog.files.tables import Table, read_parts, unpacked
 from recommender.catalog.headings import EVENT_HEADINGS, PRODUCT_HEADINGS, plain
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import lists, numbers, shared, strings

@@ -109,8 +109,9 @@ class Interactions:
         name, entries = "events frame", {"weights": dict(weights or {}), **mapping}
         config = Config.from_mapping({"catalog": {"path": ""}, "events": {"path": name, **entries}}).events
         assert config is not None
-        table = frame_table(frame, name, (config.user_id, config.item_id), 'user_id="customer"')
-        return cls._checked(table, config, catalog, DataReport(), strict)
+        report = DataReport()
+        table = frame_table(frame, name, (config.user_id, config.item_id), 'user_id="customer"', report)
+        return cls._checked(table, config, catalog, report, strict)
 
     @classmethod
     def from_events(

@@ -1,8 +1,10 @@
 """Problems of a shop's files: each with file, row and id; a few of each kind are listed, all are counted."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -75,6 +77,8 @@ class DataReport:
         The number of rows that were left out per kind: of problems whose message ends so.
     losses
         How many of the products, events and photos could be used.
+    parts
+        Of each folder that is read as one table: its files, each with the number of rows in those before.
     """
 
     shown: int = 20
@@ -85,6 +89,19 @@ class DataReport:
     columns: "list[ColumnSummary]" = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     losses: list[Loss] = field(default_factory=list)
+    parts: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+    def add_part(self, folder: str, file: str, before: int) -> None:
+        """Add a file of a folder that is read as one table, its rows numbered on after those of earlier files."""
+        self.parts.setdefault(folder, []).append((before, file))
+
+    def place(self, file: str, row: int) -> tuple[str, int]:
+        """Return the file of a row and its number there: those of a part if `file` is a folder."""
+        parts = self.parts.get(file)
+        if not parts or not row:
+            return file, row
+        before, part = parts[bisect_left(parts, row, key=itemgetter(0)) - 1]
+        return part, row - before
 
     def add(
         self,
@@ -109,7 +126,8 @@ class DataReport:
             return
         room = max(0, self.shown - self.counts[kind])
         for i in range(min(room, len(rows))):
-            self.problems.append(DataProblem(kind, severity, file, int(rows[i]), str(ids[i]), message(i)))
+            place = self.place(file, int(rows[i]))
+            self.problems.append(DataProblem(kind, severity, *place, str(ids[i]), message(i)))
         self.counts[kind] += len(rows)
         if message(0).endswith("left out"):
             self.left_out[kind] += len(rows)

@@ -1,28 +1,31 @@
-"""Read CSV, Parquet, JSON Lines and XML to frames that know the row numbers of the file."""
+"""Read files of any format to tables that know the row numbers of the file."""
 
-import csv
-import io
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
-from recommender.catalog.files.xml_items import xml_items
+from recommender.catalog.files.delimited import delimited_parts
+from recommender.catalog.files.json_files import flat, json_parts
+from recommender.catalog.files.parquet_files import parquet_parts
+from recommender.catalog.files.sources import Kind, opened, parts_of
+from recommender.catalog.files.xml_items import xml_parts
 from recommender.catalog.report import DataReport, Rows
 from recommender.errors import DataError, nearest
 
-_SEPARATORS = ",;\t|"
 _MAX_COLUMNS_SHOWN = 30
-HEADER_BYTES = 2**20
+_EXACT = 2.0**53  # whole numbers from here on are not exact as floats
+_READERS: dict[Kind, Callable[[str, BinaryIO, DataReport], Iterator[tuple[pd.DataFrame, Rows]]]] = {
+    "delimited text": delimited_parts,
+    "JSON": json_parts,
+    "XML": xml_parts,
+    "Parquet": parquet_parts,
+}
 
 
 @dataclass(frozen=True)
@@ -73,29 +76,77 @@ class Table:
 
 
 def read_table(path: Path, report: DataReport) -> Table:
-    """Read a file by its extension; invalid rows are left out and reported.
+    """Read a file, or a folder of parts of one table; what is left out, repaired or guessed is reported.
+
+    The format is that of the first bytes, or else of the extension: delimited text of any separator and encoding,
+    JSON, XML or Parquet, each also compressed.
 
     Raises
     ------
     DataError
-        If it does not exist, is empty, or is of another format or encoding.
+        If it does not exist, is empty, or is of another format.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path.name} is of no known format; expected one of {', '.join(_READERS)}")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if not data.strip():
-        raise DataError(f"{path.name} is empty; expected a header and rows")
-    table = reader(path.name, data, report)
-    if not len(table.frame):
+    parts = list(read_parts(path, report))
+    frame = pd.concat([part.frame for part in parts], ignore_index=True) if len(parts) > 1 else parts[0].frame
+    if len({tuple(part.frame) for part in parts}) > 1:  # parts without a column that others have
+        texts = [name for name in frame if isinstance(frame[name].dtype, pd.StringDtype)]
+        frame = frame.fillna(dict.fromkeys(texts, ""))
+    return Table(path.name, frame, np.concatenate([part.rows for part in parts]))
+
+
+def read_parts(path: Path, report: DataReport) -> Iterator[Table]:
+    """Yield the rows of a file, or of a folder's files, in parts that fit into memory; see `read_table`.
+
+    Raises
+    ------
+    DataError
+        As `read_table`.
+    """
+    found = False
+    for table in _folder(path, report) if path.is_dir() else _file(path, path.name, report):
+        if len(table.frame):
+            found = True
+            yield table
+    if not found:
         raise DataError(f"{path.name} has no rows")
-    return table
 
 
-def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str) -> Table:
+def _file(path: Path, name: str, report: DataReport) -> Iterator[Table]:
+    with opened(path) as (file, kind):
+        for frame, rows in _READERS[kind](name, file, report):
+            yield Table(name, frame, rows)
+
+
+def _folder(folder: Path, report: DataReport) -> Iterator[Table]:
+    """Yield the rows of a folder's files, numbered on; the report finds the file of a row."""
+    paths = parts_of(folder)
+    _check_kinds(folder, paths)
+    before = 0
+    for path in paths:
+        inner = path.relative_to(folder)
+        report.add_part(folder.name, f"{folder.name}/{inner}", before)
+        # folders such as country=de are a column, as Spark and Hive write them
+        keys = dict(part.split("=", 1) for part in inner.parent.parts if "=" in part)
+        last = 0
+        for table in _file(path, f"{folder.name}/{inner}", report):
+            columns = {key: value for key, value in keys.items() if key not in table.frame}
+            yield Table(folder.name, table.frame.assign(**columns), table.rows + before)
+            last = int(table.rows[-1]) if len(table.rows) else last
+        before += last
+
+
+def _check_kinds(folder: Path, paths: list[Path]) -> None:
+    """Raise an error if the files of a folder are not of one format."""
+    kinds: dict[Kind, Path] = {}
+    for path in paths:
+        with opened(path) as (_, kind):
+            kinds.setdefault(kind, path)
+    if len(kinds) > 1:
+        found = " and ".join(f"{kind} ({path.name})" for kind, path in kinds.items())
+        raise DataError(f"the folder {folder} holds {found}; expected parts of one table, all of one format")
+
+
+def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str, report: DataReport) -> Table:
     """Take a frame from memory; its rows are numbered from 1, and named index levels are columns.
 
     Parameters
@@ -103,10 +154,12 @@ def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str
     name
         For messages.
     ids
-        Columns of ids. Floats are refused: pandas makes them of digits beside a missing cell, and loses leading
-        zeros and long ids.
+        Columns of ids. Whole floats become whole numbers, with a warning: pandas makes floats of digits beside a
+        missing cell, and loses leading zeros. Other floats, and those too long to be exact, are refused.
     example
         Example of a keyword argument that names a column, for messages.
+    report
+        Takes the warnings.
 
     Raises
     ------
@@ -116,166 +169,45 @@ def frame_table(frame: pd.DataFrame, name: str, ids: Iterable[str], example: str
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"the {name} is a {type(frame).__name__}; expected a pandas DataFrame or a path")
     levels = [level for level in frame.index.names if level is not None and level not in frame]
-    flat = frame.reset_index(level=levels).rename(columns=str).reset_index(drop=True)
-    _check_names(name, flat.columns)
+    flat = frame.reset_index(level=levels)
+    flat = flat.set_axis([_column_name(column) for column in flat.columns], axis=1).reset_index(drop=True)
+    repeated = [column for column, count in Counter(flat.columns).items() if count > 1]
+    if repeated:
+        raise DataError(f"{name} has the column {repeated[0]!r} twice; rename one")
     if not len(flat):
         raise DataError(f"the {name} has no rows; expected at least one")
     for column in ids:
-        _refuse_floats(name, column, flat)
+        flat = _with_whole_ids(name, column, flat, report)
     remedy = f"rename a column, or pass its name, such as {example}"
     return Table(name, flat, np.arange(1, len(flat) + 1, dtype=np.int64), remedy)
 
 
-def _refuse_floats(name: str, column: str, frame: pd.DataFrame) -> None:
-    floats = (cell for cell in frame.get(column, ()) if isinstance(cell, float | np.floating) and cell == cell)
-    first = next(floats, None)
-    if first is not None:
+def _column_name(column: Any) -> str:
+    """Return the name of a column; levels of a MultiIndex are ``outer.inner``."""
+    return ".".join(filter(None, map(str, column))) if isinstance(column, tuple) else str(column)
+
+
+def _with_whole_ids(name: str, column: str, frame: pd.DataFrame, report: DataReport) -> pd.DataFrame:
+    """Return the frame with ids such as 104.0 as 104; refuse other floats."""
+    cells = frame[column] if column in frame else pd.Series(dtype="str")
+    if cells.dtype != object and not pd.api.types.is_float_dtype(cells):
+        return frame
+    floats = [float(cell) for cell in cells if isinstance(cell, float | np.floating) and cell == cell]
+    if not floats:
+        return frame
+    wrong = next((cell for cell in floats if not (cell.is_integer() and abs(cell) < _EXACT)), None)
+    if wrong is not None:
         raise DataError(
-            f"the {name} has floats in the column {column!r}, such as {float(first)!r}; expected strings or whole "
+            f"the {name} has floats in the column {column!r}, such as {wrong!r}; expected strings or whole "
             f"numbers. Read ids with dtype=str, such as pd.read_csv(path, dtype={{{column!r}: str}})"
         )
-
-
-def _read_csv(name: str, data: bytes, report: DataReport) -> Table:
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    _check_utf8(name, data)
-    left_out: list[pa.csv.InvalidRow] = []
-    read, parse, convert = csv_options(*header(name, data), left_out)
-    try:
-        cells = pa.csv.read_csv(pa.BufferReader(data), read, parse, convert)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{name} is not a CSV file: {error}") from error
-    report_left_out(name, left_out, report)
-    numbers = np.arange(2, 2 + len(cells) + len(left_out), dtype=np.int64)
-    table = Table(name, cells.to_pandas(), np.setdiff1d(numbers, [row.number for row in left_out]))
-    return table.where((table.frame != "").any(axis=1))
-
-
-def csv_options(
-    columns: list[str], separator: str, left_out: "list[pa.csv.InvalidRow]"
-) -> "tuple[pa.csv.ReadOptions, pa.csv.ParseOptions, pa.csv.ConvertOptions]":
-    """Return options that read every CSV cell as a string; rows of another length go to `left_out`."""
-
-    def leave_out(row: pa.csv.InvalidRow) -> str:
-        left_out.append(row)
-        return "skip"
-
-    return (
-        pa.csv.ReadOptions(use_threads=False),  # only then rows are numbered
-        pa.csv.ParseOptions(
-            delimiter=separator,
-            newlines_in_values=True,
-            ignore_empty_lines=False,
-            invalid_row_handler=leave_out,
-        ),
-        pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
+    remark = (
+        f"{len(floats):,} ids in the column {column!r} are floats, such as {floats[0]!r}; read as "
+        f"{int(floats[0])}. Leading zeros are lost: read ids with dtype=str"
     )
-
-
-def report_left_out(name: str, left_out: "list[pa.csv.InvalidRow]", report: DataReport) -> None:
-    """Report the rows of a CSV file that have too many or too few cells."""
-    report.add(
-        "row left out",
-        name,
-        [row.number for row in left_out],
-        [""] * len(left_out),
-        lambda i: f"has {left_out[i].actual_columns} cells; expected {left_out[i].expected_columns}; left out",
-    )
-
-
-def _check_utf8(name: str, data: bytes) -> None:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        found = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte 0x{data[error.start]:02x}"
-        raise DataError(
-            f"{name} line {line}: found {found}; expected UTF-8. Save it as UTF-8, "
-            "for instance with `iconv -f WINDOWS-1252 -t UTF-8`"
-        ) from None
-
-
-def header(name: str, data: bytes) -> tuple[list[str], str]:
-    """Return the columns of a CSV file and its separator, the one that is most frequent in the header."""
-    head = data[:HEADER_BYTES].decode(errors="ignore")
-    separator = max(_SEPARATORS, key=re.split(r"[\r\n]", head, maxsplit=1)[0].count)
-    try:
-        columns = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator), [])
-    except csv.Error as error:
-        raise DataError(f"{name} is not a CSV file: {error}") from error
-    _check_names(name, columns)
-    return columns, separator
-
-
-def _check_names(name: str, columns: Iterable[str]) -> None:
-    repeated = [column for column, count in Counter(columns).items() if count > 1]
-    if repeated:
-        raise DataError(f"{name} has the column {repeated[0]!r} twice; rename one")
-
-
-def _read_parquet(name: str, data: bytes, report: DataReport) -> Table:
-    try:
-        frame = pa.parquet.read_table(pa.BufferReader(data)).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name} is not a Parquet file: {error}") from error
-    return Table(name, flat(frame), np.arange(1, len(frame) + 1))
-
-
-def _read_json_lines(name: str, data: bytes, report: DataReport) -> Table:
-    _check_utf8(name, data)
-    return json_lines(name, data.splitlines(), report)
-
-
-def json_lines(name: str, lines: Iterable[bytes], report: DataReport, first: int = 1) -> Table:
-    """Read lines of JSON, numbered from `first`; lines that are not objects are reported."""
-    records: list[dict[str, Any]] = []
-    rows: list[int] = []
-    broken: list[int] = []
-    for number, line in enumerate(lines, first):
-        record = _json_object(line)
-        if record is not None:
-            records.append(record)
-            rows.append(number)
-        elif line.strip():
-            broken.append(number)
-    expected = "is not a JSON object; expected one object per line; left out"
-    report.add("row left out", name, broken, [""] * len(broken), lambda i: expected)
-    return Table(name, flat(pd.DataFrame(records)), np.array(rows, np.int64))
-
-
-def _read_xml(name: str, data: bytes, report: DataReport) -> Table:
-    frame = pd.DataFrame(xml_items(name, data))
-    texts = [column for column in frame if not frame[column].map(lambda cell: isinstance(cell, list)).any()]
-    return Table(name, frame.fillna(dict.fromkeys(texts, "")), np.arange(1, len(frame) + 1))
-
-
-def _json_object(line: bytes | str) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Expand columns of objects to columns ``outer.inner``."""
-    for name in frame.columns:
-        cells = frame[name]
-        if cells.dtype == object and cells.map(lambda cell: isinstance(cell, dict)).any():
-            objects = [cell if isinstance(cell, dict) else {} for cell in cells]
-            inner = flat(pd.DataFrame(objects, index=frame.index))
-            frame = frame.drop(columns=name).join(inner.add_prefix(f"{name}."))
-    return frame
-
-
-_READERS: dict[str, Callable[[str, bytes, DataReport], Table]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".xml": _read_xml,
-}
+    report.add("ids as floats", name, [0], [""], lambda i: remark, "warning")
+    whole = [int(cell) if isinstance(cell, float | np.floating) and cell == cell else cell for cell in cells]
+    return frame.assign(**{column: pd.Series(whole, frame.index, dtype=object)})
 
 
 def unpacked(table: Table) -> Table:
@@ -289,3 +221,11 @@ def unpacked(table: Table) -> Table:
             if objects.notna().all():
                 frame = frame.assign(**{name: objects.astype(object).reindex(frame.index)})
     return table if frame is table.frame else replace(table, frame=flat(frame))
+
+
+def _json_object(cell: str) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
