@@ -75,7 +75,7 @@ class CatalogConfig(ConfigSection):
     Attributes
     ----------
     path
-        CSV, Parquet, JSON Lines or XML file.
+        CSV, TSV, JSON, XML or Parquet file, also compressed; or a folder of parts of one table.
     format
         Shop system that exported the file; its columns are mapped to the standard names first. By default found
         out from the headings where no column is named here.
@@ -167,7 +167,7 @@ class EventsConfig(ConfigSection):
     Attributes
     ----------
     path
-        CSV, Parquet or JSON Lines file.
+        CSV, TSV, JSON, XML or Parquet file, also compressed; or a folder of parts of one table.
     format
         Tracker that exported the file; by default found out from the headings where no column is named here.
     user_id, item_id, timestamp

@@ -87,10 +87,9 @@ def test_a_lost_quotation_mark_costs_no_other_row(tmp_path, column, which):
 
 
 def test_marks_inside_of_a_cell_need_not_be_doubled(tmp_path):
-    data = 'id,title,price\n1,"Monitor 24" black",5\n2,"He said "so", and left",6\n3, "Mug, red", 7\n'
+    data = 'id,title,price\n1,"Monitor 24" black",5\n2,"He said "so" and left",6\n3, "Mug, red", 7\n'
     table, _ = read(tmp_path, "p.csv", data)
-    assert table.frame["title"].tolist()[0] == 'Monitor 24" black'
-    assert table.frame["title"].tolist()[2] == "Mug, red"
+    assert table.frame["title"].tolist() == ['Monitor 24" black', 'He said "so" and left', "Mug, red"]
 
 
 def test_marks_may_be_escaped_with_a_backslash(tmp_path):

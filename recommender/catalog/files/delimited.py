@@ -24,7 +24,7 @@ _CERTAIN = 0.95  # share of rows with as many cells as the header, from which no
 _MAX_PENDING = 2**20  # bytes of a row that is not yet complete
 _NUMBER = re.compile(r"[-+]?[\d.,:/-]+")
 _INVISIBLE = "\ufeff\u200b\u2060\0 \t\r\n"
-_SEP_LINE = re.compile(r"""["']?sep=(.|\\t)["']?\s*""", re.IGNORECASE)
+_SEP_LINE = re.compile(r"""["']?sep=([,;|:^~\t]|\\t)["']?\s*""", re.IGNORECASE)
 Part = tuple[pd.DataFrame, Rows]
 
 
@@ -163,9 +163,9 @@ class _Reader:
             return frame, numbers
         separator = self.splitter.separator
         rows = [row.number - 1 for row in invalid]
-        repaired, kept = self._fitted([row.text.split(separator) for row in invalid], numbers[rows])
+        repaired, retained = self._fitted([row.text.split(separator) for row in invalid], numbers[rows])
         frame = pd.concat([frame, repaired], ignore_index=True)
-        numbers = np.concatenate([np.delete(numbers, rows), kept])
+        numbers = np.concatenate([np.delete(numbers, rows), retained])
         order = np.argsort(numbers, kind="stable")
         return frame.iloc[order].reset_index(drop=True), numbers[order]
 
@@ -254,12 +254,12 @@ class _Reader:
             lambda i: f"has {widths[too_few[i]]} cells; expected {count}; the others are taken as missing",
             "warning",
         )
-        kept = [
+        retained = [
             (row + [""] * (count - len(row)))[:count]
             for row, omitted in zip(rows, long, strict=True)
             if not omitted
         ]
-        columns = list(zip(*kept, strict=True)) or [()] * count
+        columns = list(zip(*retained, strict=True)) or [()] * count
         arrays = [pa.array(column, pa.string()) for column in columns]
         return pa.table(arrays, self.columns).to_pandas(), numbers[~np.array(long, bool)]
 

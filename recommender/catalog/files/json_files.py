@@ -16,7 +16,6 @@ Record = dict[str, Any]
 Part = tuple[pd.DataFrame, Rows]
 # Python's own reader, for what orjson refuses: NaN, control characters, one object after another
 _DECODER = json.JSONDecoder(strict=False)
-_NEXT = re.compile(r"\}\s*,?\s*(?=\{)")
 # An object with one of them is a record itself, not the envelope of records.
 _KEYS = ("id", "sku", "item_id", "user_id", "event_name")
 _EXACT = 2**53  # whole numbers from here on are not exact as floats
@@ -135,9 +134,9 @@ def _scanned(text: str) -> Iterator[Record | None]:
         try:
             record, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
-            yield None
-            following = _NEXT.search(text, position + 1)
-            position = following.end() if following else -1
+            if not text[:position].rstrip().endswith(":"):  # else it is a part of the damaged object before
+                yield None
+            position = text.find("{", position + 1)
             continue
         if not keys or keys & set(record):  # else it is a part of the damaged object before
             keys |= set(record)

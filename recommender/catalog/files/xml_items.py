@@ -190,7 +190,7 @@ def _repaired(
             numbers.append(number)
             problems += [(number, problem)] if problem else []
         else:
-            left_out.append((number, "cannot be read; left out" if whole else "has no end; left out"))
+            left_out.append((number, "cannot be read; left out" if whole else "has no start or no end; left out"))
     _add(report, "malformed item", name, problems, "warning")
     _add(report, "row left out", name, left_out, "error")
     return items, np.array(numbers, np.int64)
@@ -209,6 +209,8 @@ def _item_texts(file: BinaryIO, encoding: Encoding, tag: str) -> Iterator[tuple[
         text += block.decode(errors="replace")
         position = 0
         while first := begin.search(text, position):
+            if stray := end.search(text, position, first.start()):
+                yield text[position : stray.end()], False  # its first tag is damaged
             position = first.start()
             last = first if first[0].endswith("/>") else end.search(text, first.end())
             following = begin.search(text, first.end(), last.start() if last else len(text))
@@ -222,7 +224,7 @@ def _item_texts(file: BinaryIO, encoding: Encoding, tag: str) -> Iterator[tuple[
                 break
         # a tag may be cut by the end of the block
         text = text[position:] if first else text[max(position, len(text) - _TAG) :]
-    if begin.match(text):
+    if begin.match(text) or end.search(text):
         yield text, False
 
 
