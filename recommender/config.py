@@ -29,7 +29,7 @@ ProductFormat = Literal[
 # Keys that say nothing of the columns of a file.
 _OF_ANY_FORMAT = {
     *("path", "format", "images", "private_images", "availability_words", "weights"),
-    *("where", "kinds", "timezone", "timestamp_format"),
+    *("learn", "where", "kinds", "timezone", "timestamp_format"),
 }
 EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -158,7 +158,7 @@ class CatalogConfig(ConfigSection):
 
     def names_columns(self) -> bool:
         """Return whether a key names columns of the file."""
-        return not self.model_fields_set <= _OF_ANY_FORMAT
+        return _differs(self, _OF_ANY_FORMAT)
 
 
 class EventsConfig(ConfigSection):
@@ -207,7 +207,7 @@ class EventsConfig(ConfigSection):
 
     def names_columns(self) -> bool:
         """Return whether a key names columns of the file."""
-        return not self.model_fields_set <= _OF_ANY_FORMAT
+        return _differs(self, _OF_ANY_FORMAT)
 
     def all_weights(self) -> dict[str, float]:
         """Return the weight of every event name: the defaults, updated by `weights`."""
@@ -413,6 +413,12 @@ class Config(ConfigSection):
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON values, without the data folder."""
         return self.model_dump(mode="json")
+
+
+def _differs(section: ConfigSection, but: set[str]) -> bool:
+    """Return whether a key of a section, but for some, has another value than by default."""
+    fields = type(section).model_fields.items()
+    return any(getattr(section, name) != field.get_default() for name, field in fields if name not in but)
 
 
 def _problem(error: dict[str, Any], model: type[BaseModel]) -> str:

@@ -310,3 +310,10 @@ def test_personalize_without_types(tmp_path):
     assert events(tmp_path, "i.csv", format="personalize", event_name="purchase")["event_name"].tolist() == [
         "purchase"
     ]
+
+
+def test_the_format_is_found_out_again_with_the_config_of_a_bundle(tmp_path):
+    (tmp_path / "p.csv").write_text(SHOPIFY, encoding="utf-8")
+    config = Config.model_validate({"catalog": {"path": "p.csv"}, "data_dir": tmp_path})
+    stored = Config.model_validate({**config.to_dict(), "data_dir": tmp_path})
+    assert Catalog.load(stored).ids == Catalog.load(config).ids == ["mug", "tee/L/Blue", "tee/M/Red", "tee/S/Red"]
