@@ -47,6 +47,8 @@ class Catalog:
         Column to the pieces of its texts that stand in most of them, and are not encoded.
     excluded
         Ids of the products that `[catalog] where` leaves out.
+    unsold
+        Ids of the products of the file that the shop does not sell, such as drafts.
     """
 
     frame: pd.DataFrame
@@ -56,6 +58,7 @@ class Catalog:
     text: str | None = None
     boilerplate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
+    unsold: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -203,7 +206,8 @@ class Catalog:
         boilerplate = _boilerplate(frame, found)
         for name, pieces in boilerplate.items():
             _report_boilerplate(name, pieces, table.name, report)
-        catalog = cls(frame, columns, source, report, config.catalog.text, boilerplate, excluded)
+        unsold = table.unsold - frozenset(frame["id"])
+        catalog = cls(frame, columns, source, report, config.catalog.text, boilerplate, excluded, unsold)
         catalog._count()
         return catalog
 

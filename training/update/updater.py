@@ -169,8 +169,10 @@ class Updater:
         """Return the file's cells by product, and the products that it removes; raises if these are too many."""
         if self.changed is None:
             return {}, set()
-        changed = attribute_cells(self._changed_catalog(self.changed, recommender), recommender)
-        removed = set(recommender.ids) - changed.keys() if self.complete else set()
+        catalog = self._changed_catalog(self.changed, recommender)
+        changed = attribute_cells(catalog, recommender)
+        present = set(recommender.ids)
+        removed = present - changed.keys() if self.complete else present & catalog.unsold
         newer = {product.item_id for product in queued}
         unavailable = {item_id for item_id, cells in changed.items() if cells.get("availability") == OUT_OF_STOCK}
         source = self.changed.name if isinstance(self.changed, Path) else "the products frame"

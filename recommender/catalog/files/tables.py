@@ -42,12 +42,15 @@ class Table:
         Row numbers of the file, from 1; the header of a CSV file is row 1.
     remedy
         What to do about a missing column, for messages.
+    unsold
+        Ids of the file's products that the shop does not sell, such as drafts; they have no row.
     """
 
     name: str
     frame: pd.DataFrame
     rows: Rows
     remedy: str = "name it in the config"
+    unsold: frozenset[str] = frozenset()
 
     def where(self, mask: "np.ndarray | pd.Series[bool]") -> "Table":
         """Return the rows of a mask."""

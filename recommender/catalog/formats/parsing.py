@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ def count(report: DataReport, what: str, number: int) -> None:
 
 
 def for_sale(table: Table, sold: "pd.Series[bool]", report: DataReport) -> Table:
-    """Leave out the products that a shop does not sell, such as drafts, and count them.
+    """Leave out the products that a shop does not sell, such as drafts; name and count them.
 
     Raises
     ------
@@ -160,4 +161,4 @@ def for_sale(table: Table, sold: "pd.Series[bool]", report: DataReport) -> Table
     if len(mask) and not mask.any():
         found = f"{table.name}: none of its {len(mask):,} products is for sale"
         raise DataError(f"{found}: all are drafts, private or archived; expected one that is published")
-    return table.where(mask)
+    return replace(table.where(mask), unsold=table.unsold | frozenset(table.frame["id"][~mask]))
