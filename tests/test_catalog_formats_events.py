@@ -159,7 +159,6 @@ def test_events_without_an_id_of_their_own_are_all_read(tmp_path):
     assert len(found) == 3
 
 
-@pytest.mark.skip("the reader of files takes no .inter yet")
 def test_recbole_interactions(tmp_path):
     text = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ttee\t5\t1761984000\nu1\tmug\t1\t1761984001\n"
     (tmp_path / "shop.inter").write_text(text, encoding="utf-8")

@@ -223,7 +223,8 @@ def _variants(product: dict[str, Any]) -> Iterator[dict[str, Any]]:
     tags = product.get("tags")
     images = _dicts(product.get("images"))
     options = {f"Option{n} name": each.get("name") for n, each in enumerate(_dicts(product.get("options")), 1)}
-    unpublished = "published_at" in product and not isinstance(product["published_at"], str)
+    admin = isinstance(product.get("status"), str)  # what the storefront lists is published
+    unpublished = admin and "published_at" in product and not isinstance(product["published_at"], str)
     shared = {
         "Handle": product["handle"],
         "Title": product.get("title"),
