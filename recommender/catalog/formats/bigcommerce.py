@@ -13,9 +13,9 @@ from recommender.catalog.formats.base import Format
 from recommender.catalog.formats.headings import headings, others, renamed
 from recommender.catalog.formats.parsing import (
     blank,
+    category_columns,
     column,
     decimals,
-    deepest,
     filled,
     for_sale,
     inherited,
@@ -117,8 +117,7 @@ def _products(table: Table, products: pd.Series, is_product: "pd.Series[bool]") 
         "title": name.where(is_product, ""),
         "description": column(table, "description"),
         "image_link": strings(per_value(filled(column(table, "variant_image"), column(table, "image")), _image)),
-        "product_type": strings(categories.map(deepest)),
-        "categories": categories,
+        **category_columns(categories),
         "brand": column(table, "brand"),
         "price": column(table, "price"),
         "sale_price": sale.where(decimals(sale) != 0, ""),

@@ -12,10 +12,10 @@ from recommender.catalog.formats.base import Format
 from recommender.catalog.formats.headings import headings, renamed
 from recommender.catalog.formats.parsing import (
     blank,
+    category_columns,
     column,
     count,
     decimals,
-    deepest,
     filled,
     for_sale,
     inherited,
@@ -87,8 +87,7 @@ def _products(table: Table, parents: pd.Series, options: dict[str, dict[str, str
         "title": column(table, "name"),
         "description": (column(table, "short_description") + " " + column(table, "description")).str.strip(),
         "image_link": image.where(image.str.startswith("//"), image.str.removeprefix("/")),
-        "product_type": strings(categories.map(deepest)),
-        "categories": categories,
+        **category_columns(categories),
         "attribute_set": column(table, "attribute_set_code"),
         "price": column(table, "price"),
         "sale_price": column(table, "special_price"),

@@ -71,6 +71,12 @@ def deepest(paths: list[str]) -> str:
     return max(paths, key=lambda path: path.count(" > "), default="")
 
 
+def category_columns(categories: pd.Series) -> dict[str, pd.Series]:
+    """Return the product type of lists of categories and, where a product has several, the lists."""
+    columns = {"product_type": strings(categories.map(deepest))}
+    return columns | {"categories": categories} if (categories.map(len) > 1).any() else columns
+
+
 def option_name(name: str) -> str:
     """Return the column name of a product's option.
 
@@ -109,7 +115,7 @@ def inherited(frame: pd.DataFrame, parents: pd.Series, names: Iterable[str]) -> 
         Id of the product of each variant, "" for others.
     """
     by_id = frame.drop_duplicates("id").set_index("id")
-    of_parent = {name: parents.map(by_id[name]) for name in names}
+    of_parent = {name: parents.map(by_id[name]) for name in names if name in frame}
     given = {name: frame[name].map(bool) | cells.isna() for name, cells in of_parent.items()}
     return frame.assign(**{name: frame[name].where(given[name], cells) for name, cells in of_parent.items()})
 

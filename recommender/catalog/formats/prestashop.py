@@ -12,9 +12,9 @@ from recommender.catalog.files.tables import Table
 from recommender.catalog.formats.base import Format
 from recommender.catalog.formats.headings import heading, others, renamed, spellings
 from recommender.catalog.formats.parsing import (
+    category_columns,
     column,
     decimals,
-    deepest,
     filled,
     for_sale,
     option_name,
@@ -183,8 +183,7 @@ def _products(table: Table) -> pd.DataFrame:
         "title": column(table, "name"),
         "description": (column(table, "short") + " " + column(table, "description")).str.strip(),
         "image_link": strings(per_value(column(table, "images"), lambda cell: _IMAGE.split(cell)[0].strip())),
-        "product_type": strings(categories.map(deepest)),
-        "categories": categories,
+        **category_columns(categories),
         "brand": column(table, "brand"),
         "price": price,
         "sale_price": _reduced(table, price),

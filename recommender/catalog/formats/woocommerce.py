@@ -14,9 +14,9 @@ from recommender.catalog.formats.base import Format
 from recommender.catalog.formats.headings import heading, others, renamed, spellings
 from recommender.catalog.formats.parsing import (
     blank,
+    category_columns,
     column,
     decimals,
-    deepest,
     filled,
     first,
     for_sale,
@@ -91,7 +91,8 @@ def _read(table: Table, report: DataReport) -> Table:
 
 
 def _unescaped(table: Table, name: str) -> pd.Series:
-    return column(table, name).str.replace(_ESCAPE, "", regex=True)
+    cells = column(table, name)
+    return cells.str.replace(_ESCAPE, "", regex=True) if cells.str.startswith("'").any() else cells
 
 
 def _by_position(table: Table, report: DataReport) -> Table:
@@ -144,8 +145,7 @@ def _products(table: Table, ids: pd.Series, parents: pd.Series) -> pd.DataFrame:
         "title": column(table, "name"),
         "description": (column(table, "short") + " " + column(table, "description")).str.strip(),
         "image_link": strings(per_value(column(table, "images"), first)),
-        "product_type": strings(categories.map(deepest)),
-        "categories": categories,
+        **category_columns(categories),
         "brand": filled(brand, strings(attributes.pop("brand", blank(table)))),
         "price": column(table, "price"),
         "sale_price": column(table, "sale_price"),
