@@ -1,6 +1,7 @@
 """Photos are found by names as file systems and shops spell them, and only where that is unambiguous."""
 
 import io
+import logging
 import zipfile
 from unicodedata import normalize
 from urllib.parse import quote
@@ -17,7 +18,9 @@ from recommender.catalog.images.names import Names, is_stray, shared_folder
 from recommender.catalog.images.sources import _links
 from recommender.catalog.images.web import is_url, url_of
 from recommender.config import Config
+from recommender.encoders.pipeline import encode_catalog
 from recommender.errors import DataError
+from recommender.testing import TinyEncoder
 
 
 def photo(colour="red"):
@@ -205,12 +208,18 @@ def test_photos_of_urls_that_are_in_the_given_folder_are_not_downloaded(tmp_path
     assert given.key(urls[0]) == urls[0]
 
 
-def test_validate_reports_the_spelling_that_was_taken(tmp_path):
+def test_validate_and_fit_report_the_spelling_that_was_taken(tmp_path, caplog):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.JPG").write_bytes(photo())
-    (tmp_path / "products.csv").write_text("id,title,image\n1,Mug,a.jpg\n")
-    report = validate(Config.from_files(tmp_path / "products.csv", tmp_path / "photos"))
-    assert report.facts["products with a photo"] == 1
-    assert report.counts == {"photo of another spelling": 1}
+    links = ["a.jpg", "https://shop.invalid/s/a.jpg?v=2", "no.jpg|a.JPG"]
+    rows = [f"{row},Mug {row},{link}\n" for row, link in enumerate(links)]
+    (tmp_path / "products.csv").write_text("id,title,image\n" + "".join(rows))
+    config = Config.from_files(tmp_path / "products.csv", tmp_path / "photos")
+    report = validate(config)
+    assert report.facts["products with a photo"] == 3
+    assert report.counts == {"photo of another spelling": 3}
     assert "there is no photo 'a.jpg'; 'a.JPG' is taken" in report.problems[0].message
+    with caplog.at_level(logging.INFO, "recommender"):
+        encode_catalog(Catalog.load(config), TinyEncoder(), tmp_path / "cache")
+    assert "3 photos have another spelling than their links, such as 'a.JPG' for 'a.jpg'" in caplog.messages
     assert report.errors == 0

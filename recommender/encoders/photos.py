@@ -164,10 +164,16 @@ def _groups(catalog: "Catalog") -> NDArray[np.object_]:
 
 
 def _report_missing(catalog: "Catalog", keys: Digests, encoder: Encoder) -> None:
-    """Report references of no file."""
-    if encoder.image_dim:
-        named = np.array([bool(ref) for ref in catalog.image_refs()], dtype=bool)
-        _report(catalog, named & (keys == digest("")), "are not there")
+    """Report references of no file, and files that were taken for references that are spelled otherwise."""
+    from recommender.catalog.images.sources import CatalogImages
+
+    if not encoder.image_dim:
+        return
+    named = np.array([bool(ref) for ref in catalog.image_refs()], dtype=bool)
+    _report(catalog, named & (keys == digest("")), "are not there")
+    if isinstance(catalog.images, CatalogImages) and (matched := catalog.images.matched):
+        ref, name = next(iter(matched.items()))
+        notice(f"{len(matched):,} photos have another spelling than their links, such as {name!r} for {ref!r}")
 
 
 def _report_unreadable(

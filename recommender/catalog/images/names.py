@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from unicodedata import normalize
 from urllib.parse import unquote
 
@@ -68,7 +69,7 @@ class Names:
             return ""
         paths = (path for spelling in _spellings(ref) for path in self._without_prefixes(inside(spelling)))
         for path in dict.fromkeys(filter(None, paths)):
-            for top in self._tops():
+            for top in self._tops:
                 if found := self._walk(top, path):
                     return found
         return ""
@@ -81,15 +82,13 @@ class Names:
                 parts = path.split("/")
                 yield from ("/".join(parts[dropped:]) for dropped in range(1, prefix.count("/") + 1))
 
-    def _tops(self) -> Iterator[str]:
-        """Yield the top folder, and those that are all that is in the one before."""
-        top = ""
-        while True:
-            yield top
-            names = {name for known in self._index(top)[0].values() for name in known}
-            if len(names) != 1:
-                return
-            top = posixpath.join(top, *names)
+    @cached_property
+    def _tops(self) -> list[str]:
+        """The top folder, and those that are all that is in the one before."""
+        tops = [""]
+        while len(names := set().union(*self._index(tops[-1])[0].values())) == 1:
+            tops.append(posixpath.join(tops[-1], *names))
+        return tops
 
     def _walk(self, top: str, path: str) -> str:
         for part in path.split("/"):

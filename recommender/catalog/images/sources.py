@@ -1,7 +1,7 @@
 """Open the images of a catalogue: in a folder or zip, or on the web; of several links the first that exists."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from recommender.catalog.images.files import FileImages, FolderImages, ImageSource, ZipImages
@@ -55,15 +55,16 @@ class CatalogImages:
         A link is looked for in `files`, and else downloaded.
     urls_in_files
         Whether URLs, too, are looked for in `files`, by their path.
+
+    Attributes
+    ----------
+    matched
+        The file that was taken for each reference that is not its path.
     """
 
     def __init__(self, files: FileImages, web: ImageSource, urls_in_files: bool = False) -> None:
         self._files, self._web, self._urls_in_files = files, web, urls_in_files
-
-    @property
-    def matched(self) -> Mapping[str, str]:
-        """The file that was taken for each link that names none as it is."""
-        return self._files.matched
+        self.matched: dict[str, str] = {}
 
     def key(self, ref: str) -> str:
         """Return the key of the first link that exists."""
@@ -91,6 +92,8 @@ class CatalogImages:
             if is_url(link):
                 name = _path_of(link) if self._urls_in_files else ""
             if name and (key := self._files.key(name)):
+                if (taken := self._files.matched.get(name, name)) != ref:
+                    self.matched[ref] = taken
                 yield self._files, name, key
             elif url:
                 yield self._web, url, self._web.key(url)
