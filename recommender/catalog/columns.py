@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from recommender.catalog.report import DataReport
-from recommender.catalog.values.cells import is_multi, shared
-from recommender.catalog.values.kinds import kind_of
+from recommender.catalog.values.cells import is_multi, numbers, shared
+from recommender.catalog.values.kinds import are_codes, kind_of
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, nearest
 from recommender.items.schema import STANDARD, Kind
@@ -67,9 +67,10 @@ class KindGuesses:
         return kind
 
     def _inferred(self, name: str, cells: pd.Series) -> Kind:
-        kind = kind_of(cells, name, self._config.timezone, self._config.timestamp_format)
-        if kind == "category" and kind_of(cells) == "number":
+        kind = kind_of(cells, self._config.timezone, self._config.timestamp_format)
+        if kind == "number" and are_codes(pd.Series(numbers(cells)[0]).dropna(), name):
             self._codes.append(name)
+            return "category"
         return kind
 
     def report(self, report: DataReport) -> None:

@@ -67,7 +67,8 @@ def _if_frequent(runs: NDArray[np.int64], text_of: NDArray[np.intp], least: int)
     """Return the runs that stand in enough texts, numbered from 0; -1 for the others."""
     positions = np.flatnonzero(runs >= 0)
     distinct, codes = np.unique(runs[positions], return_inverse=True)
-    once = np.unique(np.stack([codes, text_of[positions]]), axis=1)[0]
+    texts = int(text_of[-1]) + 1 if len(text_of) else 0
+    once = np.unique(codes * texts + text_of[positions]) // max(texts, 1)
     frequent = np.bincount(once, minlength=len(distinct)) >= least
     numbers = np.where(frequent, np.cumsum(frequent) - 1, -1)
     numbered = np.full(len(runs), -1, np.int64)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from recommender.catalog.headings import plain
-from recommender.catalog.values.cells import is_multi, numbers, shared, strings
+from recommender.catalog.values.cells import is_multi, shared, strings
 from recommender.catalog.values.moments import read_moments
 from recommender.items.schema import MISSING, Kind
 
@@ -30,51 +30,56 @@ price preis cost amount weight gewicht width breite height hohe hoehe length lan
 size grosse year jahr rating score stars rank count qty quantity menge anzahl stock bestand reviews sales age
 volume capacity percent discount power watt voltage days months hours minutes pieces pcs pack cm mm kg ml
 """
+_SAMPLE = 200  # values that show whether dates are worth a look at all
 _MIN_CODES = 5  # distinct values, without a telling name
 _SPARSE = 10  # times as many whole numbers lie between the least and the greatest code as there are codes
 _ROUND = 0.5  # share of amounts that end with 0, 5 or 9, at least; 0.3 of codes do
 
 
-def kind_of(cells: pd.Series, name: str = "", timezone: str | None = None, format: str | None = None) -> Kind:
+def kind_of(cells: pd.Series, timezone: str | None = None, format: str | None = None) -> Kind:
     """Infer the kind of a column.
 
-    Lists are "multi"; columns where nearly every value is a number or a date are such, but numbers that are codes
-    are "category"; of the rest, those with long values or hardly any shared ones are "text", others "category".
+    Lists are "multi"; columns where nearly every value is a number or a date are such; of the rest, those with
+    long values or hardly any shared ones are "text", and others "category".
     """
     if pd.api.types.is_datetime64_any_dtype(cells):
         return "date"
     if is_multi(cells):
         return "multi"
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        return "category" if are_codes(cells.dropna(), name) else "number"
-    texts = strings(cells)
-    filled = texts[~texts.str.lower().isin(MISSING)]
-    if not len(filled):
+        return "number"
+    counts = strings(cells).value_counts(sort=False)
+    texts = counts.index.to_series().astype("str")
+    counts = counts[~texts.str.lower().isin(MISSING).to_numpy(bool)]
+    if not len(counts):
         return "category"
-    if _are_numbers(filled):
-        return "category" if are_codes(pd.Series(numbers(filled)[0]).dropna(), name) else "number"
-    if _are_dates(filled, timezone, format):
+    texts = texts[counts.index]
+    if _are_numbers(texts, counts):
+        return "number"
+    if _are_dates(texts, counts, timezone, format):
         return "date"
-    return "category" if shared(filled) and filled.str.len().mean() <= _MAX_CATEGORY_LENGTH else "text"
+    length = float(np.average(texts.str.len(), weights=counts))
+    return "category" if 2 * len(counts) <= counts.sum() and length <= _MAX_CATEGORY_LENGTH else "text"
 
 
-def _are_numbers(filled: pd.Series) -> bool:
+def _are_numbers(texts: pd.Series, counts: pd.Series) -> bool:
     """Return whether nearly all strings are numbers; a word that repeats beside whole numbers is a value."""
-    distinct = filled.drop_duplicates()
-    if (distinct.str.fullmatch(_NO_NUMBER) & ~distinct.str.fullmatch(_GROUPS)).any():
+    written = texts.str.fullmatch(_NUMBER).to_numpy(bool)
+    odd = counts[~written]
+    if odd.sum() > (1 - ENOUGH) * counts.sum():
         return False
-    written = distinct[distinct.str.fullmatch(_NUMBER)]
-    odd = filled[~filled.isin(written)]
-    if len(odd) > (1 - ENOUGH) * len(filled):
+    if (texts.str.fullmatch(_NO_NUMBER) & ~texts.str.fullmatch(_GROUPS)).any():
         return False
-    return not odd.duplicated().any() or bool(written.str.contains(".", regex=False).any())
+    return not (odd > 1).any() or bool(texts[written].str.contains(".", regex=False).any())
 
 
-def _are_dates(filled: pd.Series, timezone: str | None, format: str | None) -> bool:
-    candidates = filled if format is not None else filled[filled.str.fullmatch(_DATE)]
-    if len(candidates) < ENOUGH * len(filled):
-        return False
-    return read_moments(candidates, timezone, format).times.notna().sum() >= ENOUGH * len(filled)
+def _are_dates(texts: pd.Series, counts: pd.Series, timezone: str | None, format: str | None) -> bool:
+    if format is None:
+        if texts.head(_SAMPLE).str.fullmatch(_DATE).mean() < 0.5:
+            return False
+        texts = texts[texts.str.fullmatch(_DATE)]
+    dates = read_moments(texts, timezone, format).times.notna().to_numpy(bool)
+    return bool(counts[texts[dates]].sum() >= ENOUGH * counts.sum())
 
 
 def are_codes(values: pd.Series, name: str) -> bool:

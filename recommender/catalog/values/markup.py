@@ -60,6 +60,10 @@ _INVISIBLE = re.compile(  # joiners are letters to Persian, Hindi and emoji, but
 )
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _MOJIBAKE = re.compile("[ÂÃâãåæçèéðÐÑ][\x80-\xff\u0152-\u2122]")
+_SUSPECT = re.compile(  # any character that the patterns of _MARKUP begin with, which is found much sooner
+    "[<&{\\[\\\\\\]ÂÃâãåæçèéðÐÑ\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069"
+    "\ufeff\ufffe\uffff]"
+)
 _MARKUP = re.compile(
     r"<[A-Za-z/!?%]|&(?:#|[A-Za-z])|\{[{%]|\[/?[a-z]|\\[nrt\"']|\]\]>"
     f"|{_INVISIBLE.pattern}|{_CONTROL.pattern}|{_MOJIBAKE.pattern}"
@@ -86,7 +90,9 @@ def plain_text(cells: pd.Series) -> pd.Series:
 
 
 def _has_markup(text: str) -> bool:
-    return _MARKUP.search(text) is not None or not (text.isascii() or is_normalized("NFC", text))
+    if _SUSPECT.search(text) and _MARKUP.search(text):
+        return True
+    return not (text.isascii() or is_normalized("NFC", text))
 
 
 def _plain(text: str) -> str:
