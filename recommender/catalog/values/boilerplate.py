@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +26,40 @@ def find_boilerplate(texts: Sequence[str]) -> tuple[str, ...]:
         return ()
     sample = [texts[i] for i in np.linspace(0, len(texts) - 1, min(_SAMPLE, len(texts))).astype(int)]
     tokens = [_TOKEN.findall(text) for text in sample]
-    pieces = {" ".join(piece): None for piece in _frequent(tokens) if _words(piece) >= _MIN_WORDS}
+    pieces = {_joined(piece) for piece in _frequent(tokens) if _words(piece) >= _MIN_WORDS}
     return tuple(sorted(pieces, key=lambda piece: (-len(piece), piece)))
 
 
 def without_boilerplate(texts: Sequence[str], pieces: Iterable[str]) -> list[str]:
     """Return texts without the pieces that `find_boilerplate` returned."""
-    patterns = [r"\s*".join(map(re.escape, piece.split(" "))) for piece in pieces]
+    patterns = [_pattern(_TOKEN.findall(piece)) for piece in pieces]
     if not patterns:
         return list(texts)
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(patterns)})(?!\w)|(?<=[{_UNSPACED}])(?:{'|'.join(patterns)})")
+    pattern = re.compile("|".join(patterns))
     return [" ".join(pattern.sub(" ", text).split()) if pattern.search(text) else text for text in texts]
 
 
+def _is_character(token: str) -> bool:
+    """Return whether a token is a character of a script without spaces."""
+    return re.match(f"[{_UNSPACED}]", token) is not None
+
+
+def _joined(piece: Sequence[str]) -> str:
+    spaces = ("" if _is_character(a) or _is_character(b) else " " for a, b in pairwise(piece))
+    return "".join(chain.from_iterable(zip(piece, [*spaces, ""], strict=True)))
+
+
+def _pattern(piece: Sequence[str]) -> str:
+    """Return the pattern of a piece: its words are whole ones, with any space between them."""
+    between = (r"\s*" if _is_character(a) or _is_character(b) else r"\s+" for a, b in pairwise(piece))
+    text = "".join(chain.from_iterable(zip(map(re.escape, piece), [*between, ""], strict=True)))
+    before = "" if _is_character(piece[0]) else rf"(?<![^\s{_UNSPACED}])"
+    after = "" if _is_character(piece[-1]) else rf"(?![^\s{_UNSPACED}])"
+    return before + text + after
+
+
 def _words(piece: Sequence[str]) -> float:
-    return sum(0.5 if re.match(f"[{_UNSPACED}]", token) else 1.0 for token in piece)
+    return sum(0.5 if _is_character(token) else 1.0 for token in piece)
 
 
 def _frequent(texts: list[list[str]]) -> Iterator[tuple[str, ...]]:

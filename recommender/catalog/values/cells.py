@@ -14,7 +14,7 @@ from recommender.items.schema import MISSING
 Mask = NDArray[np.bool_]
 
 # Of a template: text, and a column in braces; doubled braces are characters.
-_PART = re.compile(r"((?:[^{}]|\{\{|\}\})*)(?:\{((?:[^{}]|\{\{|\}\})*)\}|$)")
+_PART = re.compile(r"((?:[^{}]|\{\{|\}\})*)(?:\{((?:[^{}]|\{\{[^{}]*\}\})*)\}|$)")
 # Of a number: thousands in groups, decimals by point or comma, and a unit.
 _UNITS = r"[mcdk]?m|inch(?:es)?|in|ft|[mk]?g|lbs?|oz|[mcd]?l|k?W|V|m?Ah?|[kMG]?Hz|[kMGT]B|h|min|s|%|°C?|\"|″"
 _WRITTEN = re.compile(rf"([-+]?)\s*(\d[\d.,'’ \u00a0\u202f]*)\s*({_UNITS})?", re.IGNORECASE)
@@ -129,7 +129,7 @@ def is_template(source: str, columns: Iterable[object]) -> bool:
 
 
 def fields(template: str) -> list[str]:
-    """Return the columns of a template; in a column's name braces are doubled.
+    """Return the columns of a template; pairs of braces in a column's name are doubled.
 
     >>> fields("{item:token} {price {{EUR}}}")
     ['item:token', 'price {EUR}']

@@ -160,7 +160,7 @@ def _datetimes(cells: pd.Series) -> _Read:
 
 def _scaled(numbers: NDArray[np.generic], factor: float) -> Micros:
     """Return numbers times a factor as microseconds; `_NAT` beyond the range."""
-    fits = np.abs(numbers.astype(np.float64) * factor) < 2.0**62
+    fits = np.abs(numbers.astype(np.float64)) < 2.0**62 / factor
     if numbers.dtype.kind in "iu" and factor >= 1:
         return np.where(fits, np.where(fits, numbers, 0).astype(np.int64) * int(factor), _NAT)
     scaled = np.where(fits, numbers, 0).astype(np.float64) * factor
