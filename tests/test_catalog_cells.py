@@ -185,8 +185,9 @@ def test_the_order_of_day_and_month_is_that_which_the_column_shows():
     assert unclear.bad.all()
     assert 'timestamp_format = "%d/%m/%Y %H:%M"' in unclear.expected
     assert moments(["01/11/2024 12:00"], format="%d/%m/%Y %H:%M") == [NOON]
-    wrong = read_moments(pd.Series(["2024-11-01"]), format="%d/%m/%Y")
-    assert wrong.bad.all()
+    assert moments(["2024-11-01T12:00:00"], format="%d/%m/%Y") == [NOON]
+    wrong = read_moments(pd.Series(["01/11/2024", "2024-11-01"]), format="%d/%m/%Y")
+    assert wrong.bad.tolist() == [False, True]
     assert wrong.expected == "a date as %d/%m/%Y, such as 23/11/2026"
 
 
@@ -216,6 +217,15 @@ def events(tmp_path, lines, **config):
     catalog = Catalog.from_frame(pd.DataFrame({"id": ["a", "b"]}))
     tables = {"catalog": {"path": "p.csv"}, "events": {"path": tmp_path / "e.csv", **config}}
     return Interactions.load(Config.from_mapping(tables), catalog)
+
+
+def test_dates_of_products_have_a_zone_and_a_format():
+    cells = {"price": 9, "sale_price": 5, "sale_starts": "01/11/2024 13:00", "published_at": "01/11/2024 13:00"}
+    frame = pd.DataFrame({"id": ["a"], **{name: [cell] for name, cell in cells.items()}, "added": "2024-11-01"})
+    options = {"timezone": "Europe/Berlin", "timestamp_format": "%d/%m/%Y %H:%M"}
+    found = Catalog.from_frame(frame, **options).frame.iloc[0]
+    assert found["sale_starts"] == found["published_at"] == pd.Timestamp("2024-11-01 12:00")
+    assert found["added"] == pd.Timestamp("2024-10-31 23:00")
 
 
 def test_one_bad_time_costs_one_event(tmp_path):

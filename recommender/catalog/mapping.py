@@ -229,7 +229,7 @@ def _offers(
     period = {PERIOD: table.frame[PERIOD]} if PERIOD in table.frame else {}
     used = {config.id, *dict(_sources(table, config)).values()}
     others = {name: table.frame[name] for name in map(str, table.frame) if name not in used}
-    offers = read_prices({**period, **columns}, fixed, report)
+    offers = read_prices({**period, **columns}, fixed, report, config.timezone, config.timestamp_format)
     cells = _plain("availability", columns["availability"]) if "availability" in columns else None
     availability = read_availability(cells, others, config.availability_words, report)
     return offers if availability is None else {**offers, "availability": availability}
@@ -283,8 +283,6 @@ class _Cells:
     def _dates(self, given: bool, report: DataReport) -> pd.Series:
         zone, format = self._config.timezone, self._config.timestamp_format
         moments = read_moments(self._cells, zone, format)
-        if format is not None and moments.times.isna().all():  # a column in another format
-            moments = read_moments(self._cells, zone)
         self._report(moments.bad, moments.expected, given, report)
         for mask, done in moments.guesses:
             self._add(f"{self._name} in doubt", mask, done, report, "warning")

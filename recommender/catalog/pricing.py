@@ -1,7 +1,8 @@
 """Prices of a catalogue: amounts, currencies, and sales with their periods."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,17 @@ from recommender.items.prices import currency_code
 PERIOD = "sale_price_effective_date"  # Google Merchant's attribute: start and end of a sale
 PRICES = ("price", "regular_price", "sale_price")
 _DAY = r"\d{4}-?\d\d-?\d\d"
+MomentReader = Callable[[pd.Series], tuple[pd.Series, Mask]]
 _ENTIRE_DAY = pd.Timedelta(days=1)
 
 
-def read_prices(cells: Mapping[str, pd.Series], currency: str | None, report: CellReport) -> dict[str, pd.Series]:
+def read_prices(
+    cells: Mapping[str, pd.Series],
+    currency: str | None,
+    report: CellReport,
+    timezone: str | None = None,
+    format: str | None = None,
+) -> dict[str, pd.Series]:
     """Return the typed columns of prices, sales and currencies of n products.
 
     A catalogue with sale prices gets all of `recommender.items.sales.OFFER`; its "price" is the one in force now.
@@ -35,6 +43,8 @@ def read_prices(cells: Mapping[str, pd.Series], currency: str | None, report: Ce
         Code of all prices without one; None for none.
     report
         Gets what was left out, repaired or guessed.
+    timezone, format
+        Of the moments of sales, see `recommender.catalog.values.moments.read_moments`.
 
     Raises
     ------
@@ -48,7 +58,7 @@ def read_prices(cells: Mapping[str, pd.Series], currency: str | None, report: Ce
     amounts = {name: column.amounts for name, column in read.items()}
     typed = {name: pd.Series(values) for name, values in amounts.items()}
     if "sale_price" in amounts:
-        typed |= _sales(amounts, cells, report)
+        typed |= _sales(amounts, cells, report, partial(moments, timezone=timezone, format=format))
     elif "price" not in amounts and "regular_price" in amounts:
         typed["price"] = typed["regular_price"]
     currencies = _currencies(list(read.values()), cells.get("currency"), currency, report)
@@ -121,14 +131,14 @@ def _declared(column: pd.Series | None, fixed: str | None, report: CellReport) -
 
 
 def _sales(
-    amounts: Mapping[str, Double], cells: Mapping[str, pd.Series], report: CellReport
+    amounts: Mapping[str, Double], cells: Mapping[str, pd.Series], report: CellReport, read: MomentReader
 ) -> dict[str, pd.Series]:
     """Return the columns of sales, without those that cannot be, and the price in force now."""
     sale, nothing = amounts["sale_price"], np.full(len(report.ids), np.nan)
     price, regular = amounts.get("price", nothing), amounts.get("regular_price", nothing)
     # Some shops' price is the one in force, beside a regular price.
     regular = np.where(np.isnan(price) | (~np.isnan(sale) & ~np.isnan(regular)), regular, price)
-    starts, ends, bad = _periods(cells, len(sale))
+    starts, ends, bad = _periods(cells, len(sale), read)
 
     def leave_out(kind: str, wrong: Mask, what: str) -> None:
         report.add(kind, wrong, lambda i: f"sale_price {sale[i]:.12g} {what}; the sale is left out", "warning")
@@ -146,7 +156,7 @@ def _sales(
 _EXAMPLE, _DAYS = "2026-11-24T13:00-0800/2026-11-29T15:30-0800", "2026-11-24/2026-11-29"
 
 
-def _periods(cells: Mapping[str, pd.Series], n: int) -> tuple[pd.Series, pd.Series, Mask]:
+def _periods(cells: Mapping[str, pd.Series], n: int, read: MomentReader) -> tuple[pd.Series, pd.Series, Mask]:
     """Return start and end (not included) of each sale, NaT for an open one, and the mask of what is no period."""
     first, last = cells.get("sale_starts"), cells.get("sale_ends")
     duration = pd.Series("", range(n), dtype="str")
@@ -155,8 +165,8 @@ def _periods(cells: Mapping[str, pd.Series], n: int) -> tuple[pd.Series, pd.Seri
         first, last, odd = _halves(strings(cells[PERIOD]).reset_index(drop=True))
         is_duration = last.str.startswith("P")
         duration, last = last.where(is_duration, ""), last.where(~is_duration, "")
-    starts, bad_starts = _moments(first, n)
-    ends, bad_ends = _moments(last, n)
+    starts, bad_starts = _moments(first, n, read)
+    ends, bad_ends = _moments(last, n, read)
     if last is not None:  # a sale that ends on a day holds until its end
         ends = ends.where(~_is_day(last), ends + _ENTIRE_DAY)
     if (duration != "").any():
@@ -168,10 +178,10 @@ def _periods(cells: Mapping[str, pd.Series], n: int) -> tuple[pd.Series, pd.Seri
     return starts.astype("datetime64[us]"), ends.astype("datetime64[us]"), bad
 
 
-def _moments(column: pd.Series | None, n: int) -> tuple[pd.Series, Mask]:
+def _moments(column: pd.Series | None, n: int, read: MomentReader) -> tuple[pd.Series, Mask]:
     if column is None:
         return pd.Series(np.full(n, np.datetime64("NaT", "us"))), np.zeros(n, bool)
-    times, bad = moments(column)
+    times, bad = read(column)
     return times.reset_index(drop=True), bad
 
 

@@ -99,7 +99,8 @@ def read_moments(cells: pd.Series, timezone: str | None = None, format: str | No
     timezone
         Of moments without one, such as "Europe/Berlin"; by default UTC.
     format
-        Of strings, as in `datetime.strptime`; by default any of the above.
+        Of strings, as in `datetime.strptime`; by default any of the above. Columns of a catalogue differ: one in
+        which no cell has the format is read without it, but days and months that may be exchanged are bad.
     """
     n, expected = len(cells), EXPECTED
     if pd.api.types.is_datetime64_any_dtype(cells):
@@ -109,10 +110,7 @@ def read_moments(cells: pd.Series, timezone: str | None = None, format: str | No
         read.put(~missing, _numbers(cells[~missing].to_numpy()))
     else:
         texts = strings(cells)
-        if format is None:
-            read, expected = _texts(texts)
-        else:
-            read, expected = _formatted(texts, format), f"a date as {format}, such as {_example(format)}"
+        read, expected = _texts(texts) if format is None else _formatted(texts, format)
         missing = _missing(texts, read)
     read.micros[(read.micros < _FIRST) | (read.micros > _LAST)] = _NAT
     shifted = _to_utc(read, timezone) if timezone is not None else np.zeros(n, bool)
@@ -349,12 +347,15 @@ def _format_of(text: str) -> str:
     return day + clock
 
 
-def _formatted(texts: pd.Series, format: str) -> _Read:
+def _formatted(texts: pd.Series, format: str) -> tuple[_Read, str]:
     zoned = "%z" in format
     times = pd.to_datetime(texts.where(texts != "", None), format=format, errors="coerce", utc=zoned)
     naive = times.dt.tz_localize(None) if zoned else times
     micros = naive.to_numpy("datetime64[us]").view(np.int64).copy()
-    return _Read(micros, np.full(len(texts), not zoned), np.zeros(len(texts), bool))
+    expected = f"a date as {format}, such as {_example(format)}"
+    if (micros == _NAT).all():
+        return _texts(texts)[0], expected
+    return _Read(micros, np.full(len(texts), not zoned), np.zeros(len(texts), bool)), expected
 
 
 def _example(format: str) -> str:
