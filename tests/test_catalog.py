@@ -93,7 +93,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("id = ", "#"), "(the product's id); name it in the config. Its columns are sku, name"),
+        (("id = ", "#"), "(the product's id); did you mean 'sku'? If so, name it in the config. Its columns are sku, name"),
         (('"sku"', '"skus"'), "products.csv has no column 'skus' (the product's id); did you mean 'sku'?"),
         (('"note"', '"notes"'), "no column 'notes' (mapped to description); did you mean 'note'?"),
         (("{name}", "{nam}"), "there is no column 'nam'; did you mean 'name'?"),
@@ -247,8 +247,8 @@ def test_from_frame_takes_any_types():
     [
         (
             pd.DataFrame({"sku": ["a"], "title": ["x"]}),
-            "products frame has no column 'id' (the product's id); rename a column, or pass its name, such as "
-            'id="sku". Its columns are sku, title',
+            "products frame has no column 'id' (the product's id); did you mean 'sku'? If so, rename a column, or "
+            'pass its name, such as id="sku". Its columns are sku, title',
         ),
         (pd.DataFrame({"id": []}), "the products frame has no rows; expected at least one"),
         (

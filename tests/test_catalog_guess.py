@@ -35,7 +35,7 @@ def shop(tmp_path):
             "Bezeichnung": [f"{kinds[n % 4]} aus gutem Stoff Nummer {n}" for n in range(24)],
             "Kategorie": [f"Haus/{kinds[n % 4]}" for n in range(24)],
             "Farbe": ["rot|weiß", "blau|weiß", "rot|blau"] * 8,
-            "Preis": [f"{n}.90" for n in range(24)],
+            "Preis": [f"{n},90 EUR" for n in range(24)],
         }
     )
     products.to_csv(tmp_path / "artikel.csv", sep=";", index=False)
@@ -50,7 +50,7 @@ def shop(tmp_path):
     orders.to_csv(tmp_path / "verkauf.csv", index=False)
     with zipfile.ZipFile(tmp_path / "bilder.zip", "w") as archive:
         for n in range(24):
-            archive.writestr(f"alle/A-{n:03}.jpg", photo())
+            archive.writestr(f"alle/A-{n:03}.JPG", photo())
     return tmp_path
 
 

@@ -88,3 +88,14 @@ def test_the_report_as_a_page(odd_shop, tmp_path, browser):
         assert any("label" in row and "encoded text" in row for row in rows)
         assert page.locator("details[open] summary").all_inner_texts() == ["no id\n1 left out or taken as missing"]
         assert "[catalog]" in page.locator("details[open] pre").inner_text()
+
+
+def test_a_heading_that_looks_like_a_standard_column_is_named(tmp_path):
+    (tmp_path / "p.csv").write_text(
+        "sku,Bezeichnung,brand,marke\n" + "".join(f"S{n},Becher {n},A,B\n" for n in range(9))
+    )
+    with pytest.raises(DataError, match=r"no column 'id' .*did you mean 'sku'"):
+        validate(Config.from_files(tmp_path / "p.csv"))
+    report = validate(Config.from_mapping({"catalog": {"path": tmp_path / "p.csv", "id": "sku"}}))
+    (problem,) = [problem for problem in report.problems if problem.kind == "column not used"]
+    assert 'title = "Bezeichnung"' in problem.message  # brand is there, so that marke is one more attribute

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 # Most telling first. Spelt as `plain` returns them.
 PRODUCT_HEADINGS: dict[str, tuple[str, ...]] = {
@@ -98,5 +99,13 @@ def plain(heading: str) -> str:
     ('product_display_name', 'grosse_eu', 'item_id')
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", heading.replace("ß", "ss"))
-    letters = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode() or words
-    return re.sub(r"[\W_]+", "_", letters.lower()).strip("_")
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", words).casefold())
+    without_accents = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]+", "_", without_accents).strip("_")
+
+
+def likely(name: str, columns: Iterable[str]) -> str | None:
+    """Return the column whose heading says that it is the standard column of a name, the most telling first."""
+    by_heading = {plain(column): column for column in reversed(list(columns))}
+    known = (*PRODUCT_HEADINGS.get(name, ()), *EVENT_HEADINGS.get(name, ()))
+    return next((by_heading[heading] for heading in known if heading in by_heading), None)

@@ -8,6 +8,7 @@ import pandas as pd
 from recommender.catalog.columns import KindGuesses, check_kinds
 from recommender.catalog.files.tables import Table, unpacked
 from recommender.catalog.formats import as_products, format_of_products
+from recommender.catalog.headings import likely
 from recommender.catalog.pricing import PERIOD, PRICES, read_prices
 from recommender.catalog.report import CellReport, DataReport, Severity
 from recommender.catalog.stock import read_availability
@@ -32,6 +33,8 @@ from recommender.items.schema import STANDARD, Kind
 _VERBATIM = {"image_link", "item_group_id"}
 # Columns that are read together, since each says something about the others.
 OFFERS = frozenset({*PRICES, PERIOD, "sale_starts", "sale_ends", "currency", "availability"})
+# Standard columns without which recommendations are worse.
+_TELLING = ("title", "description", "image_link", "product_type", "brand", "price")
 _OTHER_NAMES = {
     "image_link": ("image",),
     "sale_price": ("special_price",),
@@ -120,6 +123,7 @@ def map_products(
             column = _Cells(name, cells, table, ids, config)
             frame[name] = column.typed(found.of(name, cells), name in given, report)
     found.report(report)
+    _report_likely(table, config, frame, report)
     order = np.argsort(ids.to_numpy(object), kind="stable")
     return frame.iloc[order].reset_index(drop=True), found.kinds
 
@@ -215,6 +219,17 @@ def _sources(table: Table, config: CatalogConfig) -> Iterator[tuple[str, str]]:
         source = getattr(config, name, None) or same
         if source is not None and (name != "currency" or source in table.frame):  # or it is a currency's code
             yield name, source
+
+
+def _report_likely(table: Table, config: CatalogConfig, frame: pd.DataFrame, report: DataReport) -> None:
+    """Report columns that are used as they are, though their headings say that they are standard ones."""
+    used = {config.id, *dict(_sources(table, config)).values()}
+    for name in (name for name in _TELLING if name not in frame):
+        column = likely(name, [column for column in map(str, table.frame) if column not in used])
+        if column is not None and (strings(table.frame[column]) != "").any():
+            used.add(column)
+            message = f'there is no {name}, but a column {column!r}; where it is that, write {name} = "{column}"'
+            report.add("column not used", table.name, [0], [""], lambda i, message=message: message, "warning")
 
 
 def _names(name: str) -> tuple[str, ...]:

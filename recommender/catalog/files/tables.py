@@ -15,6 +15,7 @@ from recommender.catalog.files.json_files import flat, json_parts
 from recommender.catalog.files.parquet_files import parquet_parts
 from recommender.catalog.files.sources import Kind, opened, parts_of
 from recommender.catalog.files.xml_items import xml_parts
+from recommender.catalog.headings import likely
 from recommender.catalog.report import DataReport, Rows
 from recommender.errors import DataError, nearest
 
@@ -71,8 +72,8 @@ class Table:
         """
         if column not in self.frame:
             columns = list(map(str, self.frame.columns))
-            guess = nearest(column, columns) if len(column) > 2 else None
-            hint = f"; did you mean {guess!r}?" if guess else f"; {self.remedy}."
+            guess = likely(column, columns) or (nearest(column, columns) if len(column) > 2 else None)
+            hint = f"; did you mean {guess!r}? If so, {self.remedy}." if guess else f"; {self.remedy}."
             more = ", ..." if len(columns) > _MAX_COLUMNS_SHOWN else ""
             listed = ", ".join(columns[:_MAX_COLUMNS_SHOWN]) + more
             raise DataError(f"{self.name} has no column {column!r} ({what}){hint} Its columns are {listed}")
