@@ -129,3 +129,23 @@ def test_any_heading_can_be_written_as_toml(key, value, why):
 @given(st.text())
 def test_a_plain_heading_stays_as_it_is(heading):
     assert plain(plain(heading)) == plain(heading)
+
+
+def test_an_export_of_a_shop_system_is_named_by_its_format(tmp_path):
+    headings = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price,Status\n"
+    rows = "".join(f"lamp-{i},Lamp {i},Title,Default Title,S{i},9.50,active\n" for i in range(8))
+    (tmp_path / "products_export.csv").write_text(headings + rows, encoding="utf-8")
+    row = (
+        '{"event": "Product Viewed", "userId": "u", "messageId": "%d", "properties": {"product_id": "lamp-%d"}}\n'
+    )
+    calls = "".join(row % (i, i) for i in range(8))
+    (tmp_path / "calls.jsonl").write_text(calls, encoding="utf-8")
+    guessed = guess_config(tmp_path / "products_export.csv", tmp_path / "calls.jsonl", start=tmp_path)
+    assert [(entry.key, entry.value) for entry in guessed.tables["catalog"]] == [
+        ("path", "products_export.csv"),
+        ("format", "shopify"),
+    ]
+    assert [(entry.key, entry.value) for entry in guessed.tables["events"]] == [
+        ("path", "calls.jsonl"),
+        ("format", "segment"),
+    ]

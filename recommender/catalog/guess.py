@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from recommender.catalog.files.tables import Table, read_parts, unpacked
+from recommender.catalog.formats import EVENTS, PRODUCTS, as_products, format_of_events, format_of_products
+from recommender.catalog.formats.base import Format
 from recommender.catalog.headings import EVENT_HEADINGS, PRODUCT_HEADINGS, plain
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import lists, numbers, shared, strings
@@ -105,21 +107,43 @@ def guess_config(
     table = _head(products)
     guessed = GuessedConfig()
     log = None if events is None else _head(events)
+    tracker = None if log is None else format_of_events(log, DataReport())
+    if log is not None and events is not None and tracker is not None:
+        guessed.tables["events"] = [Entry("path", _relative(events, start)), _format_entry(EVENTS[tracker])]
+        log = None
+    shop = format_of_products(table, DataReport())
+    if shop is not None:
+        photo = [] if photos is None else [Entry("images", _relative(photos, start), "photos without an address")]
+        path = Entry("path", _relative(products, start))
+        guessed.tables = {"catalog": [path, _format_entry(PRODUCTS[shop]), *photo], **guessed.tables}
+        table = as_products(table, shop, DataReport())
     item_column, id_column = _common_ids(table, log)
-    guesses = _product_guesses(table, id_column)
-    if photos is not None:
-        guesses.update(_photo_guess(table, guesses, photos, start))
-    guessed.tables["catalog"] = [Entry("path", _relative(products, start)), *guesses.values()]
-    guessed.notes["catalog"] = list(_other_columns(table, guesses))
-    for name, entries in {"levels": _levels(table), "separators": _separators(table)}.items():
-        if entries:
-            guessed.tables[f"catalog.{name}"] = entries
+    if shop is None:
+        _add_products(guessed, table, id_column, products, photos, start)
     if log is not None and events is not None:
         entries, guessed.notes["events"] = _event_guesses(log, item_column)
         guessed.tables["events"] = [Entry("path", _relative(events, start)), *entries]
         if weights := _weights(log, entries):
             guessed.tables["events.weights"] = weights
     return guessed
+
+
+def _format_entry(format: Format) -> Entry:
+    return Entry("format", format.name, f"the headings are those of {format.title}")
+
+
+def _add_products(
+    guessed: GuessedConfig, table: Table, id_column: str, products: Path, photos: Path | None, start: Path
+) -> None:
+    """Add what the columns of products are to a configuration."""
+    guesses = _product_guesses(table, id_column)
+    if photos is not None:
+        guesses.update(_photo_guess(table, guesses, photos, start))
+    lists = {"catalog.levels": _levels(table), "catalog.separators": _separators(table)}
+    catalog = [Entry("path", _relative(products, start)), *guesses.values()]
+    tables = {"catalog": catalog, **{name: entries for name, entries in lists.items() if entries}}
+    guessed.tables = tables | guessed.tables
+    guessed.notes["catalog"] = list(_other_columns(table, guesses))
 
 
 def _head(path: Path) -> Table:

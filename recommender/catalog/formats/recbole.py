@@ -58,7 +58,7 @@ def _named(table: Table, standard: dict[str, str]) -> Table:
 
 
 def _recognizes(table: Table) -> bool:
-    return all(_HEADING.fullmatch(str(name)) for name in table.frame)
+    return len(table.frame.columns) > 0 and all(_HEADING.fullmatch(str(name)) for name in table.frame)
 
 
 PRODUCTS = Format("recbole", "RecBole's products", _products, _recognizes)

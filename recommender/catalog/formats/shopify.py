@@ -85,7 +85,7 @@ def _read(table: Table, report: DataReport) -> Table:
     DataError
         If there is no handle, or no product is for sale.
     """
-    if _is_json(table):
+    if {"handle", "variants"} <= set(table.frame):
         table = _from_json(table)
     named = renamed(_with_market_price(table, report), _NAMES, _TITLE, report, needs=("handle",))
     shared = _with_shared(named)
@@ -203,17 +203,12 @@ def _descriptive(table: Table, names: set[str]) -> dict[str, pd.Series]:
     return columns
 
 
-def _is_json(table: Table) -> bool:
-    return {"handle", "variants"} <= set(table.frame) or list(table.frame) == ["products"]
-
-
 def _from_json(table: Table) -> Table:
     """Return the rows of an export of the products of products.json."""
     records: list[dict[str, Any]] = []
     rows: list[int] = []
     for row, product in zip(table.rows.tolist(), table.frame.to_dict("records"), strict=True):
-        nested = product.get("products", [product])
-        found = [variant for each in nested for variant in _variants(each)]
+        found = list(_variants(product))
         records += found
         rows += [row] * len(found)
     return Table(table.name, pd.DataFrame(records), np.array(rows, np.int64), table.remedy)

@@ -117,6 +117,8 @@ def _by_position(table: Table, report: DataReport) -> Table:
 def _order(table: Table) -> list[str]:
     """Return what the first columns are if the table is a whole export, by what never is translated; else []."""
     columns = list(map(str, table.frame))
+    if len(columns) < len(ORDER) - 2:
+        return []
     visibility = next((i for i in (6, 7) if i < len(columns) and _only(table, i, _VISIBILITIES)), None)
     if visibility is None or not _only(table, 1, _TYPES):
         return []
