@@ -52,7 +52,7 @@ def _read(table: Table, report: DataReport) -> Table:
         If it lacks the id.
     """
     named = renamed(_with_underscores(table), _NAMES, _TITLE, report, needs=("id",))
-    frame = named.frame.drop(columns=[name for name in named.frame if name.partition(".")[0] in _IGNORED])
+    frame = named.frame.drop(columns=[name for name in named.frame if str(name).partition(".")[0] in _IGNORED])
     category = column(named, "google_product_category")
     if not category.str.contains(">").any():  # numbers of categories
         return named.with_frame(frame)

@@ -5,7 +5,7 @@ See https://help.shopify.com/manual/products/import-export/using-csv. The headin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -214,7 +214,7 @@ def _from_json(table: Table) -> Table:
     return Table(table.name, pd.DataFrame(records), np.array(rows, np.int64), table.remedy)
 
 
-def _variants(product: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _variants(product: Mapping[Hashable, Any]) -> Iterator[dict[str, Any]]:
     tags = product.get("tags")
     images = _dicts(product.get("images"))
     options = {f"Option{n} name": each.get("name") for n, each in enumerate(_dicts(product.get("options")), 1)}
