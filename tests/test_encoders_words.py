@@ -237,3 +237,17 @@ def test_a_compound_is_known_by_its_words(name: str, tmp_path: Path) -> None:
     (query,) = encoder.encode_texts(["Lederjacke"])
     order = [texts[row] for row in np.argsort(-encoder.encode_texts(texts) @ query)[:3]]
     assert all("Leder Jacke" in text for text in order) or name == "lstm"
+
+
+@pytest.mark.parametrize("name", ["tfidf", "word2vec"])
+def test_a_query_may_be_a_part_of_a_word(name: str, tmp_path: Path) -> None:
+    words = [who + what for who in ("Damen", "Herren", "Kinder") for what in ("schuhe", "hose", "jacke")]
+    texts = [f"{word} {number}" for word in words for number in range(3)]
+    encoder = trained(name, tmp_path, texts)[0]
+    query = encoder.for_queries()  # type: ignore[attr-defined]
+    assert query.fingerprint == encoder.fingerprint
+    assert encoder.known_words("Schuhe") == ([], ["schuhe"])  # a product's word is not guessed at
+    assert query.known_words("Schuhe Damen hos Lampe") == (["schuhe", "damen"], ["hos", "lampe"])
+    for text, part in (("Schuhe", "schuhe"), ("Damen", "Damen")):
+        order = [texts[row] for row in np.argsort(-encoder.encode_texts(texts) @ query.encode_texts([text])[0])]
+        assert all(part in found for found in order[:9])

@@ -197,7 +197,7 @@ def test_the_command_prints_a_summary(
     updater: Updater, demo_shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RECOMMENDER_CACHE", str(updater.cache_dir))
-    monkeypatch.setattr("training.update.updater.create_for", lambda bundle: updater.encoder)
+    monkeypatch.setattr("training.update.updater.create_for_products", lambda bundle: updater.encoder)
     first, second = products(demo_shop)["id"][:2]
     updater.changed.write_text(f"id,price\n{first},3.5\n{second},4.5\n")
     command = ["update", str(updater.root), "--config", str(demo_shop.config), "--catalog", str(updater.changed)]

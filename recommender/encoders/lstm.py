@@ -59,9 +59,7 @@ class LstmEncoder:
 
     def known_words(self, text: str) -> tuple[list[str], list[str]]:
         """See `WordBased`."""
-        known, others = split_known(self._tokenizer.words(text), self._words)
-        rare = {word for word in others if word in self._rare}
-        return [*known, *rare], [word for word in others if word not in rare]
+        return split_known(self._tokenizer.words(text), lambda token: token in self._words or token in self._rare)
 
 
 class Vocabulary:

@@ -52,6 +52,15 @@ def create(config: EncoderConfig) -> Encoder:
 def create_for(bundle: "Bundle") -> Encoder:
     """Load the encoder that made a bundle's vectors, to encode queries.
 
+    See `create_for_products`.
+    """
+    encoder = create_for_products(bundle)
+    return encoder.for_queries() if isinstance(encoder, Asymmetric) else encoder
+
+
+def create_for_products(bundle: "Bundle") -> Encoder:
+    """Load the encoder that made a bundle's vectors, to encode more products.
+
     A model that was trained on the catalogue is stored in the bundle, in its part ``encoder``.
 
     Raises
@@ -61,8 +70,7 @@ def create_for(bundle: "Bundle") -> Encoder:
     """
     trained = bundle.folder("encoder") if "encoder" in bundle.manifest.parts else None
     stored = bundle.manifest.encoders
-    encoder = recreate(bundle.manifest.config["encoder"], stored["name"], stored["fingerprint"], trained)
-    return encoder.for_queries() if isinstance(encoder, Asymmetric) else encoder
+    return recreate(bundle.manifest.config["encoder"], stored["name"], stored["fingerprint"], trained)
 
 
 def recreate(config: Mapping[str, Any], name: str, fingerprint: str, trained: Path | None = None) -> Encoder:

@@ -11,7 +11,7 @@ from recommender.bundle import current, lineage_of, open_bundle
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders.base import Encoder
-from recommender.encoders.registry import create_for
+from recommender.encoders.registry import create_for_products
 from recommender.errors import RecommenderError
 from recommender.items.availability import OUT_OF_STOCK
 from recommender.progress import notice
@@ -227,7 +227,7 @@ class Updater:
         if not changed and not removed:
             return UpdateResult()
         if self.encoder is None:
-            self.encoder = create_for(recommender.bundle)
+            self.encoder = create_for_products(recommender.bundle)
         catalog = complete_catalog(recommender, changed, self.config)
         embedded = embed(recommender, catalog, self.encoder, self.cache_dir)
         if not embedded.ids and not removed:

@@ -7,7 +7,7 @@ does.
 
 import json
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from functools import cache, lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -143,6 +143,21 @@ def write_version(folder: Path) -> None:
 def tokenizer_of(folder: Path, vocabulary: Container[str]) -> Tokenizer | TokenizerVersion1:
     """Return the tokenizer that a stored model was trained with."""
     return Tokenizer(vocabulary) if (folder / _FILE).exists() else TokenizerVersion1()
+
+
+def related_tokens(token: str, vocabulary: Iterable[str]) -> list[str]:
+    """Return the words of which a token is the first part, or the last one of a compound.
+
+    >>> related_tokens("schuhe", ["damenschuhe", "lampe", "schuhen"])
+    ['damenschuhe', 'schuhen']
+    """
+    if len(token) < _MIN_PART or not token.isalpha():
+        return []
+    return [word for word in vocabulary if word.startswith(token) or _is_last(token, word)]
+
+
+def _is_last(part: str, word: str) -> bool:
+    return len(part) > _MIN_PART and len(word) >= len(part) + _MIN_PART and word.endswith(part)
 
 
 @lru_cache(1 << 16)
