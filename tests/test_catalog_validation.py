@@ -99,3 +99,18 @@ def test_a_heading_that_looks_like_a_standard_column_is_named(tmp_path):
     report = validate(Config.from_mapping({"catalog": {"path": tmp_path / "p.csv", "id": "sku"}}))
     (problem,) = [problem for problem in report.problems if problem.kind == "column not used"]
     assert 'title = "Bezeichnung"' in problem.message  # brand is there, so that marke is one more attribute
+
+
+def test_standard_headings_are_known_in_any_case(tmp_path):
+    (tmp_path / "p.csv").write_text("ID,Title,Product Type\na,Mug,Home\nb,Lamp,Home\n")
+    (tmp_path / "e.csv").write_text("User ID,itemId,Event Name,TIMESTAMP\nu,a,purchase,2025-01-01\n")
+    config = Config.from_files(tmp_path / "p.csv", events=tmp_path / "e.csv")
+    report = validate(config, strict=True)
+    assert (report.facts["products"], report.facts["products without a text"], report.facts["events"]) == (2, 0, 1)
+
+
+def test_a_heading_that_the_config_names_keeps_its_spelling(tmp_path):
+    (tmp_path / "p.csv").write_text("ID,Title,Brand\na,Mug,Home\nb,Lamp,Home\n")
+    entries = {"path": tmp_path / "p.csv", "id": "ID", "title": "Title", "attributes": ["Brand"]}
+    report = validate(Config.from_mapping({"catalog": entries}), strict=True)
+    assert [column.name for column in report.columns] == ["id", "title", "Brand"]

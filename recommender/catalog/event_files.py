@@ -12,6 +12,7 @@ import pandas as pd
 from recommender.catalog.event_checks import ORDERED, EventChecks
 from recommender.catalog.files.tables import Table, read_parts, read_table
 from recommender.catalog.formats import as_events, format_of_events
+from recommender.catalog.headings import respelled
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import strings
 from recommender.catalog.values.moments import read_moments
@@ -24,6 +25,7 @@ _IDS = ("user_id", "item_id")
 _NUMBERS = ("value", "quantity", "price")
 _PERIOD = f"a moment from {EARLIEST.year} until now"
 _CONTEXT = ("event_id", "session_id", "recommendation_id")
+_NAMES = {*_IDS, "event_name", "timestamp", *_NUMBERS, *_CONTEXT, "transaction_id", "order_id", "currency"}
 
 
 def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
@@ -132,6 +134,9 @@ def _implausible(times: pd.Series) -> "pd.Series[bool]":
 def _selected(table: Table, config: EventsConfig, report: DataReport) -> Table:
     """Return the events of a file, a row for each product, for which `where` holds."""
     format = config.format if config.format or config.names_columns() else format_of_events(table, report)
+    if format is None:
+        names = respelled(map(str, table.frame), _NAMES, str(config))
+        table = table.with_frame(table.frame.rename(columns=names))
     if config.where is None:
         return _per_item(as_events(table, format, report))
     columns = {name: getattr(config, name) for name in (*_IDS, "event_name", "timestamp", *_NUMBERS)}

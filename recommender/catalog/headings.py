@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 # Most telling first. Spelt as `plain` returns them.
 PRODUCT_HEADINGS: dict[str, tuple[str, ...]] = {
@@ -109,3 +109,26 @@ def likely(name: str, columns: Iterable[str]) -> str | None:
     by_heading = {plain(column): column for column in reversed(list(columns))}
     known = (*PRODUCT_HEADINGS.get(name, ()), *EVENT_HEADINGS.get(name, ()))
     return next((by_heading[heading] for heading in known if heading in by_heading), None)
+
+
+def respelled(columns: Iterable[str], names: Collection[str], config: str) -> dict[str, str]:
+    """Return the columns that are named as a standard column but for case, blanks or accents, with that name.
+
+    Parameters
+    ----------
+    columns
+        Headings of the file.
+    names
+        Standard names.
+    config
+        Text of the config; a heading that it names stays as it is.
+
+    >>> respelled(["ID", "Product Type", "title"], ["id", "product_type", "title"], "")
+    {'ID': 'id', 'Product Type': 'product_type'}
+    """
+    listed, found = list(columns), dict[str, str]()
+    for column in listed:
+        name = plain(column)
+        if name in names and name not in listed and name not in found.values() and column not in config:
+            found[column] = name
+    return found

@@ -8,7 +8,7 @@ import pandas as pd
 from recommender.catalog.columns import KindGuesses, check_kinds
 from recommender.catalog.files.tables import Table, unpacked
 from recommender.catalog.formats import as_products, format_of_products
-from recommender.catalog.headings import likely
+from recommender.catalog.headings import likely, respelled
 from recommender.catalog.pricing import PERIOD, PRICES, read_prices
 from recommender.catalog.report import CellReport, DataReport, Severity
 from recommender.catalog.stock import read_availability
@@ -55,6 +55,9 @@ def select_products(table: Table, config: CatalogConfig, report: DataReport) -> 
     """
     table = unpacked(table)
     format = config.format if config.format or config.names_columns() else format_of_products(table, report)
+    if format is None:
+        names = respelled(map(str, table.frame), {"id", *STANDARD}, str(config))
+        table = table.with_frame(table.frame.rename(columns=names))
     if config.where is None:
         return as_products(table, format, report), frozenset()
     before_format = format is None or names_in(config.where, "catalog") <= {*map(str, table.frame)}
