@@ -46,7 +46,7 @@ _CUT_TAG = re.compile(r"<(?:/?[A-Za-z][A-Za-z0-9]*\s[^<>]*=[^<>]*|/[A-Za-z0-9]*)
 _ENTITY = re.compile(
     r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});|&(?:nbsp|amp|quot|lt|gt)(?![A-Za-z0-9;=])"
 )
-_TEMPLATE = re.compile(r"\{\{.*?\}\}\}?|\{%.*?%\}|<%.*?%>", re.DOTALL)
+_TEMPLATE = re.compile(r"\{\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}\}\}?|\{%(?:(?!\{%).)*?%\}|<%(?:(?!<%).)*?%>", re.DOTALL)
 # [gallery ids="1,2"], [/caption], [vc_row]; "[2 pieces]" and "[new]" are text.
 _SHORTCODE = re.compile(
     r"""\[(?P<slash>/?)(?P<name>[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*)(?P<attributes>(?:\s+[\w-]+\s*=\s*"""
