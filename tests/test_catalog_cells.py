@@ -349,7 +349,7 @@ def test_the_config_says_what_a_column_is():
 SHOP = pd.DataFrame({
     "sku": ["a", "b", "p", "g"],
     "Type": ["Mug", "Mug", "Postage", "Gift card"],
-    "list: price": ["5", "6,5", "4,5", "N/A"],
+    "shelf: number": ["5", "6,5", "4,5", "N/A"],
     "since": ["01.11.2024", "31.12.2024", "", ""],
 })  # fmt: skip
 
@@ -359,7 +359,7 @@ SHOP = pd.DataFrame({
     [
         ('NOT product_type: ANY("Postage", "Gift card")', ["a", "b"]),
         ('Type = "Mug"', ["a", "b"]),
-        ('"list: price" > 4.5', ["a", "b"]),
+        ('"shelf: number" > 4.5', ["a", "b"]),
         ('since > "2024-12-01" OR id = "p"', ["b", "p"]),
         ("Type: EXISTS", ["a", "b", "g", "p"]),
     ],
