@@ -29,10 +29,12 @@ def nested(table: Table, name: str, title: str, report: DataReport) -> tuple[Tab
         If the column is missing, or is text in which no cell is JSON.
     """
     columns = [name, *(f"{name}.{wrapper}" for wrapper in _WRAPPERS)]
-    found = next((column for column in columns if column in table.frame), None)
-    if found is None:
+    found = [column for column in columns if column in table.frame]
+    if not found:
         table.require(name, f"of {title}")
-    raw = table.frame[found or name]
+    raw = table.frame[found[0]]
+    for other in found[1:]:  # a file may have rows of several shapes
+        raw = raw.where(raw.notna(), table.frame[other])
     items = pd.Series([items_of(cell) for cell in raw], raw.index, dtype=object)
     broken = items.isna().to_numpy(bool)
     if broken.any():
