@@ -166,12 +166,15 @@ def _frame(records: list[Record]) -> pd.DataFrame:
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Expand columns of objects to columns ``outer.inner``."""
+    """Expand columns of objects to columns ``outer.inner``; a column keeps its cells that are no objects."""
     for name in frame.columns:
         cells = frame[name]
-        if cells.dtype == object and cells.map(lambda cell: isinstance(cell, dict)).any():
-            objects = [cell if isinstance(cell, dict) else {} for cell in cells]
-            inner = flat(pd.DataFrame(objects, index=frame.index)).add_prefix(f"{name}.")
-            new = [each for each in inner if each not in frame]
-            frame = frame.drop(columns=name).join(inner[new])
+        objects = cells.map(lambda cell: isinstance(cell, dict)) if cells.dtype == object else None
+        if objects is None or not objects.any():
+            continue
+        inner = flat(pd.DataFrame([cell if isinstance(cell, dict) else {} for cell in cells], index=frame.index))
+        inner = inner.add_prefix(f"{name}.")
+        others = cells.mask(objects, None)
+        rest = frame.drop(columns=name) if others.isna().all() else frame.assign(**{name: others})
+        frame = rest.join(inner[[each for each in inner if each not in frame]])
     return frame
