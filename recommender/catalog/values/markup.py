@@ -98,15 +98,19 @@ def _has_markup(text: str) -> bool:
 def _plain(text: str) -> str:
     if not _has_markup(text):
         return text
-    clean = _ESCAPE.sub(_unescaped, text)
+    clean = _ESCAPE.sub(_unescaped, text) if "\\" in text else text
     for _ in range(_MAX_ESCAPED):
         before = clean
-        clean = _ENTITY.sub(_character, _without_tags(clean))
+        clean = _without_tags(clean)
+        clean = _ENTITY.sub(_character, clean) if "&" in clean else clean
         if clean == before:
             break
-    clean = _without_shortcodes(_TEMPLATE.sub(" ", _without_tags(clean)))
-    clean = ftfy.fix_encoding(clean) if _MOJIBAKE.search(clean) else clean
-    clean = normalize("NFC", _CONTROL.sub(" ", _INVISIBLE.sub("", clean)))
+    clean = _without_tags(clean)
+    clean = _without_shortcodes(_TEMPLATE.sub(" ", clean) if "{" in clean or "<%" in clean else clean)
+    if not clean.isascii():
+        clean = ftfy.fix_encoding(clean) if _MOJIBAKE.search(clean) else clean
+        clean = normalize("NFC", _INVISIBLE.sub("", clean))
+    clean = _CONTROL.sub(" ", clean)
     return text if clean == text else " ".join(clean.split())
 
 
