@@ -1217,10 +1217,12 @@ def test_no_product_and_no_variant_is_lost(tmp_path, shape):
 _OF_FORMATS = {"price of a market", "guessed heading", "unknown heading", "price rule"}
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.format}: {shape.name}")
+# German headings of a Merchant feed may be of any file.
+TELLING = [shape for shape in SHAPES if "Titel" not in shape.text]
+
+
+@pytest.mark.parametrize("shape", TELLING, ids=lambda shape: f"{shape.format}: {shape.name}")
 def test_the_format_is_found_out(tmp_path, shape):
-    if "Titel" in shape.text:
-        pytest.skip("these headings may be of any file")
     found = load(tmp_path, shape)
     assert found.ids == sorted(shape.values)
     assert sum("read as" in fact for fact in found.report.facts) == 1
