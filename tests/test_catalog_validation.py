@@ -1,12 +1,15 @@
 import io
 import json
+import tomllib
 
 import pytest
 from PIL import Image
 
 from recommender.catalog import validate
+from recommender.catalog.advice import ADVICE
 from recommender.config import Config
 from recommender.errors import DataError
+from recommender.filters import parse
 from recommender.pages import write_data_page
 from tests.browser import quiet_page
 
@@ -37,8 +40,8 @@ def test_every_file_is_read_and_every_problem_reported(config):
     assert [str(problem) for problem in report.problems] == [
         'products.csv row 5 (id "d"): price is "x"; expected a number such as 12.50; taken as missing',
         "products.csv (id \"c\"): the photo 'c.jpg' is not there; taken as without a photo",
-        "products.csv (id \"b\"): the photo 'b.jpg' is no image, or is damaged; expected JPEG, PNG, WebP, GIF, AVIF, "
-        "TIFF or BMP; taken as without a photo",
+        "products.csv (id \"b\"): the photo 'b.jpg' is no image, or is damaged; expected JPEG, PNG, WebP, GIF, "
+        "AVIF, TIFF or BMP; taken as without a photo",
         'events.csv row 2 (id "z"): the catalogue has no such product; left out',
     ]
     assert report.errors == 2
@@ -88,6 +91,7 @@ def test_the_report_as_a_page(odd_shop, tmp_path, browser):
         assert any("label" in row and "encoded text" in row for row in rows)
         assert page.locator("details[open] summary").all_inner_texts() == ["no id\n1 left out or taken as missing"]
         assert "[catalog]" in page.locator("details[open] pre").inner_text()
+        assert page.locator(".banner").inner_text() == "LOST: 14% of 7 products (14% no id)"
 
 
 def test_a_heading_that_looks_like_a_standard_column_is_named(tmp_path):
@@ -114,3 +118,13 @@ def test_a_heading_that_the_config_names_keeps_its_spelling(tmp_path):
     entries = {"path": tmp_path / "p.csv", "id": "ID", "title": "Title", "attributes": ["Brand"]}
     report = validate(Config.from_mapping({"catalog": entries}), strict=True)
     assert [column.name for column in report.columns] == ["id", "title", "Brand"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind, text in ADVICE.items() if text.startswith("[")])
+def test_advice_can_be_pasted_into_a_config(kind):
+    tables = tomllib.loads(ADVICE[kind])
+    for name in ("catalog", "events"):
+        tables.setdefault(name, {})["path"] = "file.csv"
+    config = Config.from_mapping(tables)
+    for where in filter(None, (config.catalog.where, config.events.where)):
+        parse(where)
