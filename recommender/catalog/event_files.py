@@ -111,7 +111,7 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     checks.drop_repeated(frame[["event_id", *key]], "event_id")
     if (transaction := _transaction(table, config)) is not None:
         orders = transaction.where(frame["event_name"].isin(ORDERED), "")
-        lines = frame[[*key, "quantity", "price"]].assign(**{orders.name: orders})
+        lines = frame[[*key, "quantity", "price"]].assign(**{str(orders.name): orders})
         checks.drop_repeated(lines, str(orders.name))
     return table.with_frame(frame).where(checks.valid)
 

@@ -47,11 +47,11 @@ def bound_influence(interactions: Interactions) -> Interactions:
     sessions = frame["user_id"].str.startswith(SESSION).to_numpy(bool)[np.r_[True, np.diff(users) > 0]]
     n = int(frame["row"].max()) + 1
     distinct, pair = np.unique(users * n + frame["row"].to_numpy(np.int64), return_inverse=True)
-    with_product, user_of_pair = np.bincount(pair, weights), distinct // n
+    with_product, user_of_pair = _sums(pair, weights), distinct // n
     most = np.maximum.reduceat(with_product, np.flatnonzero(np.r_[True, np.diff(user_of_pair) > 0]))
     valid = _latest(pair, weights, with_product, _limit(most, sessions, _MIN_WEIGHT_WITH_PRODUCT))
     weights = weights * valid
-    totals = np.bincount(users, weights)
+    totals = _sums(users, weights)
     limit = _limit(totals, sessions, max(_MIN_WEIGHT, _MIN_SHARE * float(weights.sum())))
     valid &= _latest(users, weights, totals, limit)
     if valid.all():
@@ -61,6 +61,10 @@ def bound_influence(interactions: Interactions) -> Interactions:
     report.print_summary()
     report.merge(interactions.report)
     return replace(interactions, frame=frame[valid].reset_index(drop=True), report=report)
+
+
+def _sums(groups: NDArray[np.int64], weights: Double) -> Double:
+    return np.bincount(groups, weights).astype(np.float64)
 
 
 def _limit(sums: Double, sessions: Mask, minimum: float) -> _Limit:

@@ -16,7 +16,7 @@ from recommender.catalog.event_checks import ORDERED
 from recommender.catalog.event_files import event_table
 from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.catalog.losses import UNCLEAR_ID
-from recommender.catalog.report import DataReport
+from recommender.catalog.report import DataReport, Severity
 from recommender.catalog.values.cells import Mask
 from recommender.catalog.values.ids import EXACT, OTHER_FORM, UNKNOWN, match_ids
 from recommender.config import Config, EventsConfig
@@ -238,11 +238,12 @@ def _report_matches(
     for way in dict.fromkeys(how[inexact].tolist()):
         positions = inexact[how[inexact] == way]
         ids = table.frame["item_id"].iloc[positions].tolist()
-        if way in (UNKNOWN, OTHER_FORM):
-            kind, message, severity = _UNKNOWN_KINDS[way], _unknown_message(ids, way, catalog), "error"
+        severity: Severity = "error" if way in _UNKNOWN_KINDS else "warning"
+        if way in _UNKNOWN_KINDS:
+            kind, message = _UNKNOWN_KINDS[way], _unknown_message(ids, way, catalog)
         else:
             named = [catalog.ids[row] for row in rows[positions]]
-            kind, message, severity = f"id matched by {way}", _matched_message(ids, named), "warning"
+            kind, message = f"id matched by {way}", _matched_message(ids, named)
         report.add(kind, table.name, table.rows[positions], ids, message, severity)
 
 

@@ -1,6 +1,6 @@
 """Routes of events: store one or many."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -8,6 +8,7 @@ from flask import Response
 
 from recommender.events import Event
 from recommender.items.ids import other_form
+from recommender.recommender import Recommender
 from serving.json_codec import json_response
 from serving.metrics import metrics
 from serving.problems import Problem
@@ -68,6 +69,6 @@ def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
     return receipts
 
 
-def _unknown(item_id: str, recommender: Container[str]) -> str:
+def _unknown(item_id: str, recommender: Recommender) -> str:
     form = other_form(item_id, recommender.__contains__)
     return f"item {item_id!r} is not in the bundle" + ("" if form is None else f"; did you mean {form!r}?")

@@ -83,7 +83,7 @@ def match_ids(ids: pd.Series, catalog_ids: Sequence[str], aliases: Mapping[str, 
     """
     codes, values = pd.factorize(ids)
     distinct: list[str] = values.tolist()
-    rows = pd.Index(catalog_ids, dtype=object).get_indexer(pd.Index(distinct, dtype=object)).astype(np.int32)
+    rows = pd.Index(np.array(catalog_ids, object)).get_indexer(np.array(distinct, object)).astype(np.int32)
     how = np.where(rows >= 0, EXACT, UNKNOWN).astype(object)
     unknown = np.flatnonzero(rows < 0)
     if len(unknown):
