@@ -193,7 +193,9 @@ def _distinct(table: Table, ids: pd.Series, report: DataReport) -> Mask:
     first = dict(zip(reversed(ids.tolist()), reversed(table.rows.tolist()), strict=True))
 
     def message(i: int) -> str:
-        return f"row {first[known[i]]} has the same id; expected one row a product; left out"
+        file, row = report.place(table.name, first[known[i]])
+        where = f"row {row}" if file == table.name else f"row {row} of {file}"
+        return f"{where} has the same id; expected one row a product; left out"
 
     missing = "has no id; expected one; left out"
     report.add("no id", table.name, table.rows[blank], ids[blank].tolist(), lambda i: missing)

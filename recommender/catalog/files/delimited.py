@@ -13,7 +13,7 @@ import pyarrow.compute
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from recommender.catalog.files.encodings import REPLACED, encoding_of, utf8_blocks
+from recommender.catalog.files.encodings import encoding_of, utf8_blocks
 from recommender.catalog.files.quoting import Splitter, lines_of
 from recommender.catalog.report import DataReport, Rows
 
@@ -45,8 +45,7 @@ def delimited_parts(name: str, file: BinaryIO, report: DataReport) -> Iterator[P
         cut = len(data) if last else reader.cut(data)
         frame, rows, pending = reader.read(data[:cut], last)
         rest = pending + data[cut:]
-        if encoding.damaged:
-            _report_replaced(name, frame, rows, report)
+        encoding.report_replaced(name, frame, rows, report)
         if len(rows) or last:
             yield frame, rows
     reader.end()
@@ -353,17 +352,6 @@ def _original(column: str, columns: Sequence[str]) -> str:
 
 def _contradict(first: pd.Series, second: pd.Series) -> NDArray[np.bool_]:
     return ((first != second) & (first != "") & (second != "")).to_numpy(bool)
-
-
-def _report_replaced(name: str, frame: pd.DataFrame, rows: Rows, report: DataReport) -> None:
-    """Report the rows in which bytes could not be decoded."""
-    damaged = np.zeros(len(frame), bool)
-    for column in frame:
-        damaged |= frame[column].str.contains(REPLACED, regex=False).to_numpy(bool)
-    message = f"has bytes that are no characters; they are read as {REPLACED!r}"
-    report.add(
-        "unreadable character", name, rows[damaged], [""] * int(damaged.sum()), lambda i: message, "warning"
-    )
 
 
 def _layout(name: str, text: str, report: DataReport) -> tuple[Splitter, list[str], int, int]:

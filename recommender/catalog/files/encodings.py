@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 from charset_normalizer import from_bytes
 
-from recommender.catalog.report import DataReport
+from recommender.catalog.report import DataReport, Rows
 
 BLOCK = 2**24
 REPLACED = "\ufffd"  # stands for bytes that cannot be decoded
@@ -68,15 +69,22 @@ class Encoding:
     errors: str = "strict"
     remark: str = ""
 
-    @property
-    def damaged(self) -> bool:
-        """Whether characters were replaced that could not be decoded."""
-        return self.errors == "replace"
-
     def report(self, name: str, report: DataReport) -> None:
         """Report what was guessed about a file."""
         if self.remark:
             report.add("encoding", name, [0], [""], lambda i: self.remark, "warning")
+
+    def report_replaced(self, name: str, frame: pd.DataFrame, rows: Rows, report: DataReport) -> None:
+        """Report the rows of a file in which bytes could not be decoded."""
+        if self.errors != "replace":
+            return
+        damaged = np.zeros(len(frame), bool)
+        for column in frame:
+            damaged |= frame[column].astype("str").str.contains(REPLACED, regex=False).to_numpy(bool)
+        found = f"has bytes that are no characters; they are read as {REPLACED!r}"
+        report.add(
+            "unreadable character", name, rows[damaged], [""] * int(damaged.sum()), lambda i: found, "warning"
+        )
 
 
 def encoding_of(file: BinaryIO) -> Encoding:

@@ -31,12 +31,16 @@ def json_parts(name: str, file: BinaryIO, report: DataReport) -> Iterator[Part]:
     blocks = utf8_blocks(file, encoding)
     head = next(blocks, b"")
     if _is_document(name, head):
-        yield _document(name, b"".join([head, *blocks]).decode(errors="replace"), report)
+        part = _document(name, b"".join([head, *blocks]).decode(errors="replace"), report)
+        encoding.report_replaced(name, *part, report)
+        yield part
         return
     first = 1
     for block in _whole_lines(head, blocks):
         lines = block.split(b"\n")
-        yield _lines(name, lines, first, report)
+        part = _lines(name, lines, first, report)
+        encoding.report_replaced(name, *part, report)
+        yield part
         first += len(lines)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from lxml import etree
 
-from recommender.catalog.files.encodings import REPLACED, Encoding, encoding_of, utf8_blocks
+from recommender.catalog.files.encodings import Encoding, encoding_of, utf8_blocks
 from recommender.catalog.files.json_files import flat
 from recommender.catalog.report import DataReport, Rows, Severity
 from recommender.errors import DataError
@@ -89,10 +89,12 @@ def xml_parts(name: str, file: BinaryIO, report: DataReport) -> Iterator[tuple[p
         rows = np.arange(1, len(items) + 1)
     except etree.XMLSyntaxError:
         items, rows = _repaired(name, file, encoding, tag, report)
-    _report_items(name, items, rows, encoding, report)
+    _report_repeated(name, items, rows, report)
     frame = flat(pd.DataFrame([{key: _first(key, cell) for key, cell in item.items()} for item in items]))
     texts = [column for column in frame if not frame[column].map(lambda cell: isinstance(cell, list)).any()]
-    yield frame.fillna(dict.fromkeys(texts, "")), rows
+    frame = frame.fillna(dict.fromkeys(texts, ""))
+    encoding.report_replaced(name, frame, rows, report)
+    yield frame, rows
 
 
 def _encoding(name: str, file: BinaryIO, report: DataReport) -> Encoding:
@@ -306,8 +308,8 @@ def _first(name: str, cell: Any) -> Any:
     return cell[0] if name in _SINGLE and isinstance(cell, list) else cell
 
 
-def _report_items(name: str, items: list[Item], rows: Rows, encoding: Encoding, report: DataReport) -> None:
-    """Report elements that are repeated though a product has one, and characters that could not be decoded."""
+def _report_repeated(name: str, items: list[Item], rows: Rows, report: DataReport) -> None:
+    """Report elements that are repeated though a product has one."""
     repeated = [
         (row, key)
         for row, item in zip(rows, items, strict=True)
@@ -322,9 +324,6 @@ def _report_items(name: str, items: list[Item], rows: Rows, encoding: Encoding, 
         lambda i: f"has several <{repeated[i][1]}>; the first is read",
         "warning",
     )
-    damaged = rows[[REPLACED in str(item) for item in items]] if encoding.damaged else rows[:0]
-    message = f"has bytes that are no characters; they are read as {REPLACED!r}"
-    report.add("unreadable character", name, damaged, [""] * len(damaged), lambda i: message, "warning")
 
 
 def _local_name(element: Any) -> str:
