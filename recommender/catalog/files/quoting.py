@@ -99,15 +99,18 @@ class Splitter:
         if not self.quoting or '"' not in line:
             return Row(line.split(self.separator), 1)
         row = self._enclosed(lines, start, _FEW_LINES)
-        if not row.lines and not (start + 1 < len(lines) and self._is_row(lines, start + 1)):
+        broken = row.irregular or len(row.cells) != self._width
+        following = self._next_row(lines, start, row.lines or _FEW_LINES) if broken else None
+        if not row.lines and following is None:
             row = self._enclosed(lines, start)
         if row.lines == 1 and (not row.irregular or len(row.cells) == self._width):
             return row._replace(note=_LITERAL if row.irregular else "")
-        if row.lines != 1 and not self._swallows(row, lines, start):
-            return row._replace(note=_LITERAL if row.irregular and row.lines else "")
-        alone = self.alone(line)
-        found = _UNCLOSED if row.lines != 1 else _LITERAL
-        return Row(alone, int(row.lines != 0), True, found)
+        if row.lines > 1 and not self._swallows(row, lines, start, following):
+            return row._replace(note=_LITERAL if row.irregular else "")
+        if row.lines == 1 or following is None or len(self.alone(line)) == self._width:
+            found = _LITERAL if row.lines == 1 else _UNCLOSED
+            return Row(self.alone(line), int(row.lines != 0 or following is not None), True, found)
+        return Row(self.alone("\n".join(lines[start:following])), following - start, True, _UNCLOSED)
 
     def record(self, lines: Sequence[str], start: int) -> Row:
         """Return the row that begins at a line, where nothing is known yet of its columns."""
@@ -126,21 +129,22 @@ class Splitter:
             return row.cells
         return [_stripped(cell) for cell in cells]
 
-    def _swallows(self, row: Row, lines: Sequence[str], start: int) -> bool:
+    def _next_row(self, lines: Sequence[str], start: int, count: int) -> int | None:
+        """Return the first of some lines after a line at which a row seems to begin."""
+        end = min(start + count, start + _FEW_LINES, len(lines))
+        return next((each for each in range(start + 1, end) if self._is_row(lines, each)), None)
+
+    def _swallows(self, row: Row, lines: Sequence[str], start: int, following: int | None) -> bool:
         """Return whether a cell of several lines has swallowed rows, because its quotation mark is not closed."""
-        if not row.lines:
-            return True
-        following = range(start + 1, start + row.lines)
-        alone = self.alone(lines[start])
+        alone = len(self.alone(lines[start])) == self._width
         if len(row.cells) != self._width:
-            return len(alone) == self._width or self._is_row(lines, start + 1)
+            return alone or following is not None
         if row.irregular:
-            return self._is_row(lines, start + 1)
+            return following is not None
         # It keeps to the rules, as most cells of several lines do: text may have as many separators by chance.
         enough = self._width > 2 or row.lines > 3
-        return (
-            enough and len(alone) == self._width and all(self._fits(self.alone(lines[each])) for each in following)
-        )
+        others = range(start + 1, start + row.lines)
+        return enough and alone and all(self._fits(self.alone(lines[each])) for each in others)
 
     def _is_row(self, lines: Sequence[str], start: int) -> bool:
         """Return whether a row seems to begin at a line."""
