@@ -1,7 +1,7 @@
 """What a generation replaced: a delta and its compaction are one change, which a rollback takes back whole."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from recommender.bundle.generations import manifest_path, names
 from recommender.bundle.manifest import read_manifest
@@ -10,7 +10,8 @@ from recommender.errors import BundleError
 LINEAGE = "lineage"  # in `Manifest.extra`
 
 
-class Lineage(NamedTuple):
+@dataclass(frozen=True)
+class Lineage:
     """The generations before one.
 
     Parameters

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -128,7 +129,7 @@ class Staging:
             if parent is not None and current(self.root) != parent.generation:
                 raise BundleError(f"{current(self.root)} was published meanwhile; open it and publish again")
             lineage = self._lineage(parent if compaction else None, overlay_revision)
-            draft = draft.with_fields(extra={**draft.extra, LINEAGE: lineage._asdict()})
+            draft = draft.with_fields(extra={**draft.extra, LINEAGE: asdict(lineage)})
             for name, folder in folders.items():
                 self._move(folder, parts[name])
             fsync(self.root / "parts")
@@ -143,7 +144,7 @@ class Staging:
         name = current(self.root)
         before = lineage_of(self.root, name)
         if compacted is not None:
-            return before._replace(compacted=name)
+            return replace(before, compacted=name)
         return Lineage(name, overlay_revision=max(before.overlay_revision, overlay_revision))
 
     def _move(self, folder: Path, part: Mapping[str, Any]) -> None:

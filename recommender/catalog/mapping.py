@@ -234,7 +234,7 @@ def _report_likely(table: Table, config: CatalogConfig, frame: pd.DataFrame, rep
         if column is not None and (strings(table.frame[column]) != "").any():
             used.add(column)
             message = f'there is no {name}, but a column {column!r}; where it is that, write {name} = "{column}"'
-            report.add("column not used", table.name, [0], [""], lambda i, message=message: message, "warning")
+            report.add_group("column not used", table.name, "", 1, message, "warning")
 
 
 def _names(name: str) -> tuple[str, ...]:

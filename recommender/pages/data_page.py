@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from recommender.catalog.advice import ADVICE
 from recommender.catalog.losses import loss_line
-from recommender.catalog.losses import loss_line
 from recommender.pages.render import write_page
 
 if TYPE_CHECKING:
