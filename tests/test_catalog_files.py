@@ -136,7 +136,7 @@ def test_rows_of_other_lengths(tmp_path):
     assert cells(table) == [["1", "Mug", "5"], ["2", "Lamp", ""], ["4", "Table", "8"]]
     assert table.rows.tolist() == [2, 3, 6]
     assert [(problem.kind, problem.row, problem.severity) for problem in report.problems] == [
-        ("row left out", 4, "error"),
+        ("row left out", 4, "left_out"),
         ("short row", 3, "warning"),
     ]
 
@@ -448,7 +448,7 @@ def test_a_feed_that_is_cut_off(tmp_path):
     text = items(*[f"<title>T{n}</title>" for n in range(5)])
     table, report = read(tmp_path, "f.xml", text[: text.index("T4")])
     assert table.frame["id"].tolist() == ["S0", "S1", "S2", "S3"]
-    assert [(problem.row, problem.severity) for problem in report.problems] == [(5, "error")]
+    assert [(problem.row, problem.severity) for problem in report.problems] == [(5, "left_out")]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class EventChecks:
     def drop(self, kind: str, bad: "pd.Series[bool]", column: pd.Series, expected: str) -> None:
         """Drop and report the rows of a mask that were not dropped before."""
         mask = bad.to_numpy(bool) & self.valid
-        self.report(kind, mask, column, f"{expected}; left out")
+        self.report(kind, mask, column, expected, "left_out")
         self.valid &= ~mask
 
     def drop_repeated(self, keys: pd.DataFrame, name: str) -> None:

@@ -238,7 +238,7 @@ def _report_matches(
     for way in dict.fromkeys(how[inexact].tolist()):
         positions = inexact[how[inexact] == way]
         ids = table.frame["item_id"].iloc[positions].tolist()
-        severity: Severity = "error" if way in _UNKNOWN_KINDS else "warning"
+        severity: Severity = "left_out" if way in _UNKNOWN_KINDS else "warning"
         if way in _UNKNOWN_KINDS:
             kind, message = _UNKNOWN_KINDS[way], _unknown_message(ids, way, catalog)
         else:
@@ -250,10 +250,10 @@ def _report_matches(
 def _unknown_message(ids: list[str], way: str, catalog: Catalog) -> Callable[[int], str]:
     def message(i: int) -> str:
         if way == OTHER_FORM:
-            return "no single product has this id, but some have a similar one; expected the catalogue's; left out"
+            return "no single product has this id, but some have a similar one; expected the catalogue's"
         guess = nearest(ids[i], catalog.ids) if len(catalog) <= 10_000 else None
         hint = f" (did you mean {guess!r}?)" if guess else ""
-        return f"the catalogue has no such product{hint}; left out"
+        return f"the catalogue has no such product{hint}"
 
     return message
 

@@ -195,11 +195,11 @@ def _distinct(table: Table, ids: pd.Series, report: DataReport) -> Mask:
     def message(i: int) -> str:
         file, row = report.place(table.name, first[known[i]])
         where = f"row {row}" if file == table.name else f"row {row} of {file}"
-        return f"{where} has the same id; expected one row a product; left out"
+        return f"{where} has the same id; expected one row a product"
 
-    missing = "has no id; expected one; left out"
-    report.add("no id", table.name, table.rows[blank], ids[blank].tolist(), lambda i: missing)
-    report.add("duplicate id", table.name, table.rows[repeated & ~same], known, message)
+    missing = "has no id; expected one"
+    report.add("no id", table.name, table.rows[blank], ids[blank].tolist(), lambda i: missing, "left_out")
+    report.add("duplicate id", table.name, table.rows[repeated & ~same], known, message, "left_out")
     copy = "repeats an earlier row in every cell; counted once"
     report.add("repeated row", table.name, table.rows[same], copies, lambda i: copy, "warning")
     return ~(blank | repeated)

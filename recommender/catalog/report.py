@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recommender.catalog.summary import ColumnSummary
 
 Rows = NDArray[np.int64]
-Severity = Literal["error", "warning"]
+Severity = Literal["left_out", "error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class DataProblem:
     kind
         Such as "duplicate id".
     severity
-        "error" where something was left out, else "warning".
+        "left_out" where the row was, "error" where a part of it was, else "warning".
     row
         Counted from 1, the header of a CSV file included; 0 for the whole file.
     id
@@ -70,11 +70,11 @@ class DataReport:
     facts
         Counts such as "products" and "products without a photo".
     errors
-        The number of problems of severity "error".
+        The number of problems by which something was left out.
     columns
         What `validate` understood of each column.
     left_out
-        The number of rows that were left out per kind: of problems whose message ends so.
+        The number of rows that were left out per kind.
     losses
         How many of the products, events and photos could be used.
     parts
@@ -119,23 +119,23 @@ class DataReport:
         rows, ids
             Rows and ids of the problems; equally long.
         message
-            From a position in `rows` to the message; called for listed problems alone. It ends with "left out"
-            where the row was.
+            From a position in `rows` to the message; called for listed problems alone. Of rows that were left out
+            it says so by itself.
         """
         if not len(rows):
             return
         room = max(0, self.shown - self.counts[kind])
         for i in range(min(room, len(rows))):
             place = self.place(file, int(rows[i]))
-            self.problems.append(DataProblem(kind, severity, *place, str(ids[i]), message(i)))
+            text = f"{message(i)}; left out" if severity == "left_out" else message(i)
+            self.problems.append(DataProblem(kind, severity, *place, str(ids[i]), text))
         self.counts[kind] += len(rows)
-        if message(0).endswith("left out"):
-            self.left_out[kind] += len(rows)
-        self.errors += len(rows) if severity == "error" else 0
+        self.left_out[kind] += len(rows) if severity == "left_out" else 0
+        self.errors += len(rows) if severity != "warning" else 0
 
     def count_used(self, what: Literal["products", "events"], file: str, used: int) -> None:
         """Note how many of a file were used; the others were left out for the reasons reported so far."""
-        lost = dict(self.left_out)
+        lost = {kind: count for kind, count in self.left_out.items() if count}
         self.losses.append(Loss(what, file, used + sum(lost.values()), used, lost))
 
     def add_group(self, kind: str, file: str, id: str, count: int, message: str, severity: Severity) -> None:
@@ -143,7 +143,7 @@ class DataReport:
         if sum(problem.kind == kind for problem in self.problems) < self.shown:
             self.problems.append(DataProblem(kind, severity, file, 0, id, message, count))
         self.counts[kind] += count
-        self.errors += count if severity == "error" else 0
+        self.errors += count if severity != "warning" else 0
 
     def merge(self, other: "DataReport") -> None:
         """Add another report to this one."""
@@ -201,7 +201,7 @@ class DataReport:
             If anything was left out.
         """
         if strict and self.errors:
-            first = next((problem for problem in self.problems if problem.severity == "error"), "")
+            first = next((problem for problem in self.problems if problem.severity != "warning"), "")
             raise DataError(f"{self.errors:,} problems with --strict, the first: {first}")
 
 

@@ -33,7 +33,7 @@ def _problems(report: "DataReport") -> Iterator[dict[str, Any]]:
     kinds: list[dict[str, Any]] = []
     for kind, count in report.counts.items():
         listed = [problem for problem in report.problems if problem.kind == kind]
-        lost = any(problem.severity == "error" for problem in listed)
+        lost = any(problem.severity != "warning" for problem in listed)
         more, advice = count - sum(problem.count for problem in listed), ADVICE.get(kind, "")
         kinds.append(
             {"kind": kind, "count": count, "lost": lost, "listed": listed, "more": more, "advice": advice}

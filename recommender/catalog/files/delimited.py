@@ -243,7 +243,8 @@ class _Reader:
             self.name,
             numbers[too_many],
             [""] * len(too_many),
-            lambda i: f"has {widths[too_many[i]]} cells; expected {count}; left out",
+            lambda i: f"has {widths[too_many[i]]} cells; expected {count}",
+            "left_out",
         )
         self.report.add(
             "short row",
@@ -274,7 +275,8 @@ class _Reader:
             self.name,
             rows[suspected[header]],
             [""] * int(header.sum()),
-            lambda i: "repeats the header; left out",
+            lambda i: "repeats the header",
+            "left_out",
         )
         keep = np.ones(len(frame), bool)
         keep[suspected[blank | header]] = False

@@ -85,8 +85,8 @@ def _lines(name: str, lines: list[bytes], first: int, report: DataReport) -> Par
             records += [record for record in several if record is not None]
             rows += [number for record in several if record is not None]
             broken += [number for record in several if record is None]
-    expected = "is not a JSON object; expected one object per line; left out"
-    report.add("row left out", name, broken, [""] * len(broken), lambda i: expected)
+    expected = "is not a JSON object; expected one object per line"
+    report.add("row left out", name, broken, [""] * len(broken), lambda i: expected, "left_out")
     return _frame(records), np.array(rows, np.int64)
 
 
@@ -100,7 +100,7 @@ def _document(name: str, text: str, report: DataReport) -> Part:
         document = list(_scanned(text[start.start() :] if start else text))
     rows = np.array([row for row, each in enumerate(document, 1) if isinstance(each, dict)], np.int64)
     broken = [row for row, each in enumerate(document, 1) if not isinstance(each, dict)]
-    report.add("row left out", name, broken, [""] * len(broken), lambda i: "is not a JSON object; left out")
+    report.add("row left out", name, broken, [""] * len(broken), lambda i: "is not a JSON object", "left_out")
     return _frame([each for each in document if isinstance(each, dict)]), rows
 
 

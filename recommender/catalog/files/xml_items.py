@@ -192,9 +192,9 @@ def _repaired(
             numbers.append(number)
             problems += [(number, problem)] if problem else []
         else:
-            left_out.append((number, "cannot be read; left out" if whole else "has no start or no end; left out"))
+            left_out.append((number, "cannot be read" if whole else "has no start or no end"))
     _add(report, "malformed item", name, problems, "warning")
-    _add(report, "row left out", name, left_out, "error")
+    _add(report, "row left out", name, left_out, "left_out")
     return items, np.array(numbers, np.int64)
 
 

@@ -44,9 +44,9 @@ def nested(table: Table, name: str, title: str, report: DataReport) -> tuple[Tab
                 f"{table.name}: {name} is {example!r}; expected JSON such as "
                 f'[{{"item_id": "A1"}}]. CSV cannot nest: export {title} as JSON Lines or Parquet'
             )
-        message = f"{name} is no JSON; expected a list of objects; left out"
+        message = f"{name} is no JSON; expected a list of objects"
         rows = table.rows[broken]
-        report.add(f"bad {name}", table.name, rows, [""] * len(rows), lambda i: message)
+        report.add(f"bad {name}", table.name, rows, [""] * len(rows), lambda i: message, "left_out")
     return table.where(~broken), items[~broken].reset_index(drop=True)
 
 
