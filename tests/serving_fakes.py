@@ -45,6 +45,10 @@ class FakeRecommender:
         )
         self.requests: list[Request] = []
 
+    @property
+    def revision(self) -> tuple[str, int]:
+        return self.generation, self.overlay.revision()
+
     def fields(self, item_id: str, names: Iterable[str]) -> dict[str, Any]:
         changed = self.overlay.read().get(item_id) or {}
         return {

@@ -109,8 +109,8 @@ def test_pruning_leaves_the_generations_that_rollbacks_need(steps: list[str], ke
 def test_an_update_that_was_compacted_counts_as_one_generation(tmp_path: Path) -> None:
     first, delta = publish(tmp_path, 1.0), publish(tmp_path, 2.0, "update")
     compacted = publish(tmp_path, 2.0, "compaction")
-    assert lineage_of(tmp_path, delta) == (first, None, 0)
-    assert lineage_of(tmp_path, compacted) == (first, delta, 0)
+    assert lineage_of(tmp_path, delta) == Lineage(first)
+    assert lineage_of(tmp_path, compacted) == Lineage(first, delta)
     assert prune(tmp_path, 2) == [delta]
     assert rollback(tmp_path) == first
 

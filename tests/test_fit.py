@@ -97,7 +97,8 @@ def test_few_events(
 
 @pytest.mark.parametrize(("n", "few"), [(1, 0), (2, 30), (80, 30)])
 def test_tiny_shops(tmp_path: Path, demo_shop: Shop, events: pd.DataFrame, n: int, few: int) -> None:
-    rec = fitted(tmp_path, demo_shop, COLUMNS["titles"], events.head(few) if few else None, n)
+    known = events[events["item_id"].isin([product.id for product in demo_shop.products[:n]])]
+    rec = fitted(tmp_path, demo_shop, COLUMNS["titles"], known.head(few) if few else None, n)
     assert len(rec.similar(rec.ids[0], 5)) == min(5, n - 1)
 
 

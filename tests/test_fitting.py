@@ -107,7 +107,7 @@ def test_evaluate_publishes_nothing(folder: Path) -> None:
     [
         (PRODUCTS.rename(columns={"id": "sku"}), {}, r"no column 'id'.*id=\"sku\""),
         (PRODUCTS.iloc[:0], {}, "the products frame has no rows; expected at least one"),
-        (PRODUCTS.assign(id=PRODUCTS["id"].astype(float)), {}, r"floats in the column 'id'.*dtype=str"),
+        (PRODUCTS.assign(id=PRODUCTS["id"].astype(float) + 0.5), {}, r"floats in the column 'id'.*dtype=str"),
         ([{"id": "1"}], {}, "is a list; expected a pandas DataFrame or a path"),
         (PRODUCTS, {"columns": {"titel": "name"}}, "titel"),
         (PRODUCTS, {"encoder": "tfidff"}, "did you mean 'tfidf'"),
