@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.bundle import Staging, current, generations, lineage_of, open_bundle, prune, rollback
+from recommender.bundle.lineage import Lineage
 from recommender.errors import BundleError
 
 
