@@ -42,8 +42,7 @@ def bound_influence(interactions: Interactions) -> Interactions:
     weights = np.maximum(interactions.event_weights(), 0.0)
     if not weights.any():
         return interactions
-    names = frame["user_id"].to_numpy(object)
-    users = np.cumsum(np.r_[0, names[1:] != names[:-1]])
+    users = np.cumsum((frame["user_id"] != frame["user_id"].shift()).to_numpy(bool)) - 1
     sessions = frame["user_id"].str.startswith(SESSION).to_numpy(bool)[np.r_[True, np.diff(users) > 0]]
     n = int(frame["row"].max()) + 1
     distinct, pair = np.unique(users * n + frame["row"].to_numpy(np.int64), return_inverse=True)

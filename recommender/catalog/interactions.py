@@ -69,8 +69,9 @@ class Interactions:
         if config.events is None:
             raise ConfigError("the config has no [events]; expected a table with a path")
         report = DataReport()
-        table = read_table(config.resolve(config.events.path), report)
-        return cls._checked(table, config.events, catalog, report, strict)
+        path = config.resolve(config.events.path)
+        events = event_table(read_table(path, report), config.events, report)  # the raw cells are dropped at once
+        return cls._checked(events, config.events, catalog, report, strict)
 
     @classmethod
     def from_frame(
@@ -111,7 +112,7 @@ class Interactions:
         assert config is not None
         report = DataReport()
         table = frame_table(frame, name, (config.user_id, config.item_id), 'user_id="customer"', report)
-        return cls._checked(table, config, catalog, report, strict)
+        return cls._checked(event_table(table, config, report), config, catalog, report, strict)
 
     @classmethod
     def from_events(
@@ -123,13 +124,14 @@ class Interactions:
         frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype(dict.fromkeys(_AMOUNTS, "float64"))
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
         table = Table("events", frame, np.arange(1, len(frame) + 1, dtype=np.int64))
-        return cls._of(table, config, catalog, DataReport())
+        report = DataReport()
+        return cls._of(event_table(table, config, report), config, catalog, report)
 
     @classmethod
     def _checked(
         cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport, strict: bool
     ) -> Self:
-        """Map a table and print its problems; raise if `strict`."""
+        """Match the events of a table with the products and print its problems; raise if `strict`."""
         interactions = cls._of(table, config, catalog, report)
         report.print_summary()
         report.raise_if_strict(strict)
@@ -137,22 +139,19 @@ class Interactions:
 
     @classmethod
     def _of(cls, table: Table, config: EventsConfig, catalog: Catalog, report: DataReport) -> Self:
-        table = _without_excluded(event_table(table, config, report), catalog, report)
-        frame = table.frame
-        rows, how = match_ids(frame["item_id"], catalog.ids, catalog.aliases)
+        table = _without_excluded(table, catalog, report)
+        rows, how = match_ids(table.frame["item_id"], catalog.ids, catalog.aliases)
         _report_matches(table, rows, how, catalog, report)
-        users = frame["user_id"].where(frame["user_id"] != "", SESSION + frame["session_id"])
-        known = frame.assign(user_id=users, row=rows)[rows >= 0]
-        rewritten = how[rows >= 0] != EXACT
-        known.loc[rewritten, "item_id"] = [catalog.ids[row] for row in known.loc[rewritten, "row"]]
-        report.count_used("events", table.name, len(known))
-        cancelled = _cancelled(known)
-        lines, returned = table.rows[rows >= 0][cancelled], known["item_id"][cancelled].tolist()
+        known = table.where(rows >= 0)
+        frame = _of_products(known.frame, rows[rows >= 0], how[rows >= 0] != EXACT, catalog)
+        report.count_used("events", table.name, len(frame))
+        cancelled = _cancelled(frame)
+        returned = frame["item_id"][cancelled].tolist()
         message = "was returned; the purchase counts for nothing"
-        report.add("returned purchase", table.name, lines, returned, lambda i: message, "warning")
-        known = known[~cancelled]
-        report.facts |= {"events": len(known), "users": known["user_id"].nunique()}
-        return cls(_sorted(known[_COLUMNS]), config.all_weights(), report)
+        report.add("returned purchase", table.name, known.rows[cancelled], returned, lambda i: message, "warning")
+        frame = frame[_COLUMNS] if not cancelled.any() else frame.loc[~cancelled, _COLUMNS]
+        report.facts |= {"events": len(frame), "users": frame["user_id"].nunique()}
+        return cls(_sorted(frame), config.all_weights(), report)
 
     def joined(self, other: "Interactions") -> "Interactions":
         """Return the events of both; weights of `other` have precedence."""
@@ -187,6 +186,17 @@ class Interactions:
         value = self.frame["value"].to_numpy(np.float64)
         rated = (names == "rate").to_numpy(bool) & ~np.isnan(value)
         return np.where(rated, weights * (value - 3.0), weights)
+
+
+def _of_products(frame: pd.DataFrame, rows: Rows, rewritten: NDArray[np.bool_], catalog: Catalog) -> pd.DataFrame:
+    """Return events with the row of each product, its own id, and a session's id where no user is known."""
+    users = frame["user_id"]
+    if (nobody := users == "").any():
+        users = users.mask(nobody, SESSION + frame["session_id"])
+    frame = frame[["item_id", "event_name", "timestamp", "value", "quantity"]].assign(user_id=users, row=rows)
+    if rewritten.any():
+        frame.loc[rewritten, "item_id"] = [catalog.ids[row] for row in frame.loc[rewritten, "row"]]
+    return frame
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
