@@ -93,7 +93,7 @@ def test_a_text_template_reads_columns_of_the_catalogue(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("id = ", "#"), "(the product's id); did you mean 'sku'? If so, name it in the config. Its columns are"),
+        (("id = ", "#"), "(the product's id); did you mean 'sku'? If so, name it in the config, which `recomm"),
         (('"sku"', '"skus"'), "products.csv has no column 'skus' (the product's id); did you mean 'sku'?"),
         (('"note"', '"notes"'), "no column 'notes' (mapped to description); did you mean 'note'?"),
         (("{name}", "{nam}"), "there is no column 'nam'; did you mean 'name'?"),

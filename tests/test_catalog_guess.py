@@ -107,6 +107,12 @@ def test_ratings_are_events_named_rate(tmp_path):
     assert (events["event_name"], events["value"], events["user_id"]) == ("rate", "stars", "reviewer")
 
 
+def test_names_may_be_all_that_tells_products_apart(tmp_path):
+    (tmp_path / "p.csv").write_text("Name;Preis\nBecher rot;5,00\nLampe;7,00\n")
+    tables = tomllib.loads(guess_config(tmp_path / "p.csv").to_toml())
+    assert (tables["catalog"]["id"], tables["catalog"]["title"]) == ("Name", "Name")
+
+
 def test_a_file_without_ids_is_refused_with_its_columns(tmp_path):
     (tmp_path / "p.csv").write_text("color,size\nred,L\nred,L\nblue,M\n")
     with pytest.raises(DataError, match=r"no column that looks like an id.*color, size"):

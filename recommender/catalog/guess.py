@@ -14,7 +14,7 @@ import pandas as pd
 from recommender.catalog.files.tables import Table, read_parts, unpacked
 from recommender.catalog.formats import EVENTS, PRODUCTS, as_products, format_of_events, format_of_products
 from recommender.catalog.formats.base import Format
-from recommender.catalog.headings import EVENT_HEADINGS, PRODUCT_HEADINGS, plain
+from recommender.catalog.headings import EVENT_HEADINGS, PRODUCT_HEADINGS, likely, plain
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.cells import lists, numbers, shared, strings
 from recommender.catalog.values.kinds import kind_of
@@ -278,7 +278,7 @@ _FITS: dict[str, Callable[[pd.Series], bool]] = {
 def _product_guesses(table: Table, id_column: str) -> dict[str, Entry]:
     """Return an entry for each standard column that was found."""
     guesses = {"id": Entry("id", id_column, _described_id(table, id_column))}
-    taken = {id_column}
+    taken = set() if likely("title", [id_column]) else {id_column}  # a name may be all that tells products apart
     for name, headings in PRODUCT_HEADINGS.items():
         if name == "id":
             continue

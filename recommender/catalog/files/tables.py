@@ -50,7 +50,7 @@ class Table:
     name: str
     frame: pd.DataFrame
     rows: Rows
-    remedy: str = "name it in the config"
+    remedy: str = "name it in the config, which `recommender init` can write"
     unsold: frozenset[str] = frozenset()
 
     def where(self, mask: "np.ndarray | pd.Series[bool]") -> "Table":
