@@ -89,7 +89,7 @@ def test_the_report_as_a_page(odd_shop, tmp_path, browser):
         assert page.title() == "The shop's files"
         rows = page.locator("tr").all_inner_texts()
         assert any("label" in row and "encoded text" in row for row in rows)
-        assert page.locator("details[open] summary").all_inner_texts() == ["no id\n1 left out or taken as missing"]
+        assert page.locator("details[open] summary").all_inner_texts() == ["no id\n1 left out"]
         assert "[catalog]" in page.locator("details[open] pre").inner_text()
         assert page.locator(".banner").inner_text() == "LOST: 14% of 7 products (14% no id)"
 

@@ -213,7 +213,9 @@ class Catalog:
 
     def _count(self) -> None:
         """Add the counts of products and of missing values to the report."""
-        self.report.facts["products"] = len(self)
+        others = dict(self.report.facts)
+        self.report.facts.clear()
+        self.report.facts |= {"products": len(self), **others}
         self.report.facts["products without a text"] = self.texts().count("")
         self.report.facts["products without an image link"] = self.image_refs().count("")
         learned = [column.name for column in self.columns if column.learn and column.kind != "number"]

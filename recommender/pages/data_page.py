@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from recommender.catalog.report import DataReport
 
 
+# What a problem of each severity costs, the dearest first.
+_COSTS = {"left_out": "left out", "error": "taken as missing", "warning": "repaired, guessed or worth a look"}
+
+
 def write_data_page(report: "DataReport", out: Path) -> None:
     """Write what `validate` found in a shop's files as a self-contained HTML page.
 
@@ -29,13 +33,13 @@ def write_data_page(report: "DataReport", out: Path) -> None:
 
 
 def _problems(report: "DataReport") -> Iterator[dict[str, Any]]:
-    """Yield the problems by kind, those that leave something out first."""
+    """Yield the problems by kind, the dearest first."""
     kinds: list[dict[str, Any]] = []
     for kind, count in report.counts.items():
         listed = [problem for problem in report.problems if problem.kind == kind]
-        lost = any(problem.severity != "warning" for problem in listed)
-        more, advice = count - sum(problem.count for problem in listed), ADVICE.get(kind, "")
+        severity = min((problem.severity for problem in listed), key=list(_COSTS).index)
+        cost, advice = _COSTS[severity], ADVICE.get(kind, "")
         kinds.append(
-            {"kind": kind, "count": count, "lost": lost, "listed": listed, "more": more, "advice": advice}
+            {"kind": kind, "count": count, "severity": severity, "cost": cost, "listed": listed, "advice": advice}
         )
-    yield from sorted(kinds, key=lambda kind: (not kind["lost"], -kind["count"]))
+    yield from sorted(kinds, key=lambda kind: (list(_COSTS).index(kind["severity"]), -kind["count"]))
