@@ -38,8 +38,15 @@ def _problems(report: "DataReport") -> Iterator[dict[str, Any]]:
     for kind, count in report.counts.items():
         listed = [problem for problem in report.problems if problem.kind == kind]
         severity = min((problem.severity for problem in listed), key=list(_COSTS).index)
-        cost, advice = _COSTS[severity], ADVICE.get(kind, "")
         kinds.append(
-            {"kind": kind, "count": count, "severity": severity, "cost": cost, "listed": listed, "advice": advice}
+            {
+                "kind": kind,
+                "count": count,
+                "severity": severity,
+                "cost": _COSTS[severity],
+                "listed": listed,
+                "more": count - sum(problem.count for problem in listed),
+                "advice": ADVICE.get(kind, ""),
+            }
         )
     yield from sorted(kinds, key=lambda kind: (list(_COSTS).index(kind["severity"]), -kind["count"]))
