@@ -519,3 +519,11 @@ def test_a_catalogue_of_odd_files_is_loaded(tmp_path):
     catalog = Catalog.load(Config.from_files(tmp_path / "p.csv.gz"))
     assert catalog.frame["title"].tolist() == ["Café"]
     assert catalog.report.counts == {"encoding": 1, "heading": 1}
+
+
+def test_copies_of_a_row_with_an_unclosed_quote_are_two_rows(tmp_path):
+    damaged = 'P1;"First line\nsecond line";1.50;"in_stock\n'
+    table, report = read(tmp_path, "p.csv", "id;text;price;stock\n" + damaged * 2 + "P2;Soft;2.50;in_stock\n")
+    assert table.frame["id"].tolist() == ["P1", "P1", "P2"]
+    assert table.frame["text"].tolist() == ["First line\nsecond line"] * 2 + ["Soft"]
+    assert report.counts == {"unclosed quote": 2}

@@ -110,7 +110,8 @@ class Splitter:
         if row.lines == 1 or following is None or len(self.alone(line)) == self._width:
             found = _LITERAL if row.lines == 1 else _UNCLOSED
             return Row(self.alone(line), int(row.lines != 0 or following is not None), True, found)
-        return Row(self.alone("\n".join(lines[start:following])), following - start, True, _UNCLOSED)
+        cells, end = self._until(lines, start, following)
+        return Row(cells, end - start, True, _UNCLOSED)
 
     def record(self, lines: Sequence[str], start: int) -> Row:
         """Return the row that begins at a line, where nothing is known yet of its columns."""
@@ -128,6 +129,15 @@ class Splitter:
         if row.lines and len(cells) != self._width:
             return row.cells
         return [_stripped(cell) for cell in cells]
+
+    def _until(self, lines: Sequence[str], start: int, following: int) -> tuple[list[str], int]:
+        """Return the cells of a row that ends before a line, and where it ends: earlier if it would be several."""
+        ends = [following, *range(start + 1, following)]
+        rows = ((self.alone("\n".join(lines[start:end])), end) for end in ends)
+        whole = next(rows)
+        if len(whole[0]) <= self._width:
+            return whole
+        return next((row for row in rows if len(row[0]) == self._width), whole)
 
     def _next_row(self, lines: Sequence[str], start: int, count: int) -> int | None:
         """Return the first of some lines after a line at which a row seems to begin."""
