@@ -247,23 +247,36 @@ def _report_matches(
     inexact = np.flatnonzero(how != EXACT)
     for way in dict.fromkeys(how[inexact].tolist()):
         positions = inexact[how[inexact] == way]
+        codes, _ = pd.factorize(table.frame["item_id"].iloc[positions])
+        order, counts = _most_frequent_first(codes)
+        positions = positions[order]
         ids = table.frame["item_id"].iloc[positions].tolist()
         severity: Severity = "left_out" if way in _UNKNOWN_KINDS else "warning"
         if way in _UNKNOWN_KINDS:
-            kind, message = _UNKNOWN_KINDS[way], _unknown_message(ids, way, catalog)
+            kind, message = _UNKNOWN_KINDS[way], _unknown_message(ids, counts, way, catalog)
         else:
             named = [catalog.ids[row] for row in rows[positions]]
             kind, message = f"id matched by {way}", _matched_message(ids, named)
         report.add(kind, table.name, table.rows[positions], ids, message, severity)
 
 
-def _unknown_message(ids: list[str], way: str, catalog: Catalog) -> Callable[[int], str]:
+def _most_frequent_first(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return an order of events in which one of each id comes first, and how many each of these stands for."""
+    _, first = np.unique(codes, return_index=True)
+    counts = np.bincount(codes)
+    by_frequency = np.argsort(-counts, kind="stable")
+    others = np.setdiff1d(np.arange(len(codes)), first)
+    return np.r_[first[by_frequency], others], counts[by_frequency]
+
+
+def _unknown_message(ids: list[str], counts: NDArray[np.intp], way: str, catalog: Catalog) -> Callable[[int], str]:
     def message(i: int) -> str:
+        named = f", which {counts[i]:,} events name" if i < len(counts) and counts[i] > 1 else ""
         if way == OTHER_FORM:
-            return "no single product has this id, but some have a similar one; expected the catalogue's"
+            return f"no single product has this id{named}, but some have a similar one; expected the catalogue's"
         guess = nearest(ids[i], catalog.ids) if len(catalog) <= 10_000 else None
         hint = f" (did you mean {guess!r}?)" if guess else ""
-        return f"the catalogue has no such product{hint}"
+        return f"the catalogue has no such product{hint}{named}"
 
     return message
 
