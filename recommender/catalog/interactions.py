@@ -257,7 +257,7 @@ def _report_matches(
         else:
             named = [catalog.ids[row] for row in rows[positions]]
             kind, message = f"id matched by {way}", _matched_message(ids, named)
-        report.add(kind, table.name, table.rows[positions], ids, message, severity)
+        report.add(kind, table.name, table.rows[positions], ids, message, severity, counts)
 
 
 def _most_frequent_first(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

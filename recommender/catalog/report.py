@@ -111,6 +111,7 @@ class DataReport:
         ids: Sequence[str],
         message: Callable[[int], str],
         severity: Severity = "error",
+        counts: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> None:
         """Count a problem on each of these rows of a file, and list the first of them.
 
@@ -121,14 +122,18 @@ class DataReport:
         message
             From a position in `rows` to the message; called for listed problems alone. Of rows that were left out
             it says so by itself.
+        counts
+            The number of rows that each of the first ones stands for, which are listed alone; by default 1.
         """
         if not len(rows):
             return
         room = max(0, self.shown - self.counts[kind])
-        for i in range(min(room, len(rows))):
+        for i in range(min(room, len(rows) if counts is None else len(counts))):
             place = self.place(file, int(rows[i]))
             text = f"{message(i)}; left out" if severity == "left_out" else message(i)
-            self.problems.append(DataProblem(kind, severity, *place, str(ids[i]), text))
+            self.problems.append(
+                DataProblem(kind, severity, *place, str(ids[i]), text, 1 if counts is None else int(counts[i]))
+            )
         self.counts[kind] += len(rows)
         self.left_out[kind] += len(rows) if severity == "left_out" else 0
         self.errors += len(rows) if severity != "warning" else 0
