@@ -8,5 +8,4 @@ from recommender.catalog.images.files import ImageSource as ImageSource
 from recommender.catalog.interactions import Interactions as Interactions
 from recommender.catalog.report import DataReport as DataReport
 from recommender.catalog.summary import ColumnSummary as ColumnSummary
-from recommender.catalog.validation import read_files as read_files
 from recommender.catalog.validation import validate as validate
