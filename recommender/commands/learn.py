@@ -51,8 +51,8 @@ def validate(
     Shows what was understood of each column, too. Fails where a fit would: where most products or all events are
     lost.
     """
-    from recommender.catalog.validation import read_files
     from recommender.catalog.losses import refuse_losses
+    from recommender.catalog.validation import read_files
     from recommender.commands.output import show_data
 
     shop = config_of(config, data, catalog, images, events)
