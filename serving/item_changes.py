@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from recommender.errors import RequestError, nearest
-from recommender.items.availability import AVAILABILITIES, EXPECTED, AvailabilityWords
+from recommender.items.availability import (
+    AVAILABILITIES,
+    EXPECTED,
+    IN_STOCK,
+    OUT_OF_STOCK,
+    STATE_COLUMNS,
+    STOCK_COLUMNS,
+    AvailabilityWords,
+)
 from recommender.items.columns import posix
 from recommender.items.prices import currency_code, price_amount
 from recommender.items.schema import STANDARD
@@ -13,7 +21,7 @@ from recommender.recommender import Recommender
 # Attributes that take effect at once and do not change a product's embedding.
 OFFERS = (
     *("price", "regular_price", "sale_price", "sale_starts", "sale_ends", "currency"),
-    *("availability", "published_at", "item_group_id"),
+    *("availability", "published_at", "item_group_id", *STATE_COLUMNS, *STOCK_COLUMNS),
 )
 _PRICES = ("price", "regular_price", "sale_price")
 
@@ -47,8 +55,7 @@ def _value(recommender: Recommender, name: str, value: Any, pointer: str) -> Any
     """Return a price given as text, a word of availability and a currency in their canonical form."""
     text = str(value)
     if name == "availability" and isinstance(value, str | bool | int | float):
-        catalog = recommender.manifest.config.get("catalog", {})
-        word = AvailabilityWords(catalog.get("availability_words")).canonical(text)
+        word = _words(recommender).canonical(text)
         if word is None:
             guess = nearest(text, AVAILABILITIES)
             raise RequestError(f"availability is {text[:60]!r}; expected {EXPECTED}", pointer, guess)
@@ -65,6 +72,34 @@ def _value(recommender: Recommender, name: str, value: Any, pointer: str) -> Any
             raise RequestError(f"currency is {text[:60]!r}; expected a code of ISO 4217 such as EUR", pointer)
         return code
     return value
+
+
+def with_availability(recommender: Recommender, item_id: str, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return attributes with the availability that a changed quantity or state says, unless they name one.
+
+    As in a file: a draft or a product with a quantity of 0 cannot be bought. A quantity says nothing of
+    products that can be ordered without stock.
+    """
+    columns = (*STATE_COLUMNS, *STOCK_COLUMNS)
+    if "availability" in attributes or all(attributes.get(name) is None for name in columns):
+        return attributes
+    current = recommender.product(item_id) if item_id in recommender else {}
+    words = _words(recommender)
+    values = {
+        name: words.canonical(str(value))
+        for name, value in {**current, **attributes}.items()
+        if name in columns and value is not None
+    }
+    stock = next((values[name] for name in STOCK_COLUMNS if values.get(name)), None)
+    if any(values.get(name) == OUT_OF_STOCK for name in STATE_COLUMNS):
+        stock = OUT_OF_STOCK
+    elif current.get("availability") not in (None, IN_STOCK, OUT_OF_STOCK):
+        stock = None
+    return attributes if stock is None else {**attributes, "availability": stock}
+
+
+def _words(recommender: Recommender) -> AvailabilityWords:
+    return AvailabilityWords(recommender.manifest.config.get("catalog", {}).get("availability_words"))
 
 
 def waits(recommender: Recommender, item_id: str, attributes: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,21 +11,10 @@ from numpy.typing import NDArray
 from recommender.catalog.report import CellReport
 from recommender.catalog.values.cells import lists, strings
 from recommender.errors import DataError
-from recommender.items.availability import EXPECTED, OUT_OF_STOCK, AvailabilityWords
+from recommender.items.availability import EXPECTED, OUT_OF_STOCK, STATE_COLUMNS, STOCK_COLUMNS, AvailabilityWords
 
 Words = NDArray[np.object_]
 
-# Columns that say what can be bought where there is no availability: the first whose values are understood.
-_STOCK = """
-    stock_status availability_status in_stock is_in_stock instock available is_available available_for_sale
-    quantity stock stock_quantity stock_qty stock_level inventory inventory_quantity inventory_level qty
-    quantity_in_stock quantity_available available_quantity on_hand
-"""
-# Columns whose words take a product off sale whatever its availability is.
-_STATES = """
-    status product_status post_status published is_published visibility catalog_visibility active is_active enabled
-    is_enabled
-"""
 _MIN_KNOWN = 0.9  # share of the filled cells of such a column that must be understood
 _PARENTS = ("parent_id", "parent", "parent_sku")
 _FLAGS = frozenset({"0", "1", "-1"})
@@ -62,7 +51,7 @@ def read_availability(
         _check_words(cells, values, report)
         values[pd.isna(values)] = OUT_OF_STOCK
     values = _filled(values, others, words, report)
-    for name, states in _named(others, _STATES.split()):
+    for name, states in _named(others, STATE_COLUMNS):
         values = _without_states(values, name, states, words, report)
     values = _without_parents(values, others, report)
     if cells is None and not (values != "").any():
@@ -106,7 +95,7 @@ def _check_words(cells: pd.Series, values: Words, report: CellReport) -> None:
         )
 
 
-def _named(columns: Mapping[str, pd.Series], names: list[str]) -> Iterator[tuple[str, pd.Series]]:
+def _named(columns: Mapping[str, pd.Series], names: Iterable[str]) -> Iterator[tuple[str, pd.Series]]:
     """Yield the columns of these names in their order, whatever their case and separators."""
     plain = {re.sub(r"[\W_]+", "_", name.strip().casefold()).strip("_"): name for name in map(str, columns)}
     for name in names:
@@ -125,7 +114,7 @@ def _understood(cells: pd.Series, words: AvailabilityWords) -> Words | None:
 def _filled(values: Words, others: Mapping[str, pd.Series], words: AvailabilityWords, report: CellReport) -> Words:
     """Fill missing availability from the first column of stock that is understood."""
     missing = values == ""
-    for name, cells in _named(others, _STOCK.split()) if missing.any() else ():
+    for name, cells in _named(others, STOCK_COLUMNS) if missing.any() else ():
         stock = _understood(cells, words)
         if stock is None:
             continue

@@ -10,6 +10,18 @@ Availability = Literal["in_stock", "out_of_stock", "preorder", "backorder"]
 AVAILABILITIES: tuple[str, ...] = get_args(Availability)
 IN_STOCK, OUT_OF_STOCK, PREORDER, BACKORDER = AVAILABILITIES
 
+# Columns that say what can be bought where there is no availability: the first whose values are understood.
+STOCK_COLUMNS = (
+    *("stock_status", "availability_status", "in_stock", "is_in_stock", "instock", "available", "is_available"),
+    *("available_for_sale", "quantity", "stock", "stock_quantity", "stock_qty", "stock_level", "inventory"),
+    *("inventory_quantity", "inventory_level", "qty", "quantity_in_stock", "quantity_available"),
+    *("available_quantity", "on_hand"),
+)
+# Columns whose words take a product off sale whatever its availability is.
+STATE_COLUMNS = (
+    *("status", "product_status", "post_status", "published", "is_published", "visibility", "catalog_visibility"),
+    *("active", "is_active", "enabled", "is_enabled"),
+)
 # What is understood, for messages.
 EXPECTED = f"{', '.join(AVAILABILITIES)}, a word such as sold out or draft, yes or no, or a quantity"
 

@@ -263,10 +263,12 @@ def _currency(symbols: tuple[str, ...]) -> tuple[str | None, frozenset[str]]:
 
 
 def _is_number(number: str) -> bool:
-    """Return whether groups of thousands, if there are any, are whole."""
+    """Return whether groups of thousands, if there are any, are whole, and none is among the decimals."""
     mark = decimal_mark(number)
-    whole = number if not mark else number.rpartition(mark)[0]
-    return mark is None or whole.isdecimal() or not whole or bool(_GROUPED.fullmatch(whole))
+    if mark is None:
+        return True
+    whole, _, decimals = number.rpartition(mark) if mark else (number, "", "0")
+    return decimals.isdecimal() and (whole.isdecimal() or not whole or bool(_GROUPED.fullmatch(whole)))
 
 
 def _amount(number: str, decimal: str) -> float:

@@ -9,7 +9,7 @@ from flask import Response
 from recommender.errors import UnknownItemError
 from recommender.items.sales import SALE, complete_offer
 from serving.access import needs
-from serving.item_changes import checked, waits
+from serving.item_changes import checked, waits, with_availability
 from serving.json_codec import json_response
 from serving.problems import Problem
 from serving.schemas.events import ItemBatch, ProductData
@@ -111,6 +111,7 @@ def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch:
         item_id: checked(recommender, attributes, f"/items/{position}" if batch else "")
         for position, (item_id, attributes) in enumerate(changes.items())
     }
+    changes = {item_id: with_availability(recommender, item_id, change) for item_id, change in changes.items()}
     has_sales = SALE.issubset(recommender.attributes.names)
     earlier = service().live.overlay.read()
     changes = {
