@@ -41,6 +41,21 @@ def demo_bundles(demo_shop: Shop) -> Path:
     return bundles
 
 
+@pytest.fixture
+def bundles(demo_bundles: Path, tmp_path: Path) -> Path:
+    """A copy of `demo_bundles` to change."""
+    return shutil.copytree(demo_bundles, tmp_path / "bundles")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Any]:
+    """An empty store."""
+    from recommender.stores import open_store
+
+    with open_store(f"sqlite:///{tmp_path}/shop.sqlite") as store:
+        yield store
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window; a module's own, since it runs an event loop that notebooks would meet."""

@@ -1,8 +1,6 @@
 """`recommender update` on the demo shop: what changed, what the service queued, compaction."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +17,7 @@ from recommender.demo.shop import Shop
 from recommender.encoders.base import Encoder
 from recommender.encoders.registry import create_for
 from recommender.errors import DataError
-from recommender.stores import Store, open_store
+from recommender.stores import Store
 from tests.attribute_tables import attributes
 from training.update.compact import compact
 from training.update.embed import attribute_cells, attribute_kinds
@@ -29,17 +27,6 @@ from training.update.updater import Updater
 @pytest.fixture(scope="module")
 def encoder(demo_bundles: Path) -> Encoder:
     return create_for(open_bundle(demo_bundles))
-
-
-@pytest.fixture
-def bundles(demo_bundles: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(demo_bundles, tmp_path / "bundles")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path}/shop.sqlite") as store:
-        yield store
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Updates and fits that would empty the shop are refused: truncated, foreign and sold-out files."""
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from recommender.config import Config
 from recommender.demo.shop import Shop
 from recommender.encoders.registry import create_for
 from recommender.errors import DataError, RequestError
-from recommender.stores import Store, open_store
+from recommender.stores import Store
 from tests.attribute_tables import attributes
 from tests.made_bundles import draw_product, publish_products
 from training.update.guard import FEW, MAX_REMOVED, check_fit, check_losses
@@ -44,17 +43,6 @@ def test_only_the_share_is_allowed_and_the_message_names_one(data: st.DataObject
         remedy = float(re.search(r"--max-removed ([\d.]+)", str(raised.value)).group(1))
         assert number / n <= remedy < number / n + 0.01 + 1e-9
         check_losses("file", table, removed, unavailable, remedy)
-
-
-@pytest.fixture
-def bundles(demo_bundles: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(demo_bundles, tmp_path / "bundles")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path}/shop.sqlite") as store:
-        yield store
 
 
 @pytest.fixture

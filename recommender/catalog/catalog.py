@@ -213,9 +213,7 @@ class Catalog:
 
     def _count(self) -> None:
         """Add the counts of products and of missing values to the report."""
-        others = dict(self.report.facts)
-        self.report.facts.clear()
-        self.report.facts |= {"products": len(self), **others}
+        self.report.facts = {"products": len(self), **self.report.facts}
         self.report.facts["products without a text"] = self.texts().count("")
         self.report.facts["products without an image link"] = self.image_refs().count("")
         learned = [column.name for column in self.columns if column.learn and column.kind != "number"]
@@ -239,11 +237,6 @@ def _repeated(groups: pd.Series, texts: pd.Series) -> "pd.Series[bool]":
 
 
 def _report_boilerplate(name: str, pieces: Sequence[str], file: str, report: DataReport) -> None:
-    report.add(
-        "boilerplate",
-        file,
-        [0] * len(pieces),
-        [""] * len(pieces),
-        lambda i: f'{name}: "{pieces[i][:_MAX_SHOWN]}" stands in most products; it is shown, but not encoded',
-        "warning",
-    )
+    for piece in pieces:
+        message = f'{name}: "{piece[:_MAX_SHOWN]}" stands in most products; it is shown, but not encoded'
+        report.add_group("boilerplate", file, "", 1, message, "warning")

@@ -190,7 +190,7 @@ def _distinct(table: Table, ids: pd.Series, report: DataReport) -> Mask:
     among = ids.isin(ids[repeated]).to_numpy(bool)
     same[among] = table.frame[among].astype(str).duplicated().to_numpy(bool)
     known, copies = ids[repeated & ~same].tolist(), ids[same].tolist()
-    first = dict(zip(reversed(ids.tolist()), reversed(table.rows.tolist()), strict=True))
+    first = dict(zip(reversed(ids[among].tolist()), reversed(table.rows[among].tolist()), strict=True))
 
     def message(i: int) -> str:
         file, row = report.place(table.name, first[known[i]])

@@ -56,8 +56,8 @@ class Table:
     def where(self, mask: "np.ndarray | pd.Series[bool]") -> "Table":
         """Return the rows of a mask."""
         mask = np.asarray(mask)
-        if mask.all():
-            return self
+        if mask.all():  # no copy
+            return replace(self, frame=self.frame.reset_index(drop=True))
         return replace(self, frame=self.frame[mask].reset_index(drop=True), rows=self.rows[mask])
 
     def with_frame(self, frame: pd.DataFrame) -> "Table":
