@@ -14,7 +14,9 @@ Mask = NDArray[np.bool_]
 NO_ROWS: Rows = np.empty(0, dtype=np.int32)
 
 BLOCKS = ("image", "text", "category", "behaviour")
-TERMS = (*BLOCKS, "cooccurrence", "prior")
+# Terms of users' queries alone, where training found a use for them.
+USER_TERMS = ("repeat", "profile")
+TERMS = (*BLOCKS, "cooccurrence", "prior", *USER_TERMS)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Score items: a weighted sum of terms, estimated over many rows and exact over few.
 
-    score(q, x) = Σ_m w_m ⟨q_m, x_m⟩ + w_c Σ_t a_t C[x_t, x] + w_p prior(x)
+    score(q, x) = Σ_m w_m ⟨q_m, x_m⟩ + w_c Σ_t a_t C[x_t, x] + w_p prior(x) + w_r repeat(u, x) + w_u ⟨profile(u), x⟩
 
+The last two are terms of a bundle only where its training found a use for them.
 `estimate` is one float32 matrix product; its error is bounded by `Scorer.slack`. `parts` computes in float64 with
 a fixed order of summation: all returned scores come from it, so that they do not depend on the plan, the batch or
 the number of threads.
@@ -14,11 +15,36 @@ from functools import cached_property
 
 import numpy as np
 
-from recommender.core.blocks import NO_ROWS, Double, Float, Layout, Rows
+from recommender.core.blocks import NO_ROWS, USER_TERMS, Double, Float, Layout, Rows
 from recommender.core.cooccurrence import Cooccurrence
 
 NO_VALUES: Double = np.empty(0)
 NO_TABLE = Cooccurrence.empty(0)
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What a user bought before: the repeat term of a query, and what it is explained by.
+
+    Parameters
+    ----------
+    rows
+        The products, ascending, shape (s,).
+    values
+        repeat(u, x) of each, at least 0, shape (s,).
+    counts
+        How often each was bought, shape (s,).
+    ages
+        Days since each was last bought, shape (s,).
+    """
+
+    rows: Rows
+    values: Double
+    counts: Double
+    ages: Double
+
+
+NO_REPEATS = Repeats(NO_ROWS, NO_VALUES, NO_VALUES, NO_VALUES)
 
 
 @dataclass(frozen=True)
@@ -40,6 +66,10 @@ class Query:
         Σ_t a_t C[x_t, ·] in sparse form: columns ascending, shape (s,), and their sums, shape (s,).
     table
         C.
+    repeats
+        What the user bought before.
+    profile
+        The vector of the user's attributes, shape (d,); None if nothing is known of them.
     """
 
     vector: Float
@@ -49,6 +79,8 @@ class Query:
     cooccurrence_rows: Rows
     cooccurrence: Double
     table: Cooccurrence
+    repeats: Repeats = NO_REPEATS
+    profile: Float | None = None
 
     @classmethod
     def free(cls, vector: Float) -> "Query":
@@ -93,8 +125,11 @@ class Scorer:
     id_ranks: Rows | None = None
 
     def weighted(self, query: Query) -> Double:
-        """Return the query with each block scaled by its weight, shape (d,)."""
-        return query.vector * self._spread
+        """Return the query with each block scaled by its weight, and the profile added, shape (d,)."""
+        weighted = query.vector * self._spread
+        if query.profile is not None and (weight := self.weights.get("profile", 0.0)):
+            weighted = weighted + weight * query.profile.astype(np.float64)
+        return weighted
 
     @cached_property
     def _spread(self) -> Double:
@@ -110,6 +145,8 @@ class Scorer:
         size = math.sqrt(weighted @ weighted * len(self.layout.dims)) + self.weights.get("prior", 0.0)
         if len(query.cooccurrence):
             size += float(np.abs(query.cooccurrence).max()) * self.weights.get("cooccurrence", 0.0)
+        if len(query.repeats.rows):
+            size += float(np.abs(query.repeats.values).max()) * self.weights.get("repeat", 0.0)
         size += 0.0 if self.boost is None else float(np.abs(self.boost).max(initial=0.0))
         return 2 * (self.layout.d + 8) * 2.0**-24 * size
 
@@ -120,7 +157,7 @@ class Scorer:
         if weight := self.weights.get("prior", 0.0):
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
         for line, query in zip(scores, queries, strict=True):
-            self.add_cooccurrence(line, query, rows)
+            self.add_sparse(line, query, rows)
         if self.boost is not None:
             scores += (self.boost if rows is None else self.boost[rows]).astype(np.float32)
         return scores
@@ -132,44 +169,55 @@ class Scorer:
         # one query: matrix–vector is the faster BLAS call
         return (vectors @ matrix[0])[None] if len(matrix) == 1 else np.matmul(matrix, vectors.T, out=out)
 
-    def add_cooccurrence(self, line: Float, query: Query, rows: Rows | None) -> None:
-        """Add the co-occurrence to estimated scores, shape (n,), or (c,) over `rows`, in place."""
-        weight = self.weights.get("cooccurrence", 0.0)
-        if not weight or not len(query.cooccurrence_rows):
-            return
-        if rows is None:
-            line[query.cooccurrence_rows] += np.float32(weight) * query.cooccurrence.astype(np.float32)
-            return
-        line += np.float32(weight) * sparse_at(query.cooccurrence_rows, query.cooccurrence, rows).astype(
-            np.float32
-        )
+    def add_sparse(self, line: Float, query: Query, rows: Rows | None) -> None:
+        """Add co-occurrence and repeats to estimated scores, shape (n,), or (c,) over `rows`, in place."""
+        for term, columns, values in sparse_terms(query):
+            weight = np.float32(self.weights.get(term, 0.0))
+            if not weight or not len(columns):
+                continue
+            if rows is None:
+                line[columns] += weight * values.astype(np.float32)
+            else:
+                line += weight * sparse_at(columns, values, rows).astype(np.float32)
 
     def parts(self, query: Query, rows: Rows) -> Double:
-        """Return the terms of the exact scores, shape (c, M + 2), or (c, M + 3) with a boost; see `terms`."""
-        products = self.vectors[rows] * self.weighted(query)  # in float64
+        """Return the terms of the exact scores, shape (c, number of `terms`)."""
+        vectors = self.vectors[rows]
+        products = vectors * (query.vector * self._spread)  # in float64
         parts = np.zeros((len(rows), len(self.terms)))
         for block, columns in enumerate(self.layout.slices.values()):
             products[:, columns].sum(axis=1, out=parts[:, block])
-        cooccurrence, prior = len(self.layout.dims), len(self.layout.dims) + 1
-        if len(query.cooccurrence_rows):
-            parts[:, cooccurrence] = sparse_at(query.cooccurrence_rows, query.cooccurrence, rows)
-            parts[:, cooccurrence] *= self.weights.get("cooccurrence", 0.0)
+        position = {term: column for column, term in enumerate(self.terms)}
+        for term, columns, values in sparse_terms(query):
+            if len(columns) and (weight := self.weights.get(term, 0.0)):
+                parts[:, position[term]] = weight * sparse_at(columns, values, rows)
         if weight := self.weights.get("prior", 0.0):
-            np.multiply(self.prior[rows], weight, out=parts[:, prior], dtype=np.float64)
+            np.multiply(self.prior[rows], weight, out=parts[:, position["prior"]], dtype=np.float64)
+        if query.profile is not None and (weight := self.weights.get("profile", 0.0)):
+            parts[:, position["profile"]] = weight * (vectors * query.profile.astype(np.float64)).sum(axis=1)
         if self.boost is not None:
             parts[:, -1] = self.boost[rows]
         return parts
 
-    @property
+    @cached_property
     def terms(self) -> tuple[str, ...]:
         """Names of the columns of `parts`."""
+        learned = (term for term in USER_TERMS if term in self.weights)
         boost = () if self.boost is None else ("boost",)
-        return (*self.layout.names, "cooccurrence", "prior", *boost)
+        return (*self.layout.names, "cooccurrence", "prior", *learned, *boost)
 
     def total(self, parts: Double) -> Double:
         """Sum the terms in their fixed order, shape (c,)."""
         score: Double = np.cumsum(parts, axis=1)[:, -1]
         return score
+
+
+def sparse_terms(query: Query) -> tuple[tuple[str, Rows, Double], ...]:
+    """Return the name, the columns and the values of each term that is 0 for most products."""
+    return (
+        ("cooccurrence", query.cooccurrence_rows, query.cooccurrence),
+        ("repeat", query.repeats.rows, query.repeats.values),
+    )
 
 
 def sparse_at(columns: Rows, values: Double, rows: Rows) -> Double:

@@ -271,6 +271,8 @@ class Planner:
         if weights.get("cooccurrence") and len(query.cooccurrence_rows):
             strongest = np.argsort(-query.cooccurrence, kind="stable")[:EXTRA]
             sources.append(query.cooccurrence_rows[strongest])
+        if weights.get("repeat") and len(query.repeats.rows):
+            sources.append(query.repeats.rows)
         if weights.get("prior"):
             sources.append(self.segment.popular[:EXTRA])
         if self.fresh is not None:
@@ -290,5 +292,5 @@ class Planner:
     def _estimated(codes: Codes, scorer: Scorer, row_query: RowQuery, rows: Rows | None) -> tuple[Float, float]:
         """Return scores by int8 codes, shape (c,), and twice their largest error."""
         line = codes.estimate(codes.query(scorer, row_query.query), rows)
-        scorer.add_cooccurrence(line, row_query.query, rows)
+        scorer.add_sparse(line, row_query.query, rows)
         return line, scorer.slack(row_query.query) + codes.slack(scorer, row_query.query)
