@@ -17,7 +17,8 @@ from recommender.core.weights import category_kind, item_kind, resolve
 from recommender.events import EVENT_WEIGHTS
 from recommender.towers.user import UserTower
 from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
-from training.tuning.search import Hyperparameters, default_hyperparameters, tune_for_items
+from training.tuning.search import Hyperparameters, default_hyperparameters
+from training.tuning.similar_items import tune_for_items
 
 CLUSTER = 6  # products chosen together
 
@@ -64,7 +65,7 @@ class Shop:
 
     def tuned(self) -> Hyperparameters:
         default = default_hyperparameters(self.segment, UserTower(EVENT_WEIGHTS), events=True)
-        return tune_for_items(self.segment, self.events, default, self.kinds.tolist(), seed=0)
+        return default.with_item_weights(*tune_for_items(self.segment, self.events, self.kinds.tolist(), seed=0))
 
     def recall(self, weights: dict[str, float], kind: str) -> float:
         """Return the share of a product's cluster among as many products with the highest scores."""

@@ -39,6 +39,7 @@ from training.split import EventSplit, split_events
 from training.tuning.held_out import user_cases
 from training.tuning.masked_attributes import Encode, free_encoding, tune_by_masked_attributes
 from training.tuning.search import TuningData, default_hyperparameters, tune
+from training.tuning.similar_items import tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
 
 Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], dict[str, Any]]
@@ -169,7 +170,10 @@ def _train_with_events(
     if split.tuning is not None:
         with timer.stage("tuning"):
             data = TuningData(segment, tables, split.train, split.tuning)
-            hyperparameters = tune(data, hyperparameters, cases, category_kinds(items.catalog), seed)
+            hyperparameters = tune(data, hyperparameters, cases, seed)
+            tuned = data.segment_with(hyperparameters.prior, hyperparameters.smoothing)
+            item_weights = tune_for_items(tuned, split.tuning, category_kinds(items.catalog), seed)
+            hyperparameters = hyperparameters.with_item_weights(*item_weights)
     model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
     if split.test is None:
         return model, {}

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,20 +13,16 @@ from recommender.core.segment import Segment
 from recommender.progress import progress
 from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
-from training.cooccurrence.pairs import pairs_of
 from training.cooccurrence.tables import CooccurrenceTables
 from training.prior import PriorShape
 from training.tuning.held_out import (
-    MAX_ITEM_CASES,
     HeldOutCase,
     HeldOutTerms,
     cooccurrence_term,
     held_out_terms,
-    item_cases,
-    item_queries,
-    sample,
     user_queries,
 )
+from training.tuning.similar_items import SIMILAR_ITEMS_PRIOR
 from training.tuning.weights import (
     MIN_CASES,
     TunedWeights,
@@ -56,11 +51,6 @@ SMOOTHINGS = (0.3, 0.0, 0.03, 0.1, 1.0, 3.0)
 # The options are compared under the default weights, then again under the tuned ones: which smoothing is best
 # depends on the weight of C.
 ROUNDS = 2
-SIMILAR_ITEMS_PRIOR = {"prior": 0.0}  # popularity makes no product similar to another
-# Categories with their own weights: at least so many cases each, and the largest of them only.
-MIN_CATEGORY_CASES, MAX_CATEGORIES = 100, 10
-FAMILYWISE_ERROR = 0.05  # probability that any category gets its own weights by chance
-PAIR_WINDOW = 5  # events of a user within which products are targets of each other
 
 
 @dataclass(frozen=True)
@@ -94,6 +84,12 @@ class Hyperparameters:
     def with_weights(self, weights: dict[str, float]) -> "Hyperparameters":
         """Return the same hyperparameters with other weights for items and users."""
         return replace(self, weights=dict.fromkeys(("item", "user"), TunedWeights(weights, np.empty(0))))
+
+    def with_item_weights(
+        self, weights: dict[str, TunedWeights], categories: tuple[str, ...]
+    ) -> "Hyperparameters":
+        """Return the same hyperparameters with other weights for similar items, see `tune_for_items`."""
+        return replace(self, weights=self.weights | weights, categories=categories)
 
     def metrics(self) -> dict[str, Any]:
         """Return the validation scores and the smoothing, for the manifest."""
@@ -147,9 +143,7 @@ class TuningData:
         return {as_of: self.prior(shape, as_of) for as_of in {case.as_of for case in cases}}
 
 
-def tune(
-    data: TuningData, initial: Hyperparameters, cases: list[HeldOutCase], kinds: Sequence[str], seed: int
-) -> Hyperparameters:
+def tune(data: TuningData, initial: Hyperparameters, cases: list[HeldOutCase], seed: int) -> Hyperparameters:
     """Choose the hyperparameters with the highest soft recall of held-out interactions, one after the other.
 
     All but the weights are compared under the same weights: tuned for each, they would differ by chance.
@@ -162,8 +156,6 @@ def tune(
         The defaults.
     cases
         Of users, see `user_cases`.
-    kinds
-        The name that weights of each product's category would have, length n.
     seed
         Of samples and random search.
     """
@@ -171,7 +163,7 @@ def tune(
     if len(cases) >= MIN_CASES:
         for _ in range(ROUNDS):
             tuned = _tune_for_users(data, cases, tuned, seed)
-    return tune_for_items(data.segment_with(tuned.prior, tuned.smoothing), data.later, tuned, kinds, seed)
+    return tuned
 
 
 def _tune_for_users(
@@ -216,55 +208,3 @@ def _best(options: Sequence[T], score: Callable[[T], Double]) -> T:
     """Return the option with clearly the best score; the first, the default, if none is clearly better."""
     bar = progress(options, "hyperparameters", len(options), "option")
     return options[best_by_standard_error([score(option) for option in bar])]
-
-
-def tune_for_items(
-    segment: Segment, later: Interactions, present: Hyperparameters, kinds: Sequence[str], seed: int
-) -> Hyperparameters:
-    """Tune the weights for similar items; the prior takes part in the fit, and its weight is then set to 0.
-
-    Weights of all products first, then those of each category, starting from these: a category differs only where
-    its own held-out interactions clearly support it. With many categories some would by chance, hence Bonferroni's
-    correction.
-
-    Parameters
-    ----------
-    segment
-        With prior and co-occurrence.
-    later
-        Held-out interactions.
-    present
-        Hyperparameters, of which the weights of items are replaced.
-    kinds
-        See `tune`.
-    seed
-        Of samples and random search.
-    """
-    cases = item_cases(segment, pairs_of(later, PAIR_WINDOW))
-    if len(cases) < MIN_CASES:
-        return present
-
-    def terms_of(cases: list[HeldOutCase]) -> HeldOutTerms:
-        sampled = sample(cases, MAX_ITEM_CASES, seed)
-        return held_out_terms(segment, item_queries(segment, sampled), sampled, seed)
-
-    tuned = {"item": tune_weights(terms_of(cases), seed)}
-    categories = _largest_categories(cases, kinds)
-    errors = NormalDist().inv_cdf(1 - FAMILYWISE_ERROR / max(len(categories), 1))
-    for kind, members in progress(categories.items(), "weights of categories", len(categories), "category"):
-        weights = tune_weights(terms_of(members), seed, tuned["item"].weights, errors)
-        if weights.weights != tuned["item"].weights:
-            tuned[kind] = weights
-    without_prior = {kind: replace(w, weights=w.weights | SIMILAR_ITEMS_PRIOR) for kind, w in tuned.items()}
-    return replace(present, weights=present.weights | without_prior, categories=tuple(categories))
-
-
-def _largest_categories(cases: list[HeldOutCase], kinds: Sequence[str]) -> dict[str, list[HeldOutCase]]:
-    """Return the cases of each category that has enough of them, the largest first; none if there is only one."""
-    by_kind: dict[str, list[HeldOutCase]] = {}
-    for case in cases:
-        by_kind.setdefault(kinds[case.steps.rows[0]], []).append(case)
-    if len(by_kind) == 1:
-        return {}
-    largest = sorted(by_kind, key=lambda kind: -len(by_kind[kind]))[:MAX_CATEGORIES]
-    return {kind: by_kind[kind] for kind in largest if kind != "item" and len(by_kind[kind]) >= MIN_CATEGORY_CASES}
