@@ -188,9 +188,9 @@ class Scorer:
         for block, columns in enumerate(self.layout.slices.values()):
             products[:, columns].sum(axis=1, out=parts[:, block])
         position = {term: column for column, term in enumerate(self.terms)}
-        for term, columns, values in sparse_terms(query):
-            if len(columns) and (weight := self.weights.get(term, 0.0)):
-                parts[:, position[term]] = weight * sparse_at(columns, values, rows)
+        for term, present, values in sparse_terms(query):
+            if len(present) and (weight := self.weights.get(term, 0.0)):
+                parts[:, position[term]] = weight * sparse_at(present, values, rows)
         if weight := self.weights.get("prior", 0.0):
             np.multiply(self.prior[rows], weight, out=parts[:, position["prior"]], dtype=np.float64)
         if query.profile is not None and (weight := self.weights.get("profile", 0.0)):
