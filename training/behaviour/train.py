@@ -23,11 +23,11 @@ from training.item_tower.train import TrainedItemTower
 from training.items import TrainingItems
 
 MEMBERS = 3  # of the ensemble, each from its own seed; their vectors are concatenated, so that their scores add up
-EPOCHS = 20
-MIN_STEPS, MAX_STEPS = 300, 8_000
+EPOCHS = 8
+MIN_STEPS, MAX_STEPS = 120, 8_000
 MAX_EPOCHS = 100  # of a small shop, which would overfit
-VALIDATIONS = 8  # validation checks, in the second half of the schedule
-PATIENCE = 3  # checks without improvement after which a training stops
+VALIDATIONS = 10  # validation checks, evenly over the schedule
+PATIENCE = 4  # checks without improvement after which a training stops
 # Share by which a validation score may be lower and still count as equal: it is measured on some users only. Of
 # equal ones the latest is used, as the learning rate comes down and the weights vary less.
 TOLERANCE = 0.01
@@ -135,8 +135,8 @@ def schedule(sequences: Sequences) -> int:
 
 def _is_validated(step: int, steps: int) -> bool:
     """Return whether a step is followed by a validation check: at even distances, the last after the last step."""
-    interval = max(steps // (2 * VALIDATIONS), 1)
-    return (steps - 1 - step) % interval == 0 and step >= steps // 2
+    interval = max(steps // VALIDATIONS, 1)
+    return (steps - 1 - step) % interval == 0 and step + 1 >= interval
 
 
 def _save_best(members: Sequence[EnsembleMember], checks: Sequence[ValidationCheck]) -> None:
