@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 import recommender
 from recommender.catalog import Catalog
 from recommender.cli import app
-from recommender.commands.benchmarks.protocols import missing_modalities, next_item
+from recommender.commands.benchmarks.protocols import missing_modalities, next_item, sequences
 from recommender.commands.benchmarks.protocols.text_to_image import text_to_image
 from recommender.config import Config
 from recommender.core.blocks import Layout, unit
+from recommender.errors import DataError
 from training.item_tower.train import fit_content
 
 pytestmark = pytest.mark.slow
@@ -46,13 +47,20 @@ def test_sequences_are_predicted_from_the_training_part(tmp_path):
     (tmp_path / "walks.txt").write_text("\n".join(lines))
     attributes = {str(item + 1): [item // ITEMS] for item in range(CIRCLES * ITEMS)}
     (tmp_path / "attributes.json").write_text(json.dumps(attributes))
-    figures = run("sequences", "--sequences", tmp_path / "walks.txt", "--attributes", tmp_path / "attributes.json")
+    words = [(str(item + 1), f"kind{item // ITEMS} of {item}") for item in range(CIRCLES * ITEMS)]
+    pd.DataFrame(words, columns=["item_id", "words"]).to_csv(tmp_path / "words.csv", index=False)
+    files = {"sequences": "walks.txt", "attributes": "attributes.json", "items": "words.csv"}
+    figures = run("sequences", *(part for name, file in files.items() for part in (f"--{name}", tmp_path / file)))
+    assert "text" in figures["bundles"]["protocol"]["weights"]["user"]
     assert figures["reports"]["protocol, @10"]["queries"] == 120
     for ranker in ("hybrid", "hybrid, annoy", "ItemKNN + recency", "EASE + recency"):
         # the ten of the circle, five of them in the history
         assert mean(figures, "protocol, @10", ranker) == 1.0
     assert mean(figures, "protocol, @10", "hybrid", "ndcg") > mean(figures, "protocol, @10", "popularity", "ndcg")
     assert figures["seconds"] > 0
+    (tmp_path / "words.csv").write_text("id,words\n1,kind")
+    with pytest.raises(DataError, match="no column item_id among id, words"):
+        sequences.write_shop(tmp_path, *(tmp_path / file for file in files.values()))
 
 
 def test_the_next_item_of_each_line_is_predicted(tmp_path):

@@ -53,7 +53,7 @@ class Shop:
 
     def weights(self) -> tuple[dict[str, float], dict[str, float]]:
         self.tower = Blocks()
-        inputs = item_inputs(self.encode(self.catalog), {})
+        inputs = item_inputs(self.encode(self.catalog), {}, ())
         items = TrainingItems(self.catalog, inputs, False, variant_groups(self.catalog))
         return tune_by_masked_attributes(items, self.tower, self.encode, 0)
 

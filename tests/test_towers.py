@@ -12,11 +12,13 @@ from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.scoring import Scorer
 from recommender.events import EVENT_WEIGHTS, Steps, as_events, as_steps
 from recommender.ranking.explanation import by_seed
+from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.category import CategoryEmbedding, ColumnVocabulary, bag
 from recommender.towers.content import ContentBlock
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.user import UserTower, weighted_query
+from recommender.towers.words import WordVocabulary
 from tests.segments import TERMS, make_segment
 from training.item_tower.train import fit_content, fit_imputation
 
@@ -108,6 +110,26 @@ def test_an_item_tower_round_trips(tmp_path: Path) -> None:
     tower.save(tmp_path)
     again = ItemTower.open(lambda file: tmp_path / file, [path.name for path in tmp_path.iterdir()], layout)
     assert (again.blocks(inputs)[0] == tower.blocks(inputs)[0]).all()
+
+
+@pytest.mark.parametrize("words", [None, WordVocabulary(3, ("oak", "elm"), np.array([1.0, 2.0], np.float32))])
+def test_a_behaviour_predictor_round_trips(tmp_path: Path, words: WordVocabulary | None) -> None:
+    generator = np.random.default_rng(2)
+    rows = 3 if words is None else 3 + words.size
+    shapes = ((4, 5), (rows, 5))
+    matrix, table = (generator.normal(scale=0.1, size=shape).astype(np.float32) for shape in shapes)
+    predictor = BehaviourPredictor(matrix, table, words)
+    predictor.save(tmp_path)
+    again = BehaviourPredictor.open(lambda file: tmp_path / file, [path.name for path in tmp_path.iterdir()])
+    vectors, layout = generator.normal(size=(2, 4)).astype(np.float32), Layout({"text": 4})
+    brand = [ColumnVocabulary("brand", 0, ("Acme", "Bolt"))]
+    given = (vectors, layout, brand, {"brand": ["Acme", ""]}, [["oak", "elm", "oak"], []])
+    assert (again.predict(*given) == predictor.predict(*given)).all()
+    expected = vectors @ matrix + table[[1, 0]]
+    if words is not None:
+        expected[0] += table[4] / 3 + table[5] * 2 / 3
+    length = np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(predictor.predict(*given), expected / np.maximum(length, 1), rtol=1e-4)
 
 
 def test_attention_sums_to_one_and_decays() -> None:

@@ -13,6 +13,7 @@ from scipy import sparse
 from recommender.catalog import Catalog, Interactions
 from recommender.core.blocks import Layout, unit
 from recommender.towers.category import ColumnVocabulary, bag
+from recommender.towers.words import COLUMN
 from tests.segments import make_segment
 from training.behaviour.export import Behaviour
 from training.behaviour.sequence_model import ItemContent
@@ -20,13 +21,14 @@ from training.behaviour.sequences import Sequences
 from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
 from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
 from training.cooccurrence.sparse import top_k
-from training.cooccurrence.tables import CooccurrenceTables, content_similarity
+from training.cooccurrence.tables import SHARPNESS, CooccurrenceTables, content_similarity
 from training.item_tower.category import train_category
 from training.items import variant_groups
 from training.prior import PriorShape
 from training.tuning.held_out import item_cases, user_cases
 from training.tuning.search import TuningData
 from training.tuning.weights import default_weights
+from training.words import fit_words, word_vectors
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2026-01-01")
@@ -107,6 +109,21 @@ def test_content_similarity_is_sharp_and_smooths_products_without_events() -> No
     assert smoothed.values.max() == 1.0
 
 
+def test_content_similarity_reads_rare_words() -> None:
+    vectors = unit(np.random.default_rng(3).normal(size=(60, 6)))
+    layout = Layout({"text": 6})
+    texts = [["mug", f"series{row % 20}"] for row in range(60)]
+    found = content_similarity(vectors, layout, texts).toarray()
+    words = word_vectors(texts)
+    assert words is not None
+    cosines = (vectors @ vectors.T + (words @ words.T).toarray()) / 2
+    np.fill_diagonal(cosines, -np.inf)
+    np.testing.assert_allclose(found.max(axis=1), np.exp(SHARPNESS * (cosines.max(axis=1) - 1)), rtol=1e-4)
+    assert found[0, [20, 40]].min() > np.median(found[0])
+    unread = content_similarity(vectors, layout, [[] for _ in texts]).toarray()
+    np.testing.assert_array_equal(unread, content_similarity(vectors, layout).toarray())
+
+
 def test_the_prior_counts_recent_events_more() -> None:
     shop = catalog(3)
     events = interactions(shop, ("a", 0, 0), ("b", 0, 0), ("c", 1, 60), ("d", 1, 60))
@@ -123,7 +140,7 @@ def test_a_small_shop_is_not_overfitted() -> None:
     assert schedule(Sequences.of(apart)) == 0, "nothing follows anything"
 
 
-def behaviour_of_two_crowds(after: int | None = None) -> tuple[Behaviour, Catalog]:
+def behaviour_of_two_crowds(after: int | None = None, content: ItemContent | None = None) -> Behaviour:
     """Two crowds that never meet; with `after`, everybody who chose row 0 chooses that row next."""
     shop = catalog(22)
     generator = np.random.default_rng(0)
@@ -135,10 +152,10 @@ def behaviour_of_two_crowds(after: int | None = None) -> tuple[Behaviour, Catalo
         events += [(f"u{user}", row, float(day)) for day, row in enumerate(chosen)]
     features = np.zeros((22, 2), dtype=np.float32)
     features[:9, 0] = features[20, 0] = features[9:18, 1] = features[21, 1] = 1.0
-    content = ItemContent.of(features, None, 0)
+    content = content or ItemContent.of(features, None, 0)
     behaviour = train_sequence_models(Sequences.of(interactions(shop, *events)), content, seed=0)
     assert behaviour is not None
-    return behaviour, shop
+    return behaviour
 
 
 def query_scores(behaviour: Behaviour, rows: list[int]) -> np.ndarray:
@@ -147,7 +164,7 @@ def query_scores(behaviour: Behaviour, rows: list[int]) -> np.ndarray:
 
 
 def test_the_sequence_model_places_new_items_near_similar_ones() -> None:
-    behaviour, _ = behaviour_of_two_crowds()
+    behaviour = behaviour_of_two_crowds()
     scores = query_scores(behaviour, [3, 5])
     assert scores[:9].mean() > scores[9:18].max()
     assert not behaviour.known[[18, 19, 20, 21]].any()
@@ -155,11 +172,29 @@ def test_the_sequence_model_places_new_items_near_similar_ones() -> None:
     assert np.linalg.norm(behaviour.vectors, axis=1).max() == pytest.approx(1.0, abs=1e-5)
 
 
+def test_words_alone_place_new_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 60)
+    woods = ("oak", "ash", "elm"), ("fir", "yew", "box")  # of the tables that each crowd chooses
+    texts = [["table", woods[row // 9][row % 3], f"n{row}"] for row in range(18)] + [[], [], *map(list, woods)]
+    words = fit_words(texts)
+    assert words is not None
+    assert words.words == ("ash", "box", "elm", "fir", "oak", "yew"), "others are in most texts, or in one"
+    content = ItemContent.of(np.zeros((22, 0), np.float32), bag([words], {COLUMN: texts}), words.size)
+    behaviour = behaviour_of_two_crowds(content=content)
+    scores = query_scores(behaviour, [3, 5])
+    assert scores[20] > max(scores[18], scores[21])
+    predictor = replace(behaviour.predictor, words=words)
+    none = np.zeros((2, 0), np.float32)
+    predicted = predictor.predict(none, Layout({}), (), {}, [["an", "oak", "ash", "elm"], ["chair"]])
+    np.testing.assert_allclose(predicted[0], behaviour.vectors[20], atol=1e-6, err_msg="as an update would")
+    assert not predicted[1].any(), "no word of it is known"
+
+
 # With seven seeds 19 is 0.025 to 0.039 ahead of all others after the one order, and 0.046 to 0.263 behind the best
 # after the other. The usual schedule of so few users would end before their order is learned.
 def test_the_sequence_model_predicts_the_next_item(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 300)
-    behaviour, _ = behaviour_of_two_crowds(after=19)
+    behaviour = behaviour_of_two_crowds(after=19)
     assert query_scores(behaviour, [4, 0]).argmax() == 19
     assert query_scores(behaviour, [0, 4]).argmax() != 19
 

@@ -164,7 +164,7 @@ def _train_with_events(
         metrics |= {} if behaviour is None else {"behaviour": behaviour.metrics}
     with timer.stage("co-occurrence"):
         tower, segment = assemble_segment(items, item_tower, behaviour)
-        tables = CooccurrenceTables.of(segment, split.train)
+        tables = CooccurrenceTables.of(segment, split.train, texts=items.inputs.words)
     user_tower = UserTower(dict(split.train.weights), sequence=None if behaviour is None else behaviour.tower)
     hyperparameters = default_hyperparameters(segment, user_tower, events=True)
     if split.tuning is not None:

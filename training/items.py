@@ -10,6 +10,7 @@ from recommender.catalog import Catalog
 from recommender.core.blocks import Rows
 from recommender.core.weights import CATEGORY_FIELD, category_kind
 from recommender.encoders.pipeline import EncodedCatalog
+from recommender.encoders.support.tokens import tokens_of
 from recommender.towers.item import ItemInputs
 from training.item_tower.category import learned_columns
 
@@ -38,18 +39,19 @@ class TrainingItems:
     @classmethod
     def of(cls, catalog: Catalog, encoded: EncodedCatalog) -> "TrainingItems":
         """Combine a catalogue with its encoder vectors."""
-        inputs = item_inputs(encoded, learned_columns(catalog))
+        inputs = item_inputs(encoded, learned_columns(catalog), catalog.texts())
         return cls(catalog, inputs, encoded.aligned, variant_groups(catalog))
 
 
-def item_inputs(encoded: EncodedCatalog, columns: Mapping[str, Sequence[Any]]) -> ItemInputs:
-    """Return the item tower's inputs for encoded products and their columns."""
+def item_inputs(encoded: EncodedCatalog, columns: Mapping[str, Sequence[Any]], texts: Sequence[str]) -> ItemInputs:
+    """Return the item tower's inputs for encoded products, their columns and their texts, "" for none."""
     return ItemInputs(
         image=encoded.image if encoded.has_image.any() else None,
         has_image=encoded.has_image,
         text=encoded.text if encoded.has_text.any() else None,
         has_text=encoded.has_text,
         columns=columns,
+        words=[tokens_of(text) if text else [] for text in texts] if any(texts) else None,
     )
 
 

@@ -24,12 +24,15 @@ def sequences(
     attributes: Annotated[
         Path | None, typer.Option("--attributes", help="JSON: item id to attribute ids.")
     ] = None,
+    items: Annotated[
+        Path | None, typer.Option("--items", help="CSV: item_id and words, which become the titles.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """P1: predict each user's last item from those before it."""
     from recommender.commands.benchmarks.protocols import sequences
 
-    _run(lambda: sequences.measure(sequences_file, attributes), as_json)
+    _run(lambda: sequences.measure(sequences_file, attributes, items), as_json)
 
 
 def cold_start(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +34,19 @@ class Bags:
     entries: np.ndarray
     weights: Float
     columns: np.ndarray
+
+
+class Vocabulary(Protocol):
+    """What one column's cells are looked up in."""
+
+    @property
+    def name(self) -> str:
+        """The column."""
+        ...
+
+    def lookup(self, cells: Iterable[Any]) -> list[list[tuple[int, float]]]:
+        """Return the (table row, weight) pairs of each cell, at least one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -162,7 +175,7 @@ class CategoryEmbedding:
         return cls(vocabularies, table, mean)
 
 
-def bag(vocabularies: Sequence[ColumnVocabulary], columns: Mapping[str, Sequence[Any]]) -> Bags:
+def bag(vocabularies: Sequence[Vocabulary], columns: Mapping[str, Sequence[Any]]) -> Bags:
     """Look up every cell; entries are ordered by item, then by column."""
     size = len(next(iter(columns.values()))) if columns else 1
     lookups = [

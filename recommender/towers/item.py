@@ -29,6 +29,8 @@ class ItemInputs:
         Shape (b,).
     columns
         Column name to b cells.
+    words
+        The tokens of each item's text, length b; None where there are no texts.
     """
 
     image: Float | None
@@ -36,6 +38,7 @@ class ItemInputs:
     text: Float | None
     has_text: Mask
     columns: Mapping[str, Sequence[Any]]
+    words: Sequence[Sequence[str]] | None = None
 
     @property
     def b(self) -> int:
@@ -98,7 +101,7 @@ class ItemTower:
         filled = self.predictor.fill(vectors, present)
         if self.behaviour is not None:
             vocabularies = () if self.category is None else self.category.vocabularies
-            predicted = self.behaviour.predict(filled, self.layout, vocabularies, inputs.columns)
+            predicted = self.behaviour.predict(filled, self.layout, vocabularies, inputs.columns, inputs.words)
             filled[:, self.layout.slices["behaviour"]] = predicted
         return filled, present
 
@@ -143,8 +146,7 @@ class ItemTower:
             (folder / "category.json").write_text(json.dumps(self.category.to_dict()), "utf-8")
         save_file(self.predictor.to_arrays(), folder / "predictor.safetensors")
         if self.behaviour is not None:
-            arrays = {"matrix": self.behaviour.matrix, "table": self.behaviour.table}
-            save_file(arrays, folder / "behaviour.safetensors")
+            self.behaviour.save(folder)
 
     @classmethod
     def open(cls, path_of: Callable[[str], Path], files: Sequence[str], layout: Layout) -> "ItemTower":
@@ -165,9 +167,5 @@ class ItemTower:
             exported = json.loads(path_of("category.json").read_text("utf-8"))
             category = CategoryEmbedding.from_exported(exported, arrays["table"], arrays["mean"])
         predictor = BlockPredictor.from_arrays(load_file(path_of("predictor.safetensors")), layout)
-        behaviour = (
-            BehaviourPredictor(**load_file(path_of("behaviour.safetensors")))
-            if "behaviour.safetensors" in files
-            else None
-        )
+        behaviour = BehaviourPredictor.open(path_of, files) if "behaviour.safetensors" in files else None
         return cls(layout, content, projection, category, predictor, behaviour)

@@ -14,7 +14,7 @@ from training.behaviour.sequences import Batch
 
 DIM = 64
 DROPOUT = 0.4
-MAX_VALUES = 64  # column values of a product that are used
+MAX_VALUES = 96  # column values and words of a product that are used
 ID_DROPOUT = 0.1  # share of products without their id embedding in a step, so that content learns to stand alone
 
 

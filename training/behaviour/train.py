@@ -13,6 +13,7 @@ from recommender.encoders.cache import digest
 from recommender.progress import notice, progress
 from recommender.towers.behaviour import content_of
 from recommender.towers.category import bag
+from recommender.towers.words import COLUMN
 from recommender.version import __version__
 from training.behaviour.ensemble import BATCH, EnsembleMember
 from training.behaviour.export import Behaviour, export_behaviour
@@ -21,6 +22,7 @@ from training.behaviour.sequences import Sequences
 from training.checkpoint import Checkpoint
 from training.item_tower.train import TrainedItemTower
 from training.items import TrainingItems
+from training.words import fit_words
 
 MEMBERS = 3  # of the ensemble, each from its own seed; their vectors are concatenated, so that their scores add up
 EPOCHS = 8
@@ -61,12 +63,19 @@ def train_behaviour(
     Behaviour or None
         None if no history has two products.
     """
-    tower = item_tower.tower
-    vocabularies = () if tower.category is None else tower.category.vocabularies
-    bags = bag(vocabularies, items.inputs.columns) if vocabularies else None
-    size = sum(vocabulary.size for vocabulary in vocabularies)
+    tower, inputs = item_tower.tower, items.inputs
+    columns = () if tower.category is None else tower.category.vocabularies
+    size = sum(vocabulary.size for vocabulary in columns)
+    words = fit_words(inputs.words or (), size)
+    vocabularies = (*columns, *(() if words is None else (words,)))
+    cells = inputs.columns if inputs.words is None else {COLUMN: inputs.words, **inputs.columns}
+    bags = bag(vocabularies, cells) if vocabularies else None
+    size += 0 if words is None else words.size
     content = ItemContent.of(content_of(item_tower.vectors, tower.layout), bags, size)
-    return train_sequence_models(Sequences.of(interactions), content, seed, share, validate, folder)
+    behaviour = train_sequence_models(Sequences.of(interactions), content, seed, share, validate, folder)
+    if behaviour is None or words is None:
+        return behaviour
+    return replace(behaviour, predictor=replace(behaviour.predictor, words=words))
 
 
 def train_sequence_models(

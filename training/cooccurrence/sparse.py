@@ -15,7 +15,9 @@ CHUNK = 1_024  # rows of a matrix product
 Table: TypeAlias = sparse.csr_array
 
 
-def top_inner_products(left: Float | Double, right: Float | Double, k: int, label: str) -> Table:
+def top_inner_products(
+    left: Float | Double, right: Float | Double, k: int, label: str, words: Table | None = None
+) -> Table:
     """Return the k largest inner products of each row with the other rows, shape (n, n).
 
     Parameters
@@ -26,6 +28,8 @@ def top_inner_products(left: Float | Double, right: Float | Double, k: int, labe
         Entries of a row; fewer where there are fewer other rows.
     label
         Of the progress bar.
+    words
+        Sparse vectors of the rows, shape (n, w), whose inner products are added.
     """
     n = len(left)
     k = min(k, n - 1)
@@ -33,6 +37,8 @@ def top_inner_products(left: Float | Double, right: Float | Double, k: int, labe
     transposed = torch.from_numpy(right.astype(np.float32, copy=False)).T
     for start in progress(range(0, n, CHUNK), label, -(-n // CHUNK), "chunk"):
         products = torch.from_numpy(left[start : start + CHUNK].astype(np.float32, copy=False)) @ transposed
+        if words is not None:
+            products += torch.from_numpy((words[start : start + CHUNK] @ words.T).toarray())
         diagonal = torch.arange(len(products))
         products[diagonal, start + diagonal] = -torch.inf
         best, indices = products.topk(k, dim=1, sorted=False)

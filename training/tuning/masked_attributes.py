@@ -106,7 +106,7 @@ def _masked_vectors(sample: Catalog, values: pd.Series, tower: ItemTower, encode
     blank = {name: [""] * len(sample) for name in held_out.columns}
     masked = replace(sample, frame=held_out.frame.assign(**blank))
     cells = {name: blank.get(name, cells) for name, cells in learned.items()}
-    return tower.blocks(item_inputs(encode(masked), cells))[0]
+    return tower.blocks(item_inputs(encode(masked), cells, ()))[0]
 
 
 def _shared(vectors: Float, weights: Double, layout: Layout, values: pd.Series, groups: Rows) -> Double:

@@ -109,7 +109,7 @@ def embed(
     """
     encoded = encode_catalog(catalog, encoder, cache_dir)
     columns = {str(name): catalog.frame[name].tolist() for name in catalog.frame}
-    vectors, present = recommender.item_tower.blocks(item_inputs(encoded, columns))
+    vectors, present = recommender.item_tower.blocks(item_inputs(encoded, columns, catalog.texts()))
     rows = recommender.attributes.rows_of(catalog.ids)
     _keep_behaviour(vectors, present, rows, recommender.segment)
     cells = {name: catalog.frame[name].tolist() for name in recommender.attributes.names}

@@ -14,6 +14,7 @@ import pandas as pd
 from recommender.catalog import Catalog, Interactions
 from recommender.commands.benchmarks.protocols.shops import LAST, aligned, fitted, provenance
 from recommender.config import Config
+from recommender.errors import DataError
 from recommender.evaluation import EvaluationReport
 from recommender.evaluation.baselines import standard_baselines
 from recommender.evaluation.evaluate import compare
@@ -24,10 +25,10 @@ CUTOFFS = (10, 20)
 VALIDATION = LAST - timedelta(days=1)  # the day of every user's item before the last
 
 
-def measure(sequences: Path, attributes: Path | None) -> dict[str, Any]:
+def measure(sequences: Path, attributes: Path | None, items: Path | None = None) -> dict[str, Any]:
     """Measure the protocol."""
     with TemporaryDirectory() as folder:
-        shop = write_shop(Path(folder), sequences, attributes)
+        shop = write_shop(Path(folder), sequences, attributes, items)
         catalog = Catalog.load(shop)
         events = Interactions.load(shop, catalog)
         parts, train = leave_last_out(events), events.before(VALIDATION)
@@ -48,7 +49,7 @@ def named(name: str, reports: list[EvaluationReport]) -> dict[str, Any]:
     return {f"{name}, @{report.k}": report.to_dict() for report in reports}
 
 
-def write_shop(folder: Path, sequences: Path, attributes: Path | None) -> Config:
+def write_shop(folder: Path, sequences: Path, attributes: Path | None, items: Path | None = None) -> Config:
     """Write sequences as a shop's files, a catalogue of ids and attributes and the events; return their config.
 
     Parameters
@@ -57,12 +58,16 @@ def write_shop(folder: Path, sequences: Path, attributes: Path | None) -> Config
         One user a line: the user's id and the items' in order of time, separated by blanks.
     attributes
         JSON of item id to attribute ids.
+    items
+        CSV of item_id and words, which become the titles.
     """
     lines = [line.split() for line in sequences.read_text().splitlines()]
     histories = {user: items for user, *items in lines}
     values = {} if attributes is None else json.loads(attributes.read_text())
     ids = sorted({item for items in histories.values() for item in items})
     products = pd.DataFrame({"id": ids, "attribute": ["|".join(map(str, values.get(item, ()))) for item in ids]})
+    if items is not None:
+        products["title"] = _titles(items, ids)
     products.to_csv(folder / "items.csv", index=False)
     aligned(histories).to_csv(folder / "events.csv", index=False)
     columns = (
@@ -74,3 +79,13 @@ def write_shop(folder: Path, sequences: Path, attributes: Path | None) -> Config
             "events": {"path": folder / "events.csv"},
         }
     )
+
+
+def _titles(items: Path, ids: list[str]) -> list[str]:
+    """Return the words of each item, "" for an item without."""
+    frame = pd.read_csv(items, dtype=str, keep_default_na=False)
+    if missing := {"item_id", "words"} - {*frame.columns}:
+        found, absent = ", ".join(map(str, frame.columns)), " and ".join(sorted(missing))
+        raise DataError(f"{items}: no column {absent} among {found}; name the columns item_id and words")
+    words = dict(zip(frame["item_id"], frame["words"], strict=True))
+    return [words.get(item_id, "") for item_id in ids]
