@@ -74,9 +74,9 @@ def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[
     """Return the similarity of each product to its nearest by its content, shape (n, n), at most 1.
 
     similarity[i, j] = exp(sharpness · (cos(i, j) − 1)), the cosine over the image, text and category blocks and
-    the TF-IDF of the words, side by side. Summed over a history it is a soft maximum: a product very similar to one
-    item of the history comes before one that is a little similar to all. Words are exact where the vector of a
-    text is not: a name that few products share.
+    the TF-IDF of the words, side by side. Summed over a history it is a soft maximum: a product very similar
+    to one item of the history comes before one that is a little similar to all. Words are exact where the vector
+    of a text is not: a name that few products share.
 
     Parameters
     ----------
