@@ -32,7 +32,7 @@ from recommender.ranking.request import (
     check_id,
 )
 from recommender.ranking.results import Recommendations, RecommendationTable
-from recommender.ranking.strategies import Strategies
+from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus
 from recommender.retrieval.planner import Planner
 
@@ -199,6 +199,17 @@ class Recommender:
     def run_many(self, requests: Sequence[Request]) -> RecommendationTable:
         """Answer many requests, each as `run` would; those that share their rules by matrix products."""
         return self._pipeline.run_many(requests)
+
+    def resolve_many(self, requests: Sequence[Request]) -> list[ResolvedRequest]:
+        """Resolve many requests, to answer them under several weights or filters by `run_resolved`."""
+        return self._pipeline.resolve_many(requests)
+
+    def run_resolved(self, resolved: Sequence[ResolvedRequest], rules: Request) -> RecommendationTable:
+        """Answer resolved requests of histories under the weights, filter, plan and k of another request.
+
+        As `run_many` answers the same requests with these rules, but their queries are made once.
+        """
+        return self._pipeline.run_resolved(resolved, rules)
 
     def similar(
         self,

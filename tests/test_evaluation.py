@@ -27,11 +27,15 @@ class Product:
         present=np.ones((N, 2), bool),
     )
 
-    def recommend_many(self, histories, k, *, filter=None, plan="auto", variants="collapse", weights=None):
-        assert variants == "all"
-        assert {event.event_name for event in histories[0]} == {"purchase"}
-        allowed = set(range(N)) if filter is None else {int(item_id) for item_id in filter["must"][0]["ids"]}
-        blind = plan == "annoy" or (weights or {}).get("behaviour") == 0
+    def resolve_many(self, requests):
+        assert all(request.variants == "all" for request in requests)
+        assert {event.event_name for request in requests for event in request.history} <= {"purchase"}
+        return [request.history for request in requests]
+
+    def run_resolved(self, histories, rules):
+        k, only = rules.k, rules.filter
+        allowed = set(range(N)) if only is None else {int(item_id) for item_id in only["must"][0]["ids"]}
+        blind = rules.plan == "annoy" or (rules.weights or {}).get("behaviour") == 0
         rows = np.full((len(histories), k), -1, np.int32)
         for line, history in enumerate(histories):
             seen = {int(event.item_id) for event in history}
@@ -80,8 +84,10 @@ def test_components_and_baselines_are_rankers(report):
         "hybrid, no prior",
         "image alone",
         "behaviour alone",
+        "prior alone",
         "popularity",
         "popularity, last 30 days",
+        "popularity, last 7 days",
         "ItemKNN + recency",
         "EASE + recency",
     ]
@@ -158,6 +164,21 @@ def test_metrics_are_json_and_print_as_a_table(report):
     assert "<" in lines["popularity"]
     assert "<" not in lines["hybrid"]
     assert "recall@18 cold" in report.to_table()
+    first, *_, details = report.to_table().splitlines()
+    assert first == "Nothing is ahead of the hybrid in recall@18."
+    assert details.startswith("chosen on validation: popularity all time; ItemKNN + recency recency")
+
+
+def test_what_is_ahead_of_the_hybrid_is_named_first(report):
+    figures = json.loads(json.dumps(report.to_dict()))
+    bounds = {"popularity": (-0.02, -0.03, -0.01), "EASE + recency": (-0.001, -0.01, 0.008)}
+    for name, (mean, low, high) in {**bounds, "hybrid, annoy": (-1, -1, -1)}.items():
+        lead = {"mean": mean, "low": low, "high": high}
+        figures["rankers"][name]["all"]["recall"]["hybrid_lead"] = lead
+    assert table(figures).splitlines()[0] == (
+        "Ahead of the hybrid in recall@18: popularity by 0.0200 (significant), "
+        "EASE + recency by 0.0010 (not significant)."
+    )
 
 
 def test_metrics_and_ablation_as_frames(report):
@@ -166,7 +187,7 @@ def test_metrics_and_ablation_as_frames(report):
     assert frame.loc["hybrid", ["recall", "hybrid_lead"]].tolist() == [1.0, 0.0]
     assert frame.loc["popularity", "lead_low"] > 0
     assert "popularity" in report._repr_html_()
-    assert repr(report) == "<EvaluationReport: 9 rankers, 200 queries, k=18>"
+    assert repr(report) == "<EvaluationReport: 11 rankers, 200 queries, k=18>"
     ablation = report.ablation.to_frame().set_index(["slice", "term"])
     assert ablation.loc[("all products", "behaviour"), "recall_drop"] == 1.0
     assert ablation.loc[("all products", "behaviour"), "significant"]

@@ -10,7 +10,7 @@ from recommender.config import Config
 from recommender.evaluation import evaluate, split
 from recommender.evaluation.held_out_attribute import hold_out
 from recommender.evaluation.queries import Queries
-from recommender.evaluation.rankers import recommender_rankers
+from recommender.evaluation.rankers import Candidates, recommender_rankers
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_every_ranker_ranks_only_candidates(product, halves):
     rankers = recommender_rankers(product)
     assert {"hybrid", "hybrid, annoy", "image alone", "text alone", "category alone"} <= {c.name for c in rankers}
     for ranker in rankers:
-        rows = ranker.rank(queries, 50, half)
+        (rows,) = ranker.rank(queries, 50, [Candidates(half, np.arange(len(queries)))])
         for line, history in zip(rows, queries.histories, strict=True):
             eligible = set(np.flatnonzero(half)) - set(history["row"])
             assert set(line[line >= 0]) <= eligible
@@ -52,7 +52,7 @@ def test_a_model_trained_on_the_test_set_beats_popularity(product, halves):
     figures = report.to_dict()
     assert figures["queries"] > 50
     assert figures["rankers"]["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
-    assert len(report.to_table().splitlines()) == len(report.names) + 3
+    assert len(report.to_table().splitlines()) == len(report.names) + 5
 
 
 def test_a_catalogue_without_a_masked_column_is_valid(config, catalog, tmp_path):

@@ -125,6 +125,15 @@ def test_a_lead_that_is_not_significant_is_not_called_better() -> None:
     assert ": no significant difference" in str(FitSummary.of(published(metrics), Path("bundles"), 3))
 
 
+def test_a_baseline_that_is_ahead_is_named_before_the_quality() -> None:
+    figures = rankers({"mean": -0.01, "low": -0.02, "high": -0.005})
+    figures["popularity"]["group"] = "baseline"
+    summary = FitSummary.of(published({"evaluation": {"k": 12, "rankers": figures}}), Path("bundles"), 3)
+    lines = str(summary).splitlines()
+    assert lines[1] == "Ahead of the hybrid in recall@12: popularity by 0.0100 (significant)."
+    assert lines[2].startswith("quality")
+
+
 def test_fit_without_events_prints_other_metrics() -> None:
     metrics = {"evaluation": {}, "recall": {"recall": 0.966}}
     quality = str(FitSummary.of(published(metrics), Path("bundles"), 3)).splitlines()[1]

@@ -33,6 +33,8 @@ class FitSummary:
         Commands to run.
     lost
         What of the shop's files could not be used, by shares; "" for nothing.
+    ahead
+        Which components and baselines have a higher recall than the whole; "" if none has.
     """
 
     generation: str
@@ -43,10 +45,13 @@ class FitSummary:
     stages: dict[str, float]
     next: list[str]
     lost: str = ""
+    ahead: str = ""
 
     @classmethod
     def of(cls, rec: "Recommender", bundles: Path, seconds: float) -> "FitSummary":
         """Summarise an opened generation that took `seconds` to fit."""
+        from recommender.evaluation.table import ahead
+
         metrics = rec.manifest.metrics
         folder = shlex.quote(str(bundles))
         return cls(
@@ -58,6 +63,7 @@ class FitSummary:
             dict(metrics.get("seconds") or {}),
             [f"recommender similar {folder} {shlex.quote(rec.ids[0])}", f"recommender serve {folder}"],
             metrics.get("lost", ""),
+            ahead(metrics.get("evaluation") or {}),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,6 +77,7 @@ class FitSummary:
         return "\n".join(
             [
                 f"published {self.generation} in {self.bundles}",
+                *([self.ahead] if self.ahead else []),
                 f"quality  {'; '.join(map(_line, self.quality, self.quality.values())) or self._unmeasured()}",
                 f"time     {_duration(self.seconds)}{f' ({stages})' if stages else ''}",
                 f"next     {' or '.join(self.next)}",

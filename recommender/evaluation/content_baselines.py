@@ -24,7 +24,7 @@ class ContentCentroid:
     """
 
     def __init__(self, name: str, blocks: Iterable[NDArray[np.floating]], half_life: float = 90.0) -> None:
-        self.name = name
+        self.name, self.detail = name, ""
         self.vectors: Float = np.hstack([centred(block) for block in blocks])
         self.half_life = half_life
 

@@ -10,12 +10,13 @@ from scipy.sparse import csr_array
 from recommender.core.blocks import Float, Mask, unit
 from recommender.evaluation import beyond_accuracy, metrics
 from recommender.evaluation.ablation import ablation
-from recommender.evaluation.baselines import Baseline, Popularity, standard_baselines
+from recommender.evaluation.baselines import Baseline, Popularity
 from recommender.evaluation.queries import Queries, warm_items
 from recommender.evaluation.rankers import CONTENT, Ranker, baseline_rankers, recommender_rankers
 from recommender.evaluation.ranking_task import MapFunction, RankedLists, RankingTask
 from recommender.evaluation.report import EvaluationReport, RankerMetrics
 from recommender.evaluation.slices import slices
+from recommender.evaluation.standard_baselines import standard_baselines
 
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
@@ -145,4 +146,5 @@ def _measured(
         beyond_accuracy.diversity(lists["all"], content),
         beyond_accuracy.popular_share(lists["all"], popularity),
         ranked.seconds,
+        ranker.detail,
     )

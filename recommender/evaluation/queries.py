@@ -1,8 +1,10 @@
 """Evaluation queries: users with their histories and their held-out interactions."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,59 @@ from scipy.sparse import csr_array
 
 from recommender.core.blocks import Mask
 from recommender.events import Event
+from recommender.ranking.request import Request
 
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
+    from recommender.ranking.strategies import ResolvedRequest
+    from recommender.recommender import Recommender
+
+# Variants are not collapsed, since users choose variants.
+FOR_YOU = Request(strategy="for_you", variants="all", plan="exact")
+
+
+class Histories(Sequence[pd.DataFrame]):
+    """The histories of b users: one frame, of which each user has some consecutive lines.
+
+    Parameters
+    ----------
+    frame
+        The events by user, each user's oldest first.
+    bounds
+        (b + 1,) where each user's lines begin, and the end of the last.
+    """
+
+    def __init__(self, frame: pd.DataFrame, bounds: NDArray[np.intp]) -> None:
+        self.frame, self.bounds = frame, bounds
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @overload
+    def __getitem__(self, position: int) -> pd.DataFrame: ...
+    @overload
+    def __getitem__(self, position: slice | NDArray[np.intp]) -> "Histories": ...
+    def __getitem__(self, position: int | slice | NDArray[np.intp]) -> "pd.DataFrame | Histories":
+        """Return the frame of one user, or the histories of some."""
+        if isinstance(position, int | np.integer):
+            position = range(len(self))[position]
+            return self.frame.iloc[self.bounds[position] : self.bounds[position + 1]]
+        starts, ends = self.bounds[:-1][position], self.bounds[1:][position]
+        bounds = np.r_[0, np.cumsum(ends - starts)]
+        lines = np.repeat(starts - bounds[:-1], ends - starts) + np.arange(bounds[-1])
+        return Histories(self.frame.take(lines), bounds)
+
+    def flat(self) -> pd.DataFrame:
+        """Return all events with a column ``query``, the position of their user."""
+        return self.frame.assign(query=np.repeat(np.arange(len(self)), np.diff(self.bounds)))
+
+
+def flat(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the events of all histories as one frame, with a column ``query``, the position of their history."""
+    if isinstance(histories, Histories):
+        return histories.flat()
+    bounds = np.cumsum([0, *map(len, histories)])
+    return Histories(pd.concat(list(histories), ignore_index=True), bounds).flat()
 
 
 @dataclass(frozen=True)
@@ -35,10 +87,11 @@ class Queries:
     """
 
     user_ids: NDArray[np.object_]
-    histories: tuple[pd.DataFrame, ...]
+    histories: Histories
     events: tuple[list[Event], ...]
     seen: csr_array
     relevant: csr_array
+    _resolved: "tuple[Recommender, list[ResolvedRequest]] | None" = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, train: "Interactions", test: "Interactions", n: int, limit: int | None = None) -> "Queries":
@@ -60,17 +113,24 @@ class Queries:
         relevant = _matrix(future, user_ids, n)
         relevant = csr_array(relevant > relevant.multiply(seen))
         drawn = _sample(np.flatnonzero(np.diff(relevant.indptr)), limit)
-        groups = past[past["user_id"].isin(user_ids[drawn])].groupby("user_id", sort=True)
-        histories = tuple(frame for _, frame in groups)
-        return cls(user_ids[drawn], histories, tuple(map(_events, histories)), seen[drawn], relevant[drawn])
+        histories = _histories(past, user_ids[drawn])
+        return cls(user_ids[drawn], histories, _events(histories), seen[drawn], relevant[drawn])
 
     def __len__(self) -> int:
         return len(self.user_ids)
 
     def __getitem__(self, positions: NDArray[np.intp]) -> "Queries":
-        histories = tuple(self.histories[query] for query in positions)
         events = tuple(self.events[query] for query in positions)
-        return Queries(self.user_ids[positions], histories, events, self.seen[positions], self.relevant[positions])
+        seen, relevant = self.seen[positions], self.relevant[positions]
+        return Queries(self.user_ids[positions], self.histories[positions], events, seen, relevant)
+
+    def resolved(self, recommender: "Recommender") -> "list[ResolvedRequest]":
+        """Return the requests of all histories, resolved by a recommender: once, whatever the weights are."""
+        if self._resolved is None or self._resolved[0] is not recommender:
+            requests = [FOR_YOU.for_history(history) for history in self.events]
+            object.__setattr__(self, "_resolved", (recommender, recommender.resolve_many(requests)))
+        assert self._resolved is not None
+        return self._resolved[1]
 
     def relevant_among(self, candidates: Mask | None) -> csr_array:
         """Return the relevant items among the candidates (n,), or all of them; (b, n)."""
@@ -94,12 +154,23 @@ def warm_items(events: "Interactions", n: int) -> Mask:
     return mask
 
 
-def _events(history: pd.DataFrame) -> list[Event]:
-    times = [moment.replace(tzinfo=UTC) for moment in history["timestamp"].dt.to_pydatetime()]
-    cells = zip(
-        history["item_id"].tolist(), history["event_name"].tolist(), times, history["value"].tolist(), strict=True
-    )
-    return [Event(item, name, time, value=None if value != value else value) for item, name, time, value in cells]
+def _histories(past: pd.DataFrame, user_ids: NDArray[np.object_]) -> Histories:
+    """Return the events of some users, ascending, in their order."""
+    frame = past[past["user_id"].isin(user_ids)].sort_values("user_id", kind="stable", ignore_index=True)
+    users = frame["user_id"].to_numpy(object)
+    return Histories(frame, np.r_[np.searchsorted(users, user_ids), len(frame)])
+
+
+def _events(histories: Histories) -> tuple[list[Event], ...]:
+    frame = histories.frame
+    times = [moment.replace(tzinfo=UTC) for moment in frame["timestamp"].dt.to_pydatetime()]
+    columns = (frame[name].tolist() for name in ("item_id", "event_name", "value"))
+    events = [
+        Event(item, name, time, value=None if value != value else value)
+        for time, item, name, value in zip(times, *columns, strict=True)
+    ]
+    bounds = histories.bounds.tolist()
+    return tuple(events[start:end] for start, end in pairwise(bounds))
 
 
 def _matrix(frame: pd.DataFrame, user_ids: NDArray[np.object_], n: int) -> csr_array:

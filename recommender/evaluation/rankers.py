@@ -1,15 +1,16 @@
 """The rankers that an evaluation compares: the hybrid recommender, its components alone, and baselines."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.core.blocks import Mask, Rows
 from recommender.evaluation.baselines import Baseline
-from recommender.evaluation.queries import Queries
-from recommender.evaluation.top_k import top_k
+from recommender.evaluation.queries import FOR_YOU, Queries
+from recommender.evaluation.top_k import mask_out, top_k
 
 if TYPE_CHECKING:
     from recommender.recommender import Recommender
@@ -30,12 +31,31 @@ class Ranker:
     group
         The recommender itself, one of its components, or a baseline.
     rank
-        Best rows among the candidates (None: all) for each query, (b, k) int32, padded with -1.
+        Best rows of each candidate set for its queries, (len(candidates.queries), k) int32, padded with -1.
+    detail
+        Parameters of a baseline, shown beside the name.
     """
 
     name: str
     group: Literal["recommender", "component", "baseline"]
-    rank: Callable[[Queries, int, Mask | None], Rows]
+    rank: Callable[[Queries, int, "Sequence[Candidates]"], list[Rows]]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A candidate set, and the queries that are ranked among it.
+
+    Attributes
+    ----------
+    mask
+        Rows that may be recommended, (n,); None: all.
+    queries
+        Positions among b queries, ascending.
+    """
+
+    mask: Mask | None
+    queries: NDArray[np.intp]
 
 
 def recommender_rankers(recommender: "Recommender") -> list[Ranker]:
@@ -46,10 +66,13 @@ def recommender_rankers(recommender: "Recommender") -> list[Ranker]:
         Ranker(HYBRID, "recommender", hybrid),
         Ranker("hybrid, annoy", "recommender", hybrid.with_options(plan="annoy")),
     ]
+    components = component_weights(weights)
     if "prior" in weights:
         rankers.append(Ranker("hybrid, no prior", "recommender", hybrid.with_options(weights={"prior": 0.0})))
-    components = component_weights(weights).items()
-    return rankers + [Ranker(name, "component", hybrid.with_options(weights=alone)) for name, alone in components]
+        components["prior alone"] = {term: float(term == "prior") for term in weights}
+    return rankers + [
+        Ranker(name, "component", hybrid.with_options(weights=alone)) for name, alone in components.items()
+    ]
 
 
 def component_weights(weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -73,22 +96,28 @@ def ablated_rankers(recommender: "Recommender") -> list[Ranker]:
 
 def baseline_rankers(baselines: Sequence[Baseline]) -> list[Ranker]:
     """Return the rankers of baselines."""
-    return [Ranker(baseline.name, "baseline", _BaselineRanker(baseline)) for baseline in baselines]
+    return [Ranker(each.name, "baseline", _BaselineRanker(each), each.detail) for each in baselines]
 
 
 @dataclass(frozen=True)
 class _RecommenderRanker:
-    """Ranks by `Recommender.recommend_many`; variants are not collapsed, since users choose variants."""
+    """Ranks by the recommender's answers; variants are not collapsed, since users choose variants."""
 
     recommender: "Recommender"
-    options: Mapping[str, Any] = field(default_factory=lambda: {"plan": "exact", "variants": "all"})
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def with_options(self, **options: Any) -> "_RecommenderRanker":
         return _RecommenderRanker(self.recommender, {**self.options, **options})
 
-    def __call__(self, queries: Queries, k: int, candidates: Mask | None) -> Rows:
-        ids = None if candidates is None else self._filter(candidates)
-        return self.recommender.recommend_many(queries.events, k, filter=ids, **self.options).rows
+    def __call__(self, queries: Queries, k: int, candidates: Sequence[Candidates]) -> list[Rows]:
+        resolved = queries.resolved(self.recommender)
+        lists = []
+        for each in candidates:
+            only = None if each.mask is None else self._filter(each.mask)
+            rules = replace(FOR_YOU, k=k, filter=only, **self.options)
+            some = [resolved[query] for query in each.queries.tolist()]
+            lists.append(self.recommender.run_resolved(some, rules).rows)
+        return lists
 
     def _filter(self, candidates: Mask) -> dict[str, Any]:
         id_of = self.recommender.attributes.id_of
@@ -97,15 +126,16 @@ class _RecommenderRanker:
 
 @dataclass(frozen=True)
 class _BaselineRanker:
-    """Ranks by a baseline's scores, a chunk of users at a time."""
+    """Ranks by a baseline's scores, a chunk of users at a time; all candidate sets by the same scores."""
 
     baseline: Baseline
 
-    def __call__(self, queries: Queries, k: int, candidates: Mask | None) -> Rows:
-        chunks = [slice(start, start + CHUNK) for start in range(0, len(queries), CHUNK)]
-        return np.concatenate(
-            [
-                top_k(self.baseline.scores(queries.histories[chunk]), k, queries.seen[chunk], candidates)
-                for chunk in chunks
-            ]
-        )
+    def __call__(self, queries: Queries, k: int, candidates: Sequence[Candidates]) -> list[Rows]:
+        lists = [np.full((len(each.queries), k), -1, np.int32) for each in candidates]
+        for start in range(0, len(queries), CHUNK):
+            chunk = queries[np.arange(start, min(start + CHUNK, len(queries)))]
+            scores = mask_out(self.baseline.scores(chunk.histories), chunk.seen)
+            for each, rows in zip(candidates, lists, strict=True):
+                lines = slice(*np.searchsorted(each.queries, [start, start + CHUNK]))
+                rows[lines] = top_k(scores[each.queries[lines] - start], k, candidates=each.mask)
+        return lists

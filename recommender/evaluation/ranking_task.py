@@ -1,7 +1,7 @@
 """Rank all queries of an evaluation in partitions, in this process or on a cluster."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from recommender.core.blocks import Mask, Rows
 from recommender.evaluation.queries import Queries
-from recommender.evaluation.rankers import Ranker
+from recommender.evaluation.rankers import Candidates, Ranker
 from recommender.progress import progress
 
 PARTITION_SIZE = 512  # queries; a multiple of the baselines' chunk of 256
@@ -72,18 +72,28 @@ class RankingTask:
 
     def rank(self, queries: Queries) -> list[RankedLists]:
         """Rank the queries of one partition, and return the lists of each ranker."""
-        relevant = {name: queries.relevant_among(mask) for name, mask in self.candidates.items()}
-        answerable = {name: np.flatnonzero(np.diff(matrix.indptr)) for name, matrix in relevant.items()}
-        return [self._ranked(ranker, queries, answerable) for ranker in self.rankers]
+        queries = replace(queries)  # what rankers remember of them is forgotten with the copy
+        candidates = {name: _candidates(queries, mask) for name, mask in self.candidates.items()}
+        return [self._ranked(ranker, queries, candidates) for ranker in self.rankers]
 
-    def _ranked(self, ranker: Ranker, queries: Queries, answerable: Mapping[str, np.ndarray]) -> RankedLists:
+    def _ranked(self, ranker: Ranker, queries: Queries, candidates: Mapping[str, Candidates]) -> RankedLists:
+        """Rank each candidate set once: without cold items, "warm" is "all"."""
         started = perf_counter()
+        different = {id(each.mask): each for each in candidates.values() if len(each.queries)}
+        ranked = dict(zip(different, ranker.rank(queries, self.k, [*different.values()]), strict=True))
         lists = {}
-        for name, mask in self.candidates.items():
+        for name, each in candidates.items():
             lists[name] = np.full((len(queries), self.k), -1, np.int32)
-            if len(answerable[name]):
-                lists[name][answerable[name]] = ranker.rank(queries[answerable[name]], self.k, mask)
+            if len(each.queries):
+                lists[name][each.queries] = ranked[id(each.mask)]
         return RankedLists(lists, perf_counter() - started)
+
+
+def _candidates(queries: Queries, mask: Mask | None) -> Candidates:
+    """Return a candidate set with the queries that have a relevant item among it."""
+    if mask is not None and mask.all():
+        mask = None
+    return Candidates(mask, np.flatnonzero(np.diff(queries.relevant_among(mask).indptr)))
 
 
 def _partitions(queries: int) -> list[np.ndarray]:

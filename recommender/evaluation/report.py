@@ -35,6 +35,8 @@ class RankerMetrics:
         Of the lists over all candidates, see `recommender.evaluation.beyond_accuracy`.
     seconds
         To rank all queries, without fitting.
+    detail
+        Parameters of a baseline; of several splits, each that occurs.
     """
 
     name: str
@@ -45,6 +47,7 @@ class RankerMetrics:
     diversity: float
     popular_share: float
     seconds: float
+    detail: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,6 +157,7 @@ class EvaluationReport:
 def _overview(ranker: RankerMetrics) -> dict[str, Any]:
     return {
         "group": ranker.group,
+        "detail": ranker.detail,
         "coverage": round(ranker.coverage, 4),
         "novelty": _rounded(ranker.novelty),
         "diversity": _rounded(ranker.diversity),
@@ -183,4 +187,5 @@ def _pooled(parts: Sequence[RankerMetrics]) -> RankerMetrics:
         float(np.mean([part.diversity for part in parts])),
         float(np.mean([part.popular_share for part in parts])),
         sum(part.seconds for part in parts),
+        " / ".join(dict.fromkeys(part.detail for part in parts)),
     )

@@ -11,8 +11,9 @@ LEGEND = "< worse than the hybrid, > better, ~ no significant difference (95 %, 
 def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
     """Return one line per ranker: `metric` among all, cold and warm candidates, then other metrics among all.
 
-    A value has its standard error and a mark: ``<`` worse than the hybrid (the paired 95 % interval of the
-    difference excludes 0), ``>`` better, ``~`` no significant difference.
+    The first line says what is `ahead` of the hybrid, the last which parameters the baselines have. A value has its
+    standard error and a mark: ``<`` worse than the hybrid (the paired 95 % interval of the difference excludes 0),
+    ``>`` better, ``~`` no significant difference.
 
     Parameters
     ----------
@@ -32,7 +33,38 @@ def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
     lines = [_line(name, ranker, metric, others) for name, ranker in figures["rankers"].items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
-    return "\n".join([_summary(figures), *body, LEGEND])
+    verdict = [ahead(figures, metric) or f"Nothing is ahead of the hybrid in {metric}@{k}."]
+    return "\n".join(
+        [*(verdict if figures["queries"] else []), _summary(figures), *body, LEGEND, *_details(figures)]
+    )
+
+
+def ahead(figures: Mapping[str, Any], metric: str = "recall") -> str:
+    """Return a sentence that names what has a higher mean than the hybrid, of components and baselines; or "".
+
+    Parameters
+    ----------
+    figures, metric
+        See `table`.
+    """
+    leads = {
+        name: ranker["all"][metric]["hybrid_lead"]
+        for name, ranker in figures.get("rankers", {}).items()
+        if ranker.get("group") in ("component", "baseline")
+    }
+    behind = {name: lead for name, lead in leads.items() if lead["mean"] is not None and lead["mean"] < 0}
+    if not behind:
+        return ""
+    phrases = [
+        f"{name} by {-lead['mean']:.4f} ({'significant' if lead['high'] < 0 else 'not significant'})"
+        for name, lead in sorted(behind.items(), key=lambda pair: pair[1]["mean"])
+    ]
+    return f"Ahead of the hybrid in {metric}@{figures['k']}: {', '.join(phrases)}."
+
+
+def _details(figures: Mapping[str, Any]) -> list[str]:
+    details = [f"{name} {each['detail']}" for name, each in figures["rankers"].items() if each.get("detail")]
+    return [f"chosen on validation: {'; '.join(details)}"] if details else []
 
 
 def _summary(figures: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from recommender.evaluation.ablation_text import describe_ablation
 from recommender.evaluation.data_quality import data_quality
 from recommender.evaluation.latency import latency
 from recommender.evaluation.metrics import RANKING
+from recommender.evaluation.table import ahead
 from recommender.events import Event
 from recommender.pages import charts, examples
 from recommender.pages.render import write_page
@@ -53,6 +54,7 @@ def write_report(
         curves=list(_curves(metrics)),
         evaluation=evaluation,
         rankers=_rankers(evaluation),
+        ahead=ahead(evaluation),
         other_metrics=_OTHER_METRICS,
         beyond_accuracy=_BEYOND_ACCURACY,
         slices=ablation,
@@ -90,7 +92,7 @@ def _rankers(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
             **ranker,
             "bar": charts.interval(ranker["all"]["recall"], maximum),
             "comparison": _comparison(ranker["all"]["recall"]["hybrid_lead"])
-            if ranker["group"] == "baseline"
+            if ranker["group"] != "recommender"
             else "",
         }
         for name, ranker in rankers.items()

@@ -70,12 +70,23 @@ class Pipeline:
         RecommendationTable
             As wide as the largest k.
         """
-        resolved = [self._strategies.resolve(request) for request in requests]
+        return self.run_resolved(self.resolve_many(requests))
+
+    def resolve_many(self, requests: Sequence[Request]) -> list[ResolvedRequest]:
+        """Resolve many requests."""
+        return [self._strategies.resolve(request) for request in requests]
+
+    def run_resolved(
+        self, resolved: Sequence[ResolvedRequest], rules: Request | None = None
+    ) -> RecommendationTable:
+        """Answer many resolved requests; with `rules`, under its weights, filter, plan and k."""
+        if rules is not None:
+            resolved = self._strategies.under(resolved, rules)
         groups: dict[Hashable, list[int]] = {}
         for position, one in enumerate(resolved):
             groups.setdefault(_rules_of(one), []).append(position)
         table = RecommendationTable.empty(
-            [one.strategy for one in resolved], max((r.k for r in requests), default=0)
+            [one.strategy for one in resolved], max((one.request.k for one in resolved), default=0)
         )
         for positions in groups.values():
             group = [resolved[position] for position in positions]

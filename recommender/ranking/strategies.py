@@ -134,6 +134,19 @@ class Strategies:
         seed_row = int(query.rows[0]) if len(query.rows) == 1 else None
         return replace(resolved, excluded=ascending(excluded), seed_row=seed_row)
 
+    def under(self, resolved: Sequence[ResolvedRequest], rules: Request) -> list[ResolvedRequest]:
+        """Return resolved histories under the weights, filter, plan and k of another request.
+
+        Where a fallback stood in, its weights and plan remain.
+        """
+        weights = self.weights_of("user", rules)
+        return [
+            replace(one, request=rules, weights=weights, plan=rules.plan)
+            if one.fallback_used is None
+            else replace(one, request=rules)
+            for one in resolved
+        ]
+
     def kind_of(self, row: int) -> str:
         """Return which of the learned weights rank items similar to a row."""
         if len(self._weights) == 2:  # of items and users alone

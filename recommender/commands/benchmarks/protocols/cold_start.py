@@ -12,7 +12,8 @@ from recommender.commands.benchmarks.protocols.pairs import known_pairs
 from recommender.commands.benchmarks.protocols.shops import content, fitted, provenance
 from recommender.config import Config
 from recommender.evaluation import EvaluationReport, evaluate, split
-from recommender.evaluation.baselines import Baseline, standard_baselines
+from recommender.evaluation.baselines import Baseline
+from recommender.evaluation.standard_baselines import standard_baselines
 from recommender.progress import progress
 from recommender.recommender import Recommender
 

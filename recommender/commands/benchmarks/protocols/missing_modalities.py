@@ -24,7 +24,7 @@ from recommender.core.blocks import unit
 from recommender.evaluation import metrics, split
 from recommender.evaluation.evaluate import MAX_USERS
 from recommender.evaluation.queries import Queries
-from recommender.evaluation.rankers import recommender_rankers
+from recommender.evaluation.rankers import Candidates, recommender_rankers
 from recommender.evaluation.similar_items import label_precision, paired_comparison
 from recommender.recommender import Recommender
 
@@ -113,9 +113,9 @@ def _by_labels(shops: Mapping[str, Recommender], catalog: Catalog, draw: np.rand
 
 
 def _by_users(shops: Mapping[str, Recommender], queries: Queries) -> dict[str, Any]:
-    columns = {}
+    columns, everything = {}, Candidates(None, np.arange(len(queries)))
     for name, rec in shops.items():
-        rows = recommender_rankers(rec)[0].rank(queries, K_USERS, None)
+        (rows,) = recommender_rankers(rec)[0].rank(queries, K_USERS, [everything])
         recall = metrics.recall(metrics.hits(rows, queries.relevant), metrics.counts(queries.relevant))
         columns[name] = {f"recall@{K_USERS}": recall}
     return {"queries": len(queries)} | paired_comparison(columns)

@@ -13,9 +13,9 @@ from recommender.catalog import Catalog, Interactions
 from recommender.commands.benchmarks.protocols.sequences import CUTOFFS, named
 from recommender.commands.benchmarks.protocols.shops import AFTER, aligned, content, fitted, provenance
 from recommender.config import Config
-from recommender.evaluation.baselines import standard_baselines
 from recommender.evaluation.evaluate import compare
 from recommender.evaluation.queries import Queries
+from recommender.evaluation.standard_baselines import standard_baselines
 
 
 def measure(items: Path, train: Path, test: Path) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from recommender.commands.benchmarks.protocols.shops import LAST, aligned, fitte
 from recommender.config import Config
 from recommender.errors import DataError
 from recommender.evaluation import EvaluationReport
-from recommender.evaluation.baselines import standard_baselines
 from recommender.evaluation.evaluate import compare
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.split import leave_last_out
+from recommender.evaluation.standard_baselines import standard_baselines
 
 CUTOFFS = (10, 20)
 VALIDATION = LAST - timedelta(days=1)  # the day of every user's item before the last
