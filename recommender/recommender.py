@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from recommender.encoders.base import Encoder
+    from recommender.evaluation.stored import StoredEvaluation
     from recommender.stores.base import ItemOverlay
 
 
@@ -187,6 +188,19 @@ class Recommender:
         columns = slice(None) if block is None else self.layout.slices[block]
         values = self.segment.vectors[self._products.rows, columns]
         return pd.DataFrame(values, index=pd.Index(self.ids, name="id"))
+
+    def evaluation_queries(self) -> "StoredEvaluation | None":
+        """Return the metrics of each query of the evaluation, to compare with those of another generation.
+
+        Returns
+        -------
+        StoredEvaluation or None
+            See `recommender.evaluation.paired`; None where the bundle was fitted without an evaluation, or before
+            version 0.3.
+        """
+        from recommender.evaluation.stored import StoredEvaluation
+
+        return StoredEvaluation.open(self.bundle)
 
     def kind_of(self, row: int) -> str:
         """Return which of the learned `weights` rank items similar to a row."""

@@ -17,7 +17,7 @@ from recommender.config import Config
 from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
-from recommender.evaluation import evaluate
+from recommender.evaluation import EvaluationReport, evaluate
 from recommender.evaluation.ranking_task import MapFunction
 from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.recommender import load
@@ -42,7 +42,7 @@ from training.tuning.search import TuningData, default_hyperparameters, tune
 from training.tuning.similar_items import tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
 
-Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], dict[str, Any]]
+Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], EvaluationReport]
 
 
 def fit(
@@ -117,7 +117,7 @@ def fit(
     items = TrainingItems.of(catalog, encoded)
     _require_content_or_events(items, interactions)
     with checkpoint_folder(_checkpoint_path(interactions, learn_until, cache_dir)) as checkpoints:
-        evaluation: dict[str, Any] = {}
+        evaluation: EvaluationReport | None = None
         if interactions is None:
             model = _train_without_events(items, free_encoding(chosen.encoder, cache_dir), seed, timer)
         else:
@@ -125,10 +125,12 @@ def fit(
             measure = partial(_evaluate, items, encoded, config, run, folder) if until is None else None
             split = split_events(interactions, learn_until)
             model, evaluation = _train_with_events(items, interactions, split, seed, timer, checkpoints, measure)
-        metrics = {"evaluation": evaluation, "seconds": timer.seconds, **chosen.metrics}
+        figures = {} if evaluation is None else evaluation.to_dict()
+        metrics = {"evaluation": figures, "seconds": timer.seconds, **chosen.metrics}
         if lost := loss_line(losses):
             metrics["lost"] = lost
-        return publish(Path(out), model, items, encoded, config, metrics, encoder_files=chosen.folder)
+        files = chosen.folder
+        return publish(Path(out), model, items, encoded, config, metrics, evaluation, encoder_files=files)
 
 
 def evaluate_config(
@@ -153,7 +155,7 @@ def _train_with_events(
     timer: StageTimer,
     checkpoints: Path,
     measure: Evaluate | None,
-) -> tuple[TrainedModel, dict[str, Any]]:
+) -> tuple[TrainedModel, EvaluationReport | None]:
     """Train, tune and evaluate on the split, then refit on all events; return the model and its evaluation."""
     cases = [] if split.tuning is None else user_cases(split.train, split.tuning, seed)
     with timer.stage("item tower"):
@@ -176,8 +178,8 @@ def _train_with_events(
             hyperparameters = hyperparameters.with_item_weights(*item_weights)
     model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
     if split.test is None:
-        return model, {}
-    evaluation = {}
+        return model, None
+    evaluation = None
     if measure is not None:
         with timer.stage("evaluation"):
             evaluation = measure(model, split)
@@ -213,12 +215,12 @@ def _evaluate(
     folder: Path | None,
     model: TrainedModel,
     split: EventSplit,
-) -> dict[str, Any]:
+) -> EvaluationReport:
     """Evaluate a model as it would be served: published to a temporary folder, opened and queried."""
     assert split.test is not None
     with TemporaryDirectory(dir=folder) as published:
         publish(Path(published), model, items, encoded, config, {}, thumbnails=False)
-        return evaluate(load(published), split.train, split.test, run=run).to_dict()
+        return evaluate(load(published), split.train, split.test, run=run)
 
 
 def _require_content_or_events(items: TrainingItems, interactions: Interactions | None) -> None:

@@ -19,6 +19,8 @@ from recommender.core.segment import Segment
 from recommender.encoders.images import quiet
 from recommender.encoders.photos import load_image
 from recommender.encoders.pipeline import EncodedCatalog
+from recommender.evaluation import EvaluationReport
+from recommender.evaluation.stored import PART, StoredEvaluation, evaluation_key
 from recommender.events import Steps
 from recommender.items import write_attributes
 from recommender.progress import notice, progress
@@ -41,6 +43,7 @@ def publish(
     encoded: EncodedCatalog,
     config: Config,
     metrics: dict[str, Any],
+    evaluation: EvaluationReport | None = None,
     *,
     thumbnails: bool = True,
     encoder_files: Path | None = None,
@@ -55,6 +58,8 @@ def publish(
         What is published.
     metrics
         For the manifest; those of the index and of the training are added.
+    evaluation
+        Whose results by query are stored.
     thumbnails
         Whether to write thumbnails.
     encoder_files
@@ -88,6 +93,8 @@ def publish(
         if encoder_files is not None:
             shutil.copytree(encoder_files, staging.part("encoder"), dirs_exist_ok=True)
         write_thumbnails(staging.part("thumbnails"), make_thumbnails(items.catalog, has_thumbnail))
+        if evaluation is not None:
+            StoredEvaluation.of(evaluation, evaluation_key(root)).save(staging.part(PART))
         seconds = metrics.get("seconds", {}) | {"publishing": round(perf_counter() - started, 2)}
         return staging.publish(
             {

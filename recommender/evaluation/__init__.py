@@ -7,6 +7,18 @@ from recommender.evaluation.ablation import Ablation
 from recommender.evaluation.bootstrap import Interval, Intervals, bootstrap
 from recommender.evaluation.evaluate import evaluate
 from recommender.evaluation.report import EvaluationReport
+from recommender.evaluation.stored import PairedDifference, StoredEvaluation, paired
 from recommender.evaluation.table import table
 
-__all__ = ["Ablation", "EvaluationReport", "Interval", "Intervals", "bootstrap", "evaluate", "table"]
+__all__ = [
+    "Ablation",
+    "EvaluationReport",
+    "Interval",
+    "Intervals",
+    "PairedDifference",
+    "StoredEvaluation",
+    "bootstrap",
+    "evaluate",
+    "paired",
+    "table",
+]

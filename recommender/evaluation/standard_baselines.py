@@ -23,7 +23,7 @@ K = 12
 CHUNK = 256  # queries whose scores are in memory at once
 WINDOWS = (None, 90, 30, 7)  # days of popularity
 DECAYS = (0.7, 0.5, 0.8, 0.9, 0.97)
-SHRINKS, KNN_POWERS = (10.0, 50.0), (0.0, 0.3, 0.5)
+SHRINKAGES, KNN_POWERS = (10.0, 50.0), (0.0, 0.3, 0.5)
 PENALTIES, EASE_POWERS = (250.0, 60.0, 1000.0, 4000.0), (0.0, 0.2)
 # Each penalty takes an inversion, whose time grows with the cube: it is chosen among half of the items.
 MIN_ITEMS = 2_000
@@ -114,7 +114,7 @@ def popularity_options(train: "Interactions", n: int) -> Iterator[Popularity]:
 
 def knn_options(train: "Interactions", n: int) -> Iterator[ItemKNN]:
     """Yield ItemKNN with each combination of shrinkage, decay and power of popularity."""
-    for shrink in SHRINKS:
+    for shrink in SHRINKAGES:
         model = ItemKNN(train, n, shrink)
         for decay, power in product(DECAYS, KNN_POWERS):
             yield model.with_options(decay, power)

@@ -11,9 +11,9 @@ LEGEND = "< worse than the hybrid, > better, ~ no significant difference (95 %, 
 def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
     """Return one line per ranker: `metric` among all, cold and warm candidates, then other metrics among all.
 
-    The first line says what is `ahead` of the hybrid, the last which parameters the baselines have. A value has its
-    standard error and a mark: ``<`` worse than the hybrid (the paired 95 % interval of the difference excludes 0),
-    ``>`` better, ``~`` no significant difference.
+    The first line says what is `ahead` of the hybrid, the last which parameters the baselines have. A value has
+    its standard error and a mark: ``<`` worse than the hybrid (the paired 95 % interval of the difference excludes
+    0), ``>`` better, ``~`` no significant difference.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def compact(root: Path) -> str:
         del fields["delta"]
         seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}
         fields["metrics"] = manifest.metrics | {"recall": index.metrics, "seconds": seconds}
-        return staging.publish(fields, parent=bundle, reuse=("towers", "encoder"), compaction=True)
+        return staging.publish(fields, parent=bundle, reuse=("towers", "encoder", "evaluation"), compaction=True)
 
 
 def live_segment(recommender: Recommender) -> Segment:

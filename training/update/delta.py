@@ -21,7 +21,7 @@ from recommender.recommender import Recommender
 from recommender.retrieval.codes import Codes
 from training.update.neighbours import NeighbourUpdate
 
-SHARED_PARTS = ("base", "towers", "thumbnails", "encoder")
+SHARED_PARTS = ("base", "towers", "thumbnails", "encoder", "evaluation")
 GROUP = "item_group_id"
 
 
