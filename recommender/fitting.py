@@ -174,6 +174,7 @@ def evaluate(
     event_columns: Mapping[str, Any] | None = None,
     strict: bool = False,
     cache: Path | str | None = None,
+    include_history: bool = False,
 ) -> dict[str, Any]:
     """Train on the earlier events and measure on the later ones; publish nothing.
 
@@ -181,6 +182,8 @@ def evaluate(
     ----------
     products, events, images, encoder, columns, event_columns, strict, cache
         As in `fit`.
+    include_history
+        Whether to measure with products of the history kept in, too: ``["evaluation_with_history"]``.
 
     Returns
     -------
@@ -198,7 +201,13 @@ def evaluate(
     config = _config_of(products, events, images, encoder, columns, event_columns)
     catalog, interactions = _frames_of(config, products, events, images, strict)
     folder = None if cache is None else Path(cache)
-    return evaluate_config(config, catalog=catalog, interactions=interactions, cache_dir=folder)
+    return evaluate_config(
+        config,
+        catalog=catalog,
+        interactions=interactions,
+        cache_dir=folder,
+        include_history=include_history,
+    )
 
 
 def _config_of(

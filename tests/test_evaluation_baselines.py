@@ -6,7 +6,14 @@ from evaluation_events import events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.evaluation.baselines import Ease, ItemKNN, Popularity, decayed_histories, user_item_matrix
+from recommender.evaluation.baselines import (
+    Ease,
+    ItemKNN,
+    OwnFrequency,
+    Popularity,
+    decayed_histories,
+    user_item_matrix,
+)
 from recommender.evaluation.queries import with_weights
 
 N = 9
@@ -123,3 +130,10 @@ def test_negative_events_alone_give_no_ranking(model):
     train = events([("a", 0, 0, "refund"), ("b", 1, 0), ("b", 2, 1)])
     assert not model(train, N).scores(histories(train)[:1]).any()
     assert not model(events([("a", 0, 0, "refund")]), N).scores(histories(train)).any()
+
+
+def test_own_frequency_counts_the_users_events_by_age_then_the_popular():
+    train = events([("a", 0, 0), ("a", 0, 10), ("a", 1, 20), ("a", 2, 20, "refund"), ("b", 3, 0), ("c", 3, 0)])
+    scores = OwnFrequency(train, 5, half_life=10).scores(histories(train)[:1])[0]
+    assert scores[:2] == pytest.approx([5 * (0.25 + 0.5), 5])
+    assert scores[1] > scores[0] > scores[3] > scores[2] == scores[4] == 0

@@ -72,3 +72,14 @@ def test_a_sample_of_users_keeps_rows_aligned():
     assert queries.relevant.indices.tolist() == [(row + 1) % 30 for row in users]
     assert isinstance(queries.histories[0], pd.DataFrame)
     assert np.array_equal(queries.seen.indices, users)
+
+
+def test_the_history_is_included_or_masked():
+    past = events([("a", 0, 0), ("a", 1, 1), ("b", 2, 0)])
+    future = events([("a", 0, 9), ("a", 5, 9), ("b", 2, 9)])
+    new, every = (Queries.of(past, future, 6, include_history=whole) for whole in (False, True))
+    assert new.user_ids.tolist() == ["a"]  # all that b chooses was chosen before
+    assert [each.indices.tolist() for each in (new.seen, new.relevant)] == [[0, 1], [5]]
+    assert every.user_ids.tolist() == ["a", "b"]
+    assert [each.indices.tolist() for each in (every.seen, every.relevant)] == [[], [0, 5, 2]]
+    assert every[np.array([1])].include_history

@@ -42,7 +42,8 @@ from training.tuning.search import TuningData, default_hyperparameters, tune
 from training.tuning.similar_items import tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
 
-Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], EvaluationReport]
+Reports: TypeAlias = dict[str, EvaluationReport]
+Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], Reports]
 
 
 def fit(
@@ -57,6 +58,7 @@ def fit(
     cache_dir: Path | None = None,
     strict: bool = False,
     max_removed: float = MAX_REMOVED,
+    include_history: bool = False,
     run: MapFunction = map,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
@@ -84,6 +86,8 @@ def fit(
     max_removed
         The largest share of the current generation's products that may be missing from the catalogue, or
         unavailable in it; more is refused before the training.
+    include_history
+        Whether to evaluate with products of the history kept in, too, as is done where products are bought again.
     run
         Runs the queries of the evaluation, see `recommender.evaluation.evaluate`; on other machines the evaluated
         bundle is read from the cache folder.
@@ -117,20 +121,21 @@ def fit(
     items = TrainingItems.of(catalog, encoded)
     _require_content_or_events(items, interactions)
     with checkpoint_folder(_checkpoint_path(interactions, learn_until, cache_dir)) as checkpoints:
-        evaluation: EvaluationReport | None = None
+        reports: Reports = {}
         if interactions is None:
             model = _train_without_events(items, free_encoding(chosen.encoder, cache_dir), seed, timer)
         else:
             folder = None if run is map else cache_location(cache_dir)
-            measure = partial(_evaluate, items, encoded, config, run, folder) if until is None else None
+            measure = partial(_evaluate, items, encoded, config, run, folder, include_history)
             split = split_events(interactions, learn_until)
-            model, evaluation = _train_with_events(items, interactions, split, seed, timer, checkpoints, measure)
-        figures = {} if evaluation is None else evaluation.to_dict()
-        metrics = {"evaluation": figures, "seconds": timer.seconds, **chosen.metrics}
+            evaluate_on = measure if until is None else None
+            model, reports = _train_with_events(items, interactions, split, seed, timer, checkpoints, evaluate_on)
+        figures: dict[str, Any] = {name: report.to_dict() for name, report in reports.items()}
+        metrics = {"evaluation": {}, **figures, "seconds": timer.seconds, **chosen.metrics}
         if lost := loss_line(losses):
             metrics["lost"] = lost
-        files = chosen.folder
-        return publish(Path(out), model, items, encoded, config, metrics, evaluation, encoder_files=files)
+        stored, files = reports.get("evaluation"), chosen.folder
+        return publish(Path(out), model, items, encoded, config, metrics, stored, encoder_files=files)
 
 
 def evaluate_config(
@@ -139,11 +144,20 @@ def evaluate_config(
     catalog: Catalog | None = None,
     interactions: Interactions | None = None,
     cache_dir: Path | None = None,
+    include_history: bool = False,
     run: MapFunction = map,
 ) -> dict[str, Any]:
     """Fit on the earlier events and return the metrics on the later ones; publish nothing. See `fit`."""
     with TemporaryDirectory() as folder:
-        fit(config, folder, catalog=catalog, interactions=interactions, cache_dir=cache_dir, run=run)
+        fit(
+            config,
+            folder,
+            catalog=catalog,
+            interactions=interactions,
+            cache_dir=cache_dir,
+            include_history=include_history,
+            run=run,
+        )
         return load(folder).manifest.metrics
 
 
@@ -155,7 +169,7 @@ def _train_with_events(
     timer: StageTimer,
     checkpoints: Path,
     measure: Evaluate | None,
-) -> tuple[TrainedModel, EvaluationReport | None]:
+) -> tuple[TrainedModel, Reports]:
     """Train, tune and evaluate on the split, then refit on all events; return the model and its evaluation."""
     cases = [] if split.tuning is None else user_cases(split.train, split.tuning, seed)
     with timer.stage("item tower"):
@@ -178,8 +192,8 @@ def _train_with_events(
             hyperparameters = hyperparameters.with_item_weights(*item_weights)
     model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
     if split.test is None:
-        return model, None
-    evaluation = None
+        return model, {}
+    evaluation: Reports = {}
     if measure is not None:
         with timer.stage("evaluation"):
             evaluation = measure(model, split)
@@ -213,14 +227,20 @@ def _evaluate(
     config: Config,
     run: MapFunction,
     folder: Path | None,
+    include_history: bool,
     model: TrainedModel,
     split: EventSplit,
-) -> EvaluationReport:
+) -> Reports:
     """Evaluate a model as it would be served: published to a temporary folder, opened and queried."""
     assert split.test is not None
     with TemporaryDirectory(dir=folder) as published:
         publish(Path(published), model, items, encoded, config, {}, thumbnails=False)
-        return evaluate(load(published), split.train, split.test, run=run)
+        rec = load(published)
+        reports = {"evaluation": evaluate(rec, split.train, split.test, run=run)}
+        if include_history or "repeat" in rec.weights["user"]:
+            report = evaluate(rec, split.train, split.test, include_history=True, run=run)
+            reports["evaluation_with_history"] = report
+        return reports
 
 
 def _require_content_or_events(items: TrainingItems, interactions: Interactions | None) -> None:

@@ -162,6 +162,9 @@ def evaluate(
     catalog: options.CatalogFile = None,
     images: options.Images = None,
     events: options.Events = None,
+    include_history: Annotated[
+        bool, typer.Option("--include-history", help="Measure with products of the history kept in, too.")
+    ] = False,
     engine: options.Engine = "local",
     address: options.Address = None,
     as_json: options.AsJson = False,
@@ -181,12 +184,17 @@ def evaluate(
         from recommender.bundle import open_bundle
 
         metrics = open_bundle(bundles).manifest.metrics
+        if include_history and "evaluation_with_history" not in metrics:
+            raise typer.BadParameter(
+                "the bundle was not measured with the history kept in; give --config (or --catalog) to do so"
+            )
     else:
         shop = config_of(config, data, catalog, images, events)
         from recommender.batch.on_ray import map_on_ray
         from training.fit import evaluate_config
 
-        metrics = evaluate_config(shop, run=map_on_ray(address)) if cluster else evaluate_config(shop)
+        run = map_on_ray(address) if cluster else map
+        metrics = evaluate_config(shop, include_history=include_history, run=run)
     from recommender.commands.output import show_figures
 
     emit(metrics, show_figures(metrics), as_json)

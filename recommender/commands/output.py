@@ -78,8 +78,10 @@ def show_figures(figures: Mapping[str, Any]) -> str:
     """Return a manifest's metrics as text: the evaluation as a table, the others as lines `name.name  value`."""
     from recommender.evaluation import table
 
-    others = {name: value for name, value in figures.items() if name != "evaluation"}
-    evaluation = [Text(table(figures["evaluation"])), Text("")] if figures.get("evaluation") else []
+    names = ("evaluation", "evaluation_with_history")
+    others = {name: value for name, value in figures.items() if name not in names}
+    measured = [figures[name] for name in names if figures.get(name)]
+    evaluation = [part for each in measured for part in (Text(table(each)), Text(""))]
     return _render(*evaluation, *_figures(others, ""))
 
 

@@ -1,4 +1,4 @@
-"""Baseline rankers: popularity (all time and recent), ItemKNN and EASE with recency-weighted histories."""
+"""Baseline rankers: popularity, own frequency, and ItemKNN and EASE with recency-weighted histories."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float32] | NDArray[np.float64]
 Histories = Sequence[pd.DataFrame]
+_BELOW_OWN = 1e-9  # of popularity beside the user's own frequency
 
 
 class Baseline(Protocol):
@@ -64,6 +65,41 @@ class Popularity:
     def scores(self, histories: Histories) -> Scores:
         """Return the same scores for each history, (b, n)."""
         return np.tile(self.counts, (len(histories), 1))
+
+
+class OwnFrequency:
+    """The user's own most frequent items, by event weights halved with every half-life; then the most popular.
+
+    Parameters
+    ----------
+    train
+        Events, which popularity is counted in.
+    n
+        Items.
+    half_life
+        Days, counted back from the last event of the history.
+    """
+
+    name = "own frequency"
+
+    def __init__(self, train: "Interactions", n: int, half_life: float = 120.0) -> None:
+        counts = Popularity(train, n).counts
+        self.rest = _BELOW_OWN * counts / max(counts.max(initial=0), 1)
+        self.n, self.half_life = n, half_life
+
+    @property
+    def detail(self) -> str:
+        """The half-life."""
+        return f"half-life {self.half_life:g} days"
+
+    def scores(self, histories: Histories) -> Scores:
+        """Return the decayed sums of event weights, for other items a fraction by popularity, (b, n)."""
+        frame = flat(histories)
+        last = frame.groupby("query")["timestamp"].transform("max")
+        days = ((last - frame["timestamp"]) / pd.Timedelta(days=1)).to_numpy()
+        values = frame["weight"].to_numpy() * 0.5 ** (days / self.half_life)
+        cells = (frame["query"].to_numpy(), frame["row"].to_numpy())
+        return csr_array((values, cells), shape=(len(histories), self.n)).toarray().clip(min=0) + self.rest
 
 
 class _OfHistory:

@@ -33,12 +33,13 @@ def evaluate(
     k: int = 12,
     *,
     baselines: Sequence[Baseline] | None = None,
+    include_history: bool = False,
     run: MapFunction = map,
 ) -> EvaluationReport:
     """Measure the top-k lists of every user of both parts against the new items of their test events.
 
-    Full ranking: every item may be recommended but those in the user's history. Items without an event of positive
-    weight in `train` are cold; cold and warm items are also ranked among themselves.
+    Full ranking: every item may be recommended but those in the user's history, unless this is included. Items
+    without an event of positive weight in `train` are cold; cold and warm items are also ranked among themselves.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def evaluate(
         Length of the lists.
     baselines
         To compare with, beside the recommender's own components; None: `standard_baselines`, fitted on `train`.
+    include_history
+        Whether items of the history may be recommended, and count where they are chosen again.
     run
         Maps a function over partitions of the queries, in their order, as `map` does; on a cluster:
         `recommender.batch.on_ray.map_on_ray`.
@@ -59,9 +62,9 @@ def evaluate(
     EvaluationReport
         Without queries if no user of `train` has a new item in `test`; otherwise with an ablation of the score.
     """
-    queries = Queries.of(train, test, recommender.n, limit=MAX_USERS)
+    queries = Queries.of(train, test, recommender.n, MAX_USERS, include_history)
     if baselines is None:
-        baselines = standard_baselines(train, recommender.n) if len(queries) else []
+        baselines = standard_baselines(train, recommender.n, include_history) if len(queries) else []
     report = compare(recommender, queries, train, baselines, [k], run)[0]
     dates = [test.frame["timestamp"].min().isoformat()] if len(test.frame) else []
     ablated = ablation(recommender, queries, slices(recommender, train), k, run) if len(queries) else None
@@ -116,6 +119,7 @@ def compare(
             n=recommender.n,
             interactions=int(relevant["all"].nnz),
             cold_interactions=int(relevant["cold"].nnz),
+            include_history=queries.include_history,
         )
         for k in cutoffs
     ]

@@ -1,7 +1,7 @@
 """Evaluation queries: users with their histories and their held-out interactions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from itertools import pairwise
 from typing import TYPE_CHECKING, overload
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
 # Variants are not collapsed, since users choose variants.
-FOR_YOU = Request(strategy="for_you", variants="all", plan="exact")
+FOR_YOU = Request(strategy="for_you", variants="all", plan="exact", exclude_history=True)
 
 
 class Histories(Sequence[pd.DataFrame]):
@@ -81,9 +81,12 @@ class Queries:
     events
         The same as b lists of `Event`, the input of `Recommender.recommend`.
     seen
-        (b, n) items of the history, whatever the event; masked in every list.
+        (b, n) items of the history, whatever the event, which are masked in every list; none of them where the
+        history is included.
     relevant
-        (b, n) items of held-out interactions (positive weight) that are not in the history.
+        (b, n) items of held-out interactions (positive weight), without those seen.
+    include_history
+        Whether items of the history may be recommended, and are relevant where they are chosen again.
     """
 
     user_ids: NDArray[np.object_]
@@ -91,10 +94,18 @@ class Queries:
     events: tuple[list[Event], ...]
     seen: csr_array
     relevant: csr_array
+    include_history: bool = False
     _resolved: "tuple[Recommender, list[ResolvedRequest]] | None" = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of(cls, train: "Interactions", test: "Interactions", n: int, limit: int | None = None) -> "Queries":
+    def of(
+        cls,
+        train: "Interactions",
+        test: "Interactions",
+        n: int,
+        limit: int | None = None,
+        include_history: bool = False,
+    ) -> "Queries":
         """Return a query for every user with an event in `train` and a new item in `test`.
 
         Parameters
@@ -105,29 +116,32 @@ class Queries:
             Items.
         limit
             At most so many users, drawn with a fixed seed; by default all.
+        include_history
+            Whether the items of `test` that are in the user's history count as well.
         """
         past, future = with_weights(train), with_weights(test)
         future = future[future["weight"] > 0]
         user_ids = np.intersect1d(past["user_id"].to_numpy(object), future["user_id"].to_numpy(object))
-        seen = _matrix(past, user_ids, n)
+        seen = _matrix(past[:0] if include_history else past, user_ids, n)
         relevant = _matrix(future, user_ids, n)
         relevant = csr_array(relevant > relevant.multiply(seen))
         drawn = _sample(np.flatnonzero(np.diff(relevant.indptr)), limit)
         histories = _histories(past, user_ids[drawn])
-        return cls(user_ids[drawn], histories, _events(histories), seen[drawn], relevant[drawn])
+        return cls(user_ids[drawn], histories, _events(histories), seen[drawn], relevant[drawn], include_history)
 
     def __len__(self) -> int:
         return len(self.user_ids)
 
     def __getitem__(self, positions: NDArray[np.intp]) -> "Queries":
-        events = tuple(self.events[query] for query in positions)
+        histories, events = self.histories[positions], tuple(self.events[query] for query in positions)
         seen, relevant = self.seen[positions], self.relevant[positions]
-        return Queries(self.user_ids[positions], self.histories[positions], events, seen, relevant)
+        return Queries(self.user_ids[positions], histories, events, seen, relevant, self.include_history)
 
     def resolved(self, recommender: "Recommender") -> "list[ResolvedRequest]":
         """Return the requests of all histories, resolved by a recommender: once, whatever the weights are."""
         if self._resolved is None or self._resolved[0] is not recommender:
-            requests = [FOR_YOU.for_history(history) for history in self.events]
+            template = replace(FOR_YOU, exclude_history=not self.include_history)
+            requests = [template.for_history(history) for history in self.events]
             object.__setattr__(self, "_resolved", (recommender, recommender.resolve_many(requests)))
         assert self._resolved is not None
         return self._resolved[1]

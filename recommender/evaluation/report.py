@@ -70,6 +70,8 @@ class EvaluationReport:
         Where training ends and testing begins, ISO 8601; empty for a split by user.
     ablation
         Recall by slice and without each term of the score; None where it was not measured.
+    include_history
+        Whether all held-out interactions count, or those with items that are new to the user.
     """
 
     k: int
@@ -80,6 +82,7 @@ class EvaluationReport:
     cold_interactions: int
     split_dates: tuple[str, ...] = ()
     ablation: "Ablation | None" = None
+    include_history: bool = False
 
     @classmethod
     def pool(cls, reports: Sequence["EvaluationReport"]) -> "EvaluationReport":
@@ -115,6 +118,7 @@ class EvaluationReport:
             "split_dates": [*self.split_dates],
             "interactions": self.interactions,
             "cold_share": round(self.cold_interactions / max(self.interactions, 1), 4),
+            "include_history": self.include_history,
             "rankers": self._rankers(),
         }
         return figures | ({} if self.ablation is None else {"ablation": self.ablation.to_dict()})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recommender.evaluation import metrics
-from recommender.evaluation.baselines import Baseline, Ease, ItemKNN, Popularity
+from recommender.evaluation.baselines import Baseline, Ease, ItemKNN, OwnFrequency, Popularity
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.top_k import top_k
 
@@ -22,6 +22,7 @@ MAX_QUERIES, MAX_CELLS = 1_000, 12_000_000  # so that the choice costs no more t
 K = 12
 CHUNK = 256  # queries whose scores are in memory at once
 WINDOWS = (None, 90, 30, 7)  # days of popularity
+HALF_LIVES = (120.0, 14.0, 45.0, 365.0)  # days of own frequency
 DECAYS = (0.7, 0.5, 0.8, 0.9, 0.97)
 SHRINKAGES, KNN_POWERS = (10.0, 50.0), (0.0, 0.3, 0.5)
 PENALTIES, EASE_POWERS = (250.0, 60.0, 1000.0, 4000.0), (0.0, 0.2)
@@ -50,7 +51,7 @@ class BaselineValidation:
     n: int
 
     @classmethod
-    def of(cls, train: "Interactions", n: int) -> Self | None:
+    def of(cls, train: "Interactions", n: int, include_history: bool = False) -> Self | None:
         """Hold out the latest events; None where too few users have events before and since."""
         if not len(train):
             return None
@@ -58,7 +59,7 @@ class BaselineValidation:
         moment = pd.Timestamp(times[int((1 - HELD_OUT) * len(times))]).to_pydatetime()
         earlier = train.before(moment)
         limit = min(max(MAX_CELLS // max(n, 1), 200), MAX_QUERIES)
-        queries = Queries.of(earlier, train.since(moment), n, limit=limit)
+        queries = Queries.of(earlier, train.since(moment), n, limit, include_history)
         return cls(earlier, queries, n) if len(queries) >= MIN_QUERIES else None
 
     def recall(self, baseline: Baseline) -> float:
@@ -80,30 +81,41 @@ class BaselineValidation:
         return best
 
 
-def standard_baselines(train: "Interactions", n: int) -> list[Baseline]:
+def standard_baselines(train: "Interactions", n: int, include_history: bool = False) -> list[Baseline]:
     """Return the baselines that need events only, fitted: popularity of several windows, ItemKNN and EASE.
 
     The window of "popularity", and the parameters of ItemKNN and EASE, are those with the highest recall of the
     choices in the latest part of `train` after a fit on the earlier part; then each is fitted on all of `train`.
     Tables have them in `Baseline.detail`; the names do not change with them.
+
+    Parameters
+    ----------
+    train
+        Events to learn from.
+    n
+        Items.
+    include_history
+        Whether items of the history may be recommended: then the user's own frequency is a baseline, too.
     """
-    validation = BaselineValidation.of(train, n)
+    validation = BaselineValidation.of(train, n, include_history)
+    windows = [Popularity(train, n, days) for days in (30, 7)]
     if validation is None:
-        popularity: Popularity = Popularity(train, n, name="popularity")
-        return [popularity, *_windows(train, n), ItemKNN(train, n), Ease(train, n)]
+        own = [OwnFrequency(train, n)] if include_history else []
+        return [Popularity(train, n, name="popularity"), *windows, *own, ItemKNN(train, n), Ease(train, n)]
     days = validation.best(popularity_options(validation.train, n)).days
+    own = []
+    if include_history:
+        half_life = validation.best(OwnFrequency(validation.train, n, days) for days in HALF_LIVES).half_life
+        own = [OwnFrequency(train, n, half_life)]
     knn = validation.best(knn_options(validation.train, n))
     ease = validation.best(ease_options(validation.train, n))
     return [
         Popularity(train, n, days, name="popularity"),
-        *_windows(train, n),
+        *windows,
+        *own,
         ItemKNN(train, n, knn.shrink, knn.decay, knn.power),
         Ease(train, n, ease.penalty, ease.decay, power=ease.power),
     ]
-
-
-def _windows(train: "Interactions", n: int) -> list[Popularity]:
-    return [Popularity(train, n, days) for days in (30, 7)]
 
 
 def popularity_options(train: "Interactions", n: int) -> Iterator[Popularity]:

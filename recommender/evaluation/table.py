@@ -68,9 +68,11 @@ def _details(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
+    reading = "repeats included" if figures.get("include_history") else "of products new to the user"
     return (
         f"{figures['queries']:,} queries of {figures['users']:,} users, {figures['n']:,} products ranked; "
-        f"{figures['interactions']:,} held-out interactions, {figures['cold_share']:.0%} with cold products"
+        f"{figures['interactions']:,} held-out interactions {reading}, "
+        f"{figures['cold_share']:.0%} with cold products"
     )
 
 
