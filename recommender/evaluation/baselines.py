@@ -96,7 +96,7 @@ class OwnFrequency:
         """Return the decayed sums of event weights, for other items a fraction by popularity, (b, n)."""
         frame = flat(histories)
         last = frame.groupby("query")["timestamp"].transform("max")
-        days = ((last - frame["timestamp"]) / pd.Timedelta(days=1)).to_numpy()
+        days = (last - frame["timestamp"]).to_numpy() / np.timedelta64(1, "D")
         values = frame["weight"].to_numpy() * 0.5 ** (days / self.half_life)
         cells = (frame["query"].to_numpy(), frame["row"].to_numpy())
         return csr_array((values, cells), shape=(len(histories), self.n)).toarray().clip(min=0) + self.rest

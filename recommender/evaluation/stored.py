@@ -87,8 +87,8 @@ class StoredEvaluation:
         """Write the results into the folder of a part."""
         names = {"rankers": self.rankers, "candidates": self.candidates, "metrics": self.metrics}
         about = json.dumps({"format": _FORMAT, "k": self.k, **names}).encode()
-        arrays = {"users": self.users, "values": self.values, "about": np.frombuffer(about, np.uint8)}
-        np.savez_compressed(folder / FILE, allow_pickle=False, **arrays)
+        text = np.frombuffer(about, np.uint8)
+        np.savez_compressed(folder / FILE, users=self.users, values=self.values, about=text)
 
     @classmethod
     def open(cls, bundle: "Bundle") -> "StoredEvaluation | None":
@@ -97,8 +97,8 @@ class StoredEvaluation:
             return None
         with np.load(bundle.path(PART, FILE), allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
-            names = (tuple(about[axis]) for axis in ("rankers", "candidates", "metrics"))
-            return cls(about["k"], arrays["users"], *names, arrays["values"])
+            rankers, candidates, metrics = (tuple(about[axis]) for axis in ("rankers", "candidates", "metrics"))
+            return cls(about["k"], arrays["users"], rankers, candidates, metrics, arrays["values"])
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ def paired(
         raise RequestError(f"the lists have {first.k} and {second.k} products; they must be equally long")
     left, right = (ranker, ranker) if isinstance(ranker, str) else ranker
     values = first.of_ranker(left, metric, candidates), second.of_ranker(right, metric, candidates)
-    users, one, other = np.intersect1d(*map(_by_occurrence, (first.users, second.users)), return_indices=True)
+    numbered = _by_occurrence(first.users), _by_occurrence(second.users)
+    users, one, other = np.intersect1d(numbered[0], numbered[1], return_indices=True)
     a, b = values[0][one], values[1][other]
     known = ~np.isnan(a) & ~np.isnan(b)
     if not known.any():
