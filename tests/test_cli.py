@@ -258,7 +258,9 @@ def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: P
     bundles = shutil.copytree(demo_bundles, tmp_path / "bundles")
     rec = recommender.load(bundles)
     vectors, present = np.zeros((0, rec.layout.d), np.float32), np.zeros((0, len(rec.layout.names)), bool)
-    none = EmbeddedProducts([], vectors, present, {name: [] for name in rec.attributes.names}, [])
+    none = EmbeddedProducts(
+        [], vectors, present, np.empty(0, np.float32), {name: [] for name in rec.attributes.names}, []
+    )
     delta = publish_delta(rec, none, rec.ids[:1])
     newest, first = compact(bundles), now["generation"]
     lines = run("bundles", "list", bundles).out.splitlines()

@@ -51,6 +51,7 @@ def embedded(products: list[DemoProduct]) -> EmbeddedProducts:
         [product.item_id for product in products],
         np.stack([product.vector for product in products]) if products else np.zeros((0, 18), np.float32),
         np.stack([product.present for product in products]) if products else np.zeros((0, 4), bool),
+        np.array([product.prior for product in products], dtype=np.float32),
         {name: [product.cells[name] for product in products] for name in KINDS},
         [f"{product.item_id} now".encode() for product in products],
     )
@@ -93,7 +94,7 @@ class World:
         drawn = []
         for item_id in sorted({*some[:cut], *new, *again[:1]} - {*some[cut:]}):
             fresh = draw_product(generator, item_id, [])
-            taught = products.get(item_id) or self.base.get(item_id) or replace(fresh, prior=0.0, partners={})
+            taught = products.get(item_id) or self.base.get(item_id) or replace(fresh, partners={})
             drawn.append(replace(fresh, prior=taught.prior, partners=taught.partners))
         return drawn, some[cut:]
 

@@ -33,6 +33,8 @@ from training.item_tower.train import train_item_tower
 from training.items import TrainingItems, category_kinds
 from training.model import TrainedModel, assemble_model, assemble_segment
 from training.monitor import StageTimer
+from training.new_products.factors import NewProducts
+from training.new_products.tune import tune_new_products
 from training.prior import no_prior
 from training.publish import publish
 from training.split import EventSplit, split_events
@@ -183,14 +185,16 @@ def _train_with_events(
         tables = CooccurrenceTables.of(segment, split.train, texts=items.inputs.words)
     user_tower = UserTower(dict(split.train.weights), sequence=None if behaviour is None else behaviour.tower)
     hyperparameters = default_hyperparameters(segment, user_tower, events=True)
+    new_products = NewProducts()
     if split.tuning is not None:
         with timer.stage("tuning"):
             data = TuningData(segment, tables, split.train, split.tuning)
             hyperparameters = tune(data, hyperparameters, cases, seed)
+            new_products = tune_new_products(data, hyperparameters, cases, seed)
             tuned = data.segment_with(hyperparameters.prior, hyperparameters.smoothing)
             item_weights = tune_for_items(tuned, split.tuning, category_kinds(items.catalog), seed)
             hyperparameters = hyperparameters.with_item_weights(*item_weights)
-    model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
+    model = assemble_model(tower, segment, tables, hyperparameters, new_products, split.train, seed, metrics)
     if split.test is None:
         return model, {}
     evaluation: Reports = {}
@@ -203,7 +207,8 @@ def _train_with_events(
         tower, segment = assemble_segment(items, item_tower, behaviour)
         tables = CooccurrenceTables.of(segment, interactions, tables.similarity)
         hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
-        return assemble_model(tower, segment, tables, hyperparameters, interactions, metrics), evaluation
+        model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
+        return model, evaluation
 
 
 def _train_without_events(

@@ -17,6 +17,7 @@ from training.cooccurrence.complements import complements
 from training.cooccurrence.tables import CooccurrenceTables
 from training.item_tower.train import TrainedItemTower
 from training.items import TrainingItems
+from training.new_products.factors import NewProducts, with_events
 from training.tuning.search import Hyperparameters
 
 
@@ -90,7 +91,9 @@ def assemble_model(
     segment: Segment,
     tables: CooccurrenceTables,
     hyperparameters: Hyperparameters,
+    new_products: NewProducts,
     interactions: Interactions,
+    seed: int,
     metrics: Mapping[str, Any],
 ) -> TrainedModel:
     """Add prior, co-occurrence and complementary products to the products' arrays.
@@ -103,8 +106,12 @@ def assemble_model(
         Counts of `interactions`.
     hyperparameters
         Half-life of the prior, smoothing, weights.
+    new_products
+        Factors of the products without events.
     interactions
         The events that the prior is fitted on.
+    seed
+        See `fit_prior_predictor`.
     metrics
         Of the training so far.
     """
@@ -115,4 +122,6 @@ def assemble_model(
         cooccurrence=tables.smoothed(hyperparameters.smoothing),
         complements=complements(segment, tables.counts, tables.normalized),
     )
-    return TrainedModel.of(tower, segment, hyperparameters, {**metrics, "prior": prior_metrics})
+    tower, segment = new_products.applied(tower, segment, with_events(interactions, segment.n), seed)
+    all_metrics = {**metrics, "prior": prior_metrics, "new_products": new_products.to_dict()}
+    return TrainedModel.of(tower, segment, hyperparameters, all_metrics)

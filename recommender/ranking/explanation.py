@@ -122,10 +122,18 @@ def reasons(
         term = scorer.terms[position]
         seed = None if term in SEEDLESS_TERMS else _strongest_seed(scorer, segment, query, row, term)
         share = float(positive[position] / total)
-        code = ORDER_CODES.get(strategy, CODES[term]) if term == "prior" else CODES[term]
+        code = _prior_code(segment, row, strategy) if term == "prior" else CODES[term]
         approximate = seed is not None and is_approximate(segment, query, term)
         found.append(Reason(code, None if seed is None else id_of(seed), share, approximate))
     return tuple(found)
+
+
+def _prior_code(segment: Segment, row: int, strategy: str) -> str:
+    """Return the code of the prior, or of the order that replaces it; the prior of a new product is predicted."""
+    names = segment.layout.names
+    if "behaviour" in names and not segment.present[row, names.index("behaviour")]:
+        return ORDER_CODES.get(strategy, "new_item")
+    return ORDER_CODES.get(strategy, CODES["prior"])
 
 
 def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> Double:

@@ -14,6 +14,7 @@ from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.category import CategoryEmbedding
 from recommender.towers.content import ContentBlock
 from recommender.towers.predictor import BlockPredictor
+from recommender.towers.prior import PriorPredictor
 from recommender.towers.projection import AlignedProjection
 
 
@@ -64,6 +65,8 @@ class ItemTower:
         Fills missing image, text and category blocks.
     behaviour
         Predicts the behaviour block of products without events; None without events.
+    prior
+        Predicts the prior of products without events; None where it is 0.
     """
 
     layout: Layout
@@ -72,6 +75,7 @@ class ItemTower:
     category: CategoryEmbedding | None
     predictor: BlockPredictor
     behaviour: BehaviourPredictor | None = None
+    prior: PriorPredictor | None = None
 
     def present_blocks(self, inputs: ItemInputs) -> tuple[Float, Mask]:
         """Return the blocks that the inputs give, zero where missing.
@@ -104,6 +108,12 @@ class ItemTower:
             predicted = self.behaviour.predict(filled, self.layout, vocabularies, inputs.columns, inputs.words)
             filled[:, self.layout.slices["behaviour"]] = predicted
         return filled, present
+
+    def predicted_prior(self, vectors: Float) -> Float:
+        """Return the prior of products without events, given their vectors of shape (b, d); shape (b,)."""
+        if self.prior is None:
+            return np.zeros(len(vectors), dtype=np.float32)
+        return self.prior.predict(vectors, self.layout)
 
     def query(self, modality: str, encoded: Float, aligned: bool) -> Float:
         """Return the query vector of a text or an image, shape (d,).
@@ -147,6 +157,8 @@ class ItemTower:
         save_file(self.predictor.to_arrays(), folder / "predictor.safetensors")
         if self.behaviour is not None:
             self.behaviour.save(folder)
+        if self.prior is not None:
+            save_file(vars(self.prior), folder / "prior.safetensors")
 
     @classmethod
     def open(cls, path_of: Callable[[str], Path], files: Sequence[str], layout: Layout) -> "ItemTower":
@@ -168,4 +180,5 @@ class ItemTower:
             category = CategoryEmbedding.from_exported(exported, arrays["table"], arrays["mean"])
         predictor = BlockPredictor.from_arrays(load_file(path_of("predictor.safetensors")), layout)
         behaviour = BehaviourPredictor.open(path_of, files) if "behaviour.safetensors" in files else None
-        return cls(layout, content, projection, category, predictor, behaviour)
+        prior = PriorPredictor(**load_file(path_of("prior.safetensors"))) if "prior.safetensors" in files else None
+        return cls(layout, content, projection, category, predictor, behaviour, prior)

@@ -33,8 +33,8 @@ class EmbeddedProducts:
     ----------
     ids
         Of c products.
-    vectors, present
-        Shape (c, d) and (c, M), see `Segment`.
+    vectors, present, prior
+        Shape (c, d), (c, M) and (c,), see `Segment`; the prior of products without events is predicted.
     cells
         Attribute name to c values, for every attribute of the bundle.
     thumbnails
@@ -44,6 +44,7 @@ class EmbeddedProducts:
     ids: Sequence[str]
     vectors: Float
     present: Mask
+    prior: Float
     cells: Mapping[str, Sequence[Any]]
     thumbnails: Sequence[bytes | None]
 
@@ -140,10 +141,7 @@ class _DeltaWriter:
     def _write_arrays(self, folder: Path) -> Segment:
         """Write the products' arrays; return the new segment, without a neighbour table."""
         old, new = self._segment, self._embedded
-        known = self._changed[self._changed < old.n]
-        prior = np.zeros(len(self._changed), dtype=np.float32)  # new products have no events
-        prior[self._changed < old.n] = old.prior[known]
-        values = {"vectors": new.vectors, "present": new.present, "prior": prior}
+        values = {"vectors": new.vectors, "present": new.present, "prior": new.prior}
         arrays = {}
         for name, array in values.items():
             rows = self._delta_rows(getattr(old, name), array)

@@ -105,13 +105,15 @@ def embed(
 ) -> EmbeddedProducts:
     """Compute the vectors of products with the bundle's towers; unchanged products are left out.
 
-    A product with events keeps its behaviour block: its buyers' behaviour has not changed.
+    A product with events keeps its behaviour block and its prior: its buyers' behaviour has not changed. Those of
+    other products are predicted.
     """
     encoded = encode_catalog(catalog, encoder, cache_dir)
     columns = {str(name): catalog.frame[name].tolist() for name in catalog.frame}
     vectors, present = recommender.item_tower.blocks(item_inputs(encoded, columns, catalog.texts()))
     rows = recommender.attributes.rows_of(catalog.ids)
-    _keep_behaviour(vectors, present, rows, recommender.segment)
+    prior = recommender.item_tower.predicted_prior(vectors)
+    _keep_observed(vectors, present, prior, _known_rows(recommender, catalog.ids), recommender.segment)
     cells = {name: catalog.frame[name].tolist() for name in recommender.attributes.names}
     same = _unchanged(recommender, rows, vectors, cells)
     changed = np.flatnonzero(~same).tolist()
@@ -120,16 +122,29 @@ def embed(
         [catalog.ids[index] for index in changed],
         vectors[changed],
         present[changed],
+        prior[changed],
         {name: [values[index] for index in changed] for name, values in cells.items()},
         [thumbnails[index] for index in changed],
     )
 
 
-def _keep_behaviour(vectors: Float, present: Mask, rows: Rows, segment: Segment) -> None:
+def _known_rows(recommender: Recommender, item_ids: Sequence[str]) -> Rows:
+    """Return the row of each product, also of one that was removed and comes again; -1 for a new one."""
+    ids = recommender.attributes.ids
+    removed = {ids.id_of(row): row for row in ids.removed.tolist()}
+    rows = recommender.attributes.rows_of(item_ids)
+    pairs = zip(item_ids, rows.tolist(), strict=True)
+    return np.array([row if row >= 0 else removed.get(item_id, -1) for item_id, row in pairs], dtype=np.int32)
+
+
+def _keep_observed(vectors: Float, present: Mask, prior: Float, rows: Rows, segment: Segment) -> None:
+    """Set the behaviour block and the prior of products with events to those of the bundle."""
+    known = np.flatnonzero(rows >= 0)
     if "behaviour" in segment.layout.names:
         block, columns = segment.layout.index("behaviour"), segment.layout.slices["behaviour"]
-        known = np.flatnonzero((rows >= 0) & segment.present[np.maximum(rows, 0), block])
+        known = known[segment.present[rows[known], block]]
         vectors[known, columns], present[known, block] = segment.vectors[rows[known], columns], True
+    prior[known] = segment.prior[rows[known]]  # without a behaviour block nothing is predicted
 
 
 def _unchanged(recommender: Recommender, rows: Rows, vectors: Float, cells: Mapping[str, Sequence[Any]]) -> Mask:

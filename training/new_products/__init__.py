@@ -1,0 +1,1 @@
+"""New products: the predicted prior and the factors of products without events."""
