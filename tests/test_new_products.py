@@ -104,8 +104,8 @@ class PlantedShop:
         self.data = TuningData(base, CooccurrenceTables.of(base, self.earlier), self.earlier, self.later)
         user_tower = UserTower({"purchase": 1.0})
         tuned = default_hyperparameters(base, user_tower, events=True)
-        user = replace(tuned.weights["user"], weights=WEIGHTS)
-        self.tuned: Hyperparameters = replace(tuned, prior=PriorShape(30.0), weights=tuned.weights | {"user": user})
+        weights = tuned.weights | {"user": replace(tuned.weights["user"], weights=WEIGHTS)}
+        self.tuned: Hyperparameters = replace(tuned, prior=PriorShape(30.0), weights=weights)
 
     def recalls(self, new_products: NewProducts, k: int = 12) -> tuple[np.ndarray, np.ndarray]:
         """Return recall@k of each test case, of all products and (NaN without) of those that were new."""
@@ -221,7 +221,7 @@ def test_a_tower_of_an_older_bundle_predicts_no_prior(tmp_path: Path) -> None:
 
 
 def test_an_update_gives_added_products_what_a_fit_gives(bundles: Path, demo_shop: Shop, tmp_path: Path) -> None:
-    """The copy of a product without events has its prior and its behaviour block; a product that comes again, its own."""
+    """The copy of a product without events has its prior and behaviour block; one that comes again has its own."""
     rec = recommender.load(bundles)
     segment, ids = rec.segment, rec.attributes.ids
     block = rec.layout.index("behaviour")
