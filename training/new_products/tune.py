@@ -75,11 +75,15 @@ def _terms(
         content = content_blocks(segment.vectors[rows], segment.layout)
         spread[moment] = (content - mean_content(segment, ~known[moment]).astype(np.float32)) @ weights
         levels[moment] = np.quantile(prior[known[moment]], LEVELS)
-    own = [terms.features[:, :, terms.terms.index(name)] for name in ("behaviour", "cooccurrence")]
-    own.append(np.stack([spread[moment] for moment in moments]))
-    own += [np.array([[levels[moment][level]] for moment in moments]) for level in range(len(LEVELS))]
-    features = np.concatenate([terms.features, np.stack([column * new for column in own], axis=2)], axis=2)
-    return replace(terms, features=features.astype(np.float32)), new
+    columns = [terms.features[:, :, terms.terms.index(name)] for name in ("behaviour", "cooccurrence")]
+    columns.append(np.stack([spread[moment] for moment in moments]))
+    columns += [np.array([[levels[moment][level]] for moment in moments]) for level in range(len(LEVELS))]
+    p = len(terms.terms)
+    features = np.empty((*new.shape, p + len(columns)), dtype=np.float32)
+    features[:, :, :p] = terms.features
+    for position, column in enumerate(columns):
+        np.multiply(column, new, out=features[:, :, p + position], casting="same_kind")
+    return replace(terms, features=features), new
 
 
 @dataclass
