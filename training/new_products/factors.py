@@ -1,6 +1,6 @@
 """What is learned for products without events, and how it changes a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -78,11 +78,16 @@ class NewProducts:
     def placed(self, predictor: PriorPredictor, segment: Segment, known: Mask) -> PriorPredictor:
         """Return a predictor whose mean is the level, and whose differences from it have the spread."""
         assert self.level is not None
-        level = np.quantile(segment.prior[known], self.level) if known.any() else 0.0
+        level = levels_of(segment.prior[known], (self.level,))[0]
         centre = mean_content(segment, ~known) @ predictor.weights.astype(np.float64)
         bias = np.array([level - self.spread * centre])
         weights = predictor.weights * np.float32(self.spread)
         return PriorPredictor(weights, bias.astype(np.float32), predictor.limit)
+
+
+def levels_of(prior: Float, quantiles: Sequence[float]) -> Double:
+    """Return quantiles of the prior of the products with events; 0 if there are none."""
+    return np.quantile(prior.astype(np.float64), quantiles) if len(prior) else np.zeros(len(quantiles))
 
 
 def mean_content(segment: Segment, of: Mask) -> Double:

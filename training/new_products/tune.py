@@ -8,7 +8,7 @@ import numpy as np
 
 from recommender.core.blocks import Double, Mask
 from recommender.towers.prior import content_blocks
-from training.new_products.factors import NewProducts, mean_content, with_events
+from training.new_products.factors import NewProducts, levels_of, mean_content, with_events
 from training.new_products.prior import fit_prior_predictor
 from training.tuning.held_out import HeldOutCase, HeldOutTerms, held_out_terms, user_queries
 from training.tuning.search import Hyperparameters, TuningData
@@ -18,7 +18,8 @@ MIN_CASES = 20  # with held-out choices of new products; with fewer, the factors
 LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 SPREADS = (0.0, 0.5, 1.0, 2.0)
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
-ROUNDS = 2
+# Standard errors, paired by query, by which the recall of all products may be below its best.
+TOLERANCE = 0.5
 NONE = NewProducts(level=None)
 
 
@@ -27,9 +28,9 @@ def tune_new_products(
 ) -> NewProducts:
     """Choose prior, behaviour and co-occurrence of products without events.
 
-    Of all options whose soft recall of held-out choices is within a standard error of the best, paired by query,
-    the one with the highest soft recall of products that were new: the whole does not lose, and newcomers get the
-    places that cost nothing.
+    Of all options whose soft recall of held-out interactions is close to the best, see `TOLERANCE`, the one with
+    the highest soft recall of products that were new: the whole does not lose, and newcomers get the places that
+    cost nothing. A factor is used only where it is clearly better.
 
     Parameters
     ----------
@@ -42,10 +43,12 @@ def tune_new_products(
     seed
         Of samples.
     """
-    terms, new = _terms(data, tuned, cases, seed) if cases else (None, None)
-    targets = 0 if terms is None else int((terms.targets & new).any(axis=1).sum())
-    if terms is None or targets < MIN_CASES or "behaviour" not in terms.terms:
-        return NewProducts(metrics={"chosen": "defaults", "cases": targets})
+    if not cases or "behaviour" not in data.segment.layout.names:
+        return NewProducts(metrics={"chosen": "defaults", "cases": 0})
+    terms, new = _terms(data, tuned, cases, seed)
+    having = int(np.any(terms.targets & new, axis=1).sum())
+    if having < MIN_CASES:
+        return NewProducts(metrics={"chosen": "defaults", "cases": having})
     return _Search(terms, new, tuned.weights["user"].weights).run()
 
 
@@ -74,7 +77,7 @@ def _terms(
         weights = fit_prior_predictor(of, known[moment], seed).weights
         content = content_blocks(segment.vectors[rows], segment.layout)
         spread[moment] = (content - mean_content(segment, ~known[moment]).astype(np.float32)) @ weights
-        levels[moment] = np.quantile(prior[known[moment]], LEVELS)
+        levels[moment] = levels_of(prior[known[moment]], LEVELS)
     columns = [terms.features[:, :, terms.terms.index(name)] for name in ("behaviour", "cooccurrence")]
     columns.append(np.stack([spread[moment] for moment in moments]))
     columns += [np.array([[levels[moment][level]] for moment in moments]) for level in range(len(LEVELS))]
@@ -104,37 +107,51 @@ class _Search:
     compared: dict[NewProducts, tuple[Double, Double]] = field(default_factory=dict)
 
     def run(self) -> NewProducts:
-        """Choose level and spread, then each factor, and all of them once more."""
-        best = NONE
-        for _ in range(ROUNDS):
-            placed = [replace(best, level=level, spread=s) for level, s in product(LEVELS, SPREADS)]
-            best = self._best([replace(best, level=None, spread=1.0), *placed])
-            for name in ("behaviour", "cooccurrence"):
-                best = self._best([replace(best, **{name: factor}) for factor in FACTORS])
+        """Choose level and spread, then each factor, then level and spread under these factors."""
+        best = self._placed(NewProducts(level=None))
+        best = self._clearly_better(best, [replace(best, behaviour=factor) for factor in FACTORS])
+        best = self._clearly_better(best, [replace(best, cooccurrence=factor) for factor in FACTORS])
+        best = self._placed(best)
         return replace(best, metrics=self._metrics(best))
 
+    def _placed(self, present: NewProducts) -> NewProducts:
+        """Return the best level and spread."""
+        options = [replace(present, level=level, spread=spread) for level, spread in product(LEVELS, SPREADS)]
+        return self._best([present, replace(present, level=None, spread=1.0), *options])
+
+    def _clearly_better(self, present: NewProducts, options: Sequence[NewProducts]) -> NewProducts:
+        """Return the best option if its recall of new products is clearly higher than that of the present one."""
+        best = self._best([present, *options])
+        gain = self.compared[best][1] - self.compared[present][1]
+        return best if gain.mean() > _standard_error(gain) else present
+
     def _best(self, options: Sequence[NewProducts]) -> NewProducts:
-        """Compare options, and return the best of all that were compared so far."""
+        """Return the option with the highest recall of new products of those that cost the whole nothing.
+
+        The whole is compared with the best of all options so far.
+        """
         missing = [option for option in dict.fromkeys(options) if option not in self.compared]
         if missing:
             weights = np.array([self._vector(option) for option in missing])
             chosen = self.terms.targets & self.new
             every, new = soft_recalls(self.terms, weights), self._of(chosen, weights)
             self.compared |= dict(zip(missing, zip(every.T, new.T, strict=True), strict=True))
-        every = np.stack([scores for scores, _ in self.compared.values()])
-        best = every[every.mean(axis=1).argmax()]
-        lost = best - every
-        allowed = lost.mean(axis=1) <= lost.std(axis=1) / np.sqrt(every.shape[1])
-        means = np.array([new.mean() for _, new in self.compared.values()])
-        return [*self.compared][int(np.where(allowed, means, -1.0).argmax())]
+        top = max((every for every, _ in self.compared.values()), key=np.mean)
+
+        def recall(option: NewProducts) -> float:
+            every, new = self.compared[option]
+            lost = top - every
+            return float(new.mean()) if lost.mean() <= TOLERANCE * _standard_error(lost) else -float(lost.mean())
+
+        return max(options, key=recall)
 
     def _of(self, targets: Mask, weights: Double) -> Double:
-        queries = targets.any(axis=1)
+        queries: Mask = np.any(targets, axis=1)
         return soft_recalls(replace(self.terms, targets=targets).subset(queries), weights)
 
     def _vector(self, option: NewProducts) -> list[float]:
         """Return the weights of the terms under an option."""
-        weights = [self.weights[term] for term in self.terms.terms]
+        weights = [self.weights.get(term, 0.0) for term in self.terms.terms]
         named = self.weights
         weights.append(named["behaviour"] * (option.behaviour - 1))
         weights.append(named["cooccurrence"] * (option.cooccurrence - 1))
@@ -149,3 +166,7 @@ class _Search:
             "soft_recall": {when: round(float(every.mean()), 4) for when, (every, _) in scores.items()},
             "soft_recall_new": {when: round(float(new.mean()), 4) for when, (_, new) in scores.items()},
         }
+
+
+def _standard_error(values: Double) -> float:
+    return float(values.std() / np.sqrt(len(values)))
