@@ -33,7 +33,7 @@ class NewProducts:
         How they were chosen, for the manifest.
     """
 
-    level: float | None = 0.5
+    level: float | None = 0.25
     spread: float = 1.0
     behaviour: float = 1.0
     cooccurrence: float = 1.0

@@ -15,7 +15,7 @@ from training.tuning.search import Hyperparameters, TuningData
 from training.tuning.weights import soft_recalls
 
 MIN_CASES = 20  # with held-out choices of new products; with fewer, the factors keep their defaults
-LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+LEVELS = (0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 SPREADS = (0.0, 0.5, 1.0, 2.0)
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
 # Standard errors, paired by query, by which the recall of all products may be below its best.
