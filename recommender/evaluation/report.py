@@ -70,6 +70,8 @@ class EvaluationReport:
         Where training ends and testing begins, ISO 8601; empty for a split by user.
     ablation
         Recall by slice and without each term of the score; None where it was not measured.
+    pairs
+        Recall of pairs of products, see `recommender.evaluation.item_pairs`; None where it was not measured.
     include_history
         Whether all held-out interactions count, or those with items that are new to the user.
     """
@@ -82,6 +84,7 @@ class EvaluationReport:
     cold_interactions: int
     split_dates: tuple[str, ...] = ()
     ablation: "Ablation | None" = None
+    pairs: Mapping[str, Any] | None = None
     include_history: bool = False
 
     @classmethod
@@ -98,6 +101,7 @@ class EvaluationReport:
             cold_interactions=sum(report.cold_interactions for report in reports),
             split_dates=tuple(date for report in reports for date in report.split_dates),
             ablation=None,
+            pairs=None,
         )
 
     @property
@@ -121,7 +125,8 @@ class EvaluationReport:
             "include_history": self.include_history,
             "rankers": self._rankers(),
         }
-        return figures | ({} if self.ablation is None else {"ablation": self.ablation.to_dict()})
+        figures |= {} if self.ablation is None else {"ablation": self.ablation.to_dict()}
+        return figures | ({} if self.pairs is None else {"pairs": dict(self.pairs)})
 
     def to_frame(self, metric: str = "recall", candidates: str = "all") -> pd.DataFrame:
         """Return one row per ranker: the metric, its 95 % interval, and the hybrid's lead with its interval.

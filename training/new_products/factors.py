@@ -10,7 +10,6 @@ from recommender.catalog import Interactions
 from recommender.core.blocks import Double, Float, Mask
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
-from recommender.towers.behaviour import BehaviourPredictor
 from recommender.towers.item import ItemTower
 from recommender.towers.prior import PriorPredictor, content_blocks
 from training.new_products.prior import fit_prior_predictor
@@ -63,9 +62,9 @@ class NewProducts:
             vectors = vectors.copy()
             columns = segment.layout.slices["behaviour"]
             vectors[~known, columns] = scaled_blocks(vectors[~known, columns], self.behaviour)
-            matrix, table = tower.behaviour.matrix * self.behaviour, tower.behaviour.table * self.behaviour
-            behaviour = BehaviourPredictor(matrix.astype(np.float32), table.astype(np.float32))
-            tower = replace(tower, behaviour=behaviour)
+            factor = np.float32(self.behaviour)
+            old = tower.behaviour
+            tower = replace(tower, behaviour=replace(old, matrix=factor * old.matrix, table=factor * old.table))
         cooccurrence = scaled_columns(segment.cooccurrence, ~known, self.cooccurrence)
         segment = replace(segment, vectors=vectors, cooccurrence=cooccurrence)
         if self.level is None:
