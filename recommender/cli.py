@@ -89,6 +89,7 @@ _group(
         "missing": quality.missing,
         "complementary": quality.complementary,
         "next-item": quality.next_item,
+        "users": quality.users,
         "encoders": quality.encoders,
     },
 )

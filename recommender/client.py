@@ -128,8 +128,16 @@ class Client:
         """Return a user's latest events, oldest first."""
         return self._get("/v1/events", user_id=user_id, limit=limit)
 
+    def put_user(self, user_id: str, attributes: Mapping[str, Any]) -> Json:
+        """Store the attributes of a user such as ``{"age": 34}``, in the place of those stored before."""
+        return self._post("/v1/users:put", {"user_id": user_id, "attributes": {**attributes}})
+
+    def user(self, user_id: str) -> Json:
+        """Return the stored attributes of a user."""
+        return self._get("/v1/users:get", user_id=user_id)
+
     def erase_user(self, user_id: str) -> Json:
-        """Erase every event of a user, and return the receipt."""
+        """Erase the attributes and every event of a user, and return the receipt."""
         return self._post("/v1/users:erase", {"user_id": user_id})
 
     def merge(self, session_id: str, user_id: str) -> Json:

@@ -29,7 +29,7 @@ ProductFormat = Literal[
 # Keys that say nothing of the columns of a file.
 _OF_ANY_FORMAT = {
     *("path", "format", "images", "private_images", "availability_words", "weights"),
-    *("learn", "where", "kinds", "timezone", "timestamp_format"),
+    *("learn", "where", "kinds", "timezone", "timestamp_format", "context"),
 }
 EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -179,6 +179,9 @@ class EventsConfig(ConfigSection):
     transaction_id
         Column of the order's id, by which a purchase that was sent twice is counted once; by default
         transaction_id or order_id, where the file has it.
+    context
+        What is learned of the circumstances of choices: columns such as device or country, and "hour", the hour of
+        the day in UTC. A request says its own: ``context={"hour": 20}``.
     weights
         Weight of each event type, over the defaults `recommender.events.EVENT_WEIGHTS`. A new name adds an event
         type.
@@ -200,6 +203,7 @@ class EventsConfig(ConfigSection):
     quantity: str = "quantity"
     price: str = "price"
     transaction_id: str | None = None
+    context: list[str] = []
     weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
     where: str | None = None
     timezone: TimeZone | None = None
@@ -212,6 +216,27 @@ class EventsConfig(ConfigSection):
     def all_weights(self) -> dict[str, float]:
         """Return the weight of every event name: the defaults, updated by `weights`."""
         return EVENT_WEIGHTS | self.weights
+
+
+class UsersConfig(ConfigSection):
+    """File of users' attributes, such as age, segment or country, which are learned with the events.
+
+    Attributes
+    ----------
+    path
+        CSV, TSV, JSON, XML or Parquet file, also compressed; or a folder of parts of one table.
+    user_id
+        Column of the user's id, as in the events.
+    learn
+        Columns to learn from; by default all categories and numbers with at least two values.
+    kinds
+        Kinds of columns where the guess is wrong, such as ``{postcode = "category"}``.
+    """
+
+    path: Path
+    user_id: str = "user_id"
+    learn: list[str] | None = None
+    kinds: dict[str, Kind] = {}
 
 
 class EncoderChoice(ConfigSection):
@@ -337,6 +362,7 @@ class Config(ConfigSection):
 
     catalog: CatalogConfig
     events: EventsConfig | None = None
+    users: UsersConfig | None = None
     encoder: EncoderConfig = EncoderConfig()
     index: IndexConfig = IndexConfig()
     train: TrainConfig = TrainConfig()

@@ -14,7 +14,7 @@ from recommender.progress import notice
 if TYPE_CHECKING:
     import pandas as pd
 
-    from recommender.catalog import Catalog, Interactions
+    from recommender.catalog import Catalog, Interactions, Users
     from recommender.config import Config
     from recommender.recommender import Recommender
     from training.update.updater import UpdateResult
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Events: TypeAlias = pd.DataFrame | Path | str | None
 
 # What a bundle's config has in the place of a path where the data came from a frame.
-PRODUCTS_FRAME, EVENTS_FRAME = "products frame", "events frame"
+PRODUCTS_FRAME, EVENTS_FRAME, USERS_FRAME = "products frame", "events frame", "users frame"
 
 
 def fit(
@@ -31,10 +31,12 @@ def fit(
     events: "Events" = None,
     *,
     out: Path | str,
+    users: "Events" = None,
     images: Path | str | None = None,
     encoder: str | Mapping[str, Any] = "auto",
     columns: Mapping[str, Any] | None = None,
     event_columns: Mapping[str, Any] | None = None,
+    user_columns: Mapping[str, Any] | None = None,
     store: str | None = None,
     strict: bool = False,
     max_removed: float = 0.2,
@@ -51,15 +53,18 @@ def fit(
         A frame or a file with user_id, item_id, event_name and timestamp; None trains on the products alone.
     out
         The folder to publish into.
+    users
+        A frame or a file of users' attributes: user_id, and such as age and segment, learned with the events.
     images
         Folder or zip of product images.
     encoder
         Name of the encoder, such as "auto", "tfidf" or "open_clip", or its table as in a TOML:
         ``{"name": "transformers", "model": "intfloat/multilingual-e5-small"}``.
-    columns, event_columns
-        Names of columns and other entries as in a TOML's ``[catalog]`` and ``[events]``: ``{"id": "sku"}``.
+    columns, event_columns, user_columns
+        Names of columns and other entries as in a TOML's ``[catalog]``, ``[events]`` and ``[users]``:
+        ``{"id": "sku"}``.
     store
-        URL of an event store whose events are added.
+        URL of an event store whose events and attributes of users are added.
     strict
         Whether a problem that leaves rows out is an error.
     max_removed
@@ -89,13 +94,14 @@ def fit(
         from training.fit import fit as train
     from recommender.recommender import load
 
-    config = _config_of(products, events, images, encoder, columns, event_columns)
-    catalog, interactions = _frames_of(config, products, events, images, strict)
+    config = _config_of(products, events, users, images, encoder, columns, event_columns, user_columns)
+    catalog, interactions, attributes = _frames_of(config, products, events, users, images, strict)
     generation = train(
         config,
         out,
         catalog=catalog,
         interactions=interactions,
+        users=attributes,
         store_url=store,
         strict=strict,
         max_removed=max_removed,
@@ -168,10 +174,12 @@ def evaluate(
     products: "Products",
     events: "Events" = None,
     *,
+    users: "Events" = None,
     images: Path | str | None = None,
     encoder: str | Mapping[str, Any] = "auto",
     columns: Mapping[str, Any] | None = None,
     event_columns: Mapping[str, Any] | None = None,
+    user_columns: Mapping[str, Any] | None = None,
     strict: bool = False,
     cache: Path | str | None = None,
     include_history: bool = False,
@@ -180,7 +188,7 @@ def evaluate(
 
     Parameters
     ----------
-    products, events, images, encoder, columns, event_columns, strict, cache
+    products, events, users, images, encoder, columns, event_columns, user_columns, strict, cache
         As in `fit`.
     include_history
         Whether to measure with products of the history kept in, too: ``["evaluation_with_history"]``.
@@ -198,13 +206,14 @@ def evaluate(
     with full_installation("recommender.evaluate"):
         from training.fit import evaluate_config
 
-    config = _config_of(products, events, images, encoder, columns, event_columns)
-    catalog, interactions = _frames_of(config, products, events, images, strict)
+    config = _config_of(products, events, users, images, encoder, columns, event_columns, user_columns)
+    catalog, interactions, attributes = _frames_of(config, products, events, users, images, strict)
     folder = None if cache is None else Path(cache)
     return evaluate_config(
         config,
         catalog=catalog,
         interactions=interactions,
+        users=attributes,
         cache_dir=folder,
         include_history=include_history,
     )
@@ -213,10 +222,12 @@ def evaluate(
 def _config_of(
     products: "Products",
     events: "Events",
+    users: "Events",
     images: Path | str | None,
     encoder: str | Mapping[str, Any],
     columns: Mapping[str, Any] | None,
     event_columns: Mapping[str, Any] | None,
+    user_columns: Mapping[str, Any] | None,
 ) -> "Config":
     from recommender.config import Config
 
@@ -224,9 +235,11 @@ def _config_of(
     if isinstance(products, Config) or is_toml:
         others: dict[str, Any] = {
             "events": events,
+            "users": users,
             "images": images,
             "columns": columns,
             "event_columns": event_columns,
+            "user_columns": user_columns,
         }
         others["encoder"] = None if encoder == "auto" else encoder
         if given := [name for name, value in others.items() if value is not None]:
@@ -238,17 +251,25 @@ def _config_of(
     if events is not None:
         path = events if isinstance(events, str | Path) else EVENTS_FRAME
         tables["events"] = {"path": path, **(event_columns or {})}
+    if users is not None:
+        path = users if isinstance(users, str | Path) else USERS_FRAME
+        tables["users"] = {"path": path, **(user_columns or {})}
     return Config.from_mapping(tables)
 
 
 def _frames_of(
-    config: "Config", products: "Products", events: "Events", images: Path | str | None, strict: bool
-) -> "tuple[Catalog | None, Interactions | None]":
-    """Return the catalogue and the events where they are frames; None where `fit` is to read files."""
-    from recommender.catalog import Catalog, Interactions
+    config: "Config",
+    products: "Products",
+    events: "Events",
+    users: "Events",
+    images: Path | str | None,
+    strict: bool,
+) -> "tuple[Catalog | None, Interactions | None, Users | None]":
+    """Return the catalogue, the events and the users where they are frames; None where `fit` is to read files."""
+    from recommender.catalog import Catalog, Interactions, Users
     from recommender.config import Config
 
-    catalog = interactions = None
+    catalog = interactions = attributes = None
     if not isinstance(products, str | Path | Config):
         mapping = config.catalog.model_dump(exclude={"path", "images"}, exclude_defaults=True)
         catalog = Catalog.from_frame(products, images, strict=strict, **mapping)
@@ -256,4 +277,7 @@ def _frames_of(
         catalog = catalog or Catalog.load(config, strict=strict)
         mapping = config.events.model_dump(exclude={"path", "weights"}, exclude_defaults=True)
         interactions = Interactions.from_frame(events, catalog, config.events.weights, strict=strict, **mapping)
-    return catalog, interactions
+    if config.users is not None and users is not None and not isinstance(users, str | Path):
+        mapping = config.users.model_dump(exclude={"path"}, exclude_defaults=True)
+        attributes = Users.from_frame(users, strict=strict, **mapping)
+    return catalog, interactions, attributes

@@ -202,6 +202,12 @@ class Recommender:
 
         return StoredEvaluation.open(self.bundle)
 
+    @property
+    def profile_columns(self) -> dict[str, tuple[str, ...]]:
+        """The names of the attributes ("user") and circumstances ("context") that the bundle learned from."""
+        profile = self.user_tower.profile
+        return {"user": (), "context": ()} if profile is None else profile.names
+
     def kind_of(self, row: int) -> str:
         """Return which of the learned `weights` rank items similar to a row."""
         return self._strategies.kind_of(row)
@@ -316,6 +322,8 @@ class Recommender:
         exclude_history: bool = True,
         exclude_purchased_days: int | None = None,
         fallback: Sequence[Fallback] = ("popular",),
+        user: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         filter: Filter | None = None,
         weights: Weights | None = None,
         exclude: Iterable[str] = (),
@@ -356,6 +364,11 @@ class Recommender:
         fallback
             Strategies to try, in order, where the strategy has nothing to work with: popular_in_category,
             trending, popular, new.
+        user
+            Attributes of the user, such as ``{"age": 34, "segment": "trade"}``. Names and values that the bundle
+            did not learn from say nothing.
+        context
+            Circumstances of the request, such as ``{"hour": 20}``, in the same form.
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
@@ -406,6 +419,8 @@ class Recommender:
                 exclude_history=exclude_history,
                 exclude_purchased_days=exclude_purchased_days,
                 fallback=fallback,
+                user=user,
+                context=context,
                 filter=filter,
                 weights=weights,
                 exclude=exclude,
@@ -438,6 +453,8 @@ class Recommender:
         k: int = 10,
         *,
         history: History = (),
+        user: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         filter: Filter | None = None,
         weights: Weights | None = None,
         exclude: Iterable[str] = (),
@@ -459,6 +476,8 @@ class Recommender:
             How many products to return, at least 1.
         history
             The user's events, which personalise the result; see `recommend`.
+        user, context
+            Attributes of the user and circumstances of the request, see `recommend`.
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
@@ -501,6 +520,8 @@ class Recommender:
                 k=k,
                 history=history,
                 exclude_history=False,
+                user=user,
+                context=context,
                 filter=filter,
                 weights=weights,
                 exclude=exclude,
@@ -520,6 +541,8 @@ class Recommender:
         history: History,
         *,
         exclude_history: bool = True,
+        user: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         filter: Filter | None = None,
         weights: Weights | None = None,
         exclude: Iterable[str] = (),
@@ -537,6 +560,8 @@ class Recommender:
             As in `recommend`; a history of one id is a request for similar items.
         exclude_history
             Whether products of the history are not returned.
+        user, context
+            Attributes of the user and circumstances of the request, see `recommend`.
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
@@ -565,6 +590,8 @@ class Recommender:
             k=1,
             history=history,
             exclude_history=exclude_history,
+            user=user,
+            context=context,
             filter=filter,
             weights=weights,
             exclude=exclude,
@@ -663,6 +690,8 @@ class Recommender:
         exclude_history: bool = True,
         exclude_purchased_days: int | None = None,
         fallback: Sequence[Fallback] = ("popular",),
+        users: Sequence[Mapping[str, Any] | None] | None = None,
+        context: Mapping[str, Any] | None = None,
         filter: Filter | None = None,
         weights: Weights | None = None,
         exclude: Iterable[str] = (),
@@ -694,6 +723,10 @@ class Recommender:
         fallback
             Strategies to try, in order, where the strategy has nothing to work with: popular_in_category,
             trending, popular, new.
+        users
+            The attributes of each user, as `user` of `recommend`; None where they are not known.
+        context
+            See `recommend`.
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
@@ -733,6 +766,7 @@ class Recommender:
             exclude_history=exclude_history,
             exclude_purchased_days=exclude_purchased_days,
             fallback=fallback,
+            context=context,
             filter=filter,
             weights=weights,
             exclude=exclude,
@@ -744,7 +778,11 @@ class Recommender:
             diversity=diversity,
             pin=pin,
         )
-        return self.run_many([template.for_history(history) for history in histories])
+        attributes = [None] * len(histories) if users is None else users
+        if len(attributes) != len(histories):
+            raise RequestError(f"{len(attributes)} users for {len(histories)} histories", "/users")
+        pairs = zip(histories, attributes, strict=True)
+        return self.run_many([template.for_history(history, user) for history, user in pairs])
 
     def why_not(self, request: Request, item_ids: Sequence[str]) -> list[ItemStatus]:
         """Return the rank of products for a request with their explanation, or why they are not eligible."""

@@ -1,6 +1,6 @@
 """From the parsed parameters of an HTTP request to a `Request`, and from its result to the response's body."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,8 +47,11 @@ def recommend(
     now = datetime.now(UTC)
     node = filter_of(params.filter, placement)
     check_fields(recommender, params.fields)
+    user, more = user_attributes(service, recommender, seeds.user_id, params.user)
     request = Request(
         **seed_arguments(seeds, stored, now),
+        user=user,
+        context=params.context,
         strategy=params.strategy,
         k=params.limit,
         trending=service.trending.products,
@@ -65,7 +68,7 @@ def recommend(
     )
     with stage("search"):
         result = recommender.run(request)
-    return response_body(recommender, result, params, warnings, name, arm.name if arm else "")
+    return response_body(recommender, result, params, [*warnings, *more], name, arm.name if arm else "")
 
 
 def seed_arguments(seeds: Seeds, stored: Sequence[Event], now: datetime) -> dict[str, Any]:
@@ -111,6 +114,24 @@ def stored_events(service: Service, user_id: str | None) -> tuple[list[Event], l
             return service.store.events.history(user_id), []
     except StoreError:
         return [], ["the event store does not answer; the user's events are left out"]
+
+
+def user_attributes(
+    service: Service, recommender: Recommender, user_id: str | None, given: Mapping[str, Any] | None
+) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """Return the attributes of a user, those of the request over the stored ones, and a warning as above.
+
+    Of the stored ones, which may be many, those that the bundle learned from.
+    """
+    known = recommender.profile_columns["user"]
+    if user_id is None or not known:
+        return given, []
+    try:
+        with stage("history"):
+            stored = service.store.users.get(user_id) or {}
+    except StoreError:
+        return given, ["the event store does not answer; the user's attributes are left out"]
+    return {name: stored[name] for name in known if name in stored} | {**(given or {})} or None, []
 
 
 def response_body(

@@ -15,6 +15,7 @@ from recommender.items.attributes import write_columns
 from recommender.retrieval.planner import Budget, Budgets
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
+from recommender.towers.profile import ProfileTower
 from recommender.towers.user import UserTower
 from tests.segments import LAYOUT, TERMS
 from training.items import group_numbers
@@ -77,9 +78,11 @@ def publish_products(
     budget: Budget | None = None,
     own: bool = True,
     kinds_of_cells: Mapping[str, str] = KINDS,
+    profile: ProfileTower | None = None,
 ) -> str:
     """Publish products, given in order of id, as a base; with `own`, those of type A have weights of their own."""
-    weights = {"item": WEIGHTS, "user": WEIGHTS} | ({"item: A": OWN} if own else {})
+    of_users = WEIGHTS if profile is None else WEIGHTS | {"profile": 0.5}
+    weights = {"item": WEIGHTS, "user": of_users} | ({"item: A": OWN} if own else {})
     kinds = [item_kind(weights, str(product.cells["product_type"])) for product in products]
     ids = [product.item_id for product in products]
     segment = Segment(
@@ -99,14 +102,16 @@ def publish_products(
         (base / "attributes").mkdir()
         cells = {name: [product.cells[name] for product in products] for name in kinds_of_cells}
         write_columns(base / "attributes", ids, kinds_of_cells, cells)
-        ItemTower(LAYOUT, {}, None, None, BlockPredictor({}, LAYOUT)).save(staging.part("towers"))
+        towers = staging.part("towers")
+        ItemTower(LAYOUT, {}, None, None, BlockPredictor({}, LAYOUT)).save(towers)
+        columns = {} if profile is None else {"profile": profile.save(towers)}
         write_thumbnails(staging.part("thumbnails"), [item_id.encode() for item_id in ids])
         return staging.publish(
             {
                 "n": len(products),
                 "blocks": dict(LAYOUT.dims),
                 "weights": weights,
-                "user_tower": UserTower({"view_item": 1.0}).to_dict(),
+                "user_tower": UserTower({"view_item": 1.0}).to_dict() | columns,
                 "index": {"budgets": {kind: budget and vars(budget) for kind in vars(Budgets())}},
             }
         )

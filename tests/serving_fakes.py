@@ -43,6 +43,7 @@ class FakeRecommender:
         self.manifest = type(
             "Manifest", (), {"metrics": {"recall": {"recall": 0.99}}, "created_at": "2026-11-23T10:15:00+00:00"}
         )
+        self.profile_columns: dict[str, tuple[str, ...]] = {"user": (), "context": ()}
         self.requests: list[Request] = []
 
     @property

@@ -79,6 +79,14 @@ def test_the_next_item_of_each_line_is_predicted(tmp_path):
     assert {"untrained text", "untrained category", "untrained fusion"} <= set(report["rankers"])
 
 
+def test_planted_preferences_of_users_are_found():
+    figures = users.measure(products=120, users_of_shop=1_200)
+    assert figures["bundles"]["planted shop"]["weights"]["user"]["profile"] > 0
+    for group in figures["users"].values():
+        assert group["gain"]["low"] > 0
+        assert group["share"] > 0.7  # of few users
+
+
 def write_sets(folder, sets=20, size=5):
     """Products of twenty sets, one per set a lamp, and which scenes show three of a set together."""
     products = [(f"p{i:03}", f"set {i // size} piece", f"type {i % size}") for i in range(sets * size)]

@@ -132,6 +132,22 @@ def test_the_same_event_is_stored_once(store: Store) -> None:
     assert store.events.history("u1") == [event(1), event(2), event(3)]
 
 
+def test_attributes_of_a_user_are_replaced_and_erased_with_the_events(store: Store) -> None:
+    full = {"age": 34, "name": "Ünal", "vip": True, "tags": ["a", "b"], "score": 0.5, "nothing": None}
+    store.users.put("ü/1", {"age": 3, "old": 1})
+    store.users.put("ü/1", full)
+    store.users.put("u2", {"age": 4})
+    store.events.add([event(1, "ü/1")])
+    assert store.users.get("ü/1") == full
+    assert store.users.get("nobody") is None
+    assert sorted(store.users.scan(batch=1)) == [("u2", {"age": 4}), ("ü/1", full)]
+    assert store.events.erase("ü/1").events == 1
+    assert store.users.get("ü/1") is None
+    assert [user for user, _ in store.users.scan()] == ["u2"]
+    store.users.put("ü/1", {"age": 5})  # who comes back may say something again
+    assert store.users.get("ü/1") == {"age": 5}
+
+
 def test_one_event_may_hold_several_items(store: Store) -> None:
     basket = [event(1, item="A"), event(1, item="B")]
     assert store.events.add(basket) == [True, True]

@@ -14,11 +14,12 @@ from recommender.bundle import Staging
 from recommender.catalog import Catalog, Interactions
 from recommender.catalog.influence import bound_influence
 from recommender.catalog.losses import Loss, loss_line, refuse_losses
+from recommender.catalog.users import Users
 from recommender.config import Config
 from recommender.core.segment import Segment
 from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
-from recommender.errors import DataError
+from recommender.errors import ConfigError, DataError
 from recommender.evaluation import EvaluationReport, evaluate
 from recommender.evaluation.item_pairs import item_pairs
 from recommender.evaluation.ranking_task import MapFunction
@@ -39,6 +40,7 @@ from training.monitor import StageTimer
 from training.new_products.factors import NewProducts
 from training.new_products.tune import tune_new_products
 from training.prior import no_prior
+from training.profile.tune import tune_profile
 from training.publish import publish
 from training.split import EventSplit, split_events
 from training.tuning.complementary_items import tune_for_complements
@@ -58,6 +60,7 @@ def fit(
     *,
     catalog: Catalog | None = None,
     interactions: Interactions | None = None,
+    users: Users | None = None,
     store_url: str | None = None,
     until: datetime | None = None,
     learn_until: datetime | None = None,
@@ -75,10 +78,11 @@ def fit(
         Paths of the files and the meaning of their columns.
     out
         The bundle's folder.
-    catalog, interactions
-        Products and events that were read already, such as from frames; by default those of the config's files.
+    catalog, interactions, users
+        Products, events and attributes of users that were read already, such as from frames; by default those of
+        the config's files.
     store_url
-        An event store whose events are added to those of the files.
+        An event store whose events and attributes of users are added to those of the files.
     until
         Only events before this moment are used; the evaluation is left to the caller.
     learn_until
@@ -116,7 +120,7 @@ def fit(
         catalog = catalog or Catalog.load(config, strict=strict)
         refuse_losses(catalog.report.losses, strict)
         check_fit(Path(out), catalog, config.catalog.path.name, max_removed)
-        interactions = _read_interactions(config, catalog, interactions, store_url, strict, until)
+        interactions = _read_interactions(config, catalog, interactions, users, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
         config = config.model_copy(update={"encoder": chosen.config})
@@ -151,6 +155,7 @@ def evaluate_config(
     *,
     catalog: Catalog | None = None,
     interactions: Interactions | None = None,
+    users: Users | None = None,
     cache_dir: Path | None = None,
     include_history: bool = False,
     run: MapFunction = map,
@@ -162,6 +167,7 @@ def evaluate_config(
             folder,
             catalog=catalog,
             interactions=interactions,
+            users=users,
             cache_dir=cache_dir,
             include_history=include_history,
             run=run,
@@ -200,13 +206,15 @@ def _train_with_events(
             data = TuningData(segment, tables, split.train, split.tuning)
             hyperparameters = tune(data, hyperparameters, cases, seed)
             new_products = tune_new_products(data, hyperparameters, cases, seed)
+            hyperparameters = tune_profile(data, hyperparameters, cases, seed)
     model = assemble_model(tower, segment, tables, hyperparameters, new_products, split.train, seed, metrics)
     if split.tuning is not None:
         with timer.stage("tuning for products"):
             hyperparameters = _tune_for_products(
                 items, model.segment, hyperparameters, interactions, split.tuning, seed
             )
-            model = TrainedModel.of(model.tower, model.segment, hyperparameters, model.metrics)
+            served = hyperparameters.with_user_tower(model.user_tower)
+            model = TrainedModel.of(model.tower, model.segment, served, model.metrics)
     if split.test is None:
         return model, {}
     evaluation: Reports = {}
@@ -305,26 +313,49 @@ def _read_interactions(
     config: Config,
     catalog: Catalog,
     given: Interactions | None,
+    users: Users | None,
     store_url: str | None,
     strict: bool,
     until: datetime | None,
 ) -> Interactions | None:
-    """Return the given events or those of the files, with those of the store; None if there are none."""
+    """Return the given events or those of the files, with those of the store; None if there are none.
+
+    The attributes of users come the same ways, those of the store over those of the files.
+    """
     sources = [] if given is None else [given]
     if given is None and config.events is not None:
         sources.append(Interactions.load(config, catalog, strict=strict))
+    if users is None and given is not None:
+        users = given.users
+    if users is None and config.users is not None:
+        users = Users.load(config, strict=strict)
     for source in sources:
         refuse_losses(source.report.losses, strict)
+    stored = None
     if store_url is not None:
         weights = config.events.weights if config.events is not None else None
         with open_store(store_url) as store:
             shoppers = (event for event in store.events.scan() if not event.user_id.startswith(PLAYED))
             sources.append(Interactions.from_events(shoppers, catalog, weights))
+            stored = Users.from_attributes(store.users.scan(), "store")
     if not sources:
+        if users is not None:
+            raise ConfigError(
+                "[users] without events: attributes are learned with what users choose. Give [events]"
+            )
         return None
     interactions = sources[0] if len(sources) == 1 else sources[0].joined(sources[1])
     interactions = interactions if until is None else interactions.before(until)
-    return bound_influence(interactions) if len(interactions) else None
+    return _with_users(bound_influence(interactions), users, stored) if len(interactions) else None
+
+
+def _with_users(interactions: Interactions, users: Users | None, stored: Users | None) -> Interactions:
+    """Return the events with the attributes of users, of whom at least one must be known if any are given."""
+    if users is not None:
+        return interactions.with_users(users if stored is None else users.joined(stored))
+    if stored is not None and stored.frame.index.isin(interactions.frame["user_id"]).any():
+        return interactions.with_users(stored)
+    return interactions
 
 
 def _checkpoint_path(

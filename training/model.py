@@ -123,5 +123,8 @@ def assemble_model(
         complements=complements(segment, tables.counts, tables.normalized),
     )
     tower, segment = new_products.applied(tower, segment, with_events(interactions, segment.n), seed)
+    if hyperparameters.profile is not None:
+        profile = hyperparameters.profile.fit(segment, interactions)
+        hyperparameters = hyperparameters.with_user_tower(replace(hyperparameters.user_tower, profile=profile))
     all_metrics = {**metrics, "prior": prior_metrics, "new_products": new_products.to_dict()}
     return TrainedModel.of(tower, segment, hyperparameters, all_metrics)

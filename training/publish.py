@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
@@ -81,6 +82,7 @@ def publish(
         towers = staging.part("towers")
         model.tower.save(towers)
         sequence = model.user_tower.sequence.save(towers) if model.user_tower.sequence is not None else None
+        profile = model.user_tower.profile.save(towers) if model.user_tower.profile is not None else None
         base = staging.part("base")
         attributes = base / "attributes"
         attributes.mkdir()
@@ -107,7 +109,7 @@ def publish(
                 "encoders": {"name": encoded.encoder, "fingerprint": encoded.fingerprint, **encoded.counts},
                 "config": config.to_dict(),
                 "metrics": metrics | {"recall": index.metrics, "training": model.metrics, "seconds": seconds},
-                "user_tower": model.user_tower.to_dict() | {"sequence": sequence},
+                "user_tower": model.user_tower.to_dict() | {"sequence": sequence, "profile": profile},
                 "index": {"budgets": index.metrics["budgets"]},
                 "boilerplate": items.catalog.boilerplate,
             }
@@ -122,7 +124,10 @@ def synthetic_queries(segment: Segment, user_tower: UserTower, seed: int) -> lis
         interests = [_interest(segment, generator) for _ in range(generator.integers(1, MAX_INTERESTS + 1))]
         rows = np.concatenate(interests)
         times, values = np.arange(len(rows), dtype=np.float64), np.full(len(rows), np.nan)
-        queries.append(user_tower.query(Steps(rows, ["view_item"] * len(rows), times, values), segment))
+        query = user_tower.query(Steps(rows, ["view_item"] * len(rows), times, values), segment)
+        if user_tower.profile is not None:
+            query = replace(query, profile=generator.choice(user_tower.profile.table))
+        queries.append(query)
     return queries
 
 

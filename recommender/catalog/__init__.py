@@ -8,4 +8,5 @@ from recommender.catalog.images.files import ImageSource as ImageSource
 from recommender.catalog.interactions import Interactions as Interactions
 from recommender.catalog.report import DataReport as DataReport
 from recommender.catalog.summary import ColumnSummary as ColumnSummary
+from recommender.catalog.users import Users as Users
 from recommender.catalog.validation import validate as validate

@@ -24,8 +24,14 @@ from recommender.events import EARLIEST, Event, latest_plausible
 _IDS = ("user_id", "item_id")
 _NUMBERS = ("value", "quantity", "price")
 _PERIOD = f"a moment from {EARLIEST.year} until now"
+HOUR = "hour"  # a context that the timestamp says
 _CONTEXT = ("event_id", "session_id", "recommendation_id")
 _NAMES = {*_IDS, "event_name", "timestamp", *_NUMBERS, *_CONTEXT, "transaction_id", "order_id", "currency"}
+
+
+def context_column(name: str) -> str:
+    """Return the column of a table of events that has a context, which may be named as another column is."""
+    return f"context.{name}"
 
 
 def read_events(path: Path | str, config: EventsConfig) -> Iterator[Event]:
@@ -87,6 +93,10 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     frame["user_id"] = checks.users(frame["user_id"])
     for name in _CONTEXT:
         frame[name] = strings(raw[name]) if name in raw else pd.Series("", frame.index, dtype="str")
+    for name in config.context:
+        if name != HOUR:
+            table.require(name, "a context of the event")
+            frame[context_column(name)] = strings(raw[name])
     frame["event_name"] = _event_names(table, config)
     moments = read_moments(raw[config.timestamp], config.timezone, config.timestamp_format)
     frame["timestamp"] = moments.times

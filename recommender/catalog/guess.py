@@ -86,7 +86,11 @@ class GuessedConfig:
 
 
 def guess_config(
-    products: Path, events: Path | None = None, photos: Path | None = None, start: Path = Path()
+    products: Path,
+    events: Path | None = None,
+    photos: Path | None = None,
+    start: Path = Path(),
+    users: Path | None = None,
 ) -> GuessedConfig:
     """Guess the configuration of a shop's files.
 
@@ -98,6 +102,8 @@ def guess_config(
         Folder or zip of photos.
     start
         The folder that the paths are written relative to.
+    users
+        File of users' attributes.
 
     Raises
     ------
@@ -125,6 +131,8 @@ def guess_config(
         guessed.tables["events"] = [Entry("path", _relative(events, start)), *entries]
         if weights := _weights(log, entries):
             guessed.tables["events.weights"] = weights
+    if users is not None:
+        guessed.tables["users"] = [Entry("path", _relative(users, start)), _user_id(_head(users))]
     return guessed
 
 
@@ -438,6 +446,15 @@ def _event_guesses(log: Table, item_column: str | None) -> tuple[list[Entry], li
         if name in columns:
             entries.append(Entry(name, columns[name], _described(log, columns[name])))
     return entries, notes
+
+
+def _user_id(table: Table) -> Entry:
+    """Return the entry of the users' id: a column of that name, or the first whose values differ."""
+    ids = [column for column in map(str, table.frame) if _is_id(table.frame[column])]
+    column = next(_candidates(table, EVENT_HEADINGS["user_id"], _is_id), None) or next(iter(ids), "user_id")
+    return Entry(
+        "user_id", column, _described(table, column) if column in table.frame else "no column looks like it"
+    )
 
 
 def _weights(log: Table, entries: Iterable[Entry]) -> list[Entry]:

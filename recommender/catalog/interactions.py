@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from recommender.catalog.catalog import Catalog
 from recommender.catalog.event_checks import ORDERED
-from recommender.catalog.event_files import event_table
+from recommender.catalog.event_files import context_column, event_table
 from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.catalog.losses import UNCLEAR_ID
 from recommender.catalog.report import DataReport, Severity
+from recommender.catalog.users import Users
 from recommender.catalog.values.cells import Mask
 from recommender.catalog.values.ids import EXACT, OTHER_FORM, UNKNOWN, match_ids
 from recommender.config import Config, EventsConfig
@@ -46,11 +47,18 @@ class Interactions:
         The weight of each event name.
     report
         Problems of the file.
+    users
+        The attributes of the users, where they are known.
+    context
+        The names of what is known of the circumstances of events, see `EventsConfig`; each but the hour has a
+        column of strings in `frame`, see `context_column`.
     """
 
     frame: pd.DataFrame
     weights: Mapping[str, float]
     report: DataReport = field(default_factory=DataReport)
+    users: Users | None = None
+    context: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -143,15 +151,17 @@ class Interactions:
         rows, how = match_ids(table.frame["item_id"], catalog.ids, catalog.aliases)
         _report_matches(table, rows, how, catalog, report)
         known = table.where(rows >= 0)
-        frame = _of_products(known.frame, rows[rows >= 0], how[rows >= 0] != EXACT, catalog)
+        context = [name for name in map(context_column, config.context) if name in known.frame]
+        frame = _of_products(known.frame, rows[rows >= 0], how[rows >= 0] != EXACT, catalog, context)
         report.count_used("events", table.name, len(frame))
         cancelled = _cancelled(frame)
         returned = frame["item_id"][cancelled].tolist()
         message = "was returned; the purchase counts for nothing"
         report.add("returned purchase", table.name, known.rows[cancelled], returned, lambda i: message, "warning")
-        frame = frame[_COLUMNS] if not cancelled.any() else frame.loc[~cancelled, _COLUMNS]
+        columns = [*_COLUMNS, *context]
+        frame = frame[columns] if not cancelled.any() else frame.loc[~cancelled, columns]
         report.facts |= {"events": len(frame), "users": frame["user_id"].nunique()}
-        return cls(_sorted(frame), config.all_weights(), report)
+        return cls(_sorted(frame), config.all_weights(), report, context=tuple(config.context))
 
     def joined(self, other: "Interactions") -> "Interactions":
         """Return the events of both; weights of `other` have precedence."""
@@ -159,7 +169,23 @@ class Interactions:
         report.merge(self.report)
         report.merge(other.report)
         frame = _sorted(pd.concat([self.frame, other.frame]))
-        return Interactions(frame, {**self.weights, **other.weights}, report)
+        texts = [name for name in frame if name not in _COLUMNS]
+        frame = frame.fillna(dict.fromkeys(texts, "")) if texts else frame
+        users = other.users if self.users is None else self.users
+        context = tuple(dict.fromkeys((*self.context, *other.context)))
+        return Interactions(frame, {**self.weights, **other.weights}, report, users, context)
+
+    def with_users(self, users: Users) -> "Interactions":
+        """Return the events with the attributes of their users; what does not match is reported.
+
+        Raises
+        ------
+        DataError
+            If none of the users has an event.
+        """
+        ids = self.frame["user_id"].unique()
+        users.match([user for user in ids if not user.startswith(SESSION)])
+        return replace(self, users=users)
 
     def before(self, date: datetime) -> "Interactions":
         """Return the events before a time (UTC where it has no zone)."""
@@ -188,12 +214,16 @@ class Interactions:
         return np.where(rated, weights * (value - 3.0), weights)
 
 
-def _of_products(frame: pd.DataFrame, rows: Rows, rewritten: NDArray[np.bool_], catalog: Catalog) -> pd.DataFrame:
+def _of_products(
+    frame: pd.DataFrame, rows: Rows, rewritten: NDArray[np.bool_], catalog: Catalog, context: list[str]
+) -> pd.DataFrame:
     """Return events with the row of each product, its own id, and a session's id where no user is known."""
     users = frame["user_id"]
     if (nobody := users == "").any():
         users = users.mask(nobody, SESSION + frame["session_id"])
-    frame = frame[["item_id", "event_name", "timestamp", "value", "quantity"]].assign(user_id=users, row=rows)
+    frame = frame[["item_id", "event_name", "timestamp", "value", "quantity", *context]].assign(
+        user_id=users, row=rows
+    )
     if rewritten.any():
         frame.loc[rewritten, "item_id"] = [catalog.ids[row] for row in frame.loc[rewritten, "row"]]
     return frame

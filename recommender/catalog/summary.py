@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recommender.catalog.mapping import sources_of
-from recommender.config import CatalogConfig, EventsConfig
+from recommender.config import CatalogConfig, EventsConfig, UsersConfig
 from recommender.items.schema import Kind
 
 if TYPE_CHECKING:
     from recommender.catalog.catalog import Catalog
     from recommender.catalog.interactions import Interactions
+    from recommender.catalog.users import Users
 
 _EXAMPLES = 3
 _MAX_EXAMPLE = 40  # characters
@@ -89,6 +90,16 @@ def summarize_events(interactions: "Interactions", config: EventsConfig) -> list
         for name, cells, kind, use in columns
     ]
     return [summary for summary in summaries if summary.filled]
+
+
+def summarize_users(users: "Users", config: UsersConfig) -> list[ColumnSummary]:
+    """Return what was understood of each column of the users' attributes, the id first."""
+    ids = pd.Series(users.frame.index)
+    summaries = [_summary(config.path.name, config.user_id, "user_id", "category", "user", ids)]
+    for name, kind in users.all_kinds.items():
+        use, cells = "learned" if name in users.kinds else "not learned", users.values(name)
+        summaries.append(_summary(config.path.name, name, name, kind, use, cells.reset_index(drop=True)))
+    return summaries
 
 
 def _heading(config: CatalogConfig, name: str) -> str:

@@ -6,12 +6,13 @@ from recommender.catalog.influence import bound_influence
 from recommender.catalog.interactions import Interactions
 from recommender.catalog.losses import refuse_losses
 from recommender.catalog.report import DataReport
-from recommender.catalog.summary import summarize_events, summarize_products
+from recommender.catalog.summary import summarize_events, summarize_products, summarize_users
+from recommender.catalog.users import Users
 from recommender.config import Config
 
 
 def validate(config: Config, strict: bool = False) -> DataReport:
-    """Read products, images and events, and report every problem; nothing is trained.
+    """Read products, images, events and users, and report every problem; nothing is trained.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def validate(config: Config, strict: bool = False) -> DataReport:
 
 
 def read_files(config: Config) -> DataReport:
-    """Read products, images and events, and report every problem, however much is lost.
+    """Read products, images, events and users, and report every problem, however much is lost.
 
     Raises
     ------
@@ -49,4 +50,9 @@ def read_files(config: Config) -> DataReport:
         interactions = bound_influence(Interactions.load(config, catalog))
         interactions.report.columns += summarize_events(interactions, config.events)
         report.merge(interactions.report)
+        if config.users is not None:
+            users = Users.load(config)
+            interactions.with_users(users)
+            users.report.columns += summarize_users(users, config.users)
+            report.merge(users.report)
     return report

@@ -1,11 +1,12 @@
 """Similar products and recommendations in the terminal."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recommender.commands import options
 from recommender.commands.shared import (
+    attributes_of,
     diversity_of,
     emit_answer,
     events_of,
@@ -64,6 +65,8 @@ def recommend(
     ] = None,
     events: options.Events = None,
     store: options.EventStore = None,
+    user_attribute: options.UserAttribute = None,
+    context: options.Context = None,
     k: options.Count = 10,
     filter: options.Filter = None,
     weights: options.Weights = None,
@@ -81,12 +84,21 @@ def recommend(
     """Show recommendations for a history or a user, by any strategy."""
     if history is not None and user is not None:
         raise typer.BadParameter("give either --history, or --user with --events or --store")
-    if (history, user, items) == (None, None, None) and strategy not in ("popular", "new", "trending"):
-        raise typer.BadParameter(f"the strategy {strategy} needs --history, --items or --user")
+    attributes: dict[str, Any] = attributes_of(user_attribute, "--user-attribute")
+    if (
+        not attributes
+        and (history, user, items) == (None, None, None)
+        and strategy not in ("popular", "new", "trending")
+    ):
+        raise typer.BadParameter(f"the strategy {strategy} needs --history, --items, --user or --user-attribute")
     with opened(bundles, store) as (rec, live):
         past: list[str] | list[Event] = ids_of(history)
         if user is not None and live is not None and events is None:
             past = live.events.history(user)
+            stored = live.users.get(user) or {}
+            attributes = {
+                name: stored[name] for name in rec.profile_columns["user"] if name in stored
+            } | attributes
         elif user is not None:
             past = [event for event in events_of(rec, events, live) if event.user_id == user]
         result = rec.recommend(
@@ -96,6 +108,8 @@ def recommend(
             items=ids_of(items),
             trending=trending_of(live) if strategy == "trending" else (),
             exclude_purchased_days=exclude_purchased_days,
+            user=attributes or None,
+            context=attributes_of(context, "--context") or None,
             filter=filter,
             weights=weights_of(weights),
             exclude=ids_of(exclude),

@@ -16,6 +16,7 @@ def init(
     products: Annotated[Path, typer.Argument(help="File of products.", show_default=False)],
     events: Annotated[Path | None, typer.Argument(help="File of events.")] = None,
     photos: Annotated[Path | None, typer.Argument(help="Folder or zip of photos.")] = None,
+    users: Annotated[Path | None, typer.Option("--users", help="File of users' attributes.")] = None,
     out: Annotated[Path, typer.Option("--out", help="The TOML to write.")] = Path("shop.toml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite it.")] = False,
     as_json: options.AsJson = False,
@@ -30,7 +31,7 @@ def init(
         raise typer.BadParameter(f"{out} is there already; give --force to overwrite it, or another --out")
     if photos is None and events is not None and (events.is_dir() or events.suffix.lower() == ".zip"):
         events, photos = None, events
-    text = guess_config(products, events, photos, out.parent).to_toml()
+    text = guess_config(products, events, photos, out.parent, users).to_toml()
     out.write_text(text, encoding="utf-8")
     document = {"out": str(out), "config": text}
     emit(document, f"{text}\nwrote {out}; next: recommender validate --config {out}", as_json)

@@ -63,6 +63,16 @@ Strategy = Annotated[
         "recently_viewed or buy_again.",
     ),
 ]
+UserAttribute = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--user-attribute", metavar="NAME=VALUE", help="Attribute of the user such as age=34, repeatable."
+    ),
+]
+Context = Annotated[
+    list[str] | None,
+    typer.Option("--context", metavar="NAME=VALUE", help="Circumstance of the request, repeatable."),
+]
 Exclude = Annotated[str | None, typer.Option("--exclude", help="Product ids that are not returned: ID,ID")]
 ExcludePurchased = Annotated[
     int | None,

@@ -144,6 +144,16 @@ def encoders(
     _run(lambda: encoders.measure(shops, label or ["product_type"], pairs, split), as_json)
 
 
+def users(as_json: options.AsJson = False) -> None:
+    """Find planted preferences of users by their attributes.
+
+    A made-up shop, of which an oracle knows the preferences; measured is the share of its gain that is found.
+    """
+    from recommender.commands.benchmarks.protocols import users
+
+    _run(users.measure, as_json)
+
+
 def _run(protocol: "Callable[[], dict[str, Any]]", as_json: bool) -> None:
     from recommender.commands.benchmarks.protocols.tables import show
 

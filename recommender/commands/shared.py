@@ -76,6 +76,14 @@ def pins_of(text: str | None) -> dict[int, str] | None:
     return {_whole(position, "--pin", "1=SKU-7"): item_id for position, item_id in _pairs(text)}
 
 
+def attributes_of(pairs: "Sequence[str] | None", option: str) -> dict[str, str]:
+    """Return the attributes of repeated options such as age=34."""
+    named = dict(pair.partition("=")[::2] for pair in pairs or ())
+    if "" in named or len(named) < len(pairs or ()) or any("=" not in pair for pair in pairs or ()):
+        raise typer.BadParameter(f"{option} is {' '.join(pairs or ())!r}; expected such as age=34, each name once")
+    return named
+
+
 def ids_of(text: str | None) -> list[str]:
     """Return the ids of a text such as ID,ID."""
     return [item_id for item_id in (text or "").split(",") if item_id]

@@ -1,10 +1,10 @@
 """Evaluation queries: users with their histories and their held-out interactions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from itertools import pairwise
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
@@ -87,6 +87,8 @@ class Queries:
         (b, n) items of held-out interactions (positive weight), without those seen.
     include_history
         Whether items of the history may be recommended, and are relevant where they are chosen again.
+    attributes
+        Those of each user; None where they are not known, or nobody's are.
     """
 
     user_ids: NDArray[np.object_]
@@ -95,6 +97,7 @@ class Queries:
     seen: csr_array
     relevant: csr_array
     include_history: bool = False
+    attributes: Sequence[Mapping[str, Any] | None] | None = None
     _resolved: "tuple[Recommender, list[ResolvedRequest]] | None" = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -127,21 +130,34 @@ class Queries:
         relevant = csr_array(relevant > relevant.multiply(seen))
         drawn = _sample(np.flatnonzero(np.diff(relevant.indptr)), limit)
         histories = _histories(past, user_ids[drawn])
-        return cls(user_ids[drawn], histories, _events(histories), seen[drawn], relevant[drawn], include_history)
+        attributes = None if train.users is None else train.users.attributes_of(user_ids[drawn])
+        return cls(
+            user_ids[drawn],
+            histories,
+            _events(histories),
+            seen[drawn],
+            relevant[drawn],
+            include_history,
+            attributes,
+        )
 
     def __len__(self) -> int:
         return len(self.user_ids)
 
     def __getitem__(self, positions: NDArray[np.intp]) -> "Queries":
         histories, events = self.histories[positions], tuple(self.events[query] for query in positions)
+        attributes = None if self.attributes is None else [self.attributes[query] for query in positions]
         seen, relevant = self.seen[positions], self.relevant[positions]
-        return Queries(self.user_ids[positions], histories, events, seen, relevant, self.include_history)
+        users = self.user_ids[positions]
+        return Queries(users, histories, events, seen, relevant, self.include_history, attributes)
 
     def resolved(self, recommender: "Recommender") -> "list[ResolvedRequest]":
         """Return the requests of all histories, resolved by a recommender: once, whatever the weights are."""
         if self._resolved is None or self._resolved[0] is not recommender:
             template = replace(FOR_YOU, exclude_history=not self.include_history)
-            requests = [template.for_history(history) for history in self.events]
+            users = self.attributes or [None] * len(self)
+            pairs = zip(self.events, users, strict=True)
+            requests = [template.for_history(history, user) for history, user in pairs]
             object.__setattr__(self, "_resolved", (recommender, recommender.resolve_many(requests)))
         assert self._resolved is not None
         return self._resolved[1]

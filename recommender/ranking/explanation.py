@@ -20,6 +20,7 @@ CODES = {
     "cooccurrence": "bought_together",
     "prior": "popular",
     "boost": "promoted",
+    "profile": "your_profile",
 }
 # Strategies in which another order replaces the prior, and the code of that order.
 ORDER_CODES = {
@@ -38,8 +39,9 @@ TEXTS = {
     "promoted": "Recommended by the shop",
     "trending": "Chosen by many lately",
     "new_item": "New",
+    "your_profile": "Popular with customers like you",
 }
-SEEDLESS_TERMS = ("prior", "boost")
+SEEDLESS_TERMS = ("prior", "boost", "profile")
 MIN_SHARE = 0.05  # of the positive part of a score, for a term to be a reason
 MAX_REASONS = 3
 

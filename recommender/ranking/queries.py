@@ -1,6 +1,7 @@
 """Query vectors: of an item, of a history, of a text or an image."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 from unicodedata import category
@@ -53,12 +54,41 @@ class HistoryQueries:
         unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
         steps = as_steps(events, rows)
         query = self._users.query(steps, self._segment)
+        profile = self._profile(request, len(steps.rows))
         if weights is not None:  # a sequence model knows no weights: every block is the weighted sum of the items
             known = [(event.timestamp, w) for event, row, w in zip(events, rows, weights, strict=True) if row >= 0]
             in_order = [weight for _, weight in sorted(known, key=itemgetter(0))]
             attention = query.attention * np.array(in_order, dtype=np.float64)
             query = weighted_query(self._segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
-        return query, rows, unknown
+        return query if profile is None else replace(query, profile=profile), rows, unknown
+
+    def of_profile(self, request: Request) -> Query | None:
+        """Return the query of a user without events, of attributes and context alone; None if none is known."""
+        profile = self._profile(request, 0)
+        return None if profile is None else replace(Query.free(np.zeros_like(profile)), profile=profile)
+
+    def _profile(self, request: Request, events: int) -> Float | None:
+        if self._users.profile is None or not (request.user or request.context):
+            return None
+        return self._users.profile.vector(request.user, request.context, events)
+
+    def unused(self, request: Request) -> tuple[str, ...]:
+        """Return the warnings that name attributes from which the bundle did not learn."""
+        if not (request.user or request.context):
+            return ()
+        known = {} if self._users.profile is None else self._users.profile.names
+        given = {"user": request.user or {}, "context": request.context or {}}
+        names = [
+            f"{kind}.{name}"
+            for kind, values in given.items()
+            for name in values
+            if name not in known.get(kind, ())
+        ]
+        return (
+            (f"attributes that this bundle did not learn from: {', '.join(names[:MAX_NAMED_WORDS])}",)
+            if names
+            else ()
+        )
 
 
 class ContentQueries:

@@ -52,6 +52,8 @@ _MAPPINGS = {
     "weights": "{'image': 1}",
     "diversity": "{'mmr': 0.3, 'max_per': {'brand': 3}}",
     "pin": "{1: 'SKU-7'}",
+    "user": "{'age': 34, 'segment': 'trade'}",
+    "context": "{'hour': 20}",
 }
 _ID_POINTERS = {
     "items": "/seeds/items",
@@ -59,6 +61,7 @@ _ID_POINTERS = {
     "exclude": "/exclude",
 }
 _BOOL = (bool, np.bool_)
+_ATTRIBUTE = (str, int, float, np.integer, np.floating, *_BOOL)
 # Cached properties that depend on the seeds.
 _OF_SEEDS = ("moment", "past", "current", "all_excluded_ids")
 
@@ -136,6 +139,11 @@ class Request:
         Position from 1 to the id of the product that is shown there, if it is eligible.
     fallback
         Strategies to try, in order, where the strategy has nothing to work with.
+    user
+        Attributes of the user: ``{"age": 34, "segment": "trade"}``. Names and values that the bundle did not learn
+        from say nothing.
+    context
+        Circumstances of the request, such as ``{"hour": 20}``, in the same form.
     now
         The moment of the request; by default the present.
 
@@ -169,6 +177,8 @@ class Request:
     diversity: Mapping[str, Any] | None = None
     pin: Mapping[int, str] | None = None
     fallback: Sequence[Fallback] = ("popular",)
+    user: Mapping[str, Any] | None = None
+    context: Mapping[str, Any] | None = None
     now: datetime | None = None
     node: Node | None = field(init=False, repr=False, compare=False, default=None)
     boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False, default=())
@@ -203,6 +213,8 @@ class Request:
             value = getattr(self, name)
             if value is not None and not isinstance(value, Mapping):
                 raise RequestError(f"{name} is {value!r}; expected such as {example}", f"/{name}")
+        for name in ("user", "context"):
+            _check_attributes(name, getattr(self, name) or {})
 
     def _check_rare_values(self) -> None:
         if self.text is not None and not (isinstance(self.text, str) and self.text):
@@ -227,10 +239,17 @@ class Request:
         check_id(item_id)
         return self._with_seeds("items", (item_id,))
 
-    def for_history(self, history: History) -> "Request":
-        """Return the request with a history; it is the session where the strategy knows no other events."""
+    def for_history(self, history: History, user: Mapping[str, Any] | None = None) -> "Request":
+        """Return the request with a history and the attributes of its user.
+
+        The history is the session where the strategy knows no other events.
+        """
         name = "session" if self.strategy == "session" else "history"
-        return self._with_seeds(name, history if hasattr(history, "__len__") else [*history])
+        copy = self._with_seeds(name, history if hasattr(history, "__len__") else [*history])
+        if user is not None:
+            _check_attributes("user", user)
+            copy.__dict__["user"] = user
+        return copy
 
     def _with_seeds(self, name: str, seeds: Any) -> "Request":
         """Return a copy with other seeds, without checking the rest again: batches make millions."""
@@ -324,6 +343,15 @@ def _not_one_of(name: str, value: Any, known: Sequence[str | None]) -> RequestEr
 def _check_count(name: str, value: Any, pointer: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise RequestError(f"{name} is {value!r}; expected a whole number of at least 1", pointer)
+
+
+def _check_attributes(name: str, attributes: Mapping[str, Any]) -> None:
+    """Raise `RequestError` unless every value is a string, a number, a boolean or a list of strings."""
+    for column, value in attributes.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if value is not None and not all(isinstance(part, _ATTRIBUTE) for part in parts):
+            expected = "a string, a number, a boolean or a list of strings"
+            raise RequestError(f"{name}: {column} is {value!r}; expected {expected}", f"/{name}/{column}")
 
 
 def _id_tuple(name: str, ids: Any) -> tuple[str, ...]:

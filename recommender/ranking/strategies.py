@@ -121,13 +121,16 @@ class Strategies:
             strategy = "similar" if len(request.items) == 1 and not request.has_events else "for_you"
         resolved = _STRATEGIES[strategy](self, request)
         if resolved is None or resolved.fallback_used == "popular":
-            return self._fallback(request, resolved)
+            resolved = self._fallback(request, resolved)
+        if unused := self._histories.unused(request):
+            return replace(resolved, warnings=(*resolved.warnings, *unused))
         return resolved
 
     def resolve_history(self, request: Request) -> ResolvedRequest:
         """Resolve a request by its events alone, without fallbacks; one event is a query for similar items."""
         query, rows, _ = self._histories.query(replace(request, item_weights=None, history_weights=None))
-        kind = self.kind_of(int(query.rows[0])) if len(query.rows) == 1 else "user"
+        alone = len(query.rows) == 1 and query.profile is None
+        kind = self.kind_of(int(query.rows[0])) if alone else "user"
         resolved = self._ranked(request, "", query, kind)
         excluded = {*resolved.excluded.tolist()}
         if request.exclude_history:
@@ -224,7 +227,15 @@ class Strategies:
         return replace(self._similar(only_image), strategy="visually_similar")
 
     def _for_you(self, request: Request) -> ResolvedRequest | None:
-        return self._of_history(request, "for_you")
+        resolved = self._of_history(request, "for_you")
+        if resolved is not None and resolved.fallback_used != "popular":
+            return resolved
+        query = self._histories.of_profile(request)
+        if query is None:
+            return resolved
+        if resolved is not None:  # of events that say nothing
+            return self._ranked(request, "for_you", query, "user", resolved.warnings, resolved.excluded)
+        return self._ranked(request, "for_you", query, "user")
 
     def _session(self, request: Request) -> ResolvedRequest | None:
         session = replace(

@@ -1,4 +1,4 @@
-"""Stores of live data: users' events, and the overlay of products changed since the bundle.
+"""Stores of live data: users' events and attributes, and the overlay of products changed since the bundle.
 
 A store is one module of this folder with `SCHEMES`, the URL schemes it supports, and `open_url`. To add a store,
 add a module; the conformance tests find it too.
@@ -9,9 +9,9 @@ from importlib import import_module
 from types import ModuleType
 
 from recommender.errors import StoreError, nearest
-from recommender.stores.base import EventStore, ItemOverlay, Store
+from recommender.stores.base import EventStore, ItemOverlay, Store, UserStore
 
-__all__ = ["EventStore", "ItemOverlay", "Store", "open_store", "store_modules"]
+__all__ = ["EventStore", "ItemOverlay", "Store", "UserStore", "open_store", "store_modules"]
 
 
 def store_modules() -> dict[str, ModuleType]:

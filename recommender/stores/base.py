@@ -1,4 +1,4 @@
-"""The protocols of a store of live data: `EventStore` and `ItemOverlay`."""
+"""The protocols of a store of live data: `EventStore`, `ItemOverlay` and `UserStore`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -68,7 +68,7 @@ class EventStore(Protocol):
         """Assign the anonymous events of a session to a user, and return their number."""
 
     def erase(self, user_id: str) -> Erasure:
-        """Delete every event of a user, and reject events from before the erasure from now on."""
+        """Delete every event and the attributes of a user, and reject events from before it from now on."""
 
     def expire(self, before: datetime) -> int:
         """Delete every event older than `before`, and return their number."""
@@ -134,16 +134,34 @@ class ItemOverlay(Protocol):
         """Close the connections."""
 
 
+class UserStore(Protocol):
+    """The attributes of users; `EventStore.erase` deletes them with the events."""
+
+    def put(self, user_id: str, attributes: Mapping[str, Any]) -> None:
+        """Store the attributes of a user, JSON values by name, in the place of earlier ones."""
+
+    def get(self, user_id: str) -> Mapping[str, Any] | None:
+        """Return the attributes of a user; None if there are none."""
+
+    def scan(self, batch: int = 10_000) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the id and the attributes of every user, in order of id, reading `batch` at a time."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class Store(NamedTuple):
-    """The events and the overlay of one database; also a context manager."""
+    """The events, the overlay and the attributes of users of one database; also a context manager."""
 
     events: EventStore
     overlay: ItemOverlay
+    users: UserStore
 
     def close(self) -> None:
         """Close the connections."""
         self.events.close()
         self.overlay.close()
+        self.users.close()
 
     def __enter__(self) -> Self:
         return self

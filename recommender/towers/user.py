@@ -11,6 +11,7 @@ from recommender.core.blocks import Double, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.events import Steps, event_weight
+from recommender.towers.profile import ProfileTower
 from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
@@ -36,12 +37,15 @@ class UserTower:
         Half-life in days; infinity for no decay.
     sequence
         Encodes the positive events of a history.
+    profile
+        Encodes the user's attributes and the context; None where nothing was learned from them.
     """
 
     event_weights: Mapping[str, float]
     position_decay: float = 0.8
     half_life_days: float = 90.0
     sequence: SequenceTower | None = None
+    profile: ProfileTower | None = None
 
     def attention(self, steps: Steps) -> Double:
         """Return a_t, shape (t,); zeros if all weights are zero."""
@@ -79,7 +83,7 @@ class UserTower:
         return np.flatnonzero((weights > 0) & (sums[index] > 0)) if len(weights) else np.empty(0, dtype=np.intp)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as JSON values, without the sequence model; an infinite half-life is None."""
+        """Return the parameters as JSON values, without the models; an infinite half-life is None."""
         return {
             "event_weights": dict(self.event_weights),
             "position_decay": self.position_decay,
@@ -87,10 +91,15 @@ class UserTower:
         }
 
     @classmethod
-    def from_dict(cls, exported: Mapping[str, Any], sequence: SequenceTower | None = None) -> "UserTower":
+    def from_dict(
+        cls,
+        exported: Mapping[str, Any],
+        sequence: SequenceTower | None = None,
+        profile: ProfileTower | None = None,
+    ) -> "UserTower":
         """Return the tower of an exported dict."""
-        half_life = exported["half_life_days"]
-        return cls(exported["event_weights"], exported["position_decay"], half_life or float("inf"), sequence)
+        half_life = exported["half_life_days"] or float("inf")
+        return cls(exported["event_weights"], exported["position_decay"], half_life, sequence, profile)
 
 
 def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:

@@ -39,12 +39,17 @@ def recommend_page(page: PageParams) -> Response:
     """Return recommendations for several placements of a page, no product twice; the first has priority."""
     if page.seeds.user_id is not None:
         require("server")
-    seeds = request.get_json().get("seeds", {})
+    given = request.get_json()
+    seeds = given.get("seeds", {})
+    common = {
+        "session_id": page.session_id,
+        **{name: given[name] for name in ("user", "context") if name in given},
+    }
     hidden: set[str] = set()
     answers = []
     for each in page.placements:
         limit = {} if each.limit is None else {"limit": each.limit}
-        answer = _at(each.placement, {"seeds": seeds, "session_id": page.session_id, **limit}, frozenset(hidden))
+        answer = _at(each.placement, {"seeds": seeds, **common, **limit}, frozenset(hidden))
         hidden |= _with_variants(item["item_id"] for item in answer["items"])
         answers.append(answer)
     return json_response({"placements": answers})

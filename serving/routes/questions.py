@@ -20,6 +20,7 @@ from serving.recommending import (
     response_body,
     seed_arguments,
     stored_events,
+    user_attributes,
 )
 from serving.schemas.requests import ExplanationParams, RecommendationParams, SearchParams
 from serving.schemas.responses import Answer, Explanations
@@ -53,6 +54,7 @@ def search(params: SearchParams) -> Response:
     recommender = here.live.recommender
     stored, warnings = stored_events(here, params.user_id)
     image = params.image if params.image_url is None else fetched(params.image_url, here.settings.image_hosts)
+    user, more = user_attributes(here, recommender, params.user_id, params.user)
     node = filter_of(params.filter)
     check_fields(recommender, params.fields)
     request = Request(
@@ -62,13 +64,15 @@ def search(params: SearchParams) -> Response:
         k=params.limit,
         history=stored,
         exclude_history=False,
+        user=user,
+        context=params.context,
         filter=node,
         weights=params.weights,
         explain=params.explain != "none",
     )
     with stage("search"):
         result = recommender.run(request)
-    return json_response(response_body(recommender, result, params, warnings))
+    return json_response(response_body(recommender, result, params, [*warnings, *more]))
 
 
 @bp.post("/explanations")
@@ -81,9 +85,12 @@ def explain(params: ExplanationParams) -> Response:
     here = service()
     recommender = here.live.recommender
     stored, _ = stored_events(here, params.seeds.user_id)
+    user, _ = user_attributes(here, recommender, params.seeds.user_id, params.user)
     request = Request(
         **seed_arguments(params.seeds, stored, datetime.now(UTC)),
         k=1,
+        user=user,
+        context=params.context,
         filter=filter_of(params.filter),
         weights=params.weights,
         exclude=params.exclude.item_ids,

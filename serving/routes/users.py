@@ -1,4 +1,4 @@
-"""Routes of users: list and erase events, merge a session."""
+"""Routes of users: their attributes, list and erase events, merge a session."""
 
 from dataclasses import asdict
 
@@ -8,8 +8,8 @@ from flask import Response
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.schemas.events import Login, UserEvents, UserEventsQuery
-from serving.schemas.requests import UserId
-from serving.schemas.responses import Erased, Events, Merged
+from serving.schemas.requests import UserAttributes, UserData, UserId
+from serving.schemas.responses import Erased, Events, Merged, User
 from serving.service import service
 
 bp = APIBlueprint("users", __name__, url_prefix="/v1")
@@ -34,12 +34,49 @@ def events_by_query(query: UserEventsQuery) -> Response:
     return _events(query.user_id, query.limit)
 
 
+@bp.put("/users/<user_id>")
+@bp.input(UserId, location="path", arg_name="user")
+@bp.input(UserAttributes, arg_name="params")
+@bp.output(User)
+@needs("server")
+def put(user_id: str, user: UserId, params: UserAttributes) -> Response:
+    """Store the attributes of a user, in the place of those stored before."""
+    return _put(user.user_id, params)
+
+
+@bp.post("/users:put")
+@bp.input(UserData, arg_name="params")
+@bp.output(User)
+@needs("server")
+def put_by_body(params: UserData) -> Response:
+    """Store the attributes of a user whose id may contain a slash."""
+    return _put(params.user_id, params)
+
+
+@bp.get("/users/<user_id>")
+@bp.input(UserId, location="path", arg_name="user")
+@bp.output(User)
+@needs("server")
+def get(user_id: str, user: UserId) -> Response:
+    """Return the stored attributes of a user."""
+    return _user(user.user_id)
+
+
+@bp.get("/users:get")
+@bp.input(UserId, location="query", arg_name="user")
+@bp.output(User)
+@needs("server")
+def get_by_query(user: UserId) -> Response:
+    """Return the stored attributes of a user whose id may contain a slash."""
+    return _user(user.user_id)
+
+
 @bp.delete("/users/<user_id>")
 @bp.input(UserId, location="path", arg_name="user")
 @bp.output(Erased)
 @needs("server")
 def erase(user_id: str, user: UserId) -> Response:
-    """Erase every event of a user; if they are imported again, they are refused."""
+    """Erase the attributes and every event of a user; if these are imported again, they are refused."""
     return json_response(service().store.events.erase(user.user_id)._asdict())
 
 
@@ -48,7 +85,7 @@ def erase(user_id: str, user: UserId) -> Response:
 @bp.output(Erased)
 @needs("server")
 def erase_by_body(user: UserId) -> Response:
-    """Erase every event of a user whose id may contain a slash."""
+    """Erase the attributes and every event of a user whose id may contain a slash."""
     return json_response(service().store.events.erase(user.user_id)._asdict())
 
 
@@ -64,3 +101,12 @@ def merge(login: Login) -> Response:
 def _events(user_id: str, limit: int) -> Response:
     history = service().store.events.history(user_id, limit)
     return json_response({"user_id": user_id, "events": [asdict(event) for event in history]})
+
+
+def _put(user_id: str, params: UserAttributes) -> Response:
+    service().store.users.put(user_id, params.model_dump(mode="json")["attributes"])
+    return _user(user_id)
+
+
+def _user(user_id: str) -> Response:
+    return json_response({"user_id": user_id, "attributes": service().store.users.get(user_id) or {}})

@@ -51,6 +51,12 @@ Image = Annotated[
     WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}),
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+AttributeText = Annotated[str, StringConstraints(max_length=200)]
+AttributeValue = bool | Number | AttributeText | Annotated[tuple[AttributeText, ...], Field(max_length=50)] | None
+Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=50)]
+USER = "Attributes of the user, over the stored ones, such as age; unknown ones say nothing."
+CONTEXT = "Circumstances of the request; unknown ones say nothing."
 Filter = dict[str, Any] | str
 
 
@@ -97,6 +103,18 @@ class ItemId(RequestModel):
 
 class UserId(RequestModel):
     """One user."""
+
+    user_id: Id
+
+
+class UserAttributes(RequestModel):
+    """The attributes of a user, in the place of those stored before."""
+
+    attributes: Attributes = Field(examples=[{"age": 34, "segment": "trade"}])
+
+
+class UserData(UserAttributes):
+    """The twin of a path that holds a user id."""
 
     user_id: Id
 
@@ -181,6 +199,8 @@ class RecommendationParams(CommonParams):
         description="Strategies to try if the strategy has nothing to go on.",
     )
     fields: tuple[str, ...] = Field(default=(), max_length=50, description="Attributes of the products to return.")
+    user: Attributes | None = Field(default=None, description=USER)
+    context: Attributes | None = Field(default=None, description=CONTEXT)
 
 
 class PlacementParams(RecommendationParams):
@@ -202,6 +222,8 @@ class PageParams(RequestModel):
     seeds: Seeds = Seeds()
     session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
     placements: tuple[PagePlacement, ...] = Field(min_length=1, max_length=20)
+    user: Attributes | None = Field(default=None, description=USER)
+    context: Attributes | None = Field(default=None, description=CONTEXT)
 
 
 class SearchParams(CommonParams):
@@ -216,6 +238,8 @@ class SearchParams(CommonParams):
     filter: Filter | None = None
     weights: Weights | None = None
     fields: tuple[str, ...] = Field(default=(), max_length=50)
+    user: Attributes | None = Field(default=None, description=USER)
+    context: Attributes | None = Field(default=None, description=CONTEXT)
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -232,3 +256,5 @@ class ExplanationParams(RequestModel):
     filter: Filter | None = None
     exclude: Exclude = Exclude()
     weights: Weights | None = None
+    user: Attributes | None = Field(default=None, description=USER)
+    context: Attributes | None = Field(default=None, description=CONTEXT)

@@ -149,6 +149,13 @@ class Events(BaseModel):
     events: list[dict[str, Any]]
 
 
+class User(BaseModel):
+    """The stored attributes of a user; none if nothing is stored."""
+
+    user_id: str
+    attributes: dict[str, Any]
+
+
 class Erased(BaseModel):
     """The receipt of an erasure; it names no user."""
 

@@ -38,12 +38,15 @@ class HeldOutCase:
         Rows that may not be recommended, ascending.
     as_of
         The moment of the query, before which all events are known. None: the end of the training period.
+    user_id
+        Of the user; "" for a product.
     """
 
     steps: Steps
     targets: Rows
     excluded: Rows
     as_of: datetime | None = None
+    user_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _span_cases(earlier: Interactions, later: Interactions, as_of: datetime) -> 
         known = np.unique(steps.rows)
         new = np.setdiff1d(chosen[user], known)
         if len(new):
-            cases.append(HeldOutCase(steps, new, known, as_of))
+            cases.append(HeldOutCase(steps, new, known, as_of, str(user)))
     return cases
 
 

@@ -15,6 +15,7 @@ from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
 from training.cooccurrence.tables import CooccurrenceTables
 from training.prior import PriorShape
+from training.profile.fit import ProfileShape
 from training.tuning.held_out import (
     HeldOutCase,
     HeldOutTerms,
@@ -68,6 +69,8 @@ class Hyperparameters:
         Kinds of request to weights of the score, see `Manifest`.
     categories
         The kinds of categories that had enough cases to be tuned for their own weights.
+    profile
+        How the profile tower is fitted; None without a profile term.
     """
 
     user_tower: UserTower
@@ -75,10 +78,21 @@ class Hyperparameters:
     smoothing: float
     weights: dict[str, TunedWeights]
     categories: tuple[str, ...] = ()
+    profile: ProfileShape | None = None
+
+    def with_profile(self, shape: ProfileShape, weight: float) -> "Hyperparameters":
+        """Return the same hyperparameters with a profile term for users."""
+        tuned = self.weights["user"]
+        tuned = replace(tuned, weights=tuned.weights | {"profile": weight})
+        return replace(self, profile=shape, weights=self.weights | {"user": tuned})
 
     def with_sequence(self, sequence: SequenceTower | None) -> "Hyperparameters":
         """Return the same hyperparameters with a sequence tower that was trained again."""
-        return replace(self, user_tower=replace(self.user_tower, sequence=sequence))
+        return self.with_user_tower(replace(self.user_tower, sequence=sequence))
+
+    def with_user_tower(self, tower: UserTower) -> "Hyperparameters":
+        """Return the same hyperparameters with another user tower."""
+        return replace(self, user_tower=tower)
 
     def with_weights(self, weights: dict[str, float]) -> "Hyperparameters":
         """Return the same hyperparameters with other weights for items and users."""

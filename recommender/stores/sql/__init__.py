@@ -1,20 +1,21 @@
-"""Events and overlay in one SQL database: SQLite on one machine, PostgreSQL for several."""
+"""Events, overlay and attributes of users in one SQL database: SQLite on one machine, PostgreSQL for several."""
 
 from recommender.stores.base import Store
 from recommender.stores.sql.database import Database
 from recommender.stores.sql.events import SqlEvents
 from recommender.stores.sql.migrations import migrate
 from recommender.stores.sql.overlay import SqlOverlay
+from recommender.stores.sql.users import SqlUsers
 
 SCHEMES = ("sqlite", "postgresql")
 
 
 def open_url(url: str) -> Store:
-    """Open both stores on the database at `url`, migrating its tables."""
+    """Open the stores on the database at `url`, migrating its tables."""
     database = Database(url)
     try:
         migrate(database)
     except BaseException:
         database.close()
         raise
-    return Store(SqlEvents(database), SqlOverlay(database))
+    return Store(SqlEvents(database), SqlOverlay(database), SqlUsers(database))

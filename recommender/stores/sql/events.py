@@ -13,6 +13,7 @@ from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, latest_pl
 from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
 from recommender.stores.base import AttributionCount, Erasure
 from recommender.stores.sql.database import METADATA, Database, Utc
+from recommender.stores.sql.users import USERS
 
 _EVENTS = sa.Table(
     "events",
@@ -108,6 +109,7 @@ class SqlEvents:
             hashed = _hash(_salt(connection), user_id)
             moment = self._time_of_erasure(connection, user_id, hashed)
             deleted = connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.user_id == user_id)).rowcount
+            connection.execute(sa.delete(USERS).where(USERS.c.user_id == user_id))
             insert = self._database.insert(_ERASURES)
             merged = {"erased_at": insert.excluded.erased_at}
             known = {"user_hash": hashed, "erased_at": moment}

@@ -20,6 +20,8 @@ def _parts(figures: Mapping[str, Any]) -> Iterator[str]:
     for name, report in figures.get("reports", {}).items():
         for measure in figures["measures"]:
             yield f"{name}\n{table(report, measure)}"
+    for name, group in figures.get("users", {}).items():
+        yield f"{name}\n{_gains(group)}"
     for name, lists in figures.get("neighbours", {}).items():
         yield f"{name}\n{neighbour_table(lists)}"
 
@@ -31,6 +33,12 @@ def _bundle(bundle: Mapping[str, Any]) -> str:
     for kind, weights in bundle["weights"].items():
         lines.append(f"weights of {kind} queries: " + ", ".join(f"{k} {w:.3f}" for k, w in weights.items()))
     return "\n".join(lines)
+
+
+def _gains(figures: Mapping[str, Any]) -> str:
+    recalls = [f"{name:34}{value:.4f}" for name, value in figures["recall"].items()]
+    gain = "gain {mean:.4f} ({low:.4f} to {high:.4f})".format(**figures["gain"])
+    return "\n".join([*recalls, f"{gain}, {figures['share']:.0%} of the oracle's"])
 
 
 def neighbour_table(figures: Mapping[str, Any]) -> str:

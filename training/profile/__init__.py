@@ -1,0 +1,1 @@
+"""The profile tower: users' attributes and the context of a request."""
