@@ -16,6 +16,7 @@ from recommender.retrieval.planner import Budget, Budgets, Planner
 from recommender.towers.item import ItemTower
 from recommender.towers.profile import FILE as PROFILE
 from recommender.towers.profile import ProfileTower
+from recommender.towers.repeat import PRODUCTS_FILE, RepeatModel
 from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
 
@@ -70,11 +71,14 @@ def open_item_tower(bundle: Bundle, layout: Layout) -> ItemTower:
 
 
 def open_user_tower(bundle: Bundle) -> UserTower:
-    """Read the exported user tower, with its sequence model and its profile tower if they were trained."""
+    """Read the exported user tower, with its sequence, repeat and profile models as far as they were trained."""
     exported = bundle.manifest.extra["user_tower"]
-    kinds = exported.get("sequence")
+    kinds, repeat = exported.get("sequence"), exported.get("repeat")
     path = bundle.path("towers", "sequence.onnx") if kinds is not None else None
-    sequence = SequenceTower.open(path, kinds) if path is not None else None
     columns = exported.get("profile")
-    profile = None if columns is None else ProfileTower.open(bundle.array("towers", PROFILE), columns)
-    return UserTower.from_dict(exported, sequence, profile)
+    return UserTower.from_dict(
+        exported,
+        SequenceTower.open(path, kinds) if path is not None else None,
+        None if repeat is None else RepeatModel.open(repeat, bundle.array("base", PRODUCTS_FILE)),
+        None if columns is None else ProfileTower.open(bundle.array("towers", PROFILE), columns),
+    )

@@ -258,8 +258,8 @@ class Recommender:
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
-            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
-            retain their learned weight.
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
+            left out retain their learned weight.
         exclude
             Ids that are not returned.
         explain
@@ -319,7 +319,7 @@ class Recommender:
         session: History = (),
         history_weights: Sequence[float] | None = None,
         trending: Sequence[tuple[str, float]] = (),
-        exclude_history: bool = True,
+        exclude_history: bool | None = None,
         exclude_purchased_days: int | None = None,
         fallback: Sequence[Fallback] = ("popular",),
         user: Mapping[str, Any] | None = None,
@@ -358,7 +358,8 @@ class Recommender:
         trending
             Item ids with the weight of recent events, see `EventStore.trending`.
         exclude_history
-            Whether products of the history are not returned.
+            Whether products of the history are not returned. By default they are not, but what the user bought is
+            where the shop's data show that products are bought again.
         exclude_purchased_days
             Products purchased within so many days are not returned.
         fallback
@@ -372,8 +373,8 @@ class Recommender:
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
-            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
-            retain their learned weight.
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
+            left out retain their learned weight.
         exclude
             Ids that are not returned.
         explain
@@ -481,8 +482,8 @@ class Recommender:
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
-            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
-            retain their learned weight.
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
+            left out retain their learned weight.
         exclude
             Ids that are not returned.
         explain
@@ -540,7 +541,7 @@ class Recommender:
         item_ids: Sequence[str],
         history: History,
         *,
-        exclude_history: bool = True,
+        exclude_history: bool | None = None,
         user: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         filter: Filter | None = None,
@@ -559,14 +560,15 @@ class Recommender:
         history
             As in `recommend`; a history of one id is a request for similar items.
         exclude_history
-            Whether products of the history are not returned.
+            Whether products of the history are not returned. By default they are not, but what the user bought is
+            where the shop's data show that products are bought again.
         user, context
             Attributes of the user and circumstances of the request, see `recommend`.
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
-            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
-            retain their learned weight.
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
+            left out retain their learned weight.
         exclude
             Ids that are not returned.
         variants
@@ -628,8 +630,8 @@ class Recommender:
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
-            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
-            retain their learned weight.
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
+            left out retain their learned weight.
         exclude
             Ids that are not returned.
         explain
@@ -687,7 +689,7 @@ class Recommender:
         *,
         strategy: Strategy = "for_you",
         trending: Sequence[tuple[str, float]] = (),
-        exclude_history: bool = True,
+        exclude_history: bool | None = None,
         exclude_purchased_days: int | None = None,
         fallback: Sequence[Fallback] = ("popular",),
         users: Sequence[Mapping[str, Any] | None] | None = None,
@@ -717,7 +719,8 @@ class Recommender:
         trending
             Item ids with the weight of recent events, see `EventStore.trending`.
         exclude_history
-            Whether products of the history are not returned.
+            Whether products of the history are not returned. By default they are not, but what the user bought is
+            where the shop's data show that products are bought again.
         exclude_purchased_days
             Products purchased within so many days are not returned.
         fallback
@@ -730,8 +733,8 @@ class Recommender:
         filter
             ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
         weights
-            Weight of each term (image, text, category, behaviour, cooccurrence, prior), at least 0; terms left out
-            retain their learned weight.
+            Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
+            left out retain their learned weight.
         exclude
             Ids that are not returned.
         explain

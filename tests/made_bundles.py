@@ -16,6 +16,7 @@ from recommender.retrieval.planner import Budget, Budgets
 from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.profile import ProfileTower
+from recommender.towers.repeat import RepeatModel
 from recommender.towers.user import UserTower
 from tests.segments import LAYOUT, TERMS
 from training.items import group_numbers
@@ -79,12 +80,18 @@ def publish_products(
     own: bool = True,
     kinds_of_cells: Mapping[str, str] = KINDS,
     profile: ProfileTower | None = None,
+    repeat: RepeatModel | None = None,
 ) -> str:
-    """Publish products, given in order of id, as a base; with `own`, those of type A have weights of their own."""
-    of_users = WEIGHTS if profile is None else WEIGHTS | {"profile": 0.5}
-    weights = {"item": WEIGHTS, "user": of_users} | ({"item: A": OWN} if own else {})
+    """Publish products, given in order of id, as a base.
+
+    With `own`, those of type A have weights of their own; with `profile` or `repeat`, users' queries have that term.
+    """
+    weights = {"item": WEIGHTS, "user": WEIGHTS} | ({"item: A": OWN} if own else {})
+    weights["user"] = WEIGHTS | ({} if repeat is None else {"repeat": 2.0})
+    weights["user"] |= {} if profile is None else {"profile": 0.5}
     kinds = [item_kind(weights, str(product.cells["product_type"])) for product in products]
     ids = [product.item_id for product in products]
+    tower = UserTower({"view_item": 1.0, "purchase": 5.0} if repeat else {"view_item": 1.0})
     segment = Segment(
         vectors=np.stack([product.vector for product in products]),
         present=np.stack([product.present for product in products]),
@@ -111,7 +118,9 @@ def publish_products(
                 "n": len(products),
                 "blocks": dict(LAYOUT.dims),
                 "weights": weights,
-                "user_tower": UserTower({"view_item": 1.0}).to_dict() | columns,
+                "user_tower": tower.to_dict()
+                | columns
+                | {"repeat": None if repeat is None else repeat.save(base)},
                 "index": {"budgets": {kind: budget and vars(budget) for kind in vars(Budgets())}},
             }
         )

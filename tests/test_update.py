@@ -127,6 +127,9 @@ def test_a_compacted_bundle_gives_the_same_results(updater: Updater, demo_shop: 
         ]
         assert after.product(item_id) == before.product(item_id)
         assert after.thumbnail(item_id) == before.thumbnail(item_id)
+    bought = [{"item_id": each, "event_name": "purchase", "timestamp": "2025-01-01"} for each in after.ids[:5]]
+    now, then = (each.recommend(bought, explain=True).to_dict()["items"] for each in (after, before))
+    assert now == then
     assert compact(updater.root) == after.generation
 
 

@@ -42,6 +42,8 @@ from training.new_products.tune import tune_new_products
 from training.prior import no_prior
 from training.profile.tune import tune_profile
 from training.publish import publish
+from training.repeat.occasions import type_numbers
+from training.repeat.tune import refit_repeat, tune_repeat
 from training.split import EventSplit, split_events
 from training.tuning.complementary_items import tune_for_complements
 from training.tuning.held_out import user_cases
@@ -207,6 +209,9 @@ def _train_with_events(
             hyperparameters = tune(data, hyperparameters, cases, seed)
             new_products = tune_new_products(data, hyperparameters, cases, seed)
             hyperparameters = tune_profile(data, hyperparameters, cases, seed)
+        with timer.stage("repeat purchases"):
+            repeat = tune_repeat(data, hyperparameters, type_numbers(items.catalog), seed)
+            hyperparameters, metrics["repeat"] = repeat.applied(hyperparameters), repeat.metrics
     model = assemble_model(tower, segment, tables, hyperparameters, new_products, split.train, seed, metrics)
     if split.tuning is not None:
         with timer.stage("tuning for products"):
@@ -227,6 +232,7 @@ def _train_with_events(
         tower, segment = assemble_segment(items, item_tower, behaviour)
         tables = CooccurrenceTables.of(segment, interactions, tables.similarity)
         hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
+        hyperparameters = refit_repeat(hyperparameters, interactions, type_numbers(items.catalog), seed)
         model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
         return model, evaluation
 

@@ -91,6 +91,7 @@ def publish(
         kinds = [kind if kind in model.weights else "item" for kind in category_kinds(items.catalog)]
         index = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed, kinds)
         index.segment.save(base)
+        repeat = model.user_tower.repeat.save(base) if model.user_tower.repeat is not None else None
         has_thumbnail = encoded.has_image if thumbnails else np.zeros(model.segment.n, dtype=bool)
         if encoder_files is not None:
             shutil.copytree(encoder_files, staging.part("encoder"), dirs_exist_ok=True)
@@ -109,7 +110,8 @@ def publish(
                 "encoders": {"name": encoded.encoder, "fingerprint": encoded.fingerprint, **encoded.counts},
                 "config": config.to_dict(),
                 "metrics": metrics | {"recall": index.metrics, "training": model.metrics, "seconds": seconds},
-                "user_tower": model.user_tower.to_dict() | {"sequence": sequence, "profile": profile},
+                "user_tower": model.user_tower.to_dict()
+                | {"sequence": sequence, "repeat": repeat, "profile": profile},
                 "index": {"budgets": index.metrics["budgets"]},
                 "boilerplate": items.catalog.boilerplate,
             }

@@ -51,6 +51,7 @@ def _by_row(n: int, d: int, blocks: int) -> dict[str, Array]:
         "codes.npy": ("int8", (n, None)),
         "graph.npy": ("int32", (n, None)),
         "attributes/ids.npy": ("bytes", (n,)),
+        "repeat_products.npy": ("float32", (2, n)),
     }
 
 

@@ -122,6 +122,38 @@ def next_item(
     _run(lambda: next_item.measure(items, train, test), as_json)
 
 
+def repeats(
+    config: ConfigFile,
+    split: Annotated[datetime, typer.Option("--split", help="Train on the events before it.")],
+    data: options.Data = None,
+    days: Annotated[
+        int | None, typer.Option("--days", help="Predict the purchases of so many days. [default: all later ones]")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """P7: predict all purchases after a cut, repeated ones included; and those of products new to the user."""
+    from recommender.commands.benchmarks.protocols import repeat_purchases
+    from recommender.config import Config
+
+    _run(lambda: repeat_purchases.measure(Config.load(config, data), split, days), as_json)
+
+
+def made_up_grocery(
+    users: Annotated[int, typer.Option("--users", help="Customers.")] = 200,
+    products: Annotated[int, typer.Option("--products", help="Products.")] = 320,
+    days: Annotated[int, typer.Option("--days", help="Of purchases; the last seven are predicted.")] = 240,
+    repeated: Annotated[
+        bool, typer.Option("--repeated/--never-repeated", help="Whether users buy a product more than once.")
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", help="Of the purchases.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """P7 on a made-up grocery: products are bought again after intervals that are planted."""
+    from recommender.commands.benchmarks.protocols import made_up_grocery
+
+    _run(lambda: made_up_grocery.measure(users, products, days, repeated, seed), as_json)
+
+
 def encoders(
     config: ConfigFile,
     data: options.Data = None,

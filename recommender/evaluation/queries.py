@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
@@ -89,6 +89,8 @@ class Queries:
         Whether items of the history may be recommended, and are relevant where they are chosen again.
     attributes
         Those of each user; None where they are not known, or nobody's are.
+    now
+        The moment of the requests: that of the first event after the split.
     """
 
     user_ids: NDArray[np.object_]
@@ -98,6 +100,7 @@ class Queries:
     relevant: csr_array
     include_history: bool = False
     attributes: Sequence[Mapping[str, Any] | None] | None = None
+    now: datetime | None = None
     _resolved: "tuple[Recommender, list[ResolvedRequest]] | None" = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -139,6 +142,7 @@ class Queries:
             relevant[drawn],
             include_history,
             attributes,
+            test.frame["timestamp"].min().to_pydatetime() if len(test.frame) else None,
         )
 
     def __len__(self) -> int:
@@ -149,12 +153,12 @@ class Queries:
         attributes = None if self.attributes is None else [self.attributes[query] for query in positions]
         seen, relevant = self.seen[positions], self.relevant[positions]
         users = self.user_ids[positions]
-        return Queries(users, histories, events, seen, relevant, self.include_history, attributes)
+        return Queries(users, histories, events, seen, relevant, self.include_history, attributes, self.now)
 
     def resolved(self, recommender: "Recommender") -> "list[ResolvedRequest]":
         """Return the requests of all histories, resolved by a recommender: once, whatever the weights are."""
         if self._resolved is None or self._resolved[0] is not recommender:
-            template = replace(FOR_YOU, exclude_history=not self.include_history)
+            template = replace(FOR_YOU, exclude_history=not self.include_history, now=self.now)
             users = self.attributes or [None] * len(self)
             pairs = zip(self.events, users, strict=True)
             requests = [template.for_history(history, user) for history, user in pairs]

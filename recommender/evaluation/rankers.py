@@ -70,6 +70,8 @@ def recommender_rankers(recommender: "Recommender") -> list[Ranker]:
     if "prior" in weights:
         rankers.append(Ranker("hybrid, no prior", "recommender", hybrid.with_options(weights={"prior": 0.0})))
         components["prior alone"] = {term: float(term == "prior") for term in weights}
+    if weights.get("repeat"):
+        rankers.append(Ranker("hybrid, no repeat", "recommender", hybrid.with_options(weights={"repeat": 0.0})))
     return rankers + [
         Ranker(name, "component", hybrid.with_options(weights=alone)) for name, alone in components.items()
     ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from recommender.core.blocks import Double
 from recommender.core.cooccurrence import Cooccurrence
-from recommender.core.scoring import Query, Scorer
+from recommender.core.scoring import Query, Repeats, Scorer
 from recommender.core.segment import Segment
 from recommender.items import Attributes
 from recommender.ranking.results import Reason, Recommendation
@@ -19,6 +19,7 @@ CODES = {
     "behaviour": "your_history",
     "cooccurrence": "bought_together",
     "prior": "popular",
+    "repeat": "bought_before",
     "boost": "promoted",
     "profile": "your_profile",
 }
@@ -27,7 +28,7 @@ ORDER_CODES = {
     "trending": "trending",
     "new": "new_item",
     "recently_viewed": "your_history",
-    "buy_again": "your_history",
+    "buy_again": "bought_before",
 }
 TEXTS = {
     "visual_similarity": "Similar look to {}",
@@ -40,8 +41,11 @@ TEXTS = {
     "trending": "Chosen by many lately",
     "new_item": "New",
     "your_profile": "Popular with customers like you",
+    "bought_before": "Bought before",
 }
-SEEDLESS_TERMS = ("prior", "boost", "profile")
+SEEDLESS_TERMS = ("prior", "repeat", "profile", "boost")
+# Units of an age, in days, from the least age that is said in them.
+AGE_UNITS = ((730, 365.25, "years"), (60, 30.44, "months"), (14, 7, "weeks"), (0, 1, "days"))
 MIN_SHARE = 0.05  # of the positive part of a score, for a term to be a reason
 MAX_REASONS = 3
 
@@ -87,7 +91,8 @@ class Explainer:
             found = (Reason("promoted", None, 0.0), *found)
         named = {name: float(value) for name, value in zip(scorer.terms, parts, strict=True)}
         score = float(scorer.total(parts[None])[0])
-        return Recommendation(id_of(row), rank, score, named, found, text_of(found, self._title))
+        text = text_of(found, self._title, bought_text(query.repeats, row))
+        return Recommendation(id_of(row), rank, score, named, found, text)
 
     def _title(self, item_id: str) -> str:
         row = self._attributes.row_of(item_id)
@@ -165,11 +170,37 @@ def is_approximate(segment: Segment, query: Query, term: str) -> bool:
     return term in segment.layout.slices and bool(np.isnan(query.block_scales[segment.layout.index(term)]).any())
 
 
-def text_of(found: tuple[Reason, ...], title: Callable[[str], str]) -> str | None:
-    """Return the strongest reason as text; `title` returns a product's title by its id."""
+def bought_text(repeats: Repeats, row: int) -> str:
+    """Return how often and when a product was bought; empty if it was not.
+
+    >>> rows = np.array([7], dtype=np.int32)
+    >>> bought_text(Repeats(rows, np.ones(1), np.array([5.0]), np.array([21.5])), 7)
+    'Bought 5 times, last 3 weeks ago'
+    """
+    position = int(np.searchsorted(repeats.rows, row))
+    if position == len(repeats.rows) or repeats.rows[position] != row:
+        return ""
+    count, age = int(repeats.counts[position]), int(repeats.ages[position])
+    number, unit = next((int(age // days), unit) for least, days, unit in AGE_UNITS if age >= least)
+    when = ("today", "yesterday")[age] if age < 2 else f"{number} {unit} ago"
+    return f"Bought {when}" if count == 1 else f"Bought {count} times, last {when}"
+
+
+def text_of(found: tuple[Reason, ...], title: Callable[[str], str], bought: str = "") -> str | None:
+    """Return the strongest reason as text.
+
+    Parameters
+    ----------
+    title
+        Returns a product's title by its id.
+    bought
+        See `bought_text`.
+    """
     if not found:
         return None
     first = found[0]
+    if first.code == "bought_before" and bought:
+        return bought
     text = TEXTS.get(first.code, first.code)
     return text.format(title(first.seed)) if first.seed is not None else text.replace(" {}", " your choice")
 

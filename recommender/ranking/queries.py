@@ -10,13 +10,14 @@ import numpy as np
 
 from recommender.bundle import Bundle
 from recommender.core.blocks import Float, Rows
-from recommender.core.scoring import Query
+from recommender.core.scoring import Query, Repeats
 from recommender.core.segment import Segment
 from recommender.errors import RequestError
 from recommender.events import as_steps
 from recommender.items import Attributes
 from recommender.ranking.request import Request
 from recommender.towers.item import ItemInputs, ItemTower
+from recommender.towers.repeat import RepeatModel
 from recommender.towers.user import UserTower, weighted_query
 
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ class HistoryQueries:
         rows = [self._attributes.row_of(event.item_id) for event in events]
         unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
         steps = as_steps(events, rows)
-        query = self._users.query(steps, self._segment)
+        query = self._users.query(steps, self._segment, request.moment.timestamp())
         profile = self._profile(request, len(steps.rows))
         if weights is not None:  # a sequence model knows no weights: every block is the weighted sum of the items
             known = [(event.timestamp, w) for event, row, w in zip(events, rows, weights, strict=True) if row >= 0]
             in_order = [weight for _, weight in sorted(known, key=itemgetter(0))]
             attention = query.attention * np.array(in_order, dtype=np.float64)
-            query = weighted_query(self._segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
+            weighted = weighted_query(self._segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
+            query = replace(weighted, repeats=query.repeats)
         return query if profile is None else replace(query, profile=profile), rows, unknown
 
     def of_profile(self, request: Request) -> Query | None:
@@ -78,17 +80,17 @@ class HistoryQueries:
             return ()
         known = {} if self._users.profile is None else self._users.profile.names
         given = {"user": request.user or {}, "context": request.context or {}}
-        names = [
-            f"{kind}.{name}"
-            for kind, values in given.items()
-            for name in values
-            if name not in known.get(kind, ())
-        ]
-        return (
-            (f"attributes that this bundle did not learn from: {', '.join(names[:MAX_NAMED_WORDS])}",)
-            if names
-            else ()
-        )
+        pairs = [(kind, name) for kind, values in given.items() for name in values]
+        names = [f"{kind}.{name}" for kind, name in pairs if name not in known.get(kind, ())]
+        if not names:
+            return ()
+        return (f"attributes that this bundle did not learn from: {', '.join(names[:MAX_NAMED_WORDS])}",)
+
+    def repeats(self, request: Request) -> Repeats:
+        """Return what a request's events bought, valued by the repeat model or, without one, by decayed counts."""
+        events = request.events
+        steps = as_steps(events, [self._attributes.row_of(event.item_id) for event in events])
+        return (self._users.repeat or RepeatModel()).repeats(steps, request.moment.timestamp())
 
 
 class ContentQueries:

@@ -47,7 +47,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "plan": get_args(Plan),
     "stock": get_args(Stock),
 }
-_FLAGS = ("explain", "exclude_history")
+_FLAGS = {"explain": "True or False", "exclude_history": "True, False or None"}
 _MAPPINGS = {
     "weights": "{'image': 1}",
     "diversity": "{'mmr': 0.3, 'max_per': {'brand': 3}}",
@@ -63,7 +63,7 @@ _ID_POINTERS = {
 _BOOL = (bool, np.bool_)
 _ATTRIBUTE = (str, int, float, np.integer, np.floating, *_BOOL)
 # Cached properties that depend on the seeds.
-_OF_SEEDS = ("moment", "past", "current", "all_excluded_ids")
+_OF_SEEDS = ("moment", "past", "current", "all_excluded_ids", "always_excluded_ids")
 
 
 class BoostRule(TypedDict):
@@ -118,7 +118,8 @@ class Request:
     exclude
         Ids that are not returned.
     exclude_history
-        Whether products of the history are not returned.
+        Whether products of the history are not returned. By default they are not, but those that the user bought
+        are where the shop's data show that products are bought again: the bundle has the term ``repeat``.
     exclude_purchased_days
         Products purchased within so many days are not returned.
     explain
@@ -145,7 +146,8 @@ class Request:
     context
         Circumstances of the request, such as ``{"hour": 20}``, in the same form.
     now
-        The moment of the request; by default the present.
+        The moment of the request; by default the present. What is due to be bought again is estimated for it, but
+        for no later than 30 days after the last event of the user or of the training.
 
     Raises
     ------
@@ -167,7 +169,7 @@ class Request:
     filter: Filter | None = None
     weights: Weights | None = None
     exclude: Iterable[str] = ()
-    exclude_history: bool = True
+    exclude_history: bool | None = None
     exclude_purchased_days: int | None = None
     explain: bool = False
     variants: Variants = "collapse"
@@ -192,6 +194,8 @@ class Request:
                 set_field(self, name, (*getattr(self, name),))
         set_field(self, "items", _id_tuple("items", self.items))
         set_field(self, "negative_items", _id_tuple("negative_items", self.negative_items))
+        if self.exclude_history is not None:
+            set_field(self, "exclude_history", bool(self.exclude_history))
         set_field(self, "exclude", frozenset(_id_tuple("exclude", self.exclude)))
         self._check_rare_values()
         if self.filter is not None:
@@ -205,9 +209,10 @@ class Request:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise _not_one_of(name, getattr(self, name), known)
-        for name in _FLAGS:
-            if not isinstance(getattr(self, name), _BOOL):
-                raise RequestError(f"{name} is {getattr(self, name)!r}; expected True or False", f"/{name}")
+        for name, expected in _FLAGS.items():
+            value = getattr(self, name)
+            if not isinstance(value, _BOOL) and not (value is None and "None" in expected):
+                raise RequestError(f"{name} is {value!r}; expected {expected}", f"/{name}")
         _check_count("k", self.k, "/limit")
         for name, example in _MAPPINGS.items():
             value = getattr(self, name)
@@ -322,11 +327,16 @@ class Request:
     @cached_property
     def all_excluded_ids(self) -> set[str]:
         """The ids that are not returned, those of the events among them as far as these are excluded."""
+        if self.exclude_history is False or self.strategy in REPEATING:
+            return self.always_excluded_ids
+        return self.always_excluded_ids.union(event.item_id for event in self.events)
+
+    @cached_property
+    def always_excluded_ids(self) -> set[str]:
+        """The ids that are not returned, even where products of the history may be."""
         ids = {*self.exclude, *self.negative_items}
         if self.strategy in REPEATING:
             return ids
-        if self.exclude_history:
-            ids.update(event.item_id for event in self.events)
         if self.exclude_purchased_days is not None:
             since = self.moment - timedelta(days=self.exclude_purchased_days)
             purchases = (event for event in self.events if event.event_name == "purchase")

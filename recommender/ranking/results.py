@@ -24,7 +24,8 @@ class Reason:
     Parameters
     ----------
     code
-        visual_similarity, text_similarity, same_category, bought_together, your_history, popular or fallback.
+        visual_similarity, text_similarity, same_category, bought_together, your_history, bought_before, popular or
+        fallback.
     seed
         Id of the product it comes from, if it comes from one.
     share

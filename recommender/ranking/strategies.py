@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from recommender.core.blocks import Double, Float, Mask, Rows
-from recommender.core.scoring import Query
+from recommender.core.blocks import NO_ROWS, Double, Float, Mask, Rows
+from recommender.core.scoring import NO_REPEATS, Query
 from recommender.core.segment import Segment
 from recommender.core.weights import CATEGORY_FIELD, CATEGORY_PREFIX, complementary_weights, item_kind, resolve
 from recommender.errors import RequestError, UnknownItemError
@@ -22,6 +22,8 @@ from recommender.ranking.request import Fallback, Request, Strategy
 TIE_BREAK = 1e-3  # weight of the prior beside recent events
 # The new products' order halves in so many days.
 NEW_HALF_LIFE_DAYS = 30.0
+# The value, at least, of a product that is listed.
+MIN_ORDER = 1e-6
 NO_POPULARITY = "this bundle knows no popularity; products are in order of id"
 MAX_NAMED_IDS = 10
 
@@ -132,11 +134,10 @@ class Strategies:
         alone = len(query.rows) == 1 and query.profile is None
         kind = self.kind_of(int(query.rows[0])) if alone else "user"
         resolved = self._ranked(request, "", query, kind)
-        excluded = {*resolved.excluded.tolist()}
-        if request.exclude_history:
-            excluded |= with_variants(self._segment, rows, request.variants)
+        retained = self._retained(request, query, kind)
+        excluded = self._excluded_with_history(request, rows, retained)
         seed_row = int(query.rows[0]) if len(query.rows) == 1 else None
-        return replace(resolved, excluded=ascending(excluded), seed_row=seed_row)
+        return replace(resolved, excluded=excluded, seed_row=seed_row)
 
     def under(self, resolved: Sequence[ResolvedRequest], rules: Request) -> list[ResolvedRequest]:
         """Return resolved histories under the weights, filter, plan and k of another request.
@@ -238,9 +239,9 @@ class Strategies:
         return self._ranked(request, "for_you", query, "user")
 
     def _session(self, request: Request) -> ResolvedRequest | None:
-        session = replace(
-            request, history=(), history_weights=None, exclude=request.all_excluded_ids, now=request.moment
-        )
+        past = () if request.exclude_history is False else [event.item_id for event in request.past]
+        excluded = request.always_excluded_ids.union(past)
+        session = replace(request, history=(), history_weights=None, exclude=excluded, now=request.moment)
         return _labelled(self._of_history(session, "for_you"), request, "session")
 
     def _complementary(self, request: Request) -> ResolvedRequest | None:
@@ -284,17 +285,29 @@ class Strategies:
             self._check_only_item(original or request, [])
             return None
         query, rows, unknown = self._histories.query(request)
-        excluded = self._excluded(request)
-        if request.exclude_history:
-            variants = with_variants(self._segment, rows, request.variants)
-            excluded = ascending(variants.union(excluded.tolist()))
         warnings = self._ignored(unknown) if unknown else ()
         if query.attention.any():
+            retained = self._retained(request, query, "user") if strategy == "for_you" else NO_ROWS
+            excluded = self._excluded_with_history(request, rows, retained)
             return self._ranked(request, strategy, query, "user", warnings, excluded)
         self._check_only_item(original or request, rows)
         popular = self._popular(request)
-        warnings = (*warnings, *popular.warnings)
+        warnings, excluded = (*warnings, *popular.warnings), self._excluded_with_history(request, rows, NO_ROWS)
         return replace(popular, excluded=excluded, fallback_used="popular", warnings=warnings)
+
+    def _retained(self, request: Request, query: Query, kind: str) -> Rows:
+        """Return the rows of the history that may be returned by default: what the user may buy again."""
+        by_default = request.exclude_history is None and self.weights_of(kind, request).get("repeat")
+        return query.repeats.rows if by_default else NO_ROWS
+
+    def _excluded_with_history(self, request: Request, rows: Sequence[int], retained: Rows) -> Rows:
+        """Return the rows that are not returned: the history and its variants too, but for the retained rows."""
+        excluded = self._excluded(request)
+        if request.exclude_history is False:
+            return excluded
+        history = with_variants(self._segment, rows, request.variants).union(excluded.tolist())
+        always = {self._attributes.row_of(item_id) for item_id in request.always_excluded_ids} - {-1}
+        return ascending(history.difference(retained.tolist()).union(always))
 
     def _ranked(
         self,
@@ -333,6 +346,7 @@ class Strategies:
         query, warnings = self._contents.query(request.text, request.image)
         personal, _, unknown = self._histories.query(replace(request, item_weights=None, history_weights=None))
         warnings = (*warnings, *self._ignored(unknown))
+        personal = replace(personal, repeats=NO_REPEATS)  # what was bought before need not match the text
         if personal.attention.any():  # the user's own query personalises the result
             vector = self._no_query.vector if query is None else query.vector
             return self._ranked(request, "search", personal.plus(vector), "user", warnings)
@@ -382,11 +396,13 @@ class Strategies:
         return self._listed(request, "recently_viewed", values)
 
     def _buy_again(self, request: Request) -> ResolvedRequest | None:
-        bought: Counter[str] = Counter()
-        for event in request.events:
-            bought[event.item_id] += {"purchase": 1, "refund": -1}.get(event.event_name, 0)
-        values = [(item_id, float(count)) for item_id, count in bought.items() if count > 0]
-        return self._listed(request, "buy_again", values)
+        repeats = self._histories.repeats(request)
+        if not len(repeats.rows):
+            return None
+        order = np.zeros(self._segment.n)
+        order[repeats.rows] = np.maximum(repeats.values / max(repeats.values.max(), MIN_ORDER), MIN_ORDER)
+        resolved = self.by_order(request, order, "buy_again", np.asarray(order > 0), "all")
+        return replace(resolved, query=replace(self._no_query, repeats=repeats))
 
     def _listed(
         self, request: Request, strategy: str, values: Sequence[tuple[str, float]]

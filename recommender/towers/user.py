@@ -12,6 +12,7 @@ from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.events import Steps, event_weight
 from recommender.towers.profile import ProfileTower
+from recommender.towers.repeat import RepeatModel
 from recommender.towers.sequence import SequenceTower
 
 DAY = 86_400.0
@@ -37,6 +38,8 @@ class UserTower:
         Half-life in days; infinity for no decay.
     sequence
         Encodes the positive events of a history.
+    repeat
+        Estimates what is bought again; None where nothing is.
     profile
         Encodes the user's attributes and the context; None where nothing was learned from them.
     """
@@ -45,6 +48,7 @@ class UserTower:
     position_decay: float = 0.8
     half_life_days: float = 90.0
     sequence: SequenceTower | None = None
+    repeat: RepeatModel | None = None
     profile: ProfileTower | None = None
 
     def attention(self, steps: Steps) -> Double:
@@ -57,9 +61,17 @@ class UserTower:
         total = np.abs(raw).sum()
         return raw / total if total > 0 else np.zeros(len(weights))
 
-    def query(self, steps: Steps, segment: Segment) -> Query:
-        """Return the query of a history over one segment."""
+    def query(self, steps: Steps, segment: Segment, now: float | None = None) -> Query:
+        """Return the query of a history over one segment.
+
+        Parameters
+        ----------
+        now
+            POSIX seconds of the request, see `RepeatModel.repeats`.
+        """
         query = weighted_query(segment, steps.rows, self.attention(steps))
+        if self.repeat is not None:
+            query = replace(query, repeats=self.repeat.repeats(steps, now))
         positive = self.positive(steps)
         if self.sequence is None or not len(positive):
             return query
@@ -95,11 +107,12 @@ class UserTower:
         cls,
         exported: Mapping[str, Any],
         sequence: SequenceTower | None = None,
+        repeat: RepeatModel | None = None,
         profile: ProfileTower | None = None,
     ) -> "UserTower":
         """Return the tower of an exported dict."""
         half_life = exported["half_life_days"] or float("inf")
-        return cls(exported["event_weights"], exported["position_decay"], half_life, sequence, profile)
+        return cls(exported["event_weights"], exported["position_decay"], half_life, sequence, repeat, profile)
 
 
 def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:

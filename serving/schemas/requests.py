@@ -155,7 +155,11 @@ class Exclude(RequestModel):
     """Products that are not returned."""
 
     item_ids: tuple[Id, ...] = Field(default=(), max_length=10_000)
-    seen: bool = Field(default=True, description="Exclude products of the user's events.")
+    seen: bool | None = Field(
+        default=None,
+        description="Exclude products of the user's events. By default all, but what the user bought may be "
+        "returned where the shop's data show that products are bought again.",
+    )
     purchased_days: int | None = Field(
         default=None, ge=1, le=36_500, description="Exclude products bought within so many days."
     )

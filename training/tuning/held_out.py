@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recommender.catalog import Interactions
-from recommender.core.blocks import Double, Float, Mask, Rows
+from recommender.core.blocks import NO_ROWS, Double, Float, Mask, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.events import Steps
@@ -89,10 +89,13 @@ class HeldOutTerms:
         return replace(self, features=features)
 
 
-def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[HeldOutCase]:
+def user_cases(
+    earlier: Interactions, later: Interactions, seed: int, *, repeats: bool = False
+) -> list[HeldOutCase]:
     """Return a sample of the users with a history and a new positive event after it.
 
     The later part is cut into spans with equal numbers of events; each is predicted from all events before it.
+    With `repeats`, products of the history are targets too, and none is excluded.
     """
     if not len(later):
         return []
@@ -102,18 +105,19 @@ def user_cases(earlier: Interactions, later: Interactions, seed: int) -> list[He
     cases = []
     for start, end in zip(moments, [*moments[1:], None], strict=True):
         span = later.since(start)
-        cases += _span_cases(earlier.joined(later.before(start)), span if end is None else span.before(end), start)
+        known = earlier.joined(later.before(start))
+        cases += _span_cases(known, span if end is None else span.before(end), start, repeats)
     return sample(cases, MAX_USER_CASES, seed)
 
 
-def _span_cases(earlier: Interactions, later: Interactions, as_of: datetime) -> list[HeldOutCase]:
+def _span_cases(earlier: Interactions, later: Interactions, as_of: datetime, repeats: bool) -> list[HeldOutCase]:
     chosen = {user: rows for user, rows in _positive_rows(later).items() if len(rows)}
     cases = []
     for user, frame in earlier.histories():
         if user not in chosen:
             continue
         steps = _steps(frame)
-        known = np.unique(steps.rows)
+        known = NO_ROWS if repeats else np.unique(steps.rows)
         new = np.setdiff1d(chosen[user], known)
         if len(new):
             cases.append(HeldOutCase(steps, new, known, as_of, str(user)))

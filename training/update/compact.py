@@ -50,6 +50,8 @@ def compact(root: Path) -> str:
         kinds = [recommender.kind_of(int(row)) for row in recommender.attributes.ids.in_order]
         index = build_index(base, segment, manifest.weights, queries, config, manifest.seed, kinds)
         index.segment.save(base)
+        if (repeat := recommender.user_tower.repeat) is not None:
+            repeat.of_rows(np.asarray(recommender.attributes.ids.in_order)).save(base)
         _write_attributes(base / "attributes", recommender)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
         fields = manifest.to_dict() | {"index": {"budgets": index.metrics["budgets"]}}

@@ -1,0 +1,1 @@
+"""Learns what users buy again, and when it is due."""
