@@ -84,7 +84,7 @@ def publish_products(
 ) -> str:
     """Publish products, given in order of id, as a base.
 
-    With `own`, those of type A have weights of their own; with `profile` or `repeat`, users' queries have that term.
+    With `own`, those of type A have weights of their own; with `profile` or `repeat`, users' have that term.
     """
     weights = {"item": WEIGHTS, "user": WEIGHTS} | ({"item: A": OWN} if own else {})
     weights["user"] = WEIGHTS | ({} if repeat is None else {"repeat": 2.0})

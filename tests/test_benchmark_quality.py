@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import recommender
 from recommender.catalog import Catalog
 from recommender.cli import app
-from recommender.commands.benchmarks.protocols import missing_modalities, next_item, sequences
+from recommender.commands.benchmarks.protocols import missing_modalities, next_item, sequences, users
 from recommender.commands.benchmarks.protocols.text_to_image import text_to_image
 from recommender.config import Config
 from recommender.core.blocks import Layout, unit

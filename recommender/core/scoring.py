@@ -1,6 +1,7 @@
 """Score items: a weighted sum of terms, estimated over many rows and exact over few.
 
-    score(q, x) = Σ_m w_m ⟨q_m, x_m⟩ + w_c Σ_t a_t C[x_t, x] + w_p prior(x) + w_r repeat(u, x) + w_u ⟨profile(u), x⟩
+    score(q, x) = Σ_m w_m ⟨q_m, x_m⟩ + w_c Σ_t a_t C[x_t, x] + w_p prior(x)
+                  + w_r repeat(u, x) + w_u ⟨profile(u), x⟩
 
 The last two are terms of a bundle only where its training found a use for them.
 `estimate` is one float32 matrix product; its error is bounded by `Scorer.slack`. `parts` computes in float64 with

@@ -31,8 +31,8 @@ def measure(users: int, products: int, days: int, repeats: bool, seed: int) -> d
 def write_grocery(folder: Path, users: int, products: int, days: int, repeats: bool, seed: int) -> Config:
     """Write the catalogue and the purchases of a grocery; return their config.
 
-    A user's staples, an eighth of the products, run out after the product's interval of 12 to 60 days, give or take a
-    tenth, and are bought on the next visit; beside them, every other visit brings something by popularity.
+    A user's staples, an eighth of the products, run out after the product's interval of 12 to 60 days, give or
+    take a tenth, and are bought on the next visit; beside them, every other visit brings something by popularity.
 
     Parameters
     ----------
