@@ -222,6 +222,10 @@ def test_metrics_are_printed_as_published(run: Run, demo_bundles: Path) -> None:
     assert figures["evaluation"]
     assert figures["recall"]
     assert "seconds.encoding" in run("evaluate", demo_bundles).out
+    if "repeat" not in recommender.load(demo_bundles).weights["user"]:
+        refused = run("evaluate", demo_bundles, "--include-history")
+        assert refused.code == 2
+        assert "--config" in refused.err
 
 
 def test_validate_reports_problems_and_strict_fails(run: Run, demo_shop: Shop, tmp_path: Path) -> None:

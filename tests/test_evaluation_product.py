@@ -47,6 +47,16 @@ def test_every_ranker_ranks_only_candidates(product, halves):
             assert (line >= 0).sum() == min(50, len(eligible)), ranker.name
 
 
+def test_candidate_sets_ranked_together_are_those_ranked_alone(product, halves):
+    queries = Queries.of(halves.train, halves.test, product.n, limit=10)
+    half, few = np.arange(product.n) % 2 == 0, np.arange(product.n) % 9 == 0
+    sets = [Candidates(mask, np.arange(len(queries))) for mask in (None, half, few)]
+    for ranker in recommender_rankers(product):
+        together = ranker.rank(queries, 6, sets)
+        for each, rows in zip(sets, together, strict=True):
+            np.testing.assert_array_equal(rows, ranker.rank(queries, 6, [each])[0], err_msg=ranker.name)
+
+
 def test_a_model_trained_on_the_test_set_beats_popularity(product, halves):
     report = evaluate(product, halves.train, halves.test, k=5)
     figures = report.to_dict()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import recommender
 from recommender.errors import BundleError, RequestError, UnknownItemError
 from recommender.events import Event
+from recommender.ranking.request import Request
 from recommender.recommender import Recommender
 
 
@@ -87,6 +88,25 @@ def test_a_table_equals_single_results(rec: Recommender) -> None:
         single = rec.similar(item_id, 7)
         assert [i for i in table.item_ids[line] if i is not None] == single.item_ids
         assert table.scores[line][: len(single)].tolist() == [item.score for item in single]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"k": 5},
+        {"k": 9, "weights": {"prior": 0.0}},
+        {"k": 4, "weights": {"text": 1.0}, "filter": "price < 60", "plan": "annoy"},
+    ],
+)
+def test_resolved_requests_are_answered_under_other_rules(rec: Recommender, rules: dict) -> None:
+    seeds, template = Request(strategy="for_you", k=2, plan="exact"), Request(strategy="for_you", **rules)
+    histories = [rec.ids[:3], rec.ids[7:8], [Event(rec.ids[4], "dismiss")], ["unknown"]]
+    resolved = rec.resolve_many([seeds.for_history(history) for history in histories])
+    once = rec.run_resolved(resolved, template)
+    each = rec.run_many([template.for_history(history) for history in histories])
+    np.testing.assert_array_equal(once.rows, each.rows)
+    np.testing.assert_array_equal(once.scores, each.scores)
+    assert once.strategies == each.strategies
 
 
 def test_a_table_pads_where_a_list_is_short(rec: Recommender) -> None:

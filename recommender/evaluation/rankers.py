@@ -13,10 +13,12 @@ from recommender.evaluation.queries import FOR_YOU, Queries
 from recommender.evaluation.top_k import mask_out, top_k
 
 if TYPE_CHECKING:
+    from recommender.ranking.strategies import ResolvedRequest
     from recommender.recommender import Recommender
 
 CONTENT = ("image", "text", "category")
 CHUNK = 256  # users whose scores are in memory at once
+WIDER = 2  # lists of all items are so many times as long, for those of candidate sets to be found in them
 HYBRID = "hybrid"
 
 
@@ -113,17 +115,39 @@ class _RecommenderRanker:
 
     def __call__(self, queries: Queries, k: int, candidates: Sequence[Candidates]) -> list[Rows]:
         resolved = queries.resolved(self.recommender)
-        lists = []
-        for each in candidates:
-            only = None if each.mask is None else self._filter(each.mask)
-            rules = replace(FOR_YOU, k=k, filter=only, **self.options)
-            some = [resolved[query] for query in each.queries.tolist()]
-            lists.append(self.recommender.run_resolved(some, rules).rows)
-        return lists
+        exact = self.options.get("plan", FOR_YOU.plan) == "exact"
+        # In an exact list of all items, those of a candidate set stand in the order of its own list.
+        whole = np.full((len(resolved), WIDER * k), -1, np.int32)
+        if exact and (everyone := [each.queries for each in candidates if each.mask is None]):
+            whole[everyone[0]] = self._rows(resolved, everyone[0], WIDER * k, None)
+        return [self._list(resolved, each, k, whole[each.queries]) for each in candidates]
+
+    def _list(self, resolved: "Sequence[ResolvedRequest]", among: Candidates, k: int, whole: Rows) -> Rows:
+        """Return the lists of one candidate set: from those of all items, as far as these have k of the set."""
+        rows = _first(whole, among.mask, k)
+        short = np.flatnonzero(rows[:, -1] < 0)
+        if len(short):
+            rows[short] = self._rows(resolved, among.queries[short], k, among.mask)
+        return rows
+
+    def _rows(
+        self, resolved: "Sequence[ResolvedRequest]", positions: NDArray[np.intp], k: int, mask: Mask | None
+    ) -> Rows:
+        only = None if mask is None else self._filter(mask)
+        rules = replace(FOR_YOU, k=k, filter=only, **self.options)
+        return self.recommender.run_resolved([resolved[query] for query in positions.tolist()], rules).rows
 
     def _filter(self, candidates: Mask) -> dict[str, Any]:
         id_of = self.recommender.attributes.id_of
         return {"must": [{"ids": [id_of(int(row)) for row in np.flatnonzero(candidates)]}]}
+
+
+def _first(rows: Rows, mask: Mask | None, k: int) -> Rows:
+    """Return the first k of each list that are among a mask (n,), padded with -1."""
+    retained = rows >= 0 if mask is None else (rows >= 0) & mask[rows]
+    order = np.argsort(~retained, axis=1, kind="stable")[:, :k]
+    found = np.where(retained, rows, -1)
+    return np.take_along_axis(found, order, axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)
