@@ -10,7 +10,7 @@ from segments import make_segment
 from recommender.core.blocks import Layout
 from recommender.core.segment import Segment
 from training.cooccurrence.complements import bilinear_form, complements, pair_features
-from training.cooccurrence.tables import CooccurrenceTables
+from training.cooccurrence.tables import CooccurrenceTables, Mixture
 
 # Rows 0 to 3 are lamps, 4 to 7 tables, 8 and 9 rugs; each kind has similar images, and even rows are in one style.
 KIND, STYLE = [0] * 4 + [1] * 4 + [2] * 2, [0, 1] * 5
@@ -58,7 +58,7 @@ def test_similarity_alone_does_not_make_a_complement() -> None:
     of_new_lamp = strengths(2)
     assert max(of_new_lamp.get(lamp, 0.0) for lamp in (0, 1, 3)) < of_new_lamp[4] / 2
     similarity = table(10, (2, 0))
-    assert 0 in CooccurrenceTables(COUNTS, COUNTS, similarity).smoothed(0.3).row(2)[0], "as it is in C"
+    assert 0 in CooccurrenceTables(COUNTS, COUNTS, similarity).mixed(Mixture()).row(2)[0], "as it is in C"
 
 
 def test_without_pairs_there_are_no_complements() -> None:

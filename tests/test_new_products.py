@@ -111,7 +111,7 @@ class PlantedShop:
         """Return recall@k of each test case, of all products and (NaN without) of those that were new."""
         n, data, tuned = len(KIND), self.data, self.tuned
         known = with_events(self.earlier, n)
-        base = data.segment_with(tuned.prior, tuned.smoothing)
+        base = data.segment_with(tuned.prior, tuned.mixture)
         served = new_products.applied(tower(), base, known, 0)[1]
         scorer = Scorer(served.vectors, served.prior, served.layout, WEIGHTS)
         recalls = [self._recall(case, scorer, served, k) for case in self.test]

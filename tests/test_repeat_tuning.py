@@ -87,7 +87,7 @@ def test_soft_recalls_are_those_of_all_scores() -> None:
     )
     cases = user_cases(data.earlier, bought(data.later), 0, repeats=True)
     without, recalls = _soft_recalls(data, present, cases, models, 0)
-    segment, weights = data.segment_with(present.prior, present.smoothing), present.weights["user"].weights
+    segment, weights = data.segment_with(present.prior, present.mixture), present.weights["user"].weights
     priors = data.priors(present.prior, cases)
     for number in range(0, len(cases), 9):
         case, moment = cases[number], cases[number].as_of

@@ -21,7 +21,7 @@ from training.behaviour.sequences import Sequences
 from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
 from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
 from training.cooccurrence.sparse import top_k
-from training.cooccurrence.tables import SHARPNESS, CooccurrenceTables, content_similarity
+from training.cooccurrence.tables import SHARPNESS, CooccurrenceTables, Mixture, content_similarity
 from training.item_tower.category import train_category
 from training.items import variant_groups
 from training.prior import PriorShape
@@ -103,10 +103,10 @@ def test_content_similarity_is_sharp_and_smooths_products_without_events() -> No
     assert not dense.diagonal().any()
     nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
     tables = CooccurrenceTables(nothing, nothing, similarity)
-    assert not len(tables.smoothed(0.0).indices)
-    smoothed = tables.smoothed(0.3)
+    assert not len(tables.mixed(Mixture(1.0, 0.0)).indices)
+    smoothed = tables.mixed(Mixture(0.0, 1.0))
     assert all(len(smoothed.row(row)[0]) for row in range(60))
-    assert smoothed.values.max() == 1.0
+    assert smoothed.values.max() == pytest.approx(dense.max())
 
 
 def test_content_similarity_reads_rare_words() -> None:

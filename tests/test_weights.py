@@ -80,9 +80,9 @@ def test_excluded_candidates_do_not_count() -> None:
     assert tuned.weights["image"] > 0.8
 
 
-def chance(queries: int) -> HeldOutTerms:
+def chance(queries: int, seed: int) -> HeldOutTerms:
     """Targets that no term predicts."""
-    generator = np.random.default_rng(1)
+    generator = np.random.default_rng(seed)
     targets = np.zeros((queries, 60), bool)
     targets[np.arange(queries), generator.integers(0, 60, queries)] = True
     features = generator.normal(size=(queries, 60, 4)).astype(np.float32)
@@ -92,9 +92,13 @@ def chance(queries: int) -> HeldOutTerms:
 
 
 def test_insignificant_gains_leave_the_default_weights() -> None:
-    held_out = chance(80)
-    default = default_weights(held_out.terms, events=True)
-    tuned = tune_weights(held_out, seed=0)
-    assert tuned.weights == default
-    found = random_search(held_out, seed=0)
-    assert soft_recalls(held_out, found[None]).mean() > tuned.soft_recalls.mean(), "others overfit these"
+    kept = 0
+    for seed in range(6):
+        held_out = chance(80, seed)
+        default = default_weights(held_out.terms, events=True)
+        tuned = tune_weights(held_out, seed=0, errors=2.0)
+        kept += tuned.weights == default
+        found = random_search(held_out, seed=0)
+        by_default = soft_recalls(held_out, np.array([[*default.values()]]))
+        assert soft_recalls(held_out, found[None]).mean() > by_default.mean(), "others overfit these"
+    assert kept >= 5

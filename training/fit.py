@@ -230,7 +230,7 @@ def _train_with_events(
         share = 1.0 if behaviour is None else behaviour.share
         behaviour = train_behaviour(items, item_tower, interactions, seed, share, folder=checkpoints)
         tower, segment = assemble_segment(items, item_tower, behaviour)
-        tables = CooccurrenceTables.of(segment, interactions, tables.similarity)
+        tables = tables.refit(interactions, hyperparameters.mixture)
         hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
         hyperparameters = refit_repeat(hyperparameters, interactions, type_numbers(items.catalog), seed)
         model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)

@@ -105,7 +105,7 @@ def assemble_model(
     tables
         Counts of `interactions`.
     hyperparameters
-        Half-life of the prior, smoothing, weights.
+        Shape of the prior, mixture of C, weights.
     new_products
         Factors of the products without events.
     interactions
@@ -119,7 +119,7 @@ def assemble_model(
     segment = replace(
         segment,
         prior=prior,
-        cooccurrence=tables.smoothed(hyperparameters.smoothing),
+        cooccurrence=tables.mixed(hyperparameters.mixture),
         complements=complements(segment, tables.counts, tables.normalized),
     )
     tower, segment = new_products.applied(tower, segment, with_events(interactions, segment.n), seed)

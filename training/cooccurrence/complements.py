@@ -39,7 +39,8 @@ def complements(segment: Segment, counts: Table, normalized: Table) -> Cooccurre
     )
     predicted.data = predicted.data.clip(min=0.0)  # a negative prediction is no complement, however high it ranks
     observed = normalized / normalized.max()
-    return to_cooccurrence(top_k(observed + predicted / (predicted.max() or 1.0), MAX_PARTNERS))
+    strongest = top_k(observed + predicted / (predicted.max() or 1.0), MAX_PARTNERS)
+    return to_cooccurrence(strongest / strongest.max())
 
 
 def pair_features(segment: Segment, pairs: Table) -> Float:

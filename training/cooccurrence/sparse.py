@@ -50,13 +50,13 @@ def top_inner_products(
 
 
 def to_cooccurrence(table: Table) -> Cooccurrence:
-    """Return a table in the form in which it is published, scaled to a maximum of 1."""
+    """Return a table, at most 1, in the form in which it is published."""
     table.eliminate_zeros()
     if not table.nnz:
         return Cooccurrence.empty(table.shape[0])
     table.sort_indices()
-    values = table.data / table.data.max()
-    return Cooccurrence(table.indptr.astype(np.int64), table.indices.astype(np.int32), values.astype(np.float32))
+    values = table.data.astype(np.float32)
+    return Cooccurrence(table.indptr.astype(np.int64), table.indices.astype(np.int32), values)
 
 
 def top_k(table: sparse.coo_array | Table, k: int) -> Table:

@@ -1,7 +1,7 @@
-"""The co-occurrence table C: counts of co-occurring products, smoothed by content similarity."""
+"""The co-occurrence table C: a mixture of neighbours by co-occurrence, content similarity and an autoencoder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from recommender.catalog import Interactions
 from recommender.core.blocks import BLOCKS, Float, Layout, unit
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
+from training.cooccurrence.autoencoder import autoencoder_table
 from training.cooccurrence.pairs import count_pairs, normalize_counts
 from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products
 from training.words import word_vectors
@@ -19,6 +20,31 @@ SIMILAR_PRODUCTS = 64  # entries of a row of C from content similarity
 SHARPNESS = 8.0  # of the similarity: it is e times lower for a cosine lower by an eighth
 # Above this many products the similarities of all pairs would take too long (it grows with the square).
 MAX_SIMILARITY_ROWS = 60_000
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The share of each table in C; they sum to 1.
+
+    Parameters
+    ----------
+    cooccurrence
+        Of the normalized counts: neighbours by co-occurrence.
+    similarity, autoencoder
+        Of the tables of the same name, see `CooccurrenceTables`.
+    """
+
+    cooccurrence: float = 0.77
+    similarity: float = 0.23
+    autoencoder: float = 0.0
+
+    @classmethod
+    def of(cls, weights: Mapping[str, float]) -> "tuple[Mixture, float]":
+        """Return the shares of weighted tables, and the sum of their weights: the weight of C."""
+        total = sum(weights.values())
+        if total <= 0:
+            return cls(), 0.0
+        return cls(**{name: weight / total for name, weight in weights.items()}), total
 
 
 @dataclass(frozen=True)
@@ -33,21 +59,20 @@ class CooccurrenceTables:
         See `normalize_counts`, shape (n, n).
     similarity
         See `content_similarity`, shape (n, n): stands in for co-occurrence where a product has few or no events.
+    autoencoder
+        See `autoencoder_table`, shape (n, n); None where C has no use for it.
     """
 
     counts: Table
     normalized: Table
     similarity: Table
+    autoencoder: Table | None = None
 
     @classmethod
     def of(
-        cls,
-        segment: Segment,
-        interactions: Interactions,
-        similarity: Table | None = None,
-        texts: Sequence[Sequence[str]] | None = None,
+        cls, segment: Segment, interactions: Interactions, texts: Sequence[Sequence[str]] | None = None
     ) -> Self:
-        """Count the events, and compute the similarity of the products where it is not given.
+        """Count the events, and compute similarities of content and an autoencoder.
 
         Parameters
         ----------
@@ -55,19 +80,34 @@ class CooccurrenceTables:
             The products.
         interactions
             The events.
-        similarity
-            See `content_similarity`.
         texts
             Tokens of the products' texts, see `ItemInputs.words`.
         """
         counts = count_pairs(interactions, segment.n)
-        if similarity is None:
-            similarity = content_similarity(segment.vectors, segment.layout, texts)
-        return cls(counts, normalize_counts(counts, interactions), similarity)
+        similarity = content_similarity(segment.vectors, segment.layout, texts)
+        table = autoencoder_table(interactions, segment.n)
+        return cls(counts, normalize_counts(counts, interactions), similarity, table)
 
-    def smoothed(self, smoothing: float) -> Cooccurrence:
-        """Return C = normalized counts + smoothing · similarity, scaled to a maximum of 1."""
-        return to_cooccurrence(sparse.csr_array(self.normalized + smoothing * self.similarity))
+    def refit(self, interactions: Interactions, mixture: Mixture) -> "CooccurrenceTables":
+        """Return the tables of other events; similarities are those of content, and unchanged."""
+        n = self.similarity.shape[0]
+        counts = count_pairs(interactions, n)
+        table = autoencoder_table(interactions, n) if mixture.autoencoder else None
+        return replace(self, counts=counts, normalized=normalize_counts(counts, interactions), autoencoder=table)
+
+    @property
+    def by_name(self) -> dict[str, Table]:
+        """The tables that C may be mixed of, each at most 1, by the names in a `Mixture`."""
+        tables = {"cooccurrence": self.normalized, "similarity": self.similarity}
+        return tables if self.autoencoder is None else tables | {"autoencoder": self.autoencoder}
+
+    def mixed(self, mixture: Mixture) -> Cooccurrence:
+        """Return C, the sum of the tables by their shares."""
+        total = sparse.csr_array(self.normalized.shape)
+        for name, table in self.by_name.items():
+            if share := getattr(mixture, name):
+                total = sparse.csr_array(total + share * table)
+        return to_cooccurrence(total)
 
 
 def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[str]] | None = None) -> Table:

@@ -59,7 +59,7 @@ def _terms(
 
     A product is new in a case if it had no event before the moment of the case, shape (b, c).
     """
-    segment = data.segment_with(tuned.prior, tuned.smoothing)
+    segment = data.segment_with(tuned.prior, tuned.mixture)
     terms = held_out_terms(segment, user_queries(segment, tuned.user_tower, cases), cases, seed)
     priors = data.priors(tuned.prior, cases)
     rows, moments = terms.rows, [case.as_of for case in cases]

@@ -77,7 +77,7 @@ def _known_of(data: TuningData, cases: Sequence[HeldOutCase]) -> list[Known]:
 
 def _base(data: TuningData, present: Hyperparameters, cases: list[HeldOutCase], seed: int) -> HeldOutTerms:
     """Return two terms of each case: the score without a profile, and the profile, still 0."""
-    segment = data.segment_with(present.prior, present.smoothing)
+    segment = data.segment_with(present.prior, present.mixture)
     terms = held_out_terms(segment, user_queries(segment, present.user_tower, cases), cases, seed)
     priors = data.priors(present.prior, cases)
     terms = terms.with_term("prior", np.stack([priors[case.as_of][terms.rows] for case in cases]))

@@ -150,7 +150,7 @@ def _scored(
     data: TuningData, present: Hyperparameters, cases: Sequence[HeldOutCase], rows: Rows
 ) -> Iterator[tuple[int, HeldOutCase, Float]]:
     """Yield each case with its number and the scores of the rows without the term, shape (c,)."""
-    segment = data.segment_with(present.prior, present.smoothing)
+    segment = data.segment_with(present.prior, present.mixture)
     priors, weights = data.priors(present.prior, cases), present.weights["user"].weights
     for number, case in enumerate(cases):
         scorer = Scorer(segment.vectors, priors[case.as_of], segment.layout, weights)

@@ -1,6 +1,6 @@
 """Held-out interactions as ranking problems: histories, target products, and the terms of every score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -87,6 +87,10 @@ class HeldOutTerms:
         features = self.features.copy()
         features[:, :, self.terms.index(term)] = values
         return replace(self, features=features)
+
+    def with_terms(self, values: Mapping[str, Float]) -> "HeldOutTerms":
+        """Return the same queries and candidates with other terms, shape (b, c) each."""
+        return replace(self, features=np.stack([*values.values()], axis=2, dtype=np.float32), terms=(*values,))
 
 
 def user_cases(
@@ -186,13 +190,17 @@ def _steps(frame: pd.DataFrame) -> Steps:
 
 
 def _features(segment: Segment, queries: Sequence[Query], rows: Rows) -> Float:
-    vectors, query_vectors = segment.vectors[rows], np.stack([query.vector for query in queries])
-    blocks = [query_vectors[:, columns] @ vectors[:, columns].T for columns in segment.layout.slices.values()]
     prior = np.broadcast_to(segment.prior[rows], (len(queries), len(rows)))
     sparse = [(query.cooccurrence_rows, query.cooccurrence) for query in queries]
-    return np.stack([*blocks, cooccurrence_term(sparse, rows, segment.n), prior], axis=2).astype(
-        np.float32, copy=False
-    )
+    terms = [*block_terms(segment, queries, rows).values(), cooccurrence_term(sparse, rows, segment.n), prior]
+    return np.stack(terms, axis=2).astype(np.float32, copy=False)
+
+
+def block_terms(segment: Segment, queries: Sequence[Query], rows: Rows) -> dict[str, Float]:
+    """Return the inner product of each block of the queries and the candidates, by name, shape (b, c) each."""
+    vectors, query_vectors = segment.vectors[rows], np.stack([query.vector for query in queries])
+    slices = segment.layout.slices.items()
+    return {name: query_vectors[:, columns] @ vectors[:, columns].T for name, columns in slices}
 
 
 def cooccurrence_term(sparse: Sequence[tuple[Rows, Double]], rows: Rows, n: int) -> Float:

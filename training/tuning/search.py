@@ -1,32 +1,31 @@
-"""Tunes the hyperparameters on held-out interactions: recency decay, prior, smoothing, weights of the score."""
+"""Tunes the hyperparameters on held-out interactions: recency decay, prior, mixture of C, weights of the score."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+from scipy import sparse
 
 from recommender.catalog import Interactions
 from recommender.core.blocks import Double, Float
+from recommender.core.scoring import Query
 from recommender.core.segment import Segment
-from recommender.progress import progress
+from recommender.progress import notice, progress
 from recommender.towers.sequence import SequenceTower
-from recommender.towers.user import UserTower
-from training.cooccurrence.tables import CooccurrenceTables
-from training.prior import PriorShape
+from recommender.towers.user import UserTower, weighted_query
+from training.cooccurrence.tables import CooccurrenceTables, Mixture
+from training.prior import CURVES, PopularityEvents, PriorShape
 from training.profile.fit import ProfileShape
-from training.tuning.held_out import (
-    HeldOutCase,
-    HeldOutTerms,
-    cooccurrence_term,
-    held_out_terms,
-    user_queries,
-)
+from training.tuning.held_out import HeldOutCase, HeldOutTerms, block_terms, held_out_terms, user_queries
+from training.tuning.parts import never_worse
 from training.tuning.weights import (
     MIN_CASES,
     TunedWeights,
     best_by_standard_error,
+    cross_fitted,
     default_weights,
     soft_recalls,
     tune_weights,
@@ -45,11 +44,12 @@ RECENCY_DECAYS = (
     (0.6, float("inf")),
     (0.4, float("inf")),
 )
-PRIORS = (PriorShape(30.0), PriorShape(7.0), PriorShape(120.0))
-# Weight of content similarity in C.
-SMOOTHINGS = (0.3, 0.0, 0.03, 0.1, 1.0, 3.0)
-# The options are compared under the default weights, then again under the tuned ones: which smoothing is best
-# depends on the weight of C.
+DEFAULT_PRIOR = PriorShape(30.0)
+# Half-lives of popularity in days, and the weights of the prior under which each is compared: which half-life is
+# best depends on how much popularity counts.
+HALF_LIVES = (1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
+PRIOR_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 20.0)
+# The options are compared under the default weights, then again under the tuned ones.
 ROUNDS = 2
 
 
@@ -63,8 +63,8 @@ class Hyperparameters:
         With the recency decay.
     prior
         With the half-life of popularity.
-    smoothing
-        Weight of content similarity in C.
+    mixture
+        What C is made of.
     weights
         Kinds of request to weights of the score, see `Manifest`.
     categories
@@ -75,7 +75,7 @@ class Hyperparameters:
 
     user_tower: UserTower
     prior: PriorShape
-    smoothing: float
+    mixture: Mixture
     weights: dict[str, TunedWeights]
     categories: tuple[str, ...] = ()
     profile: ProfileShape | None = None
@@ -105,9 +105,9 @@ class Hyperparameters:
         return replace(self, weights=self.weights | weights, categories=categories)
 
     def metrics(self) -> dict[str, Any]:
-        """Return the validation scores and the smoothing, for the manifest."""
+        """Return the validation scores and the mixture of C, for the manifest."""
         scores: dict[str, Any] = {kind: tuned.metrics() for kind, tuned in self.weights.items()}
-        return scores | {"smoothing": self.smoothing, "categories": list(self.categories)}
+        return scores | {"mixture": vars(self.mixture), "categories": list(self.categories)}
 
 
 def default_hyperparameters(
@@ -127,7 +127,7 @@ def default_hyperparameters(
     weights = default_weights((*segment.layout.names, "cooccurrence", "prior"), similar is not None)
     kinds = {"item": similar or weights, "user": weights}
     untuned = {kind: TunedWeights(named, np.empty(0)) for kind, named in kinds.items()}
-    return Hyperparameters(user_tower, PRIORS[0], SMOOTHINGS[0], untuned)
+    return Hyperparameters(user_tower, DEFAULT_PRIOR, Mixture(), untuned)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class TuningData:
     segment
         The products, without prior and co-occurrence.
     tables
-        The two parts of C.
+        What C is made of.
     earlier, later
         The events before the held-out period, and those of it.
     """
@@ -149,14 +149,19 @@ class TuningData:
     earlier: Interactions
     later: Interactions
 
-    def segment_with(self, prior: PriorShape, smoothing: float) -> Segment:
+    def segment_with(self, prior: PriorShape, mixture: Mixture) -> Segment:
         """Return the segment with a prior and a co-occurrence table."""
-        return replace(self.segment, prior=self.prior(prior), cooccurrence=self.tables.smoothed(smoothing))
+        return replace(self.segment, prior=self.prior(prior), cooccurrence=self.tables.mixed(mixture))
 
     def prior(self, shape: PriorShape, as_of: datetime | None = None) -> Float:
         """Return the prior as it was known at a moment, shape (n,); None: after the earlier events."""
-        known = self.earlier if as_of is None else self.earlier.joined(self.later.before(as_of))
-        return shape.fit(known, self.segment.n)[0]
+        if as_of is None:
+            return shape.fit(self.earlier, self.segment.n)[0]
+        return shape.of_counts(self._popularity.before(as_of).counts(shape.half_life_days, self.segment.n))
+
+    @cached_property
+    def _popularity(self) -> PopularityEvents:
+        return PopularityEvents.of(self.earlier.joined(self.later))
 
     def priors(self, shape: PriorShape, cases: Sequence[HeldOutCase]) -> dict[datetime | None, Float]:
         """Return the prior as it was known at the moment of each case, shape (n,) each.
@@ -182,52 +187,129 @@ def tune(data: TuningData, initial: Hyperparameters, cases: list[HeldOutCase], s
     seed
         Of samples and random search.
     """
-    tuned = initial
-    if len(cases) >= MIN_CASES:
-        for _ in range(ROUNDS):
-            tuned = _tune_for_users(data, cases, tuned, seed)
+    if len(cases) < MIN_CASES:
+        return initial
+    tuning, tuned = UserTuning(data, initial.user_tower, cases, seed), initial
+    for _ in range(ROUNDS):
+        tuned = tuning.tune(tuned)
+    if part := tuned.weights["user"].part:
+        notice(f"held-out interactions are predicted best by {part} alone: the other terms count next to nothing")
     return tuned
 
 
-def _tune_for_users(
-    data: TuningData, cases: list[HeldOutCase], present: Hyperparameters, seed: int
-) -> Hyperparameters:
-    """Choose recency decay, prior and smoothing under the present weights, then tune the weights."""
-    segment = data.segment_with(present.prior, present.smoothing)
-    weights = np.array([*present.weights["user"].weights.values()])
-    present_priors = data.priors(present.prior, cases)
+@dataclass(frozen=True)
+class UserTuning:
+    """Tunes what ranks for users on their held-out interactions.
 
-    def score(terms: HeldOutTerms) -> Double:
-        return soft_recalls(terms, weights[None])[:, 0]
+    Parameters
+    ----------
+    data, cases, seed
+        See `tune`.
+    tower
+        With the sequence model.
+    """
 
-    def with_priors(terms: HeldOutTerms, priors: Mapping[datetime | None, Float]) -> HeldOutTerms:
-        return terms.with_term("prior", np.stack([priors[case.as_of][terms.rows] for case in cases]))
+    data: TuningData
+    tower: UserTower
+    cases: list[HeldOutCase]
+    seed: int
 
-    def with_tower(tower: UserTower) -> HeldOutTerms:
-        queries = user_queries(segment, tower, cases)
-        return with_priors(held_out_terms(segment, queries, cases, seed), present_priors)
+    def tune(self, present: Hyperparameters) -> Hyperparameters:
+        """Choose recency decay and prior under the present weights, then tune the weights and the mixture of C.
 
-    def with_prior(shape: PriorShape) -> HeldOutTerms:
-        return with_priors(terms, data.priors(shape, cases))
+        The prior's weight is chosen with its shape. C is a sum of tables, each of which has a weight while tuning.
+        """
+        weights = self._table_weights(present)
+        towers = [
+            replace(present.user_tower, position_decay=decay, half_life_days=days)
+            for decay, days in RECENCY_DECAYS
+        ]
+        scores = [self._score(self._terms(tower, present.prior), weights) for tower in _bar(towers)]
+        tower = towers[best_by_standard_error(scores)]
+        terms = self._terms(tower, present.prior)
+        halved = [replace(present.prior, half_life_days=days) for days in HALF_LIVES]
+        prior, weights["prior"] = self._best_prior(terms, weights, [present.prior, *halved])
+        bent = [replace(prior, curve=curve) for curve in CURVES]
+        prior, weights["prior"] = self._best_prior(terms, weights, [prior, *bent])
+        terms = terms.with_term("prior", self._priors(prior))
+        tuned = never_worse(terms, tune_weights(terms, self.seed, weights))
+        mixture, cooccurrence = Mixture.of({name: tuned.weights[name] for name in self.data.tables.by_name})
+        names = (*self.data.segment.layout.names, "cooccurrence", "prior")
+        published = {name: {**tuned.weights, "cooccurrence": cooccurrence}[name] for name in names}
+        tuned = replace(tuned, weights=published)
+        return replace(
+            present, user_tower=tower, prior=prior, mixture=mixture, weights=present.weights | {"user": tuned}
+        )
 
-    def with_smoothing(smoothing: float) -> HeldOutTerms:
-        table = data.tables.smoothed(smoothing)
-        sparse = [table.combine(case.steps.rows, tower.attention(case.steps)) for case in cases]
-        return terms.with_term("cooccurrence", cooccurrence_term(sparse, terms.rows, segment.n))
+    def _best_prior(
+        self, terms: HeldOutTerms, weights: Mapping[str, float], shapes: Sequence[PriorShape]
+    ) -> tuple[PriorShape, float]:
+        """Return a prior and its weight: the first at its present weight, unless another is clearly better."""
+        column = terms.terms.index("prior")
+        grid = np.tile([weights[term] for term in terms.terms], (len(PRIOR_WEIGHTS), 1))
+        grid[:, column] = PRIOR_WEIGHTS
+        options = [(shapes[0], weights["prior"])]
+        scores = [self._score(terms.with_term("prior", self._priors(shapes[0])), weights)]
+        for shape in _bar(shapes):
+            recalls = soft_recalls(terms.with_term("prior", self._priors(shape)), grid)
+            options.append((shape, PRIOR_WEIGHTS[int(recalls.mean(axis=0).argmax())]))
+            scores.append(cross_fitted(recalls))
+        return options[best_by_standard_error(scores)]
 
-    towers = [
-        replace(present.user_tower, position_decay=decay, half_life_days=days) for decay, days in RECENCY_DECAYS
-    ]
-    tower = _best(towers, lambda option: score(with_tower(option)))
-    terms = with_tower(tower)
-    prior = _best(PRIORS, lambda option: score(with_prior(option)))
-    terms = with_prior(prior)
-    smoothing = _best(SMOOTHINGS, lambda option: score(with_smoothing(option)))
-    terms = with_smoothing(smoothing)
-    return Hyperparameters(tower, prior, smoothing, present.weights | {"user": tune_weights(terms, seed)})
+    def _score(self, terms: HeldOutTerms, weights: Mapping[str, float]) -> Double:
+        """Return the soft recall of each case, shape (b,)."""
+        return soft_recalls(terms, np.array([[weights[term] for term in terms.terms]]))[:, 0]
+
+    def _table_weights(self, present: Hyperparameters) -> dict[str, float]:
+        """Return the weight of each term while tuning, where the tables of C are terms of their own."""
+        weights = dict(present.weights["user"].weights)
+        shares = vars(present.mixture)
+        return weights | {name: weights["cooccurrence"] * shares[name] for name in self.data.tables.by_name}
+
+    def _terms(self, tower: UserTower, prior: PriorShape) -> HeldOutTerms:
+        """Return the terms of each case: blocks, tables of C, prior."""
+        segment, drawn = self.data.segment, self._drawn
+        attention = [tower.attention(case.steps) for case in self.cases]
+        queries = [
+            self._requery(query, case, line)
+            for query, case, line in zip(self._queries, self.cases, attention, strict=True)
+        ]
+        steps = np.concatenate([case.steps.rows for case in self.cases])
+        starts = np.cumsum([0, *map(len, attention)])
+        histories = sparse.csr_array(
+            (np.concatenate(attention), steps, starts), shape=(len(starts) - 1, segment.n)
+        )
+        tables = {name: (histories @ table).toarray() for name, table in self._columns.items()}
+        terms = block_terms(segment, queries, drawn.rows) | tables | {"prior": self._priors(prior)}
+        return drawn.with_terms(terms)
+
+    def _requery(self, query: Query, case: HeldOutCase, attention: Double) -> Query:
+        """Return the query of a case under another recency decay, which changes nothing of a sequence model's."""
+        layout = self.data.segment.layout
+        changed = weighted_query(self.data.segment, case.steps.rows, attention)
+        kept = layout.repeat(np.isnan(query.block_scales).astype(np.float64)) > 0
+        return replace(changed, vector=np.where(kept, query.vector, changed.vector))
+
+    def _priors(self, shape: PriorShape) -> Float:
+        """Return the candidates' prior at the moment of each case, shape (b, c)."""
+        priors = self.data.priors(shape, self.cases)
+        return np.stack([priors[case.as_of][self._drawn.rows] for case in self.cases])
+
+    @cached_property
+    def _queries(self) -> list[Query]:
+        return user_queries(self.data.segment, self.tower, self.cases)
+
+    @cached_property
+    def _drawn(self) -> HeldOutTerms:
+        """The candidates of each case."""
+        return held_out_terms(self.data.segment, self._queries, self.cases, self.seed)
+
+    @cached_property
+    def _columns(self) -> dict[str, sparse.csr_array]:
+        """The candidates' columns of each table."""
+        rows = self._drawn.rows
+        return {name: table[:, rows] for name, table in self.data.tables.by_name.items()}
 
 
-def _best(options: Sequence[T], score: Callable[[T], Double]) -> T:
-    """Return the option with clearly the best score; the first, the default, if none is clearly better."""
-    bar = progress(options, "hyperparameters", len(options), "option")
-    return options[best_by_standard_error([score(option) for option in bar])]
+def _bar(options: Sequence[T]) -> Iterable[T]:
+    return progress(options, "hyperparameters", len(options), "option")
