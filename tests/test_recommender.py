@@ -1,6 +1,7 @@
 """Results on the demo bundle: their properties, and every form of request."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,12 @@ def test_a_table_equals_single_results(rec: Recommender) -> None:
 )
 def test_resolved_requests_are_answered_under_other_rules(rec: Recommender, rules: dict) -> None:
     seeds, template = Request(strategy="for_you", k=2, plan="exact"), Request(strategy="for_you", **rules)
-    histories = [rec.ids[:3], rec.ids[7:8], [Event(rec.ids[4], "dismiss")], ["unknown"]]
+    histories = [
+        rec.ids[:3],
+        rec.ids[7:8],
+        [Event(rec.ids[4], "dismiss", datetime(2026, 1, 1, tzinfo=UTC))],
+        ["unknown"],
+    ]
     resolved = rec.resolve_many([seeds.for_history(history) for history in histories])
     once = rec.run_resolved(resolved, template)
     each = rec.run_many([template.for_history(history) for history in histories])
