@@ -90,6 +90,8 @@ _group(
         "complementary": quality.complementary,
         "next-item": quality.next_item,
         "users": quality.users,
+        "repeats": quality.repeats,
+        "made-up-grocery": quality.made_up_grocery,
         "encoders": quality.encoders,
     },
 )
