@@ -78,6 +78,12 @@ ExcludePurchased = Annotated[
     int | None,
     typer.Option("--exclude-purchased-days", min=1, help="Leave out products purchased within so many days."),
 ]
+IncludeHistory = Annotated[
+    bool,
+    typer.Option(
+        "--include-history", help="Products of the history too. [default: what is bought again, if learned]"
+    ),
+]
 Variants = Annotated[
     Literal["collapse", "all"], typer.Option("--variants", help="The best variant of a product only, or all.")
 ]
