@@ -24,7 +24,7 @@ from recommender.towers.item import ItemTower
 from recommender.towers.predictor import BlockPredictor
 from recommender.towers.prior import PriorPredictor
 from recommender.towers.user import UserTower
-from training.cooccurrence.tables import CooccurrenceTables
+from training.cooccurrence.tables import CooccurrenceTables, Mixture
 from training.new_products.factors import NewProducts, with_events
 from training.new_products.prior import fit_prior_predictor
 from training.new_products.tune import tune_new_products
@@ -103,7 +103,7 @@ class PlantedShop:
         base = segment()
         self.data = TuningData(base, CooccurrenceTables.of(base, self.earlier), self.earlier, self.later)
         user_tower = UserTower({"purchase": 1.0})
-        tuned = default_hyperparameters(base, user_tower, events=True)
+        tuned = default_hyperparameters(base, user_tower, similar={})
         weights = tuned.weights | {"user": replace(tuned.weights["user"], weights=WEIGHTS)}
         self.tuned: Hyperparameters = replace(tuned, prior=PriorShape(30.0), weights=weights)
 
@@ -158,7 +158,10 @@ def test_without_held_out_choices_of_new_products_the_defaults_stand() -> None:
 
 def test_the_prior_of_a_new_product_is_that_of_its_kind() -> None:
     shop = PlantedShop(share=0.0, by_kind=False, users=60)
-    base, known = shop.data.segment_with(shop.tuned.prior, 0.3), with_events(shop.earlier, len(KIND))
+    base, known = (
+        shop.data.segment_with(shop.tuned.prior, shop.tuned.mixture),
+        with_events(shop.earlier, len(KIND)),
+    )
     with_prior, served = NewProducts(level=0.5).applied(tower(), base, known, 0)
     new = ~known
     assert served.prior[new & (KIND == 0)].min() > served.prior[new & (KIND != 0)].max()
@@ -190,7 +193,7 @@ def test_factors_keep_the_bounds_of_the_score(
     generator = np.random.default_rng(seed)
     base, known = segment(seed), generator.random(KNOWN + NEW) < 0.5
     shop = interactions(events(range(20), np.full(KNOWN + NEW, 1 / (KNOWN + NEW)), OPENED, 4, seed))
-    table = CooccurrenceTables.of(base, shop).smoothed(1.0)
+    table = CooccurrenceTables.of(base, shop).mixed(Mixture(0.5, 0.5))
     base = replace(base, prior=generator.random(KNOWN + NEW).astype(np.float32) * known, cooccurrence=table)
     served = NewProducts(level, spread, behaviour, cooccurrence).applied(tower(), base, known, 0)[1]
     assert LAYOUT.norms(served.vectors.astype(np.float64)).max() <= 1 + 1e-6

@@ -211,7 +211,7 @@ def tuned(segment: Segment, events: Interactions) -> Any:
     cut = datetime(2026, 3, 1)
     earlier, later = events.before(cut), events.since(cut)
     data = TuningData(segment, CooccurrenceTables.of(segment, earlier), earlier, later)
-    initial = default_hyperparameters(segment, UserTower({"purchase": 5.0}), events=True)
+    initial = default_hyperparameters(segment, UserTower({"purchase": 5.0}), similar={})
     return tune_profile(data, initial, user_cases(earlier, later, 0), 0)
 
 

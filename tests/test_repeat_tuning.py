@@ -45,7 +45,7 @@ def tuning_data(events: Interactions, day: int = 160) -> tuple[TuningData, Hyper
     none = sparse.csr_array((N, N))
     moment = START + timedelta(days=day)
     data = TuningData(segment, CooccurrenceTables(none, none, none), events.before(moment), events.since(moment))
-    return data, default_hyperparameters(segment, UserTower({"purchase": 5.0}), events=True)
+    return data, default_hyperparameters(segment, UserTower({"purchase": 5.0}), similar={})
 
 
 def test_the_term_is_learned_where_products_are_bought_again() -> None:

@@ -12,7 +12,7 @@ from recommender.core.blocks import Layout, unit
 from recommender.core.segment import Segment
 from recommender.towers.user import UserTower
 from training.cooccurrence.pairs import Pairs
-from training.cooccurrence.tables import CooccurrenceTables
+from training.cooccurrence.tables import CooccurrenceTables, Mixture
 from training.tuning.search import default_hyperparameters
 from training.tuning.similar_items import content_weights, substitutes, tune_for_items
 
@@ -94,7 +94,7 @@ class PlantedShop:
         purchases = replace(self.events, frame=self.events.frame.query("event_name == 'purchase'"))
         segment = replace(make_segment(0, n, layout), vectors=np.concatenate(vectors, axis=1).astype(np.float32))
         self.segment: Segment = replace(
-            segment, cooccurrence=CooccurrenceTables.of(segment, purchases).smoothed(0.0)
+            segment, cooccurrence=CooccurrenceTables.of(segment, purchases).mixed(Mixture(1.0, 0.0))
         )
 
 

@@ -47,7 +47,7 @@ def tuned(
     empty = Cooccurrence.empty(n)
     segment = replace(make_segment(0, n), cooccurrence=empty, prior=np.zeros(n, np.float32))
     data = TuningData(segment, all_tables, events.before(moment), events.since(moment))
-    initial = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS), events=True)
+    initial = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS), similar={})
     return data, tune(data, initial, user_cases(data.earlier, data.later, seed=0), seed=0)
 
 

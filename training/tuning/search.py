@@ -287,8 +287,8 @@ class UserTuning:
         """Return the query of a case under another recency decay, which changes nothing of a sequence model's."""
         layout = self.data.segment.layout
         changed = weighted_query(self.data.segment, case.steps.rows, attention)
-        kept = layout.repeat(np.isnan(query.block_scales).astype(np.float64)) > 0
-        return replace(changed, vector=np.where(kept, query.vector, changed.vector))
+        by_sequence = layout.repeat(np.isnan(query.block_scales).astype(np.float64)) > 0
+        return replace(changed, vector=np.where(by_sequence, query.vector, changed.vector))
 
     def _priors(self, shape: PriorShape) -> Float:
         """Return the candidates' prior at the moment of each case, shape (b, c)."""
