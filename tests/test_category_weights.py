@@ -18,7 +18,7 @@ from recommender.events import EVENT_WEIGHTS
 from recommender.towers.user import UserTower
 from tests.made_bundles import OWN, WEIGHTS, draw_product, publish_products
 from training.tuning.search import Hyperparameters, default_hyperparameters
-from training.tuning.similar_items import tune_for_items
+from training.tuning.similar_items import content_weights, substitutes, tune_for_items
 
 CLUSTER = 6  # products chosen together
 
@@ -53,19 +53,22 @@ class Shop:
         return unit(np.where(decides[:, None], near, generator.normal(size=(n, 8))))
 
     def _events(self, generator: np.random.Generator) -> Interactions:
-        """Users who choose three products of one cluster each."""
+        """Users who compare three products of one cluster each."""
         n = len(self.cluster)
         catalog = Catalog.from_frame(pd.DataFrame({"id": [f"p{i:03}" for i in range(n)], "title": "t"}))
         clusters = generator.integers(0, n // CLUSTER, 300)
         rows = np.concatenate([generator.choice(CLUSTER, 3, replace=False) + CLUSTER * c for c in clusters])
-        days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(rows)), "h")
-        columns = {"item_id": [catalog.ids[row] for row in rows], "event_name": "purchase", "timestamp": days}
+        days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(rows)), "min")
+        columns = {"item_id": [catalog.ids[row] for row in rows], "event_name": "view_item", "timestamp": days}
         users = [f"u{index // 3}" for index in range(len(rows))]
         return Interactions.from_frame(pd.DataFrame({"user_id": users, **columns}), catalog)
 
     def tuned(self) -> Hyperparameters:
-        default = default_hyperparameters(self.segment, UserTower(EVENT_WEIGHTS), events=True)
-        return default.with_item_weights(*tune_for_items(self.segment, self.events, self.kinds.tolist(), seed=0))
+        similar = content_weights(self.segment.layout)
+        pairs = substitutes(self.events, self.events, self.segment.layout, [""] * self.segment.n)
+        default = default_hyperparameters(self.segment, UserTower(EVENT_WEIGHTS), similar)
+        tuned = tune_for_items(self.segment, pairs, similar, self.kinds.tolist(), seed=0)
+        return default.with_item_weights(*tuned)
 
     def recall(self, weights: dict[str, float], kind: str) -> float:
         """Return the share of a product's cluster among as many products with the highest scores."""

@@ -1,6 +1,7 @@
 """The engine finds what is planted in the demo shop, and the demo's tour runs."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,10 +35,22 @@ def shares(shop: Shop, wanted: Sequence[set[str]], answers: Sequence[Sequence[st
     return float(np.mean(hits)), float(np.mean([p.kind in kinds for kinds in wanted for p in shop.products]))
 
 
-def test_similar_items_share_the_category_or_its_complement(rec: Recommender, demo_shop: Shop) -> None:
-    wanted = [kinds_with_complements([product.kind]) for product in demo_shop.products]
-    found, chance = shares(demo_shop, wanted, rec.similar_many([p.id for p in demo_shop.products], 5).item_ids)
-    assert found > 2 * chance
+def test_similar_items_are_of_the_same_kind_though_their_companions_are_bought_with_them(
+    rec: Recommender, demo_shop: Shop
+) -> None:
+    designs = {(product.kind, product.item_group_id) for product in demo_shop.products}
+    several = {kind for kind, count in Counter(kind for kind, _ in designs).items() if count > 1}
+    products = [product for product in demo_shop.products if product.kind in several]
+    first = rec.similar_many([product.id for product in products], 1).item_ids
+    same, chance = shares(demo_shop, [{product.kind} for product in products], first)
+    assert same >= 0.85 > 5 * chance
+
+
+def test_complementary_products_are_of_the_kind_that_is_bought_together(rec: Recommender, demo_shop: Shop) -> None:
+    companions = [{KINDS[product.kind].companion} for product in demo_shop.products]
+    found = [rec.recommend([p.id], 1, strategy="complementary").item_ids for p in demo_shop.products]
+    share, chance = shares(demo_shop, companions, found)
+    assert share > 4 * chance
 
 
 @pytest.mark.parametrize("block", ["image", "text", "category"])

@@ -30,7 +30,7 @@ from training.cooccurrence.pairs import pairs_of
 from training.cooccurrence.tables import CooccurrenceTables
 from training.encoders.choose import choose_encoder
 from training.item_tower.train import train_item_tower
-from training.items import TrainingItems, category_kinds
+from training.items import TrainingItems, category_kinds, product_types
 from training.model import TrainedModel, assemble_model, assemble_segment
 from training.monitor import StageTimer
 from training.prior import no_prior
@@ -39,7 +39,7 @@ from training.split import EventSplit, split_events
 from training.tuning.held_out import user_cases
 from training.tuning.masked_attributes import Encode, free_encoding, tune_by_masked_attributes
 from training.tuning.search import TuningData, default_hyperparameters, tune
-from training.tuning.similar_items import tune_for_items
+from training.tuning.similar_items import content_weights, substitutes, tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
 
 Reports: TypeAlias = dict[str, EvaluationReport]
@@ -128,8 +128,10 @@ def fit(
             folder = None if run is map else cache_location(cache_dir)
             measure = partial(_evaluate, items, encoded, config, run, folder, include_history)
             split = split_events(interactions, learn_until)
-            evaluate_on = measure if until is None else None
-            model, reports = _train_with_events(items, interactions, split, seed, timer, checkpoints, evaluate_on)
+            evaluate_on, encode = measure if until is None else None, free_encoding(chosen.encoder, cache_dir)
+            model, reports = _train_with_events(
+                items, interactions, split, encode, seed, timer, checkpoints, evaluate_on
+            )
         figures: dict[str, Any] = {name: report.to_dict() for name, report in reports.items()}
         metrics = {"evaluation": {}, **figures, "seconds": timer.seconds, **chosen.metrics}
         if lost := loss_line(losses):
@@ -165,6 +167,7 @@ def _train_with_events(
     items: TrainingItems,
     interactions: Interactions,
     split: EventSplit,
+    encode: Encode | None,
     seed: int,
     timer: StageTimer,
     checkpoints: Path,
@@ -174,6 +177,8 @@ def _train_with_events(
     cases = [] if split.tuning is None else user_cases(split.train, split.tuning, seed)
     with timer.stage("item tower"):
         item_tower, metrics = train_item_tower(items, pairs_of(split.train), seed)
+    with timer.stage("similarity"):
+        content, metrics["masked_attributes"] = tune_by_masked_attributes(items, item_tower.tower, encode, seed)
     with timer.stage("behaviour"):
         validate = partial(validation_score, cases) if cases else None
         behaviour = train_behaviour(items, item_tower, split.train, seed, validate=validate, folder=checkpoints)
@@ -182,14 +187,17 @@ def _train_with_events(
         tower, segment = assemble_segment(items, item_tower, behaviour)
         tables = CooccurrenceTables.of(segment, split.train, texts=items.inputs.words)
     user_tower = UserTower(dict(split.train.weights), sequence=None if behaviour is None else behaviour.tower)
-    hyperparameters = default_hyperparameters(segment, user_tower, events=True)
+    hyperparameters = default_hyperparameters(segment, user_tower, content_weights(segment.layout, content))
     if split.tuning is not None:
         with timer.stage("tuning"):
             data = TuningData(segment, tables, split.train, split.tuning)
             hyperparameters = tune(data, hyperparameters, cases, seed)
             tuned = data.segment_with(hyperparameters.prior, hyperparameters.smoothing)
-            item_weights = tune_for_items(tuned, split.tuning, category_kinds(items.catalog), seed)
-            hyperparameters = hyperparameters.with_item_weights(*item_weights)
+            pairs = substitutes(split.tuning, interactions, segment.layout, product_types(items.catalog))
+            initial, kinds = hyperparameters.weights["item"].weights, category_kinds(items.catalog)
+            hyperparameters = hyperparameters.with_item_weights(
+                *tune_for_items(tuned, pairs, initial, kinds, seed)
+            )
     model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
     if split.test is None:
         return model, {}
@@ -209,15 +217,13 @@ def _train_with_events(
 def _train_without_events(
     items: TrainingItems, encode: Encode | None, seed: int, timer: StageTimer
 ) -> TrainedModel:
-    """Train the item tower, and tune the block weights by masked attributes where encoding is free."""
+    """Train the item tower, and tune the block weights by masked attributes."""
     with timer.stage("item tower"):
         item_tower, metrics = train_item_tower(items, None, seed)
         tower, segment = assemble_segment(items, item_tower, None)
-    hyperparameters = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS), events=False)
-    if encode is not None:
-        with timer.stage("tuning"):
-            weights, metrics["masked_attributes"] = tune_by_masked_attributes(items, tower, encode, seed)
-            hyperparameters = hyperparameters.with_weights(weights)
+    with timer.stage("similarity"):
+        content, metrics["masked_attributes"] = tune_by_masked_attributes(items, tower, encode, seed)
+    hyperparameters = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS)).with_weights(content)
     return TrainedModel.of(tower, segment, hyperparameters, {**metrics, "prior": no_prior(items.catalog)[1]})
 
 

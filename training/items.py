@@ -71,5 +71,13 @@ def group_numbers(ids: Sequence[str], names: Sequence[str | None]) -> Rows:
 
 def category_kinds(catalog: Catalog) -> list[str]:
     """Return the name that weights of each product's category would have, see `category_kind`, length n."""
-    cells = catalog.frame[CATEGORY_FIELD].tolist() if CATEGORY_FIELD in catalog.frame else [""] * len(catalog)
-    return [*map(category_kind, cells)]
+    return [*map(category_kind, _types(catalog))]
+
+
+def product_types(catalog: Catalog) -> list[str]:
+    """Return the product type of each product, the first of several, "" where it has none, length n."""
+    return [cell if isinstance(cell, str) else next(iter(cell), "") for cell in _types(catalog)]
+
+
+def _types(catalog: Catalog) -> list[Any]:
+    return catalog.frame[CATEGORY_FIELD].tolist() if CATEGORY_FIELD in catalog.frame else [""] * len(catalog)

@@ -39,19 +39,19 @@ def free_encoding(encoder: Encoder, cache_dir: Path | None) -> Encode | None:
 
 
 def tune_by_masked_attributes(
-    items: TrainingItems, tower: ItemTower, encode: Encode, seed: int
+    items: TrainingItems, tower: ItemTower, encode: Encode | None, seed: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Choose block weights by masking one column after the other, and the words of its values in the texts.
 
     Under good weights a product's neighbours share the masked value. Each column counts the same, as a ratio to
-    equal weights; those stay unless others are clearly better.
+    equal weights; those stay unless others are clearly better, and where encoding changed texts costs money.
 
     Parameters
     ----------
     items
         The products; variants of one another are no neighbours.
     tower
-        Their tower, without behaviour.
+        Their tower, without behaviour; it may have no block.
     encode
         See `free_encoding`.
     seed
@@ -63,6 +63,9 @@ def tune_by_masked_attributes(
         Block name to weight, sum 1; and column name to how many times as often neighbours share its value as under
         equal weights.
     """
+    names = tower.layout.names
+    if encode is None or len(names) < 2:
+        return {name: 1.0 / len(names) for name in names}, {}
     rows = np.sort(np.random.default_rng(seed).permutation(len(items.catalog))[:SAMPLE])
     groups = items.groups[rows]
     sample = replace(items.catalog, frame=items.catalog.frame.iloc[rows].reset_index(drop=True))
@@ -75,7 +78,7 @@ def tune_by_masked_attributes(
         if (equal := np.nanmean(shared[0])) > 0:
             ratios[str(values.name)] = shared / equal
     best = best_by_standard_error(_mean_of_columns(list(ratios.values())), ERRORS) if ratios else 0
-    weights = dict(zip(tower.layout.names, weightings[best].tolist(), strict=True))
+    weights = dict(zip(names, weightings[best].tolist(), strict=True))
     return weights, {name: round(float(np.nanmean(shares[best])), 4) for name, shares in ratios.items()}
 
 

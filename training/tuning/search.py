@@ -22,7 +22,6 @@ from training.tuning.held_out import (
     held_out_terms,
     user_queries,
 )
-from training.tuning.similar_items import SIMILAR_ITEMS_PRIOR
 from training.tuning.weights import (
     MIN_CASES,
     TunedWeights,
@@ -97,12 +96,22 @@ class Hyperparameters:
         return scores | {"smoothing": self.smoothing, "categories": list(self.categories)}
 
 
-def default_hyperparameters(segment: Segment, user_tower: UserTower, events: bool) -> Hyperparameters:
-    """Return the hyperparameters of a shop without enough held-out interactions to tune them."""
-    weights = default_weights((*segment.layout.names, "cooccurrence", "prior"), events)
-    kinds = (
-        {"item": weights | SIMILAR_ITEMS_PRIOR, "user": weights} if events else {"item": weights, "user": weights}
-    )
+def default_hyperparameters(
+    segment: Segment, user_tower: UserTower, similar: dict[str, float] | None = None
+) -> Hyperparameters:
+    """Return the hyperparameters of a shop without enough held-out interactions to tune them.
+
+    Parameters
+    ----------
+    segment
+        The products.
+    user_tower
+        With default recency decay.
+    similar
+        Weights for similar items, see `content_weights`; None: of a shop without events.
+    """
+    weights = default_weights((*segment.layout.names, "cooccurrence", "prior"), similar is not None)
+    kinds = {"item": similar or weights, "user": weights}
     untuned = {kind: TunedWeights(named, np.empty(0)) for kind, named in kinds.items()}
     return Hyperparameters(user_tower, PRIORS[0], SMOOTHINGS[0], untuned)
 
