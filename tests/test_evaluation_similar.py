@@ -11,7 +11,7 @@ from recommender.errors import DataError
 from recommender.evaluation import frames
 from recommender.evaluation.held_out_attribute import hold_out, leading_brand, nestedness, stem, without_words
 from recommender.evaluation.known_pairs import read_known_pairs
-from recommender.evaluation.similar_items import label_precision, neighbours, pair_recall
+from recommender.evaluation.similar_items import complementary_items, label_precision, neighbours, pair_recall
 
 
 class Line:
@@ -40,6 +40,18 @@ def test_neighbours_by_every_ranker():
     assert lists["text alone"].tolist() == [[-1, -1], [-1, -1]]
     only = np.array([True, False, False, False, False, True])
     assert neighbours(Line(), np.array([3]), 2, only)["hybrid"].tolist() == [[5, 0]]
+
+
+def test_complementary_lists_are_without_variants_of_the_query():
+    answers = {"p0": [1, 4, 5], "p3": [2, -1, -1]}
+
+    def recommend_many(histories, k, *, strategy, variants, plan, filter=None):
+        assert (strategy, variants, filter) == ("complementary", "all", None)
+        return SimpleNamespace(rows=np.array([answers[item_id][:k] for (item_id,) in histories], np.int32))
+
+    segment = SimpleNamespace(groups=np.array([0, 0, 1, 2, 3, 4]))
+    shop = SimpleNamespace(attributes=Line.attributes, segment=segment, recommend_many=recommend_many)
+    assert complementary_items(shop, np.array([0, 3]), 2).tolist() == [[4, 5], [2, -1]]
 
 
 def test_labels_exclude_variants_and_unknown_ids():

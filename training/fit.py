@@ -1,6 +1,7 @@
 """Fits a shop: read, encode, split, train, tune, evaluate, refit, publish."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,12 @@ from recommender.catalog import Catalog, Interactions
 from recommender.catalog.influence import bound_influence
 from recommender.catalog.losses import Loss, loss_line, refuse_losses
 from recommender.config import Config
+from recommender.core.segment import Segment
 from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import DataError
 from recommender.evaluation import EvaluationReport, evaluate
+from recommender.evaluation.item_pairs import item_pairs
 from recommender.evaluation.ranking_task import MapFunction
 from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.recommender import load
@@ -36,10 +39,11 @@ from training.monitor import StageTimer
 from training.prior import no_prior
 from training.publish import publish
 from training.split import EventSplit, split_events
+from training.tuning.complementary_items import tune_for_complements
 from training.tuning.held_out import user_cases
 from training.tuning.masked_attributes import Encode, free_encoding, tune_by_masked_attributes
-from training.tuning.search import TuningData, default_hyperparameters, tune
-from training.tuning.similar_items import content_weights, substitutes, tune_for_items
+from training.tuning.search import Hyperparameters, TuningData, default_hyperparameters, tune
+from training.tuning.similar_items import bought_together, content_weights, partners, substitutes, tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
 
 Reports: TypeAlias = dict[str, EvaluationReport]
@@ -192,13 +196,13 @@ def _train_with_events(
         with timer.stage("tuning"):
             data = TuningData(segment, tables, split.train, split.tuning)
             hyperparameters = tune(data, hyperparameters, cases, seed)
-            tuned = data.segment_with(hyperparameters.prior, hyperparameters.smoothing)
-            pairs = substitutes(split.tuning, interactions, segment.layout, product_types(items.catalog))
-            initial, kinds = hyperparameters.weights["item"].weights, category_kinds(items.catalog)
-            hyperparameters = hyperparameters.with_item_weights(
-                *tune_for_items(tuned, pairs, initial, kinds, seed)
-            )
     model = assemble_model(tower, segment, tables, hyperparameters, split.train, metrics)
+    if split.tuning is not None:
+        with timer.stage("tuning for products"):
+            hyperparameters = _tune_for_products(
+                items, model.segment, hyperparameters, interactions, split.tuning, seed
+            )
+            model = TrainedModel.of(tower, model.segment, hyperparameters, model.metrics)
     if split.test is None:
         return model, {}
     evaluation: Reports = {}
@@ -212,6 +216,23 @@ def _train_with_events(
         tables = CooccurrenceTables.of(segment, interactions, tables.similarity)
         hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
         return assemble_model(tower, segment, tables, hyperparameters, interactions, metrics), evaluation
+
+
+def _tune_for_products(
+    items: TrainingItems,
+    segment: Segment,
+    hyperparameters: Hyperparameters,
+    interactions: Interactions,
+    later: Interactions,
+    seed: int,
+) -> Hyperparameters:
+    """Tune the weights for similar items on what users compared, those for complementary products on baskets."""
+    initial, kinds = hyperparameters.weights["item"].weights, category_kinds(items.catalog)
+    pairs = substitutes(later, interactions, segment.layout, product_types(items.catalog))
+    similar, categories = tune_for_items(segment, pairs, initial, kinds, seed)
+    users = {"user": hyperparameters.weights["user"].weights}
+    complementary = tune_for_complements(segment, hyperparameters.user_tower, later, users, seed)
+    return hyperparameters.with_item_weights(similar | complementary, categories)
 
 
 def _train_without_events(
@@ -239,10 +260,15 @@ def _evaluate(
 ) -> Reports:
     """Evaluate a model as it would be served: published to a temporary folder, opened and queried."""
     assert split.test is not None
+    known = split.train.joined(split.test)
+    compared = substitutes(split.test, known, model.segment.layout, product_types(items.catalog))
+    pairs = {"compared in one session": compared, "bought together": bought_together(split.test)}
     with TemporaryDirectory(dir=folder) as published:
         publish(Path(published), model, items, encoded, config, {}, thumbnails=False)
         rec = load(published)
-        reports = {"evaluation": evaluate(rec, split.train, split.test, run=run)}
+        by_kind = {kind: partners(rec.segment, of) for kind, of in pairs.items()}
+        report = replace(evaluate(rec, split.train, split.test, run=run), pairs=item_pairs(rec, by_kind))
+        reports = {"evaluation": report}
         if include_history or "repeat" in rec.weights["user"]:
             report = evaluate(rec, split.train, split.test, include_history=True, run=run)
             reports["evaluation_with_history"] = report

@@ -52,6 +52,7 @@ def item_inputs(encoded: EncodedCatalog, columns: Mapping[str, Sequence[Any]], t
         has_text=encoded.has_text,
         columns=columns,
         words=[tokens_of(text) if text else [] for text in texts] if any(texts) else None,
+        colors=encoded.colors,
     )
 
 

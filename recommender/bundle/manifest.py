@@ -33,7 +33,8 @@ class Manifest:
         Block name to dimensions d_m, in the order of concatenation.
     weights
         ``{"item": {name: w}, "user": {name: w}}``, the learned weights of the score, and
-        ``"item: <first level of product_type>"`` where those of similar products of a category differ.
+        ``"item: <first level of product_type>"`` where those of similar products of a category differ;
+        ``"complementary"`` where baskets told how much similarity and popularity count beside their pairs.
     metric, trees, seed
         Metric, trees and random seed of the index.
     encoders, config, metrics

@@ -80,6 +80,8 @@ def show_figures(figures: Mapping[str, Any]) -> str:
 
     names = ("evaluation", "evaluation_with_history")
     others = {name: value for name, value in figures.items() if name not in names}
+    if pairs := (figures.get("evaluation") or {}).get("pairs"):
+        others["pairs"] = pairs
     measured = [figures[name] for name in names if figures.get(name)]
     evaluation = [part for each in measured for part in (Text(table(each)), Text(""))]
     return _render(*evaluation, *_figures(others, ""))

@@ -9,6 +9,12 @@ from recommender.towers.category import LEVEL
 
 # The attribute whose first level may have its own weights.
 CATEGORY_FIELD = "product_type"
+CATEGORY_PREFIX = "item: "
+# The kind of weights for complementary products; bundles have it whose training saw enough baskets.
+COMPLEMENTARY = "complementary"
+# Without it, the users' score counts so much beside the strength of complementary pairs: it ranks where pairs are
+# unknown.
+COMPLEMENT_FILL = 1e-3
 
 
 def category_kind(product_type: Any) -> str:
@@ -18,13 +24,20 @@ def category_kind(product_type: Any) -> str:
     'item: Apparel'
     """
     first = product_type[0] if isinstance(product_type, list | tuple) and product_type else product_type
-    return f"item: {first.split(LEVEL)[0]}" if isinstance(first, str) and first else "item"
+    return f"{CATEGORY_PREFIX}{first.split(LEVEL)[0]}" if isinstance(first, str) and first else "item"
 
 
 def item_kind(weights: Mapping[str, Any], product_type: Any) -> str:
     """Return the name of the weights for items similar to a product: its category's, or "item" without such."""
     kind = category_kind(product_type)
     return kind if kind in weights else "item"
+
+
+def complementary_weights(weights: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the weights for complementary products, among which "cooccurrence" weighs the complementary pairs."""
+    if COMPLEMENTARY in weights:
+        return weights[COMPLEMENTARY]
+    return {name: COMPLEMENT_FILL * weight for name, weight in weights["user"].items()} | {"cooccurrence": 1.0}
 
 
 def resolve(learned: Mapping[str, float], override: Mapping[str, float] | None = None) -> dict[str, float]:

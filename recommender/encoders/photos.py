@@ -67,6 +67,13 @@ def encode_product_images(
     return cache.vectors(np.where(usable, records, -1)), usable, counts
 
 
+def encode_colors(catalog: "Catalog", usable: NDArray[np.bool_], encoder: Encoder, cache: VectorCache) -> Vectors:
+    """Return the colours (n, image_dim) of the images that are usable, zeros for others; see `ColorHistograms`."""
+    keys, uncached = uncached_images(catalog, encoder, cache)
+    cache.fill(image_records(uncached, catalog.images, encoder, set(cache.contents().tolist())))
+    return cache.vectors(np.where(usable, cache.find(keys), -1))
+
+
 @dataclass(frozen=True)
 class _LoadedImage:
     key: bytes

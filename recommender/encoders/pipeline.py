@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from recommender.encoders.base import Encoder, Metered, Vectors, check_vectors
 from recommender.encoders.cache import Digests, Record, VectorCache, cache_location, digest, digests
-from recommender.encoders.photos import batched, encode_product_images
+from recommender.encoders.photos import batched, encode_colors, encode_product_images
 from recommender.encoders.support.billing import billing
+from recommender.encoders.support.colors import ColorHistograms
 from recommender.encoders.support.pair import encoder_of
 from recommender.encoders.vectors import Precomputed
 from recommender.progress import notice, progress
@@ -40,6 +41,8 @@ class EncodedCatalog:
     counts
         Products with ``images`` and ``texts``; distinct images and texts ``encoded`` now and ``cached`` before;
         products whose image is ``broken`` or a ``placeholder``; units billed by a provider; ``seconds``.
+    colors
+        Colour histograms (n, d_c) of the images, see `ColorHistograms`; None where no photo was encoded.
     """
 
     image: Vectors
@@ -50,6 +53,7 @@ class EncodedCatalog:
     fingerprint: str
     aligned: bool
     counts: Mapping[str, float]
+    colors: Vectors | None = None
 
 
 def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path | None = None) -> EncodedCatalog:
@@ -84,7 +88,17 @@ def encode_catalog(catalog: "Catalog", encoder: Encoder, cache_dir: str | Path |
         fingerprint=encoder.fingerprint,
         aligned=encoder.aligned,
         counts={**counts, "seconds": round(time.monotonic() - started, 2)},
+        colors=_colors(catalog, encoder, has_image, cache_dir),
     )
+
+
+def _colors(
+    catalog: "Catalog", both: Encoder, has_image: NDArray[np.bool_], cache_dir: str | Path | None
+) -> Vectors | None:
+    if not has_image.any() or isinstance(encoder_of(both, "image"), Precomputed):
+        return None
+    encoder = ColorHistograms()
+    return encode_colors(catalog, has_image, encoder, cache_of(encoder, "image", cache_dir))
 
 
 def _encoded(catalog: "Catalog", both: Encoder, modality: str, cache_dir: str | Path | None) -> Encoded:

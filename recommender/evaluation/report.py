@@ -1,7 +1,7 @@
 """The report of an evaluation: every metric with its interval, and its paired difference from the hybrid."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,8 @@ class EvaluationReport:
         Recall by slice and without each term of the score; None where it was not measured.
     include_history
         Whether all held-out interactions count, or those with items that are new to the user.
+    pairs
+        Recall of held-out pairs of products, see `item_pairs`; empty where it was not measured.
     """
 
     k: int
@@ -83,6 +85,7 @@ class EvaluationReport:
     split_dates: tuple[str, ...] = ()
     ablation: "Ablation | None" = None
     include_history: bool = False
+    pairs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def pool(cls, reports: Sequence["EvaluationReport"]) -> "EvaluationReport":
@@ -98,6 +101,7 @@ class EvaluationReport:
             cold_interactions=sum(report.cold_interactions for report in reports),
             split_dates=tuple(date for report in reports for date in report.split_dates),
             ablation=None,
+            pairs={},
         )
 
     @property
@@ -121,7 +125,8 @@ class EvaluationReport:
             "include_history": self.include_history,
             "rankers": self._rankers(),
         }
-        return figures | ({} if self.ablation is None else {"ablation": self.ablation.to_dict()})
+        ablation = {} if self.ablation is None else {"ablation": self.ablation.to_dict()}
+        return figures | ablation | ({"pairs": dict(self.pairs)} if self.pairs else {})
 
     def to_frame(self, metric: str = "recall", candidates: str = "all") -> pd.DataFrame:
         """Return one row per ranker: the metric, its 95 % interval, and the hybrid's lead with its interval.

@@ -52,6 +52,27 @@ def neighbours(
     return lists
 
 
+def complementary_items(
+    recommender: "Recommender", rows: NDArray[np.intp], k: int, candidates: Mask | None = None
+) -> Rows:
+    """Return the complementary products of q rows, without variants of the query, (q, k), padded with -1."""
+    allowed = None if candidates is None else {"must": [{"ids": _ids(recommender, np.flatnonzero(candidates))}]}
+    groups = recommender.segment.groups
+    wider = k + int(np.bincount(groups)[groups[rows]].max(initial=1))
+    table = recommender.recommend_many(
+        [[item_id] for item_id in _ids(recommender, rows)],
+        wider,
+        strategy="complementary",
+        filter=allowed,
+        variants="all",
+        plan="exact",
+    ).rows
+    dropped = (table < 0) | (groups[table] == groups[rows][:, None])
+    first = np.argsort(dropped, axis=1, kind="stable")[:, :k]
+    lists: Rows = np.where(np.take_along_axis(dropped, first, 1), -1, np.take_along_axis(table, first, 1))
+    return lists
+
+
 def label_precision(
     lists: Mapping[str, Rows], rows: NDArray[np.intp], labels: pd.Series, groups: pd.Series, k: int = 10
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from unicodedata import category
 import numpy as np
 
 from recommender.bundle import Bundle
-from recommender.core.blocks import Rows
+from recommender.core.blocks import Float, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.errors import RequestError
@@ -107,11 +107,19 @@ class ContentQueries:
             vector += self._tower.query("text", encoder.encode_texts([text]), encoder.aligned)
         if image is not None:
             images = [_decoded(image) if hasattr(encoder, "fingerprint") else image]  # a remote encoder decodes
-            vector += self._tower.query("image", encoder.encode_images(images), encoder.aligned)  # type: ignore[arg-type]
+            encoded = encoder.encode_images(images)  # type: ignore[arg-type]
+            vector += self._tower.query("image", encoded, encoder.aligned, self._colors(image))
         if encoder.aligned or self._tower.projection is not None:
             return Query.free(vector), warnings
         given = " and ".join(name for name, value in (("text", text), ("image", image)) if value is not None)
         return Query.free(vector), (*warnings, f"the encoder is not aligned: the {given} block alone was asked")
+
+    def _colors(self, image: "Image | bytes") -> Float | None:
+        if not self._tower.sees_colors:
+            return None
+        from recommender.encoders.support.colors import ColorHistograms
+
+        return ColorHistograms().encode_images([_decoded(image)])
 
     def of_columns(self, values: "Mapping[str, Any]") -> Query | None:
         """Return the query of an item that has attributes but no vectors yet; None if they say nothing."""

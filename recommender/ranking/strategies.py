@@ -11,7 +11,7 @@ import numpy as np
 from recommender.core.blocks import Double, Float, Mask, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
-from recommender.core.weights import CATEGORY_FIELD, item_kind, resolve
+from recommender.core.weights import CATEGORY_FIELD, CATEGORY_PREFIX, complementary_weights, item_kind, resolve
 from recommender.errors import RequestError, UnknownItemError
 from recommender.events import Event
 from recommender.items import Attributes
@@ -19,8 +19,7 @@ from recommender.items.products import Products
 from recommender.ranking.queries import ContentQueries, HistoryQueries, ascending, with_variants
 from recommender.ranking.request import Fallback, Request, Strategy
 
-# Beside the strength of complementary pairs, the learned score counts so much: it ranks where pairs are unknown.
-COMPLEMENT_FILL = 1e-3
+TIE_BREAK = 1e-3  # weight of the prior beside recent events
 # The new products' order halves in so many days.
 NEW_HALF_LIFE_DAYS = 30.0
 NO_POPULARITY = "this bundle knows no popularity; products are in order of id"
@@ -101,6 +100,8 @@ class Strategies:
         self._weights, self._histories, self._contents = weights, histories, contents
         self._no_query = Query.free(np.zeros(segment.layout.d, np.float32))
         self._prior_only = dict.fromkeys(weights["user"], 0.0) | {"prior": 1.0}
+        self._complementary_weights = complementary_weights(weights)
+        self._by_category = any(kind.startswith(CATEGORY_PREFIX) for kind in weights)
         self._has_popularity = bool(segment.prior[np.asarray(self._attributes.ids.in_order)].any())
 
     def resolve(self, request: Request) -> ResolvedRequest:
@@ -149,7 +150,7 @@ class Strategies:
 
     def kind_of(self, row: int) -> str:
         """Return which of the learned weights rank items similar to a row."""
-        if len(self._weights) == 2:  # of items and users alone
+        if not self._by_category:
             return "item"
         return item_kind(self._weights, self._attributes.value(CATEGORY_FIELD, row))
 
@@ -258,10 +259,9 @@ class Strategies:
         if resolved is None or resolved.fallback_used is not None:
             return resolved
         query = resolved.query.with_table(self._segment.complements)
-        learned = self._weights["user"]
-        weights = {name: COMPLEMENT_FILL * weight for name, weight in learned.items()} | {"cooccurrence": 1.0}
+        weights = self._complementary_weights
         if request.weights:
-            weights = resolve(learned, request.weights)
+            weights = resolve(self._weights["user"], request.weights)
         fallback = None if len(query.cooccurrence_rows) else "for_you"
         return replace(resolved, query=query, weights=weights, fallback_used=fallback)
 
@@ -337,7 +337,7 @@ class Strategies:
         if not request.trending:
             return None
         recent = by_value(self._attributes, request.trending)
-        order = (1 - COMPLEMENT_FILL) * recent + COMPLEMENT_FILL * self._segment.prior
+        order = (1 - TIE_BREAK) * recent + TIE_BREAK * self._segment.prior
         return self.by_order(request, order, "trending")
 
     def _popular(self, request: Request) -> ResolvedRequest:

@@ -31,6 +31,8 @@ class ItemInputs:
         Column name to b cells.
     words
         The tokens of each item's text, length b; None where there are no texts.
+    colors
+        Colour histograms of the photos, shape (b, d_c); None without photos.
     """
 
     image: Float | None
@@ -39,6 +41,7 @@ class ItemInputs:
     has_text: Mask
     columns: Mapping[str, Sequence[Any]]
     words: Sequence[Sequence[str]] | None = None
+    colors: Float | None = None
 
     @property
     def b(self) -> int:
@@ -86,7 +89,7 @@ class ItemTower:
         for name, block in self.content.items():
             encoded, has = getattr(inputs, name), getattr(inputs, f"has_{name}")
             if encoded is not None:
-                values = block.vectors(encoded, self._project(name, encoded)) * has[:, None]
+                values = block.vectors(encoded, self._project(name, encoded), inputs.colors) * has[:, None]
                 vectors[:, self.layout.slices[name]] = values
                 present[:, self.layout.index(name)] = has & values.any(axis=1)
         if self.category is not None:
@@ -105,7 +108,12 @@ class ItemTower:
             filled[:, self.layout.slices["behaviour"]] = predicted
         return filled, present
 
-    def query(self, modality: str, encoded: Float, aligned: bool) -> Float:
+    @property
+    def sees_colors(self) -> bool:
+        """Whether the image block has a part for the colours of photos."""
+        return "image" in self.content and len(self.content["image"].color_mean) > 0
+
+    def query(self, modality: str, encoded: Float, aligned: bool, colors: Float | None = None) -> Float:
         """Return the query vector of a text or an image, shape (d,).
 
         It sets the block of its modality, and with an aligned space also that of the other.
@@ -118,13 +126,15 @@ class ItemTower:
             The encoder's vector, shape (1, d_e).
         aligned
             Whether the encoder's own text and image vectors share one space.
+        colors
+            The colour histogram of an image, shape (1, d_c), if the tower `sees_colors`.
         """
         vector = np.zeros((1, self.layout.d), dtype=np.float32)
         projected = self._project(modality, encoded)
         other = "image" if modality == "text" else "text"
         block = self.content.get(modality)
         if block is not None:
-            vector[:, self.layout.slices[modality]] = block.vectors(encoded, projected)
+            vector[:, self.layout.slices[modality]] = block.vectors(encoded, projected, colors)
         if block is not None and other in self.content and (projected is not None or aligned):
             mean = block.mean if projected is None else block.aligned_mean
             vector[:, self.layout.slices[other]] = self.content[other].from_other(encoded, projected, mean)

@@ -1,5 +1,6 @@
 """Pages of the storefront; htmx replaces parts of a page."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, render_template, request
@@ -70,7 +71,7 @@ def product() -> Response:
     weights = _weights(learned)
     facts = rec.product(item_id)
     similar = rec.similar(item_id, _RELATED, weights=weights, explain=True, filter=_filter(rec))
-    together = _complementary(rec, [item_id]) if item_id in rec else None
+    together = _complementary(rec, [item_id], similar.item_ids) if item_id in rec else None
     return _page(
         "product",
         item=facts,
@@ -201,8 +202,9 @@ def _search(rec: Recommender, words: str, k: int) -> tuple[Recommendations, str]
     return rec.recommend(k=k, strategy="popular", filter=by_title), note
 
 
-def _complementary(rec: Recommender, item_ids: list[str]) -> Recommendations:
-    return rec.recommend(item_ids, _RELATED // 2, strategy="complementary", explain=True)
+def _complementary(rec: Recommender, item_ids: list[str], shown: Sequence[str] = ()) -> Recommendations:
+    """Return complementary products that the page does not show already."""
+    return rec.recommend(item_ids, _RELATED // 2, strategy="complementary", exclude=shown, explain=True)
 
 
 def _filter(rec: Recommender) -> dict[str, Any] | None:

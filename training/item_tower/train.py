@@ -23,6 +23,7 @@ ALIGNED_DIM = 64
 MIN_ALIGNMENT_PAIRS = 200  # products with both text and image, for an alignment
 MAX_PRINCIPAL_AXES = 192
 ALIGNED_SHARE = 0.3  # of a content block's energy, in its aligned part
+COLOR_SHARE = 0.08  # of an image block's energy, in the colours of the photo: more costs similar products of one type
 MAX_PCA_ROWS = 50_000  # products that principal axes are estimated on
 RIDGE = 0.01  # times the mean energy of a column
 MIN_IMPUTATION_ROWS = 30
@@ -73,7 +74,8 @@ def train_item_tower(
         encoded = getattr(inputs, name)
         if encoded is not None:
             projected = None if projection is None else unit(getattr(projection, name)(encoded))
-            content[name] = fit_content(encoded, getattr(inputs, f"has_{name}"), projected, seed)
+            colors = inputs.colors if name == "image" else None
+            content[name] = fit_content(encoded, getattr(inputs, f"has_{name}"), projected, seed, colors)
     tower = _assemble(content, projection, None)
     vectors = tower.present_blocks(inputs)[0] if content else None
     rows = None if pairs is None else np.column_stack([pairs.first, pairs.second])
@@ -106,7 +108,9 @@ def _assemble(
     return ItemTower(layout, content, projection, category, BlockPredictor({}, layout))
 
 
-def fit_content(encoded: Float, has: Mask, projected: Float | None, seed: int) -> ContentBlock:
+def fit_content(
+    encoded: Float, has: Mask, projected: Float | None, seed: int, colors: Float | None = None
+) -> ContentBlock:
     """Fit the mean and the principal axes of one modality's block.
 
     Parameters
@@ -119,6 +123,8 @@ def fit_content(encoded: Float, has: Mask, projected: Float | None, seed: int) -
         The aligned projection of `encoded`, shape (n, d_a), if one was trained.
     seed
         Of the sample of a large catalogue.
+    colors
+        The colour histograms of photos, shape (n, d_c), where there are photos.
     """
     rows = np.flatnonzero(has)
     if len(rows) > MAX_PCA_ROWS:
@@ -136,7 +142,10 @@ def fit_content(encoded: Float, has: Mask, projected: Float | None, seed: int) -
         aligned_mean, share = np.empty(0, dtype=np.float32), 0.0
     else:
         aligned_mean, share = projected[rows].mean(axis=0).astype(np.float32), ALIGNED_SHARE
-    return ContentBlock(mean.astype(np.float32), axes.astype(np.float32), aligned_mean, share)
+    block = ContentBlock(mean.astype(np.float32), axes.astype(np.float32), aligned_mean, share)
+    if colors is None:
+        return block
+    return replace(block, color_mean=colors[rows].mean(axis=0), color_share=COLOR_SHARE)
 
 
 def fit_imputation(vectors: Float, present: Mask, layout: Layout) -> BlockPredictor:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
+from scipy import sparse
 
 from recommender.catalog import Interactions
 from recommender.core.blocks import Layout, Rows
@@ -25,7 +26,7 @@ from training.tuning.weights import MIN_CASES, TunedWeights, default_weights, tu
 SIMILAR_ITEMS_PRIOR = {"prior": 0.0}  # popularity makes no product similar to another
 VIEWS = ("view_item", "select_item")
 SESSION_DAYS = 1 / 48  # between two views of one session
-BASKET_DAYS = 1.0  # between two purchases of one basket
+BASKET_DAYS = 0.999  # between two purchases of one basket; less than a day, since some shops know only dates
 PAIR_WINDOW = 5  # events of a user within which products are targets of each other
 # Categories with their own weights: at least so many cases each, and the largest of them only.
 MIN_CATEGORY_CASES, MAX_CATEGORIES = 100, 10
@@ -73,10 +74,26 @@ def substitutes(later: Interactions, known: Interactions, layout: Layout, types:
     unknown = np.array([not name for name in types], dtype=bool)
     first, second = views.first, views.second
     same_type = (codes[first] == codes[second]) | unknown[first] | unknown[second]
-    baskets = _within(pairs_of(_of(known, ("purchase",))), BASKET_DAYS)
+    baskets = bought_together(known)
     together = np.isin(_keys(first, second), _keys(baskets.first, baskets.second))
     mask = (views.days <= SESSION_DAYS) & same_type & ~together
     return Pairs(first[mask], second[mask], views.gap[mask], views.days[mask])
+
+
+def bought_together(interactions: Interactions) -> Pairs:
+    """Return the pairs of products that one user bought within a day: a shop need not name its baskets."""
+    pairs = pairs_of(_of(interactions, ("purchase",)))
+    mask = pairs.days <= BASKET_DAYS
+    return Pairs(pairs.first[mask], pairs.second[mask], pairs.gap[mask], pairs.days[mask])
+
+
+def partners(segment: Segment, pairs: Pairs) -> sparse.csr_array:
+    """Return the products paired with each product, its variants left out, shape (n, n)."""
+    first = np.concatenate([pairs.first, pairs.second])
+    second = np.concatenate([pairs.second, pairs.first])
+    other = segment.groups[first] != segment.groups[second]
+    cells = (np.ones(int(other.sum()), np.int32), (first[other], second[other]))
+    return sparse.csr_array(cells, shape=(segment.n, segment.n)) > 0
 
 
 def tune_for_items(
@@ -130,11 +147,6 @@ def _of(interactions: Interactions, names: Sequence[str]) -> Interactions:
     """Return the events of some names."""
     frame = interactions.frame
     return replace(interactions, frame=frame[frame["event_name"].isin(names)].reset_index(drop=True))
-
-
-def _within(pairs: Pairs, days: float) -> Pairs:
-    mask = pairs.days <= days
-    return Pairs(pairs.first[mask], pairs.second[mask], pairs.gap[mask], pairs.days[mask])
 
 
 def _keys(first: Rows, second: Rows) -> np.ndarray:

@@ -12,7 +12,7 @@ from recommender.catalog import Catalog
 from recommender.evaluation.baskets import without_same_label
 from recommender.evaluation.content_baselines import ContentCentroid
 from recommender.evaluation.known_pairs import read_known_pairs
-from recommender.evaluation.similar_items import CHUNK, neighbours, pair_recall
+from recommender.evaluation.similar_items import CHUNK, complementary_items, neighbours, pair_recall
 from recommender.evaluation.top_k import top_k
 from recommender.recommender import Recommender
 
@@ -28,6 +28,8 @@ def known_pairs(
 ) -> dict[str, Any]:
     """Return recall@10 of known pairs, with pairs of variants (which no list contains) and without.
 
+    Beside similar items, the complementary products: also-bought pairs are more of these.
+
     Parameters
     ----------
     among
@@ -41,6 +43,8 @@ def known_pairs(
         relevant = pairs if among is None else _among(pairs, among)
         rows = np.flatnonzero(np.diff(relevant.indptr))
         lists = neighbours(rec, rows, K, among)
+        if rec.segment.complements.indices.size:
+            lists["complementary"] = complementary_items(rec, rows, K, among)
         lists |= {each.name: _ranked(each, rows, groups, among) for each in untrained}
         figures[f"pairs: {kind}"] = pair_recall(lists, relevant[rows])
         others = without_same_label(relevant, groups)
