@@ -23,7 +23,9 @@ ALIGNED_DIM = 64
 MIN_ALIGNMENT_PAIRS = 200  # products with both text and image, for an alignment
 MAX_PRINCIPAL_AXES = 192
 ALIGNED_SHARE = 0.3  # of a content block's energy, in its aligned part
-COLOR_SHARE = 0.08  # of an image block's energy, in the colours of the photo: more costs similar products of one type
+COLOR_SHARE = (
+    0.08  # of an image block's energy, in the colours of the photo: more costs similar products of one type
+)
 MAX_PCA_ROWS = 50_000  # products that principal axes are estimated on
 RIDGE = 0.01  # times the mean energy of a column
 MIN_IMPUTATION_ROWS = 30
