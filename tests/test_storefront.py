@@ -11,6 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 import recommender
+from recommender.demo.drawing import draw_product
 from recommender.recommender import Recommender
 from serving.app import create_app
 from serving.service import KEY
@@ -70,6 +71,14 @@ def test_search_finds_titles_and_ids(rec: Recommender) -> None:
     assert mask.tolist() == ["dotted" in title and "dress" in title for title in titles]
     assert mask.any()
     assert title_mask(rec.attributes, rec.ids[7]).nonzero()[0].tolist() == [7]
+
+
+def test_the_page_of_a_product_shows_no_other_in_two_lists(client: FlaskClient, rec: Recommender) -> None:
+    for item_id in rec.ids[:12]:
+        page = client.get("/shop/product", query_string={"id": item_id}).text
+        similar, _, together = page.partition('id="similar"')[2].partition("<h2>Bought together</h2>")
+        assert together
+        assert not [each for each in rec.ids if f"id={each}" in similar and f"id={each}" in together]
 
 
 def test_pages_show_the_librarys_results(client: FlaskClient, rec: Recommender) -> None:
@@ -143,7 +152,8 @@ def test_text_and_image_queries_use_the_encoder(demo_bundles: Path, tmp_path: Pa
     service.live.recommender = recommender.load(demo_bundles, service.live.overlay, Stub())
     client = app.test_client()
     assert "by title" not in client.get("/shop/?words=dress").text
-    photo = client.post("/shop/photo", data={"photo": (BytesIO(b"a photo"), "p.jpg", "image/jpeg")})
+    drawn = BytesIO(draw_product("dress", "red", "plain"))
+    photo = client.post("/shop/photo", data={"photo": (drawn, "p.jpg", "image/jpeg")})
     assert "looks like your photo" in photo.text
     assert photo.text.count('class="card"') > 10
     service.close()
