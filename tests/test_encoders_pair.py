@@ -39,7 +39,7 @@ def test_each_modality_has_its_encoder_and_its_cache(tmp_path):
     pair = Pair(TextsOnly(), TinyEncoder())
     check_encoder(pair)
     encoded = encode_catalog(catalog, pair, tmp_path / "cache")
-    assert {path.name for path in (tmp_path / "cache" / "vectors").iterdir()} == {"texts-1", "tiny-1"}
+    assert {path.name for path in (tmp_path / "cache" / "vectors").iterdir()} == {"texts-1", "tiny-1", "colors-1"}
     assert encoded.fingerprint == "texts-1+tiny-1"
     np.testing.assert_array_equal(encoded.text, TinyEncoder().encode_texts(["one", "two"]))
     assert (pair.for_queries().encode_texts(["one"]) == -encoded.text[:1]).all()

@@ -121,7 +121,8 @@ def test_events_for_tuning_train_nothing(tmp_path: Path, demo_shop: Shop, events
     never = ~np.isin(rec.ids, events.loc[~late & (events["event_name"] != "dismiss"), "item_id"])
     assert never.any()
     assert np.isin(rec.ids, events.loc[late, "item_id"])[never].any()
-    assert not rec.segment.prior[never].any()
+    predicted = rec.item_tower.predicted_prior(rec.segment.vectors[never])
+    np.testing.assert_array_equal(rec.segment.prior[never], predicted)
     assert not rec.segment.present[never, rec.layout.index("behaviour")].any()
     assert rec.manifest.metrics["training"]["tuning"]["user"]["cases"] > 0
 
@@ -140,7 +141,7 @@ def test_storefront_shoppers_are_not_trained_on(tmp_path: Path, demo_shop: Shop)
         who = ("customer", f"{PLAYED}Ada")
         store.events.add([Event(catalog.ids[0], "view_item", now, user, event_id=user) for user in who])
     without_files = config.model_copy(update={"events": None})
-    found = _read_interactions(without_files, catalog, None, url, strict=False, until=None)
+    found = _read_interactions(without_files, catalog, None, None, url, strict=False, until=None)
     assert found is not None
     assert found.frame["user_id"].tolist() == ["customer"]
 

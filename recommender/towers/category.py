@@ -36,7 +36,7 @@ class Bags:
     columns: np.ndarray
 
 
-class Vocabulary(Protocol):
+class CellLookup(Protocol):
     """What one column's cells are looked up in."""
 
     @property
@@ -175,7 +175,7 @@ class CategoryEmbedding:
         return cls(vocabularies, table, mean)
 
 
-def bag(vocabularies: Sequence[Vocabulary], columns: Mapping[str, Sequence[Any]]) -> Bags:
+def bag(vocabularies: Sequence[CellLookup], columns: Mapping[str, Sequence[Any]]) -> Bags:
     """Look up every cell; entries are ordered by item, then by column."""
     size = len(next(iter(columns.values()))) if columns else 1
     lookups = [

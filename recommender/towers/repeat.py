@@ -112,11 +112,12 @@ class RepeatModel:
     def _moment(self, last: float, now: float | None) -> float:
         """Return the moment of a request: no earlier than the user's last event, nor long after all known ones.
 
-        Events without a date, such as the ids of a list, are as old as their order says.
+        Events without a date, such as the ids of a list, are as old as their order says. Requests count whole days,
+        so that equal requests of one day have equal answers.
         """
         if now is None or last < EARLIEST.timestamp():
             return last
-        return max(last, min(now, max(last, self.latest) + MAX_IDLE_DAYS * DAY))
+        return max(last, min(now // DAY * DAY, max(last, self.latest) + MAX_IDLE_DAYS * DAY))
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the values of the products to the folder of the base part; return the rest as JSON values."""
