@@ -50,7 +50,7 @@ def test_values_are_those_of_the_formula(events: list[tuple[int, str, float]], l
     found = model.repeats(steps(*events), now)
     bought = {row: sorted({day for r, name, day in events if r == row and name == "purchase"}) for row in range(5)}
     assert found.rows.tolist() == [row for row, days in bought.items() if days]
-    day_of_request = min(100 + later, 130)
+    day_of_request = max(min(np.floor(100 + later), 130), max((day for _, _, day in events), default=0))
     for row, value, count, age in zip(found.rows, found.values, found.counts, found.ages, strict=True):
         days = bought[row]
         interval, rate = (products[0, row], products[1, row]) if row < 3 else (model.interval, 1.0)

@@ -112,8 +112,8 @@ class RepeatModel:
     def _moment(self, last: float, now: float | None) -> float:
         """Return the moment of a request: no earlier than the user's last event, nor long after all known ones.
 
-        Events without a date, such as the ids of a list, are as old as their order says. Requests count whole days,
-        so that equal requests of one day have equal answers.
+        Events without a date, such as the ids of a list, are as old as their order says. Requests count whole
+        days, so that equal requests of one day have equal answers.
         """
         if now is None or last < EARLIEST.timestamp():
             return last
