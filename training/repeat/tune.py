@@ -22,7 +22,8 @@ from training.tuning.weights import HALF_RANK, MIN_CASES, best_by_standard_error
 HALF_LIVES: Double = np.array([3.0, 7.0, 15.0, 30.0, 60.0, 120.0, 240.0, 365.0])
 MAX_CASES, MAX_TARGETS = 1_000, 8  # targets of a case are evenly spaced
 STEEPNESSES = (1.0, 5.0, 25.0)
-WEIGHTS: Double = np.geomspace(0.05, 102.4, 12)  # on the scale of the blocks' sum; C may weigh 50
+# Up to what outweighs a co-occurrence that counts hundreds of times the blocks.
+WEIGHTS: Double = np.geomspace(0.05, 2_000.0, 13)
 # The term has to be so many standard errors better than a list without what was bought: the best of many is lucky.
 ERRORS = 2.0
 
