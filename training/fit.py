@@ -216,7 +216,7 @@ def _train_with_events(
     if split.tuning is not None:
         with timer.stage("tuning for products"):
             hyperparameters = _tune_for_products(
-                items, model.segment, hyperparameters, interactions, split.tuning, seed
+                items, model.segment, hyperparameters, split.train, split.tuning, seed
             )
             served = hyperparameters.with_user_tower(model.user_tower)
             model = TrainedModel.of(model.tower, model.segment, served, model.metrics)
@@ -241,13 +241,13 @@ def _tune_for_products(
     items: TrainingItems,
     segment: Segment,
     hyperparameters: Hyperparameters,
-    interactions: Interactions,
+    earlier: Interactions,
     later: Interactions,
     seed: int,
 ) -> Hyperparameters:
     """Tune the weights for similar items on what users compared, those for complementary products on baskets."""
     initial, kinds = hyperparameters.weights["item"].weights, category_kinds(items.catalog)
-    pairs = substitutes(later, interactions, segment.layout, product_types(items.catalog))
+    pairs = substitutes(later, earlier.joined(later), segment.layout, product_types(items.catalog))
     similar, categories = tune_for_items(segment, pairs, initial, kinds, seed)
     users = {"user": hyperparameters.weights["user"].weights}
     complementary = tune_for_complements(segment, hyperparameters.user_tower, later, users, seed)

@@ -188,7 +188,7 @@ class Scorer:
         parts = np.zeros((len(rows), len(self.terms)))
         for block, columns in enumerate(self.layout.slices.values()):
             products[:, columns].sum(axis=1, out=parts[:, block])
-        position = {term: column for column, term in enumerate(self.terms)}
+        position = self._positions
         for term, present, values in sparse_terms(query):
             if len(present) and (weight := self.weights.get(term, 0.0)):
                 parts[:, position[term]] = weight * sparse_at(present, values, rows)
@@ -206,6 +206,10 @@ class Scorer:
         learned = (term for term in USER_TERMS if term in self.weights)
         boost = () if self.boost is None else ("boost",)
         return (*self.layout.names, "cooccurrence", "prior", *learned, *boost)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {term: column for column, term in enumerate(self.terms)}
 
     def total(self, parts: Double) -> Double:
         """Sum the terms in their fixed order, shape (c,)."""
