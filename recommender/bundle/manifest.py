@@ -34,7 +34,8 @@ class Manifest:
     weights
         ``{"item": {name: w}, "user": {name: w}}``, the learned weights of the score, and
         ``"item: <first level of product_type>"`` where those of similar products of a category differ;
-        ``"complementary"`` where baskets told how much similarity and popularity count beside their pairs.
+        ``"complementary"`` where held-out baskets decided how much similarity and popularity count beside their
+        pairs.
     metric, trees, seed
         Metric, trees and random seed of the index.
     encoders, config, metrics

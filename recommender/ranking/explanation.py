@@ -44,7 +44,7 @@ TEXTS = {
     "bought_before": "Bought before",
 }
 SEEDLESS_TERMS = ("prior", "repeat", "profile", "boost")
-# Units of an age, in days, from the least age that is said in them.
+# Units of an age: the least days that are shown in the unit, the days of one, its name.
 AGE_UNITS = ((730, 365.25, "years"), (60, 30.44, "months"), (14, 7, "weeks"), (0, 1, "days"))
 MIN_SHARE = 0.05  # of the positive part of a score, for a term to be a reason
 MAX_REASONS = 3

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING
 from unicodedata import category
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from recommender.encoders.base import Encoder
+    from recommender.encoders.support.colors import ColorHistograms
 
 MAX_NAMED_WORDS = 10
 MAX_SHOWN = 40  # characters of a word
@@ -149,9 +151,13 @@ class ContentQueries:
     def _colors(self, image: "Image | bytes") -> Float | None:
         if not self._tower.sees_colors:
             return None
+        return self._histograms.encode_images([_decoded(image)])
+
+    @cached_property
+    def _histograms(self) -> "ColorHistograms":
         from recommender.encoders.support.colors import ColorHistograms
 
-        return ColorHistograms().encode_images([_decoded(image)])
+        return ColorHistograms()
 
     def of_columns(self, values: "Mapping[str, Any]") -> Query | None:
         """Return the query of an item that has attributes but no vectors yet; None if they say nothing."""

@@ -24,8 +24,8 @@ class Reason:
     Parameters
     ----------
     code
-        visual_similarity, text_similarity, same_category, bought_together, your_history, bought_before, popular or
-        fallback.
+        visual_similarity, text_similarity, same_category, bought_together, your_history, bought_before,
+        your_profile, popular, trending, new_item or promoted.
     seed
         Id of the product it comes from, if it comes from one.
     share

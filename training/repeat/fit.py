@@ -10,7 +10,7 @@ from recommender.core.blocks import Double
 from recommender.towers.repeat import DUE_EDGES, RepeatModel, due_classes
 from training.repeat.occasions import Occasions
 
-MIN_REPEATS = 20  # with fewer, nothing is said about what is bought again
+MIN_REPEATS = 20  # with fewer, no model is fitted
 # Shrinkage: so many intervals, or expected repeat purchases, of a product weigh as much as its category's.
 PRIOR_INTERVALS, PRIOR_REPEATS = 5.0, 5.0
 DUE_REPEATS = 20.0  # shrinkage of a class of due times toward 1
