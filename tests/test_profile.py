@@ -261,14 +261,16 @@ def test_a_bundle_has_no_user_and_no_rare_value(tmp_path: Path) -> None:
     assert opened.vector({"segment": "s1", "age": 30}) == pytest.approx(tower.vector({"segment": "s1", "age": 30}))
 
 
-def test_the_term_is_there_where_it_helps_and_absent_where_not() -> None:
+def test_the_term_is_there_where_it_helps_and_absent_where_not(caplog: pytest.LogCaptureFixture) -> None:
     found = tuned(*planted(np.random.default_rng(0)))
     assert found.profile is not None
     assert found.weights["user"].weights["profile"] > 0
     assert "profile" not in found.weights["item"].weights
-    nothing = tuned(*planted(np.random.default_rng(1), preferred=False))
+    with caplog.at_level("INFO", "recommender"):
+        nothing = tuned(*planted(np.random.default_rng(1), preferred=False))
     assert nothing.profile is None
     assert "profile" not in nothing.weights["user"].weights
+    assert "attributes and context of users are not used" in caplog.text
 
 
 def test_fit_uses_the_attributes_of_the_store_over_those_of_the_file(store: Store, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from recommender.core.blocks import NO_ROWS, Double, Float
 from recommender.core.segment import Segment
 from recommender.events import Steps
+from recommender.progress import notice
 from recommender.towers.profile import ProfileTower
 from training.profile.fit import ProfileFit, ProfileShape
 from training.profile.values import contexts_of
@@ -34,11 +35,18 @@ def tune_profile(
 
     Every case counts twice, with its history and without, as if the user were new; with it, the term may not lose.
     """
-    if len(cases) < MIN_CASES or (data.earlier.users is None and not data.earlier.context):
+    if data.earlier.users is None and not data.earlier.context:
         return present
+    tuned = _tuned(data, present, cases, seed) if len(cases) >= MIN_CASES else present
+    if tuned.profile is None:
+        notice(f"attributes and context of users are not used: {len(cases)} held-out users show no gain by them")
+    return tuned
+
+
+def _tuned(data: TuningData, present: Hyperparameters, cases: Sequence[HeldOutCase], seed: int) -> Hyperparameters:
     fitted = ProfileFit.of(data.segment, data.earlier)
     shapes = [ProfileShape(*options) for options in product(RIDGES, EVENTS)]
-    towers = [tower for shape in shapes if (tower := fitted.tower(shape)) is not None]
+    towers = {shape: tower for shape in shapes if (tower := fitted.tower(shape)) is not None}
     if not towers:
         return present
     cases = sample([*cases], MAX_CASES, seed)
@@ -47,10 +55,10 @@ def tune_profile(
     base = _base(data, present, cases, seed)
     weights = np.array(WEIGHTS) * float(base.features[:, :, 0].std(axis=1).mean())
     scores = [soft_recalls(base, np.array([[1.0, 0.0]]))[:, 0]]
-    for tower in towers:
+    for tower in towers.values():
         values = _profile_term(tower, data.segment, base, known, cases)
         scores += [*_scores(base.with_term("profile", values), weights)]
-    options = [*product(shapes, weights.tolist())]
+    options = [*product(towers, weights.tolist())]
     best = best_by_standard_error(_without_losses(np.array(scores)), ERRORS)
     return present if best == 0 else present.with_profile(*options[best - 1])
 
