@@ -131,7 +131,10 @@ def repeats(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """P7: predict all purchases after a cut, repeated ones included; and those of products new to the user."""
+    """P7: predict all purchases after a cut, repeats included.
+
+    Those of products that are new to the user are measured apart, too.
+    """
     from recommender.commands.benchmarks.protocols import repeat_purchases
     from recommender.config import Config
 
@@ -148,7 +151,7 @@ def made_up_grocery(
     seed: Annotated[int, typer.Option("--seed", help="Of the purchases.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """P7 on a made-up grocery: products are bought again after intervals that are planted."""
+    """P7 on a made-up grocery with planted intervals."""
     from recommender.commands.benchmarks.protocols import made_up_grocery
 
     _run(lambda: made_up_grocery.measure(users, products, days, repeated, seed), as_json)
