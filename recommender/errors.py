@@ -57,6 +57,10 @@ class StoreError(RecommenderError):
     """The event store cannot be reached or refuses the data."""
 
 
+class StoreUnavailableError(StoreError):
+    """The event store does not answer, or not in time; it may answer later."""
+
+
 class RequestError(RecommenderError):
     """A request with a wrong value.
 

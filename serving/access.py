@@ -72,6 +72,13 @@ class Access:
         if self._keys:
             self._key_name(request, scope)
 
+    def has(self, scope: Scope) -> bool:
+        """Return whether the current request has a valid key with this scope."""
+        try:
+            return bool(self._keys) and bool(self._key_name(request, scope))
+        except Problem:
+            return False
+
     def _key_name(self, current: Request, scope: Scope) -> str:
         """Return the name of the request's key; raises a `Problem` unless it is valid and has the scope."""
         kind, _, text = current.headers.get("Authorization", "").partition(" ")

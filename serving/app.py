@@ -1,18 +1,22 @@
 """The app factory: assembles the parts, and nothing else."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from recommender.errors import StoreUnavailableError
 from recommender.recommender import load
 from recommender.stores import open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
+from serving.health import Health, check_disk
 from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
+from serving.live_store import LiveStore
 from serving.middleware import Api, RequestLog, allow_origins
 from serving.query_encoder import RemoteEncoder
 from serving.routes import bundles as bundle_routes
@@ -44,6 +48,10 @@ ROUTES = (
     docs,
 )
 
+# Threads of a worker. Requests hold the interpreter lock except in Annoy and the database: more would only wait.
+THREADS = 4
+STORE_THREADS = THREADS - 1  # of them that may wait for the store at once
+
 
 def create_app(
     bundles: Path | str,
@@ -51,6 +59,7 @@ def create_app(
     *,
     load: Loader = load,
     encoder: Path | None = None,
+    starting_until: float = 0.0,
     watch_seconds: float | None = 0.5,
 ) -> APIFlask:
     """Return the service as a WSGI app.
@@ -65,6 +74,8 @@ def create_app(
         Opens a generation.
     encoder
         Socket of the query encoder's process; None if there is none.
+    starting_until
+        Until when, by `time.monotonic`, an encoder that does not answer is starting, and the service not ready.
     watch_seconds
         How often to check for a new generation and for changed products; None checks on demand only.
 
@@ -73,21 +84,34 @@ def create_app(
     BundleError
         If there is no bundle to serve.
     StoreError
-        If the store cannot be opened.
+        If there can be no such store; one that does not answer is opened as soon as it does.
     """
     bundles, settings = Path(bundles), settings or Settings.load()
-    store = open_store(settings.store or default_store(bundles))
-    if encoder is not None:
-        load = partial(load, encoder=RemoteEncoder(encoder))  # type: ignore[call-arg]
+    url, timeout = settings.store or default_store(bundles), settings.store_timeout_ms / 1000
+    live_store = LiveStore(partial(open_store, url, timeout), timeout, STORE_THREADS)
+    with suppress(StoreUnavailableError):
+        live_store.open()
+    store = live_store.guarded
+    remote = None if encoder is None else RemoteEncoder(encoder)
+    if remote is not None:
+        load = partial(load, encoder=remote)  # type: ignore[call-arg]
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
+    live.add_task("store", partial(live_store.refresh, live.overlay.refresh))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     live.add_task("events", trending.refresh)
+    if remote is not None:
+        live.add_task("encoder", remote.check)
+    if (database := file_of(url)) is not None:
+        live.add_task("disk", partial(check_disk, database.parent))
     live.add_task("metrics", partial(metrics.update_gauges, live))
+    health = Health(live, live_store, remote is not None, starting_until)
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
-    app.extensions[KEY] = Service(live, store, trending, settings, bundles, access, encoder is not None)
+    app.extensions[KEY] = Service(
+        live, live_store.guarded, trending, settings, bundles, access, health, remote is not None
+    )
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
@@ -104,6 +128,12 @@ def create_app(
     if watch_seconds is not None:
         live.watch(watch_seconds)
     return app
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of an SQLite store; None if it is none or in memory."""
+    scheme, _, path = url.partition(":///")
+    return Path(path) if scheme == "sqlite" and path and path != ":memory:" else None
 
 
 def default_store(bundles: Path) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -25,12 +26,19 @@ class Loader(Protocol):
         """Raise a `BundleError` if it cannot be opened."""
 
 
+@dataclass
+class _Task:
+    run: Callable[[], None]
+    running: Lock = field(default_factory=Lock)
+
+
 class LiveRecommender:
     """The current recommender, reloaded when another generation becomes current.
 
     A request takes `recommender` once and uses it to the end, so that every response comes from one bundle; the
     old one is freed with the last such request. A failure leaves the old one in service and is listed in
     `problems`, by the name of the task that failed: ``bundle``, ``experiment``, ``store``, or one of `add_task`.
+    `watch` runs each of the `tasks` in a thread of its own, so that one that hangs delays no other.
 
     Parameters
     ----------
@@ -54,58 +62,66 @@ class LiveRecommender:
     ) -> None:
         self._bundles = bundles
         self._load = load
-        self._refreshing = Lock()
+        self._reporting = Lock()
         self._closed = Event()
         self._failed = ("", 0.0, "")
         self.problems: dict[str, str] = {}
         self.overlay = OverlaySnapshot(overlay)
         self._experiments = experiments
         self._others: dict[str, Recommender] = {}
-        self._tasks: dict[str, Callable[[], None]] = {
-            "bundle": self._reload,
-            "experiment": self._open_experiments,
-            "store": self.overlay.refresh,
+        self.tasks = {
+            "bundle": _Task(self._reload),
+            "experiment": _Task(self._open_experiments),
+            "store": _Task(self.overlay.refresh),
         }
         self.recommender = load(bundles, self.overlay)
         self.refresh()
 
-    def refresh(self) -> None:
-        """Run all tasks: reload the current generation if it changed, open experiments, refresh the overlay."""
-        with self._refreshing:
-            for name, task in self._tasks.items():
-                self._attempt(name, task)
+    def refresh(self, *names: str) -> None:
+        """Run these tasks, or all: reload the current generation if it changed, refresh the overlay and so on."""
+        for name in names or self.tasks:
+            self._attempt(name)
 
-    def add_task(self, name: str, task: Callable[[], None]) -> None:
-        """Run a further task now and at every refresh."""
-        with self._refreshing:
-            self._tasks[name] = task
-            self._attempt(name, task)
+    def add_task(self, name: str, run: Callable[[], None]) -> None:
+        """Run a further task, or another one in the place of one, now and at every refresh."""
+        self.tasks[name] = _Task(run)
+        self._attempt(name)
 
     def generation(self, name: str | None) -> Recommender:
         """Return the recommender of a generation; the current one if that is not open."""
         return self.recommender if name is None else self._others.get(name, self.recommender)
 
     def watch(self, seconds: float) -> None:
-        """Refresh every `seconds` in a thread, until `close`."""
-        Thread(target=self._watch, args=(seconds,), name="hot-reload", daemon=True).start()
+        """Refresh every `seconds` in threads, one for each task, until `close`."""
+        for name in self.tasks:
+            Thread(target=self._watch, args=(name, seconds), name=f"refresh-{name}", daemon=True).start()
 
     def close(self) -> None:
-        """Stop the thread of `watch`."""
+        """Stop the threads of `watch`."""
         self._closed.set()
 
-    def _watch(self, seconds: float) -> None:
+    def _watch(self, name: str, seconds: float) -> None:
         while not self._closed.wait(seconds):
-            self.refresh()
+            self.refresh(name)
 
-    def _attempt(self, name: str, task: Callable[[], None]) -> None:
-        try:
-            task()
-        except Exception as error:
-            if self.problems.get(name) != str(error):
-                logger.error("%s: %s", name, error, exc_info=not isinstance(error, RecommenderError))
-            self.problems = {**self.problems, name: str(error)}
-        else:
-            self.problems = {other: message for other, message in self.problems.items() if other != name}
+    def _attempt(self, name: str) -> None:
+        task = self.tasks[name]
+        with task.running:
+            try:
+                task.run()
+            except Exception as error:
+                if self.problems.get(name) != str(error):
+                    logger.error("%s: %s", name, error, exc_info=not isinstance(error, RecommenderError))
+                self._report(name, str(error))
+            else:
+                self._report(name, None)
+
+    def _report(self, name: str, problem: str | None) -> None:
+        if self.problems.get(name) == problem:
+            return
+        with self._reporting:
+            others = {other: message for other, message in self.problems.items() if other != name}
+            self.problems = others if problem is None else {**others, name: problem}
 
     def _open_experiments(self) -> None:
         for name in self._experiments:

@@ -59,6 +59,12 @@ class Metrics:
             ["concern"],
             multiprocess_mode="livemax",
         )
+        self.circuits = Gauge(
+            "recommender_store_circuit_open",
+            "1 where an operation of the store keeps failing and is refused",
+            ["operation"],
+            multiprocess_mode="livemax",
+        )
 
 
 @cache
@@ -103,7 +109,7 @@ def update_gauges(live: "LiveRecommender") -> None:
     if recall is not None:
         gauges.recall.set(recall)
     gauges.published.set(datetime.fromisoformat(manifest.created_at).timestamp())
-    for concern in ("bundle", "experiment", "store", "events"):
+    for concern in ("bundle", "experiment", "store", "events", "encoder", "disk"):
         gauges.problems.labels(concern).set(concern in live.problems)
 
 

@@ -43,7 +43,8 @@ def _corrected(app: APIFlask, spec: Any) -> Any:
         operation["responses"].get("304", {}).pop("content", None)
         for status, response in operation["responses"].items():
             if status >= "400":
-                response["content"] = _PROBLEM
+                is_health = path == "/healthz/ready"  # the same shape whatever the status
+                response["content"] = operation["responses"]["200"]["content"] if is_health else _PROBLEM
         for parameter in operation["parameters"]:
             if parameter["schema"].get("default", True) in (None, []):
                 del parameter["schema"]["default"]

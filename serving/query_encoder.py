@@ -23,8 +23,9 @@ import numpy as np
 
 from recommender.bundle import current
 from recommender.core.blocks import Float
-from recommender.errors import RecommenderError, RequestError
+from recommender.errors import EncoderError, RecommenderError, RequestError
 from serving.problems import Problem
+from serving.processes import end_with
 
 if TYPE_CHECKING:
     from recommender.encoders.base import Encoder
@@ -68,6 +69,13 @@ class RemoteEncoder:
         """See `Encoder.encode_images`; takes image files."""
         return self._vectors([b"i" + image for image in images])
 
+    def check(self) -> None:
+        """Raise `EncoderError` unless the process answers."""
+        try:
+            self._call(b"a")
+        except Problem as problem:
+            raise EncoderError(problem.detail) from None
+
     def _vectors(self, requests: Sequence[bytes]) -> Float:
         return np.stack([np.frombuffer(self._call(request), "<f4") for request in requests])
 
@@ -99,18 +107,19 @@ class RemoteEncoder:
 
 def keep_running(bundles: Path, socket: Path, parent: int) -> None:
     """Run the encoder's process, and restart it when it ends, until SIGTERM or the end of the parent."""
+    end_with(parent)
     signal(SIGTERM, lambda *_: sys.exit(0))
     signal(SIGINT, SIG_IGN)
-    while os.getppid() == parent:
+    while True:
         process = get_context("spawn").Process(target=run, args=(bundles, socket, os.getpid()), daemon=True)
         process.start()
-        while process.is_alive() and os.getppid() == parent:
-            process.join(1)
+        process.join()
         sleep(RETRY_SECONDS if process.exitcode == NO_ENCODER else 1)
 
 
 def run(bundles: Path, socket: Path, parent: int) -> None:
     """Encode requests with the encoder of the current bundle until the parent ends; loads torch."""
+    end_with(parent)
     try:
         encoder = _Current(bundles)
     except RecommenderError as error:
@@ -119,16 +128,9 @@ def run(bundles: Path, socket: Path, parent: int) -> None:
     with suppress(FileNotFoundError):
         socket.unlink()
     listener = Listener(str(socket), "AF_UNIX")
-    Thread(target=_exit_with, args=(parent,), daemon=True).start()
     while True:
         with suppress(OSError, EOFError):
             Thread(target=_serve, args=(listener.accept(), encoder), daemon=True).start()
-
-
-def _exit_with(parent: int) -> None:
-    while os.getppid() == parent:
-        sleep(1)
-    os._exit(0)
 
 
 def _serve(connection: Connection, encoder: "_Current") -> None:

@@ -1,8 +1,12 @@
 """From the parsed parameters of an HTTP request to a `Request`, and from its result to the response's body."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
+
+from flask import g
 
 from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
@@ -11,6 +15,7 @@ from recommender.filters.conditions import And, Not
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
+from recommender.stores import deadline
 from recommender.stores.attribution import Attribution
 from serving.metrics import count_answer, stage
 from serving.placements import BURIED
@@ -105,12 +110,24 @@ def check_fields(recommender: Recommender, fields: Sequence[str]) -> None:
             raise RequestError(message, f"/fields/{position}", nearest(name, known))
 
 
+@contextmanager
+def _in_time(service: Service) -> Iterator[None]:
+    """Limit what one request waits for the store on behalf of a user, however many calls and placements it has."""
+    left = g.get("seconds_for_user", service.settings.history_timeout_ms / 1000)
+    start = monotonic()
+    try:
+        with stage("history"), deadline(left):
+            yield
+    finally:
+        g.seconds_for_user = left - (monotonic() - start)
+
+
 def stored_events(service: Service, user_id: str | None) -> tuple[list[Event], list[str]]:
-    """Return a user's events from the store, and a warning if it does not answer."""
+    """Return a user's events from the store, and a warning if it does not answer in time."""
     if user_id is None:
         return [], []
     try:
-        with stage("history"):
+        with _in_time(service):
             return service.store.events.history(user_id), []
     except StoreError:
         return [], ["the event store does not answer; the user's events are left out"]
@@ -127,7 +144,7 @@ def user_attributes(
     if user_id is None or not known:
         return given, []
     try:
-        with stage("history"):
+        with _in_time(service):
             stored = service.store.users.get(user_id) or {}
     except StoreError:
         return given, ["the event store does not answer; the user's attributes are left out"]

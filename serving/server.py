@@ -1,10 +1,14 @@
 """The service on granian: worker processes that share the mapped bundle, and optionally one for the encoder."""
 
+import errno
 import gc
 import logging
 import multiprocessing
 import os
+import signal
+import socket
 import tempfile
+import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,29 +17,33 @@ from typing import TYPE_CHECKING, Any
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from granian.server.common import AbstractServer
 
 from recommender.bundle import open_bundle
-from recommender.errors import ConfigError
+from recommender.errors import ConfigError, RecommenderError, StoreUnavailableError
 from recommender.progress import notice
-from recommender.stores import open_store
+from recommender.stores import deadline, open_store
 from serving import logs, metrics
 from serving import query_encoder as encoding
-from serving.app import create_app, default_store
+from serving.app import THREADS, create_app, default_store, file_of
+from serving.processes import end_with
 from serving.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from apiflask import APIFlask
 
 logger = logging.getLogger(__name__)
-# Requests hold the interpreter lock except in Annoy and the database: more threads would only wait.
-THREADS = 4
 # Requests beyond this many per worker wait in the kernel.
 BACKPRESSURE = 64
 # Running requests end sooner; an unfinished request is not waited for any longer.
 STOP_SECONDS = 4
+# A new worker has so long to start before the one that it replaces is stopped.
+HANDOVER_SECONDS = 5.0
+# Of the encoder: until then the service is not ready without it.
+ENCODER_SECONDS = 60.0
+# How often workers that ended are replaced, and how long a start waits for the store.
+CHECK_SECONDS, STORE_SECONDS = 1.0, 3.0
 
 
 @dataclass
@@ -52,6 +60,10 @@ class Worker:
         The settings' file and what overrides it, to reload them.
     encoder
         The socket of the query encoder's process.
+    starting_until
+        See `create_app`.
+    parent
+        Id of the process that makes the workers.
     """
 
     bundles: Path
@@ -59,20 +71,73 @@ class Worker:
     file: Path | None
     given: dict[str, Any]
     encoder: Path | None = None
+    starting_until: float = 0.0
+    parent: int = 0
 
     def __call__(self) -> "APIFlask":
-        """Make the app, in the worker's process."""
+        """Make the app, in the worker's process, which ends with its parent but not for an error."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number, signal.SIG_DFL
+            )  # until the server handles them; the parent's handler is no use here
+        end_with(self.parent)
         logs.configure(self.settings.log_level)
-        return create_app(self.bundles, self.settings, encoder=self.encoder)
+        while True:
+            try:
+                return create_app(
+                    self.bundles, self.settings, encoder=self.encoder, starting_until=self.starting_until
+                )
+            except RecommenderError as error:
+                logger.error("a worker cannot start yet: %s", error)
+                time.sleep(CHECK_SECONDS)
 
-    def reload(self) -> None:
-        """Reload the settings for new workers; invalid ones are ignored."""
+    def reload(self) -> bool:
+        """Reload the settings for new workers, and return whether these could start; wrong ones change nothing."""
         try:
-            self.settings = Settings.load(self.file, **self.given)
-        except ConfigError as error:
-            logger.error("the settings stay as they were: %s", error)
-        else:
-            logger.info("the settings were read again")
+            settings = Settings.load(self.file, **self.given)
+            _check(self.bundles, settings)
+        except RecommenderError as error:
+            logger.error("workers and settings stay as they were: %s", error)
+            return False
+        self.settings = settings
+        logger.info("the settings were read again")
+        return True
+
+
+class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
+    """granian, but it replaces workers however many end and however often; its own gives up at the second time.
+
+    Parameters
+    ----------
+    may_reload
+        Says whether workers that start now would serve.
+    **options
+        Of granian.
+    """
+
+    reload_signal: bool
+
+    def __init__(self, may_reload: "Callable[[], bool]" = lambda: True, **options: Any) -> None:
+        super().__init__(**options)
+        self._may_reload = may_reload
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        while not self.interrupt_signal:
+            self.main_loop_interrupt.wait(CHECK_SECONDS)
+            self.main_loop_interrupt.clear()
+            self.interrupt_children.clear()
+            if self.interrupt_signal:
+                return
+            if self.reload_signal:
+                self.reload_signal = False
+                if self._may_reload():
+                    self._respawn_workers([*range(self.workers)], spawn_target, target_loader, HANDOVER_SECONDS)
+            # those that ended at once are replaced at the next check: they would do so again
+            born_before = time.monotonic() - CHECK_SECONDS / 2
+            ended = [each.idx for each in self.wrks if each.birth < born_before and not each.is_alive()]
+            if ended:
+                logger.error("workers ended and are replaced: %s", ended)
+                self._respawn_workers(ended, spawn_target, target_loader)
 
 
 def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None:
@@ -90,29 +155,31 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     Raises
     ------
     BundleError, StoreError, ConfigError
-        Before the port is opened, if there is no valid bundle, store or configuration.
+        Before the port is opened, if there is no valid bundle or configuration, if there can be no such store, or
+        if the port is taken. A database that does not answer is no error: it is waited for while serving.
     """
     bundles = Path(bundles)
     settings = Settings.load(config, **given)
-    url = settings.store or default_store(bundles)
-    open_bundle(bundles).close()
-    open_store(url).close()  # makes the tables once, before the workers would all do it
     logs.configure(settings.log_level)
+    _check(bundles, settings)
+    check_port(settings.host, settings.port)
+    url = settings.store or default_store(bundles)
     notice(f"serving {bundles} on http://{settings.host}:{settings.port}/, events go to {_shown(url)}")
-    if not settings.keys and settings.host not in ("127.0.0.1", "localhost", "::1"):
+    if settings.insecure and not settings.keys:
         logger.warning("there are no API keys: everybody who reaches %s may call everything", settings.host)
     encoder = _encoder(bundles) if settings.query_encoder else nullcontext()
-    with metrics.shared_among_workers(), encoder as socket:
-        worker = Worker(bundles, settings, config, given, socket)
-        server = granian(settings.host, settings.port, settings.workers)
-        server.on_reload(worker.reload)
+    with metrics.shared_among_workers(), encoder as socket_file:
+        until = time.monotonic() + ENCODER_SECONDS
+        worker = Worker(bundles, settings, config, given, socket_file, until, os.getpid())
+        server = granian(settings.host, settings.port, settings.workers, worker.reload)
         gc.freeze()  # workers are forks: their collections would write to all that they share, and so copy it
         server.serve(target_loader=worker, wrap_loader=False)
 
 
-def granian(host: str, port: int, workers: int) -> AbstractServer:
+def granian(host: str, port: int, workers: int, may_reload: "Callable[[], bool]" = lambda: True) -> Server:
     """Return the server without an app."""
-    return Granian(
+    return Server(
+        may_reload,
         target="serving.app:create_app",
         address=host,
         port=port,
@@ -122,9 +189,40 @@ def granian(host: str, port: int, workers: int) -> AbstractServer:
         backpressure=BACKPRESSURE,
         websockets=False,
         log_level=LogLevels.warning,
-        respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
     )
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise `ConfigError` if the server cannot have this port alone: the kernel would let it share one."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in addresses:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+                )  # connections that just ended do not count
+                probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = "another process listens there; stop it, or choose another port with --port"
+        else:
+            reason = f"{error.strerror or error}; choose another address with --host and --port"
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
+
+
+def _check(bundles: Path, settings: Settings) -> None:
+    """Raise an error if workers could not start; makes the store's tables once, before they would all do it."""
+    open_bundle(bundles).close()
+    url = settings.store or default_store(bundles)
+    try:
+        with deadline(STORE_SECONDS):
+            open_store(url).close()
+    except StoreUnavailableError as error:
+        file = file_of(url)
+        if file is not None and not file.parent.is_dir():
+            raise  # a mistake rather than a failure
+        logger.error("the store does not answer, and is waited for: %s", error)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from flask import current_app
 
 from recommender.stores import Store
 from serving.access import Access
+from serving.health import Health
 from serving.hot_reload import LiveRecommender
 from serving.settings import Scope, Settings
 from serving.trending import Trending
@@ -32,6 +33,8 @@ class Service:
         The folder that bundles are published into.
     access
         Checks keys and rates.
+    health
+        Of this worker.
     encodes_queries
         Whether there is an encoder of text and image queries.
     """
@@ -42,6 +45,7 @@ class Service:
     settings: Settings
     bundles: Path
     access: Access
+    health: Health
     encodes_queries: bool = False
 
     def close(self) -> None:

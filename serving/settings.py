@@ -2,6 +2,7 @@
 
 import tomllib
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -118,6 +119,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=256, description="Processes; about one per core.")
     store: str | None = Field(None, description="Store of events; by default an SQLite file beside the bundles.")
+    history_timeout_ms: int = Field(
+        150,
+        ge=1,
+        le=60_000,
+        description="How long a request waits for what is stored of its user; then without it.",
+    )
+    store_timeout_ms: int = Field(
+        2000, ge=10, le=60_000, description="How long other requests wait for the store, such as new events."
+    )
     query_encoder: bool = Field(False, description="Answer text and image queries with an encoder process.")
     storefront: bool = Field(False, description="Demo pages at /shop.")
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
@@ -133,8 +143,21 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of the log; info has a line for each request."
     )
-    keys: dict[Slug, Key] = Field({}, description="API keys by name; without any, everybody may do everything.")
+    keys: dict[Slug, Key] = Field(
+        {}, description="API keys by name; without any, everybody on this machine may do everything."
+    )
+    insecure: bool = Field(False, description="Serve other machines without keys: whoever gets there is an admin.")
     placements: dict[Slug, Placement] = Field({}, description="Placements by name.")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if not (self.keys or self.insecure or _is_loopback(self.host)):
+            raise ValueError(
+                f"host is {self.host}, which other machines reach, and there are no API keys, so that whoever gets"
+                " there could erase users; add a key (recommender key makes one), listen on 127.0.0.1, or set"
+                " --insecure where something else keeps strangers out"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path | None = None, **given: Any) -> Self:
@@ -166,10 +189,17 @@ class Settings(BaseSettings):
         return loaded
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _message(model: type[BaseModel], error: dict[str, Any]) -> str:
     path = [str(step) for step in error["loc"]]
     at = ".".join(path)
     if error["type"] != "extra_forbidden":
-        return f"{at}: {error['msg'].removeprefix('Value error, ')}"
+        return f"{at}: ".removeprefix(": ") + error["msg"].removeprefix("Value error, ")
     guess = nearest(path[-1], members(model, path[:-1]))
     return f"unknown entry {at}" + (f"; did you mean {guess!r}?" if guess else "")

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from recommender.stores import EventStore
+from recommender.stores import EventStore, deadline
 
 COUNT_SECONDS = 60.0
 EXPIRE_SECONDS = 3600.0
+EXPIRE_TIMEOUT = 900.0  # the first time, events of years are deleted
 
 
 class Trending:
@@ -35,5 +36,6 @@ class Trending:
             self.products = self._events.trending(datetime.now(UTC) - timedelta(days=self._days))
             self._count_at = now + COUNT_SECONDS
         if self._retention is not None and now >= self._expire_at:
-            self._events.expire(datetime.now(UTC) - timedelta(days=self._retention))
+            with deadline(EXPIRE_TIMEOUT):
+                self._events.expire(datetime.now(UTC) - timedelta(days=self._retention))
             self._expire_at = now + EXPIRE_SECONDS

@@ -19,6 +19,7 @@ EVENT = {
     "user_id": "u 1",
     "items": [{"item_id": "A", "quantity": 1, "price": 9.5}],
 }
+HEALTHY = {name: {"status": "ok", "detail": ""} for name in ("bundle", "store", "disk")}
 IDS = ["A", "B", "C/1", "D", "E"]
 
 

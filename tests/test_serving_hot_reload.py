@@ -8,7 +8,7 @@ from threading import Event, Thread
 from time import monotonic, sleep
 
 import pytest
-from serving_fakes import load, publish
+from serving_fakes import HEALTHY, load, publish
 
 from recommender.errors import BundleError
 from recommender.stores import Store, open_store
@@ -141,8 +141,8 @@ def test_the_watcher_polls(bundles: Path) -> None:
     publish(bundles, "bad2")
     client = app.test_client()
     until(lambda: client.get("/healthz/ready").json["status"] == "degraded")
-    assert client.get("/healthz/ready").json["problems"] == {"bundle": "generation bad2 is damaged"}
+    assert client.get("/healthz/ready").json["components"]["bundle"]["status"] == "degraded"
     publish(bundles, "g3")
-    until(lambda: client.get("/healthz/ready").json == {"status": "ready", "bundle": "g3", "problems": {}})
+    until(lambda: client.get("/healthz/ready").json == {"status": "ready", "bundle": "g3", "components": HEALTHY})
     assert engine.recommender.generation == "g3"
     app.extensions[KEY].close()

@@ -10,8 +10,9 @@ from types import ModuleType
 
 from recommender.errors import StoreError, nearest
 from recommender.stores.base import EventStore, ItemOverlay, Store, UserStore
+from recommender.stores.deadlines import deadline
 
-__all__ = ["EventStore", "ItemOverlay", "Store", "UserStore", "open_store", "store_modules"]
+__all__ = ["EventStore", "ItemOverlay", "Store", "UserStore", "deadline", "open_store", "store_modules"]
 
 
 def store_modules() -> dict[str, ModuleType]:
@@ -20,7 +21,7 @@ def store_modules() -> dict[str, ModuleType]:
     return {scheme: module for module in modules for scheme in getattr(module, "SCHEMES", ())}
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, timeout: float | None = None) -> Store:
     """Open the store at `url`; missing tables are created.
 
     Parameters
@@ -28,11 +29,16 @@ def open_store(url: str) -> Store:
     url
         `sqlite:///events.sqlite` (relative; a fourth slash makes it absolute) or
         `postgresql://user:password@host/database`.
+    timeout
+        Seconds after which the database itself ends a statement, unless a `deadline` is later; None is never. Who
+        calls the store with a `deadline` gives up in time even so, but the statement would go on.
 
     Raises
     ------
+    StoreUnavailableError
+        For a database that does not respond.
     StoreError
-        For an unknown scheme, or a database that does not respond.
+        For an unknown scheme, or a database of a newer version.
     """
     modules = store_modules()
     scheme = url.partition(":")[0].partition("+")[0]
@@ -42,5 +48,5 @@ def open_store(url: str) -> Store:
             f"unknown kind of store {scheme!r}; expected one of {', '.join(sorted(modules))}{hint}"
             " (such as sqlite:///events.sqlite)"
         )
-    store: Store = modules[scheme].open_url(url)
+    store: Store = modules[scheme].open_url(url, timeout)
     return store

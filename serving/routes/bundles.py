@@ -58,5 +58,5 @@ def _activated(generation: str | None) -> Response:
         now = rollback(service().bundles, generation)
     except BundleError as error:
         raise Problem(409, "conflict", str(error)) from None
-    service().live.refresh()
+    service().live.refresh("bundle", "experiment", "metrics")
     return json_response({"generation": now})

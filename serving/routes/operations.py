@@ -7,6 +7,7 @@ from flask import Response
 
 from recommender.version import __version__
 from serving.access import needs
+from serving.health import overall
 from serving.json_codec import json_response
 from serving.metrics import exposition
 from serving.schemas.responses import Info, Live, Ready
@@ -26,18 +27,23 @@ def live() -> Response:
 
 @bp.get("/healthz/ready")
 @bp.output(Ready)
+@bp.doc(responses={503: "The service is starting"})
 @needs(None)
 def ready() -> Response:
-    """Return whether requests are answered; degraded with an older bundle or without the store."""
-    engine = service().live
-    problems = engine.problems
-    return json_response(
-        {
-            "status": "degraded" if problems else "ready",
-            "bundle": engine.recommender.generation,
-            "problems": problems,
-        }
-    )
+    """Return whether requests should come here, and what each component does; degraded answers some of them."""
+    here = service()
+    components = here.health.components()
+    status = overall(components)
+    hidden = set() if here.access.has("admin") else {"errors"}
+    body = {
+        "status": status,
+        "bundle": here.live.recommender.generation,
+        "components": {
+            name: {member: value for member, value in component._asdict().items() if member not in hidden}
+            for name, component in components.items()
+        },
+    }
+    return json_response(body, 503 if status == "starting" else 200)
 
 
 @bp.get("/metrics")

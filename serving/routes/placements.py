@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from recommender.stores import deadline
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.placements import arm_of, find, merged
@@ -18,6 +19,7 @@ from serving.schemas.responses import Answer, Pages, Report
 from serving.service import require, service
 
 bp = APIBlueprint("placements", __name__, url_prefix="/v1")
+REPORT_SECONDS = 30.0
 
 
 @bp.post("/placements/<name>/recommendations")
@@ -64,7 +66,8 @@ def report(period: Period) -> Response:
     """Count impressions, clicks, carts and purchases by placement, strategy, generation and arm."""
     start = datetime.combine(period.from_, time(), UTC)
     end = datetime.combine(period.to, time(), UTC) + timedelta(days=1)
-    counts = service().store.events.counts(start, end)
+    with deadline(REPORT_SECONDS):
+        counts = service().store.events.counts(start, end)
     return json_response({"from": period.from_, "to": period.to, "placements": rates(counts)})
 
 

@@ -215,12 +215,20 @@ class Live(BaseModel):
     status: Literal["ok"]
 
 
-class Ready(BaseModel):
-    """Whether requests are answered, and by which generation."""
+class Component(BaseModel):
+    """The status of one part of the service; errors only for a key of scope admin."""
 
-    status: Literal["ready", "degraded"]
+    status: Literal["ok", "degraded", "starting", "down"]
+    detail: str
+    errors: list[str] | None = None
+
+
+class Ready(BaseModel):
+    """Whether requests are answered, by which generation, and which component is not ok."""
+
+    status: Literal["ready", "degraded", "starting"]
     bundle: str
-    problems: dict[str, str]
+    components: dict[str, Component]
 
 
 class Info(BaseModel):

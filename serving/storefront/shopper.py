@@ -10,6 +10,7 @@ from flask import g, request
 from flask.wrappers import Response
 
 from recommender.events import PLAYED, Event
+from serving.recommending import stored_events
 from serving.service import service
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def set_cookie(response: Response) -> Response:
 
 
 def history() -> list[Event]:
-    """Return the shopper's events, oldest first."""
-    return service().store.events.history(PLAYED + name())
+    """Return the shopper's events, oldest first; none if the store does not answer in time."""
+    return stored_events(service(), PLAYED + name())[0]
 
 
 def add_events(event_name: "EventName", item_ids: Sequence[str]) -> None:

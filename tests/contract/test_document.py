@@ -10,12 +10,12 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
 from serving.app import default_store
-from tests.serving_fakes import EVENT
+from tests.serving_fakes import EVENT, HEALTHY
 
 
 def test_health(client: FlaskClient) -> None:
     assert client.get("/healthz/live").json == {"status": "ok"}
-    assert client.get("/healthz/ready").json == {"status": "ready", "bundle": "g1", "problems": {}}
+    assert client.get("/healthz/ready").json == {"status": "ready", "bundle": "g1", "components": HEALTHY}
     info = client.get("/v1/info").json
     assert (info["bundle"], info["products"], info["metrics"]) == ("g1", 5, {"recall": {"recall": 0.99}})
 

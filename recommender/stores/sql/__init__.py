@@ -10,9 +10,9 @@ from recommender.stores.sql.users import SqlUsers
 SCHEMES = ("sqlite", "postgresql")
 
 
-def open_url(url: str) -> Store:
+def open_url(url: str, timeout: float | None = None) -> Store:
     """Open the stores on the database at `url`, migrating its tables."""
-    database = Database(url)
+    database = Database(url, timeout)
     try:
         migrate(database)
     except BaseException:

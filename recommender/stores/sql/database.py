@@ -1,19 +1,24 @@
-"""A database connection: transactions, locks and errors, on SQLite and PostgreSQL."""
+"""A database connection: transactions, locks, deadlines and errors, on SQLite and PostgreSQL."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from recommender.errors import StoreError
+from recommender.errors import StoreError, StoreUnavailableError
+from recommender.stores.deadlines import remaining
+
+if TYPE_CHECKING:
+    from recommender.stores.sql.postgres import Connector
 
 METADATA = sa.MetaData()
-# A request does not wait longer for PostgreSQL.
-_CONNECT_SECONDS = 3
+# How long SQLite waits for the lock of another writer where there is no deadline.
+_BUSY_SECONDS = 5.0
 
 
 class Utc(sa.TypeDecorator[datetime]):
@@ -37,20 +42,25 @@ class Utc(sa.TypeDecorator[datetime]):
 
 
 class Database:
-    """A SQLAlchemy engine whose errors are raised as `StoreError`.
+    """A SQLAlchemy engine that keeps to deadlines, and whose errors are raised as `StoreError`.
 
     Parameters
     ----------
     url
         See `open_store`.
+    timeout
+        See `open_store`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float | None = None) -> None:
+        self._timeout = timeout
+        self._connector: Connector | None = None
         try:
             parsed = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
-            connect = {} if self.is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
-            self.engine = sa.create_engine(parsed, pool_pre_ping=not self.is_sqlite, connect_args=connect)
+            self.engine = sa.create_engine(parsed, pool_pre_ping=not self.is_sqlite)
+            if not self.is_sqlite:
+                self._connector = self._postgres_connector()
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise StoreError(_unopenable(error)) from error
         self.name = self.engine.url.render_as_string(hide_password=True)
@@ -61,13 +71,54 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Begin a transaction; it is committed at the end, or rolled back on an error."""
+        """Begin a transaction; it is committed at the end, or rolled back on an error or after the deadline.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The database does not answer, or not before the deadline.
+        StoreError
+            It refuses the data.
+        """
+        seconds = remaining()
+        if seconds == 0:
+            raise StoreUnavailableError(f"no time is left to ask the store {self.name}")
         try:
             with self.engine.begin() as connection:
+                self._limit(connection, seconds)
                 yield connection
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            raise StoreError(f"the store {self.name} refuses: {reason}") from error
+            if isinstance(error, DataError | IntegrityError):
+                raise StoreError(f"the store {self.name} refuses: {reason}") from error
+            raise StoreUnavailableError(f"the store {self.name} refuses: {reason}") from error
+
+    def _limit(self, connection: sa.Connection, seconds: float | None) -> None:
+        """Let the database itself keep to the deadline as far as it can."""
+        if self.is_sqlite:
+            wait = math.ceil(1000 * (_BUSY_SECONDS if seconds is None else seconds))
+            if connection.info.get("busy") != wait:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait}")
+                connection.info["busy"] = wait
+        elif self._timeout is not None and seconds is not None and seconds > self._timeout:
+            wait = math.ceil(1000 * seconds)
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {wait}; SET LOCAL lock_timeout = {wait}")
+
+    def _postgres_connector(self) -> "Connector":
+        """Let the engine connect by a `Connector`."""
+        from recommender.stores.sql.postgres import NETWORK, Connector, DeadlineConnection, limit_statements
+
+        arguments, options = self.engine.dialect.create_connect_args(self.engine.url)
+
+        def connect() -> DeadlineConnection:
+            connection = DeadlineConnection.connect(*arguments, **{**NETWORK, **options})
+            if self._timeout is not None:
+                limit_statements(connection, self._timeout)
+            return connection
+
+        connector = Connector(connect)
+        sa.event.listen(self.engine, "do_connect", lambda *_: connector())
+        return connector
 
     def lock(self, connection: sa.Connection, number: int, *, shared: bool = False) -> None:
         """Acquire an advisory lock until the end of the transaction.
@@ -84,6 +135,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        if self._connector is not None:
+            self._connector.close()
 
 
 def _unopenable(error: Exception) -> str:
@@ -95,6 +148,7 @@ def _unopenable(error: Exception) -> str:
 def _configure_sqlite(connection: Any, record: object) -> None:
     """Set WAL (readers do not wait for a writer) and FULL (acknowledged events survive a power failure)."""
     cursor = connection.cursor()
-    for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL"):
+    busy = f"busy_timeout = {round(1000 * _BUSY_SECONDS)}"
+    for pragma in (busy, "journal_mode = WAL", "synchronous = FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
