@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ HANDOVER_SECONDS = 5.0
 ENCODER_SECONDS = 60.0
 # How often workers that ended are replaced, and how long a start waits for the store.
 CHECK_SECONDS, STORE_SECONDS = 1.0, 3.0
+_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
@@ -76,10 +78,6 @@ class Worker:
 
     def __call__(self) -> "APIFlask":
         """Make the app, in the worker's process, which ends with its parent but not for an error."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                number, signal.SIG_DFL
-            )  # until the server handles them; the parent's handler is no use here
         end_with(self.parent)
         logs.configure(self.settings.log_level)
         while True:
@@ -105,7 +103,7 @@ class Worker:
 
 
 class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
-    """granian, but it replaces workers however many end and however often; its own gives up at the second time.
+    """granian, but it replaces workers however many end and however often, and stops those that just begin.
 
     Parameters
     ----------
@@ -121,6 +119,11 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
         super().__init__(**options)
         self._may_reload = may_reload
 
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
+        worker = super()._spawn_worker(idx, target, partial(_begin, callback_loader))
+        worker.start = _blocking_signals(worker.start)
+        return worker
+
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         while not self.interrupt_signal:
             self.main_loop_interrupt.wait(CHECK_SECONDS)
@@ -130,14 +133,36 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
                 return
             if self.reload_signal:
                 self.reload_signal = False
-                if self._may_reload():
-                    self._respawn_workers([*range(self.workers)], spawn_target, target_loader, HANDOVER_SECONDS)
+                for idx in range(self.workers if self._may_reload() else 0):
+                    if not self.interrupt_signal:
+                        self._respawn_workers([idx], spawn_target, target_loader, HANDOVER_SECONDS)
             # those that ended at once are replaced at the next check: they would do so again
             born_before = time.monotonic() - CHECK_SECONDS / 2
             ended = [each.idx for each in self.wrks if each.birth < born_before and not each.is_alive()]
             if ended:
                 logger.error("workers ended and are replaced: %s", ended)
                 self._respawn_workers(ended, spawn_target, target_loader)
+
+
+def _blocking_signals(start: "Callable[[], None]") -> "Callable[[], None]":
+    """Let signals wait while a process starts: until `_begin` it has its parent's handlers, of no use there."""
+
+    def start_blocked() -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        try:
+            start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    return start_blocked
+
+
+def _begin(load_app: "Callable[[], APIFlask]") -> "APIFlask":
+    """Make a worker's app; signals end the worker meanwhile, until the server handles them."""
+    for number in _STOP:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+    return load_app()
 
 
 def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None:
