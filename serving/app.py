@@ -51,6 +51,7 @@ ROUTES = (
 # Threads of a worker. Requests hold the interpreter lock except in Annoy and the database: more would only wait.
 THREADS = 4
 STORE_THREADS = THREADS - 1  # of them that may wait for the store at once
+START_SECONDS = 2.0  # that a start waits for the store
 
 
 def create_app(
@@ -90,7 +91,7 @@ def create_app(
     url, timeout = settings.store or default_store(bundles), settings.store_timeout_ms / 1000
     live_store = LiveStore(partial(open_store, url, timeout), timeout, STORE_THREADS)
     with suppress(StoreUnavailableError):
-        live_store.open()
+        live_store.open(START_SECONDS)
     store = live_store.guarded
     remote = None if encoder is None else RemoteEncoder(encoder)
     if remote is not None:

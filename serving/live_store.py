@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 FAILURES = 3  # in a row open a circuit
 RETRY_SECONDS = 1.0  # from one probe of an open circuit to the next
 STALL_SECONDS = 0.1  # in which no request comes back from the store: further ones are refused
-OPEN_SECONDS, REFRESH_SECONDS = 2.0, 10.0
+REFRESH_SECONDS = 10.0  # of opening the store, and of reading the changes of products
 BACKGROUND_SECONDS = 60.0  # of another call that no request waits for
 
 
@@ -143,10 +143,10 @@ class LiveStore:
             cast(UserStore, _Part(self, "users")),
         )
 
-    def open(self) -> None:
+    def open(self, seconds: float) -> None:
         """Open the store, in the place of the one that was open; its tables are made or migrated."""
         try:
-            with deadline(OPEN_SECONDS):
+            with deadline(seconds):
                 opened = self._open()
         finally:
             self._open_at = monotonic() + RETRY_SECONDS
@@ -162,7 +162,7 @@ class LiveStore:
         So that its tables are made where the database is another or an empty one meanwhile.
         """
         if self._suspect and monotonic() >= self._open_at:
-            self.open()
+            self.open(REFRESH_SECONDS)
         self._suspect = True
         with deadline(REFRESH_SECONDS):
             task()
@@ -202,6 +202,10 @@ class _Part:
 
     def __init__(self, store: LiveStore, name: str) -> None:
         self._store, self._name = store, name
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

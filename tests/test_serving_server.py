@@ -1,10 +1,11 @@
 """The server as a shop runs it: worker processes, an address, signals; and the page in a browser."""
 
 import multiprocessing
+import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -15,10 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
+from hanging_postgres import proxy, server, url_of  # noqa: F401  # fixtures
 
 import recommender
-from recommender.errors import BundleError, StoreError
-from serving.server import STOP_SECONDS, serve
+from recommender.commands.benchmarks.proxy import Proxy
+from recommender.commands.benchmarks.service import children
+from recommender.errors import BundleError, ConfigError, StoreError
+from serving.server import STOP_SECONDS, check_port, serve
 
 SECONDS = 30
 
@@ -31,14 +35,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(bundles: Path, store: Path, workers: int) -> Iterator[tuple[httpx.Client, SpawnProcess]]:
+def running(
+    bundles: Path, store: Path | str, workers: int, **more: Any
+) -> Iterator[tuple[httpx.Client, SpawnProcess]]:
     port = free_port()
-    options = {"port": port, "workers": workers, "store": f"sqlite:///{store}"}
+    url = store if isinstance(store, str) else f"sqlite:///{store}"
+    options = {"port": port, "workers": workers, "store": url, **more}
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(bundles,), kwargs=options)
     process.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         try:
-            await_ready(client, process)
+            await_live(client, process)
             yield client, process
         finally:
             process.terminate()
@@ -46,11 +53,11 @@ def running(bundles: Path, store: Path, workers: int) -> Iterator[tuple[httpx.Cl
             assert not process.is_alive(), "the server does not stop"
 
 
-def await_ready(client: httpx.Client, process: SpawnProcess) -> None:
+def await_live(client: httpx.Client, process: SpawnProcess) -> None:
     deadline = monotonic() + SECONDS
     while monotonic() < deadline and process.is_alive():
         try:
-            if client.get("/healthz/ready").status_code == 200:
+            if client.get("/healthz/live").status_code == 200:
                 return
         except httpx.TransportError:
             sleep(0.1)
@@ -147,6 +154,140 @@ def test_the_server_does_not_start_without_a_bundle_or_a_store(bundles: Path, tm
         serve(tmp_path / "nothing")
     with pytest.raises(StoreError, match="unable to open"):
         serve(bundles, store="sqlite:////no/such/folder/x.db")
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of all processes below one, but for multiprocessing's trackers, which end by themselves."""
+    below = [each for child in children(pid) for each in (child, *descendants(child))]
+    return [each for each in below if b"tracker" not in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def is_running(pid: int) -> bool:
+    """Return whether there is a process of this id, and not its remains."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = monotonic() + SECONDS
+    while not condition():
+        assert monotonic() < deadline, "it did not come to be"
+        sleep(0.05)
+
+
+def statuses(client: httpx.Client, path: str, count: int = 8) -> set[int]:
+    """Return the statuses of requests at once, each on a connection of its own; 0 is no answer."""
+
+    def status(_: int) -> int:
+        try:
+            return httpx.get(f"{client.base_url}{path}", timeout=SECONDS).status_code
+        except httpx.TransportError:
+            return 0
+
+    with ThreadPoolExecutor(count) as pool:
+        return set(pool.map(status, range(count)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed from /proc")
+def test_workers_that_are_killed_together_and_again_are_replaced_and_all_end_with_their_parent(
+    bundles: Path, tmp_path: Path
+) -> None:
+    with running(bundles, tmp_path / "store.db", workers=2) as (client, process):
+        assert process.pid is not None
+        for _ in range(3):
+            until(lambda: len(descendants(process.pid)) == 2)
+            for worker in descendants(process.pid):
+                os.kill(worker, signal.SIGKILL)
+            until(lambda: statuses(client, "/v1/new") == {200})
+        until(lambda: len(descendants(process.pid)) == 2)
+        workers = descendants(process.pid)
+        process.kill()
+        until(lambda: not any(map(is_running, workers)))
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{client.base_url}/healthz/live")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed from /proc")
+def test_while_the_encoder_starts_the_service_is_not_ready_and_it_ends_with_the_service(
+    bundles: Path, tmp_path: Path
+) -> None:
+    with running(bundles, tmp_path / "store.db", workers=1, query_encoder=True) as (client, process):
+        ready = client.get("/healthz/ready")
+        assert (ready.status_code, ready.json()["components"]["encoder"]["status"]) == (503, "starting")
+        assert client.get("/v1/new").status_code == 200
+        assert process.pid is not None
+        processes = descendants(process.pid)
+        assert len(processes) >= 2
+        process.kill()
+        until(lambda: not any(map(is_running, processes)))
+
+
+def test_a_port_is_not_shared(bundles: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: another process listens there"):
+            serve(bundles, port=port, store=f"sqlite:///{tmp_path}/store.db")
+    check_port("127.0.0.1", port)
+    with pytest.raises(ConfigError, match="choose another address"):
+        check_port("192.0.2.1", 8000)
+
+
+def test_a_stop_while_a_worker_starts_is_clean(bundles: Path, tmp_path: Path, capfd: Any) -> None:
+    options = {"port": free_port(), "workers": 2, "store": f"sqlite:///{tmp_path}/store.db"}
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(bundles,), kwargs=options)
+    process.start()
+    assert process.pid is not None
+    until(lambda: descendants(process.pid))
+    signalled = monotonic()
+    process.terminate()
+    process.join(SECONDS)
+    assert process.exitcode == 0
+    assert monotonic() - signalled < STOP_SECONDS
+    assert "refused to gracefully stop" not in str(capfd.readouterr())
+
+
+def test_a_frozen_database_stops_neither_a_start_nor_a_reload_nor_other_requests(
+    bundles: Path,
+    proxy: Proxy,  # noqa: F811
+    capfd: Any,
+) -> None:
+    item_id = recommender.load(bundles).ids[0]
+    similar, user = f"/v1/similar?item_id={item_id}", "/v1/users/u/recommendations"
+    event = {"event_id": "e", "event_name": "purchase", "timestamp": "2026-11-23T06:40:00Z", "user_id": "u"}
+    event["items"] = [{"item_id": item_id}]  # type: ignore[assignment]
+    proxy.freeze()
+    with running(bundles, url_of(proxy), workers=1) as (client, process):
+        assert process.pid is not None
+        assert client.get("/healthz/ready").json()["components"]["store"]["status"] == "down"
+        assert statuses(client, user) == statuses(client, similar) == {200}
+        (old,) = descendants(process.pid)
+        os.kill(process.pid, signal.SIGHUP)
+        until(lambda: len(descendants(process.pid)) == 2)
+        while is_running(old):
+            assert client.get(similar).status_code == 200
+            sleep(0.1)
+        assert statuses(client, user) == {200}
+        proxy.thaw()
+        until(lambda: client.get("/healthz/ready").json()["status"] == "ready")
+        assert client.post("/v1/events", json=event).status_code == 200
+        assert client.get(user).json()["strategy"] == "for_you"
+        proxy.freeze()
+        with ThreadPoolExecutor(12) as pool:
+            busy = [
+                pool.submit(httpx.post, f"{client.base_url}/v1/events", json=event, timeout=SECONDS)
+                for _ in range(12)
+            ]
+            for path in ("/healthz/live", similar):
+                asked = monotonic()
+                assert statuses(client, path) == {200}
+                assert monotonic() - asked < 1.5  # of the two that an event may wait
+            assert {each.result().status_code for each in busy} <= {200, 503}
+        process.terminate()
+        process.join(SECONDS)
+        assert process.exitcode == 0
+    assert "refused to gracefully stop" not in str(capfd.readouterr())
 
 
 def test_the_page_shows_products_neighbours_and_reasons(bundles: Path, tmp_path: Path, browser: Any) -> None:

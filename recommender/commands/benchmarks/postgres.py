@@ -32,8 +32,9 @@ class Postgres:
         self._prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._prefix:
             shutil.chown(folder, "postgres")
-        self._run("initdb", "-D", str(self._data), "-U", "shop", "--auth=trust")
+        self._run("initdb", "-D", str(self._data), "-U", "shop", "--auth=trust", "--no-sync")
         self.url = f"postgresql://shop@/postgres?host={self._data}"
+        self.socket = f"{self._data}/.s.PGSQL.5432"
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
