@@ -11,6 +11,7 @@ from recommender.stores import open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
+from serving.attributing import Signer, VisitorLimit
 from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
 from serving.middleware import Api, RequestLog, allow_origins
@@ -82,12 +83,18 @@ def create_app(
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     live.add_task("events", trending.refresh)
+    secret = settings.signing_key
+    signer = Signer(store.events, None if secret is None else secret.get_secret_value())
+    live.add_task("signing key", signer.refresh)
     live.add_task("metrics", partial(metrics.update_gauges, live))
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
-    app.extensions[KEY] = Service(live, store, trending, settings, bundles, access, encoder is not None)
+    visitors = VisitorLimit(settings.visitors_per_address)
+    app.extensions[KEY] = Service(
+        live, store, trending, settings, bundles, access, signer, visitors, encoder is not None
+    )
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]

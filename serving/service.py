@@ -7,6 +7,7 @@ from flask import current_app
 
 from recommender.stores import Store
 from serving.access import Access
+from serving.attributing import Signer, VisitorLimit
 from serving.hot_reload import LiveRecommender
 from serving.settings import Scope, Settings
 from serving.trending import Trending
@@ -32,6 +33,10 @@ class Service:
         The folder that bundles are published into.
     access
         Checks keys and rates.
+    signer
+        Makes and recognizes recommendation ids.
+    visitors
+        Bounds the visitors of an address that count.
     encodes_queries
         Whether there is an encoder of text and image queries.
     """
@@ -42,6 +47,8 @@ class Service:
     settings: Settings
     bundles: Path
     access: Access
+    signer: Signer
+    visitors: VisitorLimit
     encodes_queries: bool = False
 
     def close(self) -> None:
