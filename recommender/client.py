@@ -124,9 +124,9 @@ class Client:
         """Store up to 1,000 events, and return a receipt for each."""
         return self._post("/v1/events:batch", {"events": [*events]})
 
-    def user_events(self, user_id: str, limit: int = 200) -> Json:
-        """Return a user's latest events, oldest first."""
-        return self._get("/v1/events", user_id=user_id, limit=limit)
+    def user_events(self, user_id: str, limit: int = 200, cursor: str | None = None) -> Json:
+        """Return a user's latest events, oldest first, or those before a page with this ``next_cursor``."""
+        return self._get("/v1/events", user_id=user_id, limit=limit, cursor=cursor)
 
     def put_user(self, user_id: str, attributes: Mapping[str, Any]) -> Json:
         """Store the attributes of a user such as ``{"age": 34}``, in the place of those stored before."""
@@ -139,6 +139,10 @@ class Client:
     def erase_user(self, user_id: str) -> Json:
         """Erase the attributes and every event of a user, and return the receipt."""
         return self._post("/v1/users:erase", {"user_id": user_id})
+
+    def erase_session(self, session_id: str) -> Json:
+        """Erase every event of a session, and return the receipt."""
+        return self._post("/v1/sessions:erase", {"session_id": session_id})
 
     def merge(self, session_id: str, user_id: str) -> Json:
         """Assign the events of a session to the user who has logged in."""
@@ -164,13 +168,13 @@ class Client:
 
     # Operations
 
-    def report(self, start: str, end: str) -> Json:
+    def report(self, start: str, end: str, cursor: str | None = None) -> Json:
         """Count impressions, clicks and purchases between two days such as "2026-11-01", both included."""
-        return self._get("/v1/reports/placements", **{"from": start, "to": end})
+        return self._get("/v1/reports/placements", **{"from": start, "to": end}, cursor=cursor)
 
-    def generations(self) -> Json:
-        """List the published generations."""
-        return self._get("/v1/bundles")
+    def generations(self, cursor: str | None = None) -> Json:
+        """List the published generations, or those after a page with this ``next_cursor``."""
+        return self._get("/v1/bundles", cursor=cursor)
 
     def activate(self, generation: str) -> Json:
         """Make a generation current."""

@@ -1,5 +1,6 @@
 """Events: what a user did to a product, how much each kind of event weighs, and the forms of a history."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,13 @@ RETURNS = {"purchase": "refund", "add_to_cart": "remove_from_cart"}
 PLAYED = "storefront:"
 # Clocks differ, and a moment without its time zone may be a day off; what is further ahead is wrong.
 MAX_CLOCK_SKEW = timedelta(days=1)
+# What a store retains of an id. Two ids are a key, of whose bytes PostgreSQL's index admits 2,704.
+MAX_ID_LENGTH = 512
+MAX_ID_BYTES = 1024
+# Of a value, a quantity or a price: sums and products of such numbers are finite.
+MAX_AMOUNT = 1e15
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_REQUIRED = ("event_id", "item_id", "event_name")
 
 
 def latest_plausible() -> datetime:
@@ -40,6 +48,21 @@ def latest_plausible() -> datetime:
 def is_plausible(moment: datetime) -> bool:
     """Return whether an event can have happened at an aware moment: from 1990 until now."""
     return EARLIEST <= moment <= latest_plausible()
+
+
+def id_error(text: str) -> str | None:
+    """Return why a store cannot retain a text as an id; None if it can."""
+    if len(text) > MAX_ID_LENGTH:
+        return f"has {len(text)} characters; expected at most {MAX_ID_LENGTH}"
+    if text.isascii() and text.isprintable():
+        return None
+    if _CONTROL.search(text):
+        return "has a control character; expected text"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair, which is no character; expected text"
+    return f"has {size} bytes in UTF-8; expected at most {MAX_ID_BYTES}" if size > MAX_ID_BYTES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,23 @@ class Event:
     price: float | None = None
 
 
+def check_event(event: Event) -> None:
+    """Raise `RequestError` unless a store can retain an event: its ids, its numbers and its moment."""
+    for name in ("event_id", "item_id", "event_name", "user_id", "session_id", "recommendation_id"):
+        text: str = getattr(event, name)
+        if (error := id_error(text)) is not None:
+            raise RequestError(f"{name} {error}", f"/{name}")
+        if not text and name in _REQUIRED:
+            raise RequestError(f"{name} is empty; expected an id", f"/{name}")
+    for name in ("value", "quantity", "price"):
+        number: float | None = getattr(event, name)
+        if number is not None and not abs(number) <= MAX_AMOUNT:  # not so for NaN either
+            raise RequestError(f"{name} is {number}; expected a number of at most {MAX_AMOUNT:g}", f"/{name}")
+    if event.timestamp.tzinfo is None or not is_plausible(event.timestamp):
+        period = f"a moment with a time zone from {EARLIEST.year} until now"
+        raise RequestError(f"timestamp is {event.timestamp.isoformat()}; expected {period}", "/timestamp")
+
+
 def as_return(event_name: str, *amounts: float | None) -> str:
     """Return the name of an event, or of its return if any of quantity, price and value is negative.
 
@@ -84,6 +124,28 @@ def as_return(event_name: str, *amounts: float | None) -> str:
     """
     negative = any(amount is not None and amount < 0 for amount in amounts)
     return RETURNS.get(event_name, event_name) if negative else event_name
+
+
+def add_lines(lines: Sequence[tuple[float | None, float | None]]) -> tuple[float | None, float | None]:
+    """Return the quantity and the price of all lines of one product in an event.
+
+    Quantities add up, where a line without one is one piece and a negative amount takes pieces back; the price is
+    the mean of a piece.
+
+    >>> add_lines([(1.0, 10.0), (2.0, 4.0), (-1.0, None)])
+    (2.0, 6.0)
+    """
+    if len(lines) == 1:
+        return lines[0]
+    pieces = [1.0 if quantity is None else abs(quantity) for quantity, _ in lines]
+    returned = [any(amount is not None and amount < 0 for amount in line) for line in lines]
+    quantity = sum(-n if back else n for n, back in zip(pieces, returned, strict=True))
+    priced = [(n, abs(price)) for n, (_, price) in zip(pieces, lines, strict=True) if price is not None]
+    total = sum(n for n, _ in priced)
+    if not total:
+        return quantity, priced[0][1] if priced else None
+    mean = sum(n * price for n, price in priced) / total
+    return quantity, min(mean, max(price for _, price in priced))  # whatever is rounded
 
 
 def event_weight(event_name: str, value: float | None, weights: Mapping[str, float]) -> float:

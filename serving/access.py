@@ -72,17 +72,22 @@ class Access:
         if self._keys:
             self._key_name(request, scope)
 
+    def allows(self, scope: Scope) -> bool:
+        """Return whether the key of the current request has a scope; without any keys everybody has."""
+        return not self._keys or self.has(scope)
+
     def has(self, scope: Scope) -> bool:
-        """Return whether the current request has a valid key with this scope."""
-        try:
-            return bool(self._keys) and bool(self._key_name(request, scope))
-        except Problem:
-            return False
+        """Return whether the current request was sent with a valid key that has this scope."""
+        return (key := self._sent(request)) is not None and scope in self._keys[key].scopes
+
+    def _sent(self, current: Request) -> str | None:
+        """Return the name of the key that a request was sent with; None if there is no valid one."""
+        kind, _, text = current.headers.get("Authorization", "").partition(" ")
+        return self._find(text) if kind.lower() == "bearer" and text else None
 
     def _key_name(self, current: Request, scope: Scope) -> str:
         """Return the name of the request's key; raises a `Problem` unless it is valid and has the scope."""
-        kind, _, text = current.headers.get("Authorization", "").partition(" ")
-        key = self._find(text) if kind.lower() == "bearer" and text else None
+        key = self._sent(current)
         if key is None:
             metrics().refused.labels("key").inc()
             headers = {"WWW-Authenticate": "Bearer"}

@@ -13,6 +13,7 @@ from recommender.stores import open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
+from serving.attributing import Signer, VisitorLimit
 from serving.health import Health, check_disk
 from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
@@ -104,14 +105,27 @@ def create_app(
         live.add_task("encoder", remote.check)
     if (database := file_of(url)) is not None:
         live.add_task("disk", partial(check_disk, database.parent))
+    secret = settings.signing_key
+    signer = Signer(store.events, None if secret is None else secret.get_secret_value())
+    live.add_task("signing key", signer.refresh)
     live.add_task("metrics", partial(metrics.update_gauges, live))
     health = Health(live, live_store, remote is not None, starting_until)
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
+    visitors = VisitorLimit(settings.visitors_per_address)
     app.extensions[KEY] = Service(
-        live, live_store.guarded, trending, settings, bundles, access, health, remote is not None
+        live,
+        store,
+        trending,
+        settings,
+        bundles,
+        access,
+        health,
+        signer,
+        visitors,
+        remote is not None,
     )
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:

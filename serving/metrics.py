@@ -44,6 +44,9 @@ class Metrics:
         self.answers = Counter("recommender_answers", "Answers", ["placement", "strategy", "plan", "fallback"])
         self.short = Counter("recommender_short_lists", "Answers with fewer products than eligible; must stay 0")
         self.events = Counter("recommender_events", "Events received", ["event_name", "status"])
+        self.uncounted = Counter(
+            "recommender_uncounted_events", "Events left out of reports: too many visitors of one address"
+        )
         self.refused = Counter("recommender_refused", "Requests refused for their key, scope or rate", ["why"])
         self.recall = Gauge(
             "recommender_bundle_recall", "Recall of the retrieval at the build", multiprocess_mode="mostrecent"

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from secrets import token_hex
+from typing import Any, NamedTuple
 
 from serving.problems import Problem
-from serving.schemas.requests import RecommendationParams
+from serving.schemas.requests import PageParams, RecommendationParams
 from serving.settings import Arm, Experiment, Placement
 
 # Far below any score: buried products come after all others.
@@ -20,18 +21,29 @@ def find(placements: Mapping[str, Placement], name: str) -> Placement:
     return placements[name]
 
 
-def arm_of(experiment: Experiment | None, visitor: str) -> Arm | None:
-    """Return the arm of a user or a session: always the same one, independent of other experiments.
+class Visitor(NamedTuple):
+    """Who sees a placement.
 
     Parameters
     ----------
-    visitor
-        Id of a user or a session; empty if unknown, which gives the first arm.
+    id
+        By which the arms of experiments are chosen.
+    is_known
+        Whether the request has named it: an id drawn for one request gives an arm that is not counted.
     """
-    if experiment is None:
-        return None
-    if not visitor:
-        return experiment.arms[0]
+
+    id: str
+    is_known: bool
+
+
+def visitor_of(params: RecommendationParams | PageParams) -> Visitor:
+    """Return the session of a request, which a login does not change; else its user, else one drawn for it."""
+    named = params.session_id or params.seeds.user_id
+    return Visitor(named or token_hex(8), named is not None)
+
+
+def arm_of(experiment: Experiment, visitor: str) -> Arm:
+    """Return the arm of a visitor: always the same one, independent of other experiments."""
     digest = blake2b(f"{experiment.name}\0{visitor}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     share, reached = int.from_bytes(digest) / 2**64, 0.0
     for arm in experiment.arms:

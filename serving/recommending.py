@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -20,11 +20,21 @@ from recommender.stores.attribution import Attribution
 from serving.metrics import count_answer, stage
 from serving.placements import BURIED
 from serving.problems import Problem
-from serving.schemas.requests import QueryParams, RecommendationParams, SearchParams, Seeds
+from serving.schemas.requests import (
+    ExplanationParams,
+    QueryParams,
+    RecommendationParams,
+    SearchParams,
+    SessionEvent,
+)
 from serving.service import Service
-from serving.settings import Arm, Placement
+from serving.settings import Placement
 
 NO_PLACEMENT = Placement()
+# A sent event whose time differs no more from a stored one is the same: clients round.
+SAME_MOMENT = timedelta(seconds=1)
+# One without a time is the same as a stored one of the session, or of another session so recently.
+SAME_VISIT = timedelta(minutes=30)
 
 
 def recommend(
@@ -32,29 +42,31 @@ def recommend(
     params: RecommendationParams,
     name: str = "",
     placement: Placement = NO_PLACEMENT,
-    arm: Arm | None = None,
+    generation: str | None = None,
+    arm: str = "",
     hidden: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Return the response to a request for recommendations.
 
     Parameters
     ----------
-    name, placement, arm
-        The placement, if there is one; its defaults are in the parameters already.
+    name, placement, generation, arm
+        The placement, if there is one, whose defaults are in the parameters already; the generation of the arm,
+        and its name or `DRAWN`.
     hidden
         Ids that are shown elsewhere on the page.
     """
     seeds = params.seeds
     if (seeds.text or seeds.image) and not service.encodes_queries:
         raise no_encoder()
-    recommender = service.live.generation(arm.generation if arm else None)
-    stored, warnings = stored_events(service, seeds.user_id)
+    recommender = service.live.generation(generation)
+    stored, warnings = stored_events(service, seeds.user_id, params.session_id)
     now = datetime.now(UTC)
     node = filter_of(params.filter, placement)
     check_fields(recommender, params.fields)
     user, more = user_attributes(service, recommender, seeds.user_id, params.user)
     request = Request(
-        **seed_arguments(seeds, stored, now),
+        **seed_arguments(recommender, params, stored, now),
         user=user,
         context=params.context,
         strategy=params.strategy,
@@ -73,22 +85,66 @@ def recommend(
     )
     with stage("search"):
         result = recommender.run(request)
-    return response_body(recommender, result, params, [*warnings, *more], name, arm.name if arm else "")
+    return response_body(service, recommender, result, params, [*warnings, *more], name, arm)
 
 
-def seed_arguments(seeds: Seeds, stored: Sequence[Event], now: datetime) -> dict[str, Any]:
-    """Return the arguments of `Request` that say what to recommend from."""
+def seed_arguments(
+    recommender: Recommender,
+    params: RecommendationParams | ExplanationParams,
+    stored: Sequence[Event],
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the arguments of `Request` that say what to recommend from.
+
+    Parameters
+    ----------
+    stored
+        See `stored_events`. Those of the session are as good as sent along, but for products that nobody knows:
+        the request does not name them.
+    """
+    seeds, session_id = params.seeds, params.session_id
     weights = [item.weight for item in seeds.items]
+    of_session = [event for event in stored if session_id and event.session_id == session_id]
     return {
         "items": [item.item_id for item in seeds.items],
         "item_weights": weights if any(weight != 1.0 for weight in weights) else None,
         "negative_items": [item.item_id for item in seeds.negative_items],
-        "history": stored,
-        "session": [event.to_event(now) for event in seeds.events],
+        "history": [event for event in stored if not session_id or event.session_id != session_id],
+        "session": [
+            *(event for event in of_session if event.item_id in recommender),
+            *(event.to_event(now) for event in _unstored(seeds.events, stored, session_id, now)),
+        ],
         "text": seeds.text,
         "image": seeds.image,
         "now": now,
     }
+
+
+def _unstored(
+    sent: Sequence[SessionEvent], stored: Sequence[Event], session_id: str | None, now: datetime
+) -> list[SessionEvent]:
+    """Return the events of a request that are not stored; each stored event accounts for one of them."""
+    candidates: dict[tuple[str, str], list[Event]] = {}
+    for known in stored:
+        candidates.setdefault((known.event_name, known.item_id), []).append(known)
+    unstored = []
+    for event in sent:
+        of_kind = candidates.get((event.event_name, event.item_id), [])
+        match = next((known for known in of_kind if _is_same(event, known, session_id, now)), None)
+        if match is None:
+            unstored.append(event)
+        else:
+            of_kind.remove(match)
+    return unstored
+
+
+def _is_same(sent: SessionEvent, stored: Event, session_id: str | None, now: datetime) -> bool:
+    """Return whether a sent event is a stored one of the same name and product: by id, else time, else session."""
+    if sent.event_id is not None:
+        return sent.event_id == stored.event_id
+    if sent.timestamp is not None:
+        return abs(sent.timestamp - stored.timestamp) <= SAME_MOMENT
+    return stored.session_id == session_id or now - stored.timestamp <= SAME_VISIT
 
 
 def filter_of(filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
@@ -122,13 +178,15 @@ def _in_time(service: Service) -> Iterator[None]:
         g.seconds_for_user = left - (monotonic() - start)
 
 
-def stored_events(service: Service, user_id: str | None) -> tuple[list[Event], list[str]]:
-    """Return a user's events from the store, and a warning if it does not answer in time."""
-    if user_id is None:
+def stored_events(
+    service: Service, user_id: str | None, session_id: str | None = None
+) -> tuple[list[Event], list[str]]:
+    """Return the events of a user and of a session from the store, and a warning if it does not answer in time."""
+    if user_id is None and session_id is None:
         return [], []
     try:
         with _in_time(service):
-            return service.store.events.history(user_id), []
+            return service.store.events.history(user_id or "", session_id or ""), []
     except StoreError:
         return [], ["the event store does not answer; the user's events are left out"]
 
@@ -152,6 +210,7 @@ def user_attributes(
 
 
 def response_body(
+    service: Service,
     recommender: Recommender,
     result: Recommendations,
     params: QueryParams | RecommendationParams | SearchParams,
@@ -161,8 +220,9 @@ def response_body(
 ) -> dict[str, Any]:
     """Return a result as the HTTP API defines it, counted and with an id for attribution."""
     attribution = Attribution(result.generation, placement, result.strategy, arm)
+    recommendation_id = service.signer.new_id(attribution)
     count_answer(placement, result, min(params.limit, result.eligible))
-    body = {"recommendation_id": attribution.new_id(), "placement": placement or None, **result.to_dict()}
+    body = {"recommendation_id": recommendation_id, "placement": placement or None, **result.to_dict()}
     body["warnings"].extend(warnings)
     if params.fields:
         for item in body["items"]:

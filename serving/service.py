@@ -7,6 +7,7 @@ from flask import current_app
 
 from recommender.stores import Store
 from serving.access import Access
+from serving.attributing import Signer, VisitorLimit
 from serving.health import Health
 from serving.hot_reload import LiveRecommender
 from serving.settings import Scope, Settings
@@ -35,6 +36,10 @@ class Service:
         Checks keys and rates.
     health
         Of this worker.
+    signer
+        Makes and recognizes recommendation ids.
+    visitors
+        Bounds the visitors of an address that count.
     encodes_queries
         Whether there is an encoder of text and image queries.
     """
@@ -46,6 +51,8 @@ class Service:
     bundles: Path
     access: Access
     health: Health
+    signer: Signer
+    visitors: VisitorLimit
     encodes_queries: bool = False
 
     def close(self) -> None:

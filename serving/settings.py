@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -60,7 +60,7 @@ class Arm(Section):
 
 
 class Experiment(Section):
-    """An A/B test: assigns users, or sessions, to arms by a hash, so that each stays in its arm."""
+    """An A/B test: assigns sessions, or users where no session is named, to arms by a hash, so that each stays."""
 
     name: Slug
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=20)]
@@ -142,6 +142,17 @@ class Settings(BaseSettings):
     image_hosts: tuple[str, ...] = Field((), description="Hosts from which a search may fetch an image.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of the log; info has a line for each request."
+    )
+    signing_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs recommendation ids; by default a key of the store, the same for all replicas.",
+    )
+    visitors_per_address: int = Field(
+        100,
+        ge=1,
+        description="Visitors of one address whose events count in reports and trending, per hour and worker; "
+        "keys of scope server have no limit.",
     )
     keys: dict[Slug, Key] = Field(
         {}, description="API keys by name; without any, everybody on this machine may do everything."

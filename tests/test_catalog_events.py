@@ -1,12 +1,15 @@
 """Returns, repeated transactions, ratings and amounts of events: what counts, and what is reported."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.catalog import Catalog, Interactions
+from recommender.catalog import Catalog, Interactions, read_events
+from recommender.config import EventsConfig
 from recommender.events import Event
 from training.prior import PriorShape
 
@@ -141,3 +144,37 @@ def test_amounts_are_read_in_any_country_s_form():
     found = load({"price": "12,50 EUR", "currency": "EUR"}, {"price": "1.299,00 EUR", "currency": "USD"})
     assert found.report.counts == {"mixed currencies": 1}
     assert "amounts are in EUR, USD" in found.report.problems[0].message
+
+
+def test_lines_of_one_product_in_one_event_are_added_up(tmp_path):
+    def lines(*items, n=1, **more):
+        event = {"event_id": f"e{n}", "event_name": "purchase", "timestamp": f"2026-01-0{n}", "user_id": "u"}
+        return {
+            **event,
+            **more,
+            "items": [dict(zip(("item_id", "quantity", "price"), line, strict=False)) for line in items],
+        }
+
+    events = [
+        lines(("a", 1, 10.0), ("b", 1, 3.0), ("a", 2, 4.0)),
+        lines(("a", 1, 10.0), ("b", 1, 3.0), ("a", 2, 4.0)),  # sent again
+        lines(("a", 1, 5.0), ("a", 1, 5.0), ("c",), ("c",), n=2),  # equal lines are lines all the same
+        lines(("a", 7, 9.0), n=1, timestamp="2026-01-05"),  # an id that was used before
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(map(json.dumps, events)))
+    found = list(read_events(path, EventsConfig(path=path)))
+    amounts = {(each.event_id, each.item_id): (each.quantity, each.price) for each in found}
+    assert len(found) == len(amounts)
+    assert amounts == {
+        ("e1", "a"): (3.0, 6.0),
+        ("e1", "b"): (1.0, 3.0),
+        ("e2", "a"): (2.0, 5.0),
+        ("e2", "c"): (2.0, None),
+    }
+    flat = [{"event_id": "o1", "item_id": "a", "quantity": n, "price": n} for n in (1, 3, 1)]
+    table = load(*flat)
+    assert len(table) == 1
+    assert table.report.counts == {"repeated event_id": 1}
+    order = {"order_id": "o1", "items": [{"item_id": "a", "quantity": 1}, {"item_id": "a", "quantity": 1}]}
+    assert len(load(*[{**order, "event_id": ""}] * 2)) == 2

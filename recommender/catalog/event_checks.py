@@ -11,7 +11,7 @@ from recommender.catalog.report import DataReport, Rows, Severity
 from recommender.catalog.values.cells import Mask, numbers, strings
 from recommender.catalog.values.ids import without_decimals
 from recommender.catalog.values.prices import prices
-from recommender.events import RETURNS
+from recommender.events import RETURNS, add_lines
 
 # How trackers and shops name what GA4 names "refund", in lower case and without what is not a letter.
 _REFUNDS = {
@@ -57,6 +57,46 @@ class EventChecks:
         mask[repeated] = True
         self.report(f"repeated {name}", mask, keys[name], "a new one; the event is counted once", "warning")
         self.valid &= ~mask
+
+    def add_lines(self, frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+        """Return events in which the first line of a product has the amounts of all lines; the others are dropped.
+
+        Lines of one event are of one moment and differ in their amounts, or are listed in one row of the file. The
+        others of equal keys are the event sent again: they are dropped and reported as repeated.
+
+        Parameters
+        ----------
+        keys
+            Columns that lines of one product in one event have in common; the first is the id of the event.
+        """
+        amounts = [*keys, "quantity", "price"]
+        self.drop_repeated(frame[amounts].assign(nth=self.nth_in_row(frame[amounts])), keys[0])
+        several = (frame[keys[0]] != "").to_numpy(bool) & self.valid
+        keys = [*keys, "timestamp"]
+        several[several] = frame.loc[several, keys].duplicated(keep=False).to_numpy(bool)
+        if not several.any():
+            return frame
+        lines = frame.loc[several, [*keys, "quantity", "price"]]
+        first = ~lines[keys].duplicated().to_numpy(bool)
+        totals = {}
+        for _, group in lines.groupby(keys, sort=False):
+            pairs = group[["quantity", "price"]].astype(object).where(group[["quantity", "price"]].notna(), None)
+            totals[group.index[0]] = add_lines(list(pairs.itertuples(index=False, name=None)))
+        added = pd.DataFrame.from_dict(totals, orient="index", columns=["quantity", "price"], dtype="float64")
+        frame = frame.copy()
+        frame.loc[added.index, ["quantity", "price"]] = added
+        self.valid[np.flatnonzero(several)[~first]] = False
+        return frame
+
+    def nth_in_row(self, lines: pd.DataFrame) -> NDArray[np.int64]:
+        """Return of each line how many equal ones precede it in its row of the file, shape (n,)."""
+        rows = self._table.rows
+        nth = np.zeros(len(lines), np.int64)
+        listed = pd.Series(rows).duplicated(keep=False).to_numpy(bool)  # rows that hold several products
+        if listed.any():
+            same = lines[listed].assign(row=rows[listed])
+            nth[listed] = same.groupby([*same], dropna=False, sort=False).cumcount()
+        return nth
 
     def numbers(self, name: str, column: str) -> NDArray[np.float64]:
         """Return a column of numbers (n,), NaN where there is none, and report cells that are not numbers."""

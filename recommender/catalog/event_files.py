@@ -118,11 +118,12 @@ def event_table(table: Table, config: EventsConfig, report: DataReport) -> Table
     nothing = (frame["event_name"] == "purchase") & (frame["quantity"] == 0)
     checks.drop("zero quantity", nothing, frame["quantity"], "at least 1 bought")
     key = ["item_id", "event_name", "user_id"]
+    frame = checks.add_lines(frame, ["event_id", *key])
     checks.drop_repeated(frame[["event_id", *key]], "event_id")
     if (transaction := _transaction(table, config)) is not None:
         orders = transaction.where(frame["event_name"].isin(ORDERED), "")
         lines = frame[[*key, "quantity", "price"]].assign(**{str(orders.name): orders})
-        checks.drop_repeated(lines, str(orders.name))
+        checks.drop_repeated(lines.assign(nth=checks.nth_in_row(lines)), str(orders.name))
     return table.with_frame(frame).where(checks.valid)
 
 

@@ -1,12 +1,18 @@
 """Import events into the event store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recommender.commands import options
 from recommender.commands.shared import emit
+from recommender.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from recommender.events import Event
 
 
 def import_events(
@@ -22,12 +28,29 @@ def import_events(
     from recommender.batch import chunks
     from recommender.catalog import read_events
     from recommender.config import Config, EventsConfig
-    from recommender.progress import progress
+    from recommender.progress import notice, progress
     from recommender.stores import open_store
 
     mapping = Config.load(config).events if config else None
-    events = progress(read_events(file, mapping or EventsConfig(path=file)), "events", unit="event")
+    refused: list[str] = []
+    read = _storable(read_events(file, mapping or EventsConfig(path=file)), refused)
     with open_store(store) as live:
+        events = progress(read, "events", unit="event")
         new = [is_new for some in chunks(events, 1000) for is_new in live.events.add(some)]
-    known = len(new) - sum(new)
-    emit({"new": sum(new), "known": known}, f"{sum(new):,} new events, {known:,} already stored", as_json)
+    if refused:
+        notice(f"{len(refused):,} events cannot be stored and are left out; the first: {refused[0]}")
+    counts = {"new": sum(new), "known": len(new) - sum(new), "left_out": len(refused)}
+    emit(counts, f"{counts['new']:,} new events, {counts['known']:,} already stored", as_json)
+
+
+def _storable(events: "Iterable[Event]", refused: list[str]) -> "Iterator[Event]":
+    """Yield the events that a store can retain, and append why it cannot for the others."""
+    from recommender.events import check_event
+
+    for event in events:
+        try:
+            check_event(event)
+        except RequestError as error:
+            refused.append(str(error))
+        else:
+            yield event

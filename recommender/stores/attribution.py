@@ -1,10 +1,15 @@
 """Recommendation ids: they attribute events to the generation, placement, strategy and arm that was shown."""
 
+import hmac
 import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
-_RANDOM = 8  # bytes
-SUFFIX_LENGTH = 1 + 2 * _RANDOM  # characters at the end of an id that differ between answers of one kind
+# Bytes at the end of an id: a random number, and the first bytes of the HMAC of all that precedes them.
+_RANDOM, _SIGNATURE = 5, 7
+SUFFIX_LENGTH = 17  # "~" and the characters of these bytes: what differs between the answers of one attribution
+# The arm of a caller without an id, which is drawn for each request: it is not counted.
+DRAWN = "-"
 
 
 class Attribution(NamedTuple):
@@ -25,12 +30,28 @@ class Attribution(NamedTuple):
     strategy: str
     arm: str = ""
 
-    def new_id(self) -> str:
-        """Return a new recommendation id."""
-        return f"{'~'.join(self)}~{os.urandom(_RANDOM).hex()}"
+    def new_id(self, key: bytes) -> str:
+        """Return a new recommendation id, signed with a key."""
+        return _signed("~".join(self), os.urandom(_RANDOM), key)
 
     @classmethod
     def parse(cls, prefix: str) -> "Attribution | None":
         """Parse an id without its last `SUFFIX_LENGTH` characters; None if it is not one of ours."""
         parts = prefix.split("~")
         return cls(*parts) if len(parts) == len(cls._fields) else None
+
+
+def is_signed(recommendation_id: str, key: bytes) -> bool:
+    """Return whether a recommendation id was made with a key."""
+    prefix, _, suffix = recommendation_id.rpartition("~")
+    try:
+        random = urlsafe_b64decode(suffix)[:_RANDOM]
+        expected = _signed(prefix, random, key).encode()
+        return hmac.compare_digest(expected, recommendation_id.encode())
+    except ValueError:  # not base64, or not Unicode
+        return False
+
+
+def _signed(prefix: str, random: bytes, key: bytes) -> str:
+    signature = hmac.digest(key, prefix.encode() + random, "sha256")[:_SIGNATURE]
+    return f"{prefix}~{urlsafe_b64encode(random + signature).decode()}"

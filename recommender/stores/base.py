@@ -12,11 +12,19 @@ AttributeValues = Mapping[str, Any] | None
 
 
 class Erasure(NamedTuple):
-    """The receipt of a user's erasure, without the user's id."""
+    """The receipt of the erasure of a user or a session, without the id."""
 
     receipt_id: str
     erased_at: datetime
     events: int
+
+
+class EventPosition(NamedTuple):
+    """The position of an event in the order of time, by which lists of events are paged."""
+
+    timestamp: datetime
+    event_id: str
+    item_id: str
 
 
 class AttributionCount(NamedTuple):
@@ -48,27 +56,54 @@ class QueuedItem(NamedTuple):
 class EventStore(Protocol):
     """Live events of users; thread-safe, and several processes may open the same store."""
 
-    def add(self, events: Sequence[Event]) -> list[bool]:
+    def add(self, events: Sequence[Event], counted: Sequence[bool] | None = None) -> list[bool]:
         """Store `events`, all or none, and return of each whether it is new.
 
-        The key of an event is `event_id` and `item_id`; a known event is not changed. Events of an erased user
-        that are older than the erasure are not stored, and not new. Every later `history` has the events.
+        The key of an event is `event_id` and `item_id`; a known event is not changed. Events of an erased user or
+        session that are older than the erasure are not stored, and not new. Every later `history` has the events.
+
+        Parameters
+        ----------
+        events
+            See `recommender.events.check_event` for what is refused.
+        counted
+            Of each event whether `trending` and `counts` have it: its recommendation id is genuine, its product
+            known. By default all do.
+
+        Raises
+        ------
+        RequestError
+            If one of them cannot be stored and read again as it is.
         """
 
-    def history(self, user_id: str, limit: int = 200) -> list[Event]:
-        """Return the latest `limit` events of a user, oldest first; empty for an unknown user.
+    def history(self, user_id: str = "", session_id: str = "", limit: int = 200) -> list[Event]:
+        """Return the latest `limit` events of a user, of a session, or of both together, oldest first.
 
-        Those whose moment is not plausible, see `recommender.events.is_plausible`, are left out.
+        Of a session that several users had, beside a user's events those without a user. Events whose moment is
+        not plausible, see `recommender.events.is_plausible`, are left out.
+        """
+
+    def page(self, user_id: str, limit: int, before: EventPosition | None = None) -> list[Event]:
+        """Return the latest `limit` events of a user that precede a position, oldest first.
+
+        From page to page, `before` is the position of the first event of the page before; each event that was
+        there at the start comes once, whatever is added meanwhile.
         """
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
-        """Yield every event, oldest first, reading `batch` at a time."""
+        """Yield every event of a plausible moment, oldest first, reading `batch` at a time."""
 
     def merge(self, session_id: str, user_id: str) -> int:
-        """Assign the anonymous events of a session to a user, and return their number."""
+        """Assign the anonymous events of a session to a user, and return their number.
+
+        Those from before an erasure of the user are deleted instead.
+        """
 
     def erase(self, user_id: str) -> Erasure:
         """Delete every event and the attributes of a user, and reject events from before it from now on."""
+
+    def erase_session(self, session_id: str) -> Erasure:
+        """Delete every event of a session, and reject events from before it from now on."""
 
     def expire(self, before: datetime) -> int:
         """Delete every event older than `before`, and return their number."""
@@ -76,12 +111,19 @@ class EventStore(Protocol):
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
         """Return the products of highest total event weight since then, and that weight, in descending order.
 
-        One shopper, a bot for instance, adds a bounded weight to a product, in SQL stores 20. Events of simulated
-        shoppers of the storefront do not count, nor do those of the future.
+        One shopper, a bot for instance, adds a bounded weight to a product, in SQL stores 20, and to all products
+        together, 200. Events of simulated shoppers of the storefront do not count, nor do those of the future and
+        those that were added as not counted.
         """
 
     def counts(self, start: datetime, end: datetime) -> list[AttributionCount]:
-        """Count the products of events in [start, end) with a recommendation id, once per id and event name."""
+        """Count the products of events in [start, end) with a recommendation id, once per id and event name.
+
+        Left out are events of the future, those that were added as not counted, and answers of drawn arms.
+        """
+
+    def signing_key(self) -> bytes:
+        """Return the key that signs recommendation ids: made with the store, the same for all who open it."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,7 +7,9 @@ from recommender.bundle import current, generations, lineage_of, rollback
 from recommender.errors import BundleError
 from serving.access import needs
 from serving.json_codec import json_response
+from serving.paging import page_of
 from serving.problems import Problem
+from serving.schemas.events import Page
 from serving.schemas.responses import Activated, Generations
 from serving.service import service
 
@@ -15,9 +17,10 @@ bp = APIBlueprint("bundles", __name__, url_prefix="/v1")
 
 
 @bp.get("/bundles")
+@bp.input(Page, location="query", arg_name="query")
 @bp.output(Generations)
 @needs("admin")
-def list_generations() -> Response:
+def list_generations(query: Page) -> Response:
     """List the published generations, the newest last."""
     folder = service().bundles
     now = current(folder)
@@ -32,7 +35,9 @@ def list_generations() -> Response:
         }
         for each in generations(folder)
     ]
-    return json_response({"generations": known, "in_service": service().live.recommender.generation})
+    page, cursor = page_of(known, ("generation",), query.limit, query.cursor)
+    in_service = service().live.recommender.generation
+    return json_response({"generations": page, "in_service": in_service, "next_cursor": cursor})
 
 
 @bp.post("/bundles/<string:generation>:activate")

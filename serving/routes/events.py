@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, request
 
 from recommender.events import Event
 from recommender.items.ids import other_form
@@ -17,6 +17,7 @@ from serving.schemas.responses import Receipt, Receipts
 from serving.service import service
 
 bp = APIBlueprint("events", __name__, url_prefix="/v1")
+_FOREIGN = "recommendation_id is not from this service; the event counts neither in reports nor in trending"
 
 
 @bp.post("/events")
@@ -56,17 +57,43 @@ def _parsed(value: Any) -> EventMessage | dict[str, Any]:
 
 def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
     """Store the events of messages together, and return a receipt for each message."""
+    here = service()
+    recommender = here.live.recommender
     events: list[list[Event]] = [list(message.to_events()) for message in messages]
-    new = iter(service().store.events.add([event for some in events for event in some]))
-    recommender = service().live.recommender
+    genuine = [_is_genuine(message) for message in messages]
+    counts = [yes and admitted for yes, admitted in zip(genuine, _admitted(messages), strict=True)]
+    flat = [(event, yes) for some, yes in zip(events, counts, strict=True) for event in some]
+    counted = [yes and event.item_id in recommender for event, yes in flat]
+    new = iter(here.store.events.add([event for event, _ in flat], counted))
     receipts = []
-    for message, some in zip(messages, events, strict=True):
+    for message, some, is_genuine in zip(messages, events, genuine, strict=True):
         status = "stored" if sum(next(new) for _ in some) else "known"
         metrics().events.labels(message.event_name, status).inc()
         unknown = [event.item_id for event in some if event.item_id not in recommender]
         warnings = [_unknown(item_id, recommender) for item_id in unknown]
-        receipts.append({"event_id": message.event_id, "status": status, "warnings": warnings})
+        receipts.append(
+            {
+                "event_id": message.event_id,
+                "status": status,
+                "warnings": warnings if is_genuine else [*warnings, _FOREIGN],
+            }
+        )
     return receipts
+
+
+def _is_genuine(message: EventMessage) -> bool:
+    return message.recommendation_id is None or service().signer.is_genuine(message.recommendation_id)
+
+
+def _admitted(messages: Sequence[EventMessage]) -> list[bool]:
+    """Return of each message whether its visitor is not one too many of the address; servers send for many."""
+    here, address = service(), request.remote_addr or ""
+    if here.access.allows("server"):
+        return [True] * len(messages)
+    visitors = [message.user_id or message.session_id or "" for message in messages]
+    admitted = [here.visitors.admits(address, visitor) for visitor in visitors]
+    metrics().uncounted.inc(admitted.count(False))
+    return admitted
 
 
 def _unknown(item_id: str, recommender: Recommender) -> str:

@@ -8,13 +8,15 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from recommender.stores import deadline
+from recommender.stores.attribution import DRAWN, Attribution
 from serving.access import needs
 from serving.json_codec import json_response
-from serving.placements import arm_of, find, merged
+from serving.paging import page_of
+from serving.placements import Visitor, arm_of, find, merged, visitor_of
 from serving.recommending import recommend
 from serving.reports import rates
 from serving.schemas.events import Period
-from serving.schemas.requests import PageParams, PlacementParams
+from serving.schemas.requests import PageParams, RecommendationParams
 from serving.schemas.responses import Answer, Pages, Report
 from serving.service import require, service
 
@@ -23,14 +25,14 @@ REPORT_SECONDS = 30.0
 
 
 @bp.post("/placements/<name>/recommendations")
-@bp.input(PlacementParams, arg_name="params")
+@bp.input(RecommendationParams, arg_name="params")
 @bp.output(Answer)
 @bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
-def recommend_at(name: str, params: PlacementParams) -> Response:
+def recommend_at(name: str, params: RecommendationParams) -> Response:
     """Return recommendations with a placement's defaults and rules."""
     if params.seeds.user_id is not None:
         require("server")
-    return json_response(_at(name, request.get_json()))
+    return json_response(_at(name, request.get_json(), visitor_of(params)))
 
 
 @bp.post("/pages/recommendations")
@@ -48,10 +50,11 @@ def recommend_page(page: PageParams) -> Response:
         **{name: given[name] for name in ("user", "context") if name in given},
     }
     hidden: set[str] = set()
+    visitor = visitor_of(page)
     answers = []
     for each in page.placements:
         limit = {} if each.limit is None else {"limit": each.limit}
-        answer = _at(each.placement, {"seeds": seeds, **common, **limit}, frozenset(hidden))
+        answer = _at(each.placement, {"seeds": seeds, **common, **limit}, visitor, frozenset(hidden))
         hidden |= _with_variants(item["item_id"] for item in answer["items"])
         answers.append(answer)
     return json_response({"placements": answers})
@@ -67,17 +70,21 @@ def report(period: Period) -> Response:
     start = datetime.combine(period.from_, time(), UTC)
     end = datetime.combine(period.to, time(), UTC) + timedelta(days=1)
     with deadline(REPORT_SECONDS):
-        counts = service().store.events.counts(start, end)
-    return json_response({"from": period.from_, "to": period.to, "placements": rates(counts)})
+        lines = rates(service().store.events.counts(start, end))
+    page, cursor = page_of(lines, Attribution._fields, period.limit, period.cursor)
+    return json_response({"from": period.from_, "to": period.to, "placements": page, "next_cursor": cursor})
 
 
-def _at(name: str, params: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+def _at(
+    name: str, params: Mapping[str, Any], visitor: Visitor, hidden: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     here = service()
     placement = find(here.settings.placements, name)
-    session = params.get("session_id") or ""
-    arm = arm_of(placement.experiment, params.get("seeds", {}).get("user_id") or session)
-    rest = {member: value for member, value in params.items() if member != "session_id"}
-    return recommend(here, merged(placement, arm, rest), name, placement, arm, hidden)
+    if placement.experiment is None:
+        return recommend(here, merged(placement, None, params), name, placement, hidden=hidden)
+    arm = arm_of(placement.experiment, visitor.id)
+    label = arm.name if visitor.is_known else DRAWN
+    return recommend(here, merged(placement, arm, params), name, placement, arm.generation, label, hidden)
 
 
 def _with_variants(ids: Any) -> set[str]:

@@ -52,7 +52,7 @@ def search(params: SearchParams) -> Response:
     if not here.encodes_queries:
         raise no_encoder()
     recommender = here.live.recommender
-    stored, warnings = stored_events(here, params.user_id)
+    stored, warnings = stored_events(here, params.user_id, params.session_id)
     image = params.image if params.image_url is None else fetched(params.image_url, here.settings.image_hosts)
     user, more = user_attributes(here, recommender, params.user_id, params.user)
     node = filter_of(params.filter)
@@ -72,7 +72,7 @@ def search(params: SearchParams) -> Response:
     )
     with stage("search"):
         result = recommender.run(request)
-    return json_response(response_body(recommender, result, params, [*warnings, *more]))
+    return json_response(response_body(here, recommender, result, params, [*warnings, *more]))
 
 
 @bp.post("/explanations")
@@ -84,10 +84,10 @@ def explain(params: ExplanationParams) -> Response:
         require("server")
     here = service()
     recommender = here.live.recommender
-    stored, _ = stored_events(here, params.seeds.user_id)
+    stored, _ = stored_events(here, params.seeds.user_id, params.session_id)
     user, _ = user_attributes(here, recommender, params.seeds.user_id, params.user)
     request = Request(
-        **seed_arguments(params.seeds, stored, datetime.now(UTC)),
+        **seed_arguments(recommender, params, stored, datetime.now(UTC)),
         k=1,
         user=user,
         context=params.context,

@@ -115,7 +115,7 @@ def _similar(item_id: str, query: QueryParams) -> Response:
     )
     with stage("search"):
         result = recommender.run(similar_request)
-    return json_response(response_body(recommender, result, query), headers=headers)
+    return json_response(response_body(service(), recommender, result, query), headers=headers)
 
 
 def _of_item(item_id: str, query: QueryParams) -> Response:

@@ -1,4 +1,4 @@
-"""Routes of users: their attributes, list and erase events, merge a session."""
+"""Routes of users and sessions: attributes, list and erase events, merge a session."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,8 @@ from flask import Response
 
 from serving.access import needs
 from serving.json_codec import json_response
-from serving.schemas.events import Login, UserEvents, UserEventsQuery
+from serving.paging import event_cursor, event_position
+from serving.schemas.events import Login, SessionId, UserEvents, UserEventsQuery
 from serving.schemas.requests import UserAttributes, UserData, UserId
 from serving.schemas.responses import Erased, Events, Merged, User
 from serving.service import service
@@ -21,8 +22,8 @@ bp = APIBlueprint("users", __name__, url_prefix="/v1")
 @bp.output(Events)
 @needs("server")
 def events(user_id: str, user: UserId, query: UserEvents) -> Response:
-    """Return the latest events of a user, oldest first."""
-    return _events(user.user_id, query.limit)
+    """Return the latest events of a user, oldest first; `next_cursor` continues with those before them."""
+    return _events(user.user_id, query)
 
 
 @bp.get("/events")
@@ -31,7 +32,7 @@ def events(user_id: str, user: UserId, query: UserEvents) -> Response:
 @needs("server")
 def events_by_query(query: UserEventsQuery) -> Response:
     """Return the latest events of a user whose id may contain a slash."""
-    return _events(query.user_id, query.limit)
+    return _events(query.user_id, query)
 
 
 @bp.put("/users/<user_id>")
@@ -89,18 +90,38 @@ def erase_by_body(user: UserId) -> Response:
     return json_response(service().store.events.erase(user.user_id)._asdict())
 
 
+@bp.delete("/sessions/<session_id>")
+@bp.input(SessionId, location="path", arg_name="session")
+@bp.output(Erased)
+@needs("server")
+def erase_session(session_id: str, session: SessionId) -> Response:
+    """Erase every event of a session; if these are imported again, they are refused."""
+    return json_response(service().store.events.erase_session(session.session_id)._asdict())
+
+
+@bp.post("/sessions:erase")
+@bp.input(SessionId, arg_name="session")
+@bp.output(Erased)
+@needs("server")
+def erase_session_by_body(session: SessionId) -> Response:
+    """Erase every event of a session whose id may contain a slash."""
+    return json_response(service().store.events.erase_session(session.session_id)._asdict())
+
+
 @bp.post("/users:merge")
 @bp.input(Login, arg_name="login")
 @bp.output(Merged)
 @needs("server")
 def merge(login: Login) -> Response:
-    """Assign the events of a session to the user who has logged in."""
+    """Assign the events of a session to the user who has logged in, but those from before the user's erasure."""
     return json_response({"merged": service().store.events.merge(login.session_id, login.user_id)})
 
 
-def _events(user_id: str, limit: int) -> Response:
-    history = service().store.events.history(user_id, limit)
-    return json_response({"user_id": user_id, "events": [asdict(event) for event in history]})
+def _events(user_id: str, query: UserEvents) -> Response:
+    events = service().store.events.page(user_id, query.limit + 1, event_position(query.cursor))
+    page = events[-query.limit :]
+    cursor = event_cursor(page[0]) if len(events) > query.limit else None
+    return json_response({"user_id": user_id, "events": [asdict(event) for event in page], "next_cursor": cursor})
 
 
 def _put(user_id: str, params: UserAttributes) -> Response:

@@ -1,42 +1,34 @@
 """Requests about events, users and products."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
-from recommender.events import EARLIEST, Event, as_return, is_plausible
+from recommender.events import MAX_AMOUNT, Event, add_lines, as_return
 from serving.schemas.base import RequestModel
-from serving.schemas.requests import EventName, Id, Number
-
-
-def _plausible(moment: datetime) -> datetime:
-    if not is_plausible(moment):
-        raise ValueError(
-            f"expected a moment from {EARLIEST.year} until now; check the sender's clock and time zone"
-        )
-    return moment
+from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId
 
 
 class EventItem(RequestModel):
     """One product of an event."""
 
-    item_id: Id
-    quantity: Number | None = None
-    price: Number | None = None
+    item_id: StoredId
+    quantity: Amount | None = None
+    price: Amount | None = None
 
 
 class EventMessage(RequestModel):
     """An event; it is stored once however often it is sent."""
 
-    event_id: Id
+    event_id: StoredId
     event_name: EventName
-    timestamp: Annotated[AwareDatetime, AfterValidator(_plausible)]
-    user_id: Id | None = None
-    session_id: Id | None = None
-    recommendation_id: Id | None = None
-    value: Number | None = Field(default=None, description="Stars of a `rate` event.")
+    timestamp: Moment
+    user_id: StoredId | None = None
+    session_id: StoredId | None = None
+    recommendation_id: StoredId | None = None
+    value: Amount | None = Field(default=None, description="Stars of a `rate` event.")
     items: tuple[EventItem, ...] = Field(min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -45,20 +37,31 @@ class EventMessage(RequestModel):
             raise ValueError("neither user_id nor session_id is given; expected at least one")
         return self
 
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        """Refuse lines of one product that add up to more than one may have."""
+        if sum(abs(item.quantity or 0) for item in self.items) > MAX_AMOUNT:
+            raise ValueError(f"the quantities add up to more than {MAX_AMOUNT:g}")
+        return self
+
     def to_events(self) -> Iterator[Event]:
-        """Yield one event per product, the first line of each; fewer than none bought are a return."""
-        for item in {item.item_id: item for item in reversed(self.items)}.values():
+        """Yield one event per product, whose lines are added up; fewer than none bought are a return."""
+        lines: dict[str, list[tuple[float | None, float | None]]] = {}
+        for item in self.items:
+            lines.setdefault(item.item_id, []).append((item.quantity, item.price))
+        for item_id, amounts in lines.items():
+            quantity, price = add_lines(amounts)
             yield Event(
-                item_id=item.item_id,
-                event_name=as_return(self.event_name, item.quantity, item.price),
+                item_id=item_id,
+                event_name=as_return(self.event_name, quantity, price),
                 timestamp=self.timestamp,
                 user_id=self.user_id or "",
                 value=self.value,
                 event_id=self.event_id,
                 session_id=self.session_id or "",
                 recommendation_id=self.recommendation_id or "",
-                quantity=item.quantity,
-                price=item.price,
+                quantity=quantity,
+                price=price,
             )
 
 
@@ -81,8 +84,23 @@ class Login(RequestModel):
     user_id: Id
 
 
-class UserEvents(RequestModel):
-    """How many events of a user to return."""
+class SessionId(RequestModel):
+    """One session."""
+
+    session_id: Id
+
+
+class Page(RequestModel):
+    """Which part of a list to return."""
+
+    limit: int = Field(default=1000, ge=1, le=1000)
+    cursor: Annotated[str, StringConstraints(max_length=8192)] | None = Field(
+        default=None, description="The `next_cursor` of the page before."
+    )
+
+
+class UserEvents(Page):
+    """Which of a user's events to return; the first page has the latest."""
 
     limit: int = Field(default=200, ge=1, le=1000)
 
@@ -93,7 +111,7 @@ class UserEventsQuery(UserEvents):
     user_id: Id
 
 
-class Period(RequestModel):
+class Period(Page):
     """Days, both included; in UTC."""
 
     from_: date = Field(alias="from")

@@ -4,14 +4,49 @@ from base64 import b64decode
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
-from recommender.events import EVENT_WEIGHTS, Event
+from recommender.events import (
+    EARLIEST,
+    EVENT_WEIGHTS,
+    MAX_AMOUNT,
+    MAX_ID_BYTES,
+    MAX_ID_LENGTH,
+    Event,
+    id_error,
+    is_plausible,
+)
 from recommender.ranking.request import Fallback, Strategy
 from serving.schemas.base import RequestModel
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+def _storable(text: str) -> str:
+    if (error := id_error(text)) is not None:
+        raise ValueError(error)
+    return text
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not is_plausible(moment):
+        raise ValueError(
+            f"expected a moment from {EARLIEST.year} until now; check the sender's clock and time zone"
+        )
+    return moment
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")]
+StoredId = Annotated[Id, AfterValidator(_storable), Field(description=f"At most {MAX_ID_BYTES} bytes in UTF-8.")]
+Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)]
 Weights = dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 if TYPE_CHECKING:
     EventName = str
@@ -55,6 +90,7 @@ AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 AttributeText = Annotated[str, StringConstraints(max_length=200)]
 AttributeValue = bool | Number | AttributeText | Annotated[tuple[AttributeText, ...], Field(max_length=50)] | None
 Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=50)]
+SESSION = "Its stored events count as if they were sent along; it keeps its arm of an experiment."
 USER = "Attributes of the user, over the stored ones, such as age; unknown ones say nothing."
 CONTEXT = "Circumstances of the request; unknown ones say nothing."
 Filter = dict[str, Any] | str
@@ -126,12 +162,13 @@ class SeedItem(ItemId):
 
 
 class SessionEvent(RequestModel):
-    """An event of the session, which is not stored."""
+    """An event of the session, which is not stored. If it is stored already, it counts once."""
 
     event_name: EventName = "view_item"
     item_id: Id
-    timestamp: AwareDatetime | None = Field(default=None, description="By default now.")
-    value: Number | None = Field(default=None, description="Stars of a `rate` event.")
+    timestamp: Moment | None = Field(default=None, description="By default now.")
+    value: Amount | None = Field(default=None, description="Stars of a `rate` event.")
+    event_id: Id | None = Field(default=None, description="By which a stored event is known to be the same.")
 
     def to_event(self, now: datetime) -> Event:
         """Return the library's event."""
@@ -189,6 +226,7 @@ class RecommendationParams(CommonParams):
     """A request for recommendations."""
 
     seeds: Seeds = Seeds()
+    session_id: Id | None = Field(default=None, description=SESSION)
     strategy: Strategy | None = Field(
         default=None, description="By default similar for one item, for_you for a history, popular for neither."
     )
@@ -207,12 +245,6 @@ class RecommendationParams(CommonParams):
     context: Attributes | None = Field(default=None, description=CONTEXT)
 
 
-class PlacementParams(RecommendationParams):
-    """A request at a placement, which has defaults for its members."""
-
-    session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
-
-
 class PagePlacement(RequestModel):
     """One placement of a page."""
 
@@ -224,7 +256,7 @@ class PageParams(RequestModel):
     """Several placements of one page, in order of priority."""
 
     seeds: Seeds = Seeds()
-    session_id: Id | None = Field(default=None, description="Keeps a session in its arm of an experiment.")
+    session_id: Id | None = Field(default=None, description=SESSION)
     placements: tuple[PagePlacement, ...] = Field(min_length=1, max_length=20)
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)
@@ -239,6 +271,7 @@ class SearchParams(CommonParams):
         default=None, description="URL of an image, at a host that the service allows."
     )
     user_id: Id | None = Field(default=None, description="A user whose history personalises the result.")
+    session_id: Id | None = Field(default=None, description="A session whose stored events do so, too.")
     filter: Filter | None = None
     weights: Weights | None = None
     fields: tuple[str, ...] = Field(default=(), max_length=50)
@@ -257,6 +290,7 @@ class ExplanationParams(RequestModel):
 
     item_ids: tuple[Id, ...] = Field(min_length=1, max_length=100)
     seeds: Seeds = Seeds()
+    session_id: Id | None = Field(default=None, description="A session whose stored events count, too.")
     filter: Filter | None = None
     exclude: Exclude = Exclude()
     weights: Weights | None = None

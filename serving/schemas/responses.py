@@ -49,7 +49,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "recommendation_id": "20261123T101500Z-3f9ac2d1~~similar~~5f0c1f1e6d0b4f7c",
+                "recommendation_id": "20261123T101500Z-3f9ac2d1~~similar~~mV0xLq3sT9-fYb2A",
                 "placement": None,
                 "strategy": "similar",
                 "bundle": "20261123T101500Z-3f9ac2d1",
@@ -117,10 +117,11 @@ class Report(BaseModel):
     from_: str = Field(alias="from")
     to: str
     placements: list[ReportLine]
+    next_cursor: str | None
 
 
 class Receipt(BaseModel):
-    """The receipt of an event; 'known' if it was sent before, or its user was erased since."""
+    """The receipt of an event; 'known' if it was sent before, or its user or session was erased since."""
 
     event_id: str
     status: Literal["stored", "known"]
@@ -143,10 +144,11 @@ class Receipts(BaseModel):
 
 
 class Events(BaseModel):
-    """Events of a user, oldest first."""
+    """Events of a user, oldest first; `next_cursor` is of those before them, null once there are none."""
 
     user_id: str
     events: list[dict[str, Any]]
+    next_cursor: str | None
 
 
 class User(BaseModel):
@@ -157,7 +159,7 @@ class User(BaseModel):
 
 
 class Erased(BaseModel):
-    """The receipt of an erasure; it names no user."""
+    """The receipt of an erasure; it names neither user nor session."""
 
     receipt_id: str
     erased_at: str
@@ -193,6 +195,7 @@ class Generations(BaseModel):
 
     generations: list[Generation]
     in_service: str
+    next_cursor: str | None
 
 
 class Activated(BaseModel):

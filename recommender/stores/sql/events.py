@@ -1,17 +1,17 @@
 """Events of users in a SQL database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from hashlib import blake2b
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from secrets import token_hex
 
 import sqlalchemy as sa
 
-from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, latest_plausible
-from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
-from recommender.stores.base import AttributionCount, Erasure
+from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, check_event, latest_plausible
+from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
+from recommender.stores.base import AttributionCount, Erasure, EventPosition
 from recommender.stores.sql.database import METADATA, Database, Utc
 from recommender.stores.sql.users import USERS
 
@@ -28,8 +28,9 @@ _EVENTS = sa.Table(
     sa.Column("value", sa.Double),
     sa.Column("quantity", sa.Double),
     sa.Column("price", sa.Double),
+    sa.Column("counted", sa.Boolean),  # in reports and trending; NULL of those from a version without it: yes
 )
-# Erased users, by a hash with the store's salt, so that the table has no user ids.
+# Erased users and sessions, by a hash with the store's salt, so that the table has no ids.
 _ERASURES = sa.Table(
     "erasures",
     METADATA,
@@ -39,18 +40,44 @@ _ERASURES = sa.Table(
 _SALT = sa.Table("erasure_salt", METADATA, sa.Column("salt", sa.Text, nullable=False))
 _EVENT_COLUMNS = [_EVENTS.c[field.name] for field in fields(Event)]
 _OLDEST_FIRST = (_EVENTS.c.timestamp, _EVENTS.c.event_id, _EVENTS.c.item_id)
-_LATEST = (
-    sa.select(*_EVENT_COLUMNS)
-    .where(_EVENTS.c.user_id == sa.bindparam("user_id"))
-    # stores have events from before those of wrong clocks were refused
-    .where(_EVENTS.c.timestamp.between(EARLIEST, sa.bindparam("latest")))
-    .order_by(*(column.desc() for column in _OLDEST_FIRST))
-    .limit(sa.bindparam("limit"))
+_NEWEST_FIRST = [column.desc() for column in _OLDEST_FIRST]
+# Stores have events from before those of wrong clocks were refused.
+_PLAUSIBLE = _EVENTS.c.timestamp.between(EARLIEST, sa.bindparam("latest"))
+
+
+def _latest(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
+    events = sa.select(*_EVENT_COLUMNS).where(*conditions, _PLAUSIBLE)
+    return events.order_by(*_NEWEST_FIRST).limit(sa.bindparam("limit"))
+
+
+_OF_USER = _EVENTS.c.user_id == sa.bindparam("user_id")
+_OF_SESSION = _EVENTS.c.session_id == sa.bindparam("session_id")
+_LATEST_OF_USER, _LATEST_OF_SESSION = _latest(_OF_USER), _latest(_OF_SESSION)
+# Each half reads its own index; an event of another user of the session is nobody else's to see.
+_LATEST_OF_BOTH = sa.union_all(
+    *(
+        sa.select(half.subquery(name))
+        for name, half in (
+            ("of_user", _LATEST_OF_USER),
+            ("of_session", _latest(_OF_SESSION, _EVENTS.c.user_id == "")),
+        )
+    )
 )
-# Of one shopper's events with a product that trends; a few views, a basket and a purchase have less.
+# Every event of a user. Moments within days of the last year cannot be read in each time zone of a server.
+_READABLE = _EVENTS.c.timestamp.between(datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC))
+_PAGE = sa.select(*_EVENT_COLUMNS).where(_OF_USER, _READABLE).order_by(*_NEWEST_FIRST).limit(sa.bindparam("limit"))
+_BEFORE = sa.tuple_(sa.bindparam("timestamp", type_=Utc), sa.bindparam("event_id"), sa.bindparam("item_id"))
+# The first condition says no more than the second, but can be looked up in the index.
+_PAGE_BEFORE = _PAGE.where(_EVENTS.c.timestamp <= sa.bindparam("timestamp"), sa.tuple_(*_OLDEST_FIRST) < _BEFORE)
+# Of one shopper's events with a product that trends, and with all products: a few views, a basket and a purchase
+# of ten products have less. Dismissals are bounded alike.
 MAX_WEIGHT = 20.0
+MAX_TOTAL_WEIGHT = 200.0
 _ERASING = 0x6572617365  # id of the advisory lock
+_SESSION = b"session"  # what makes the hash of a session differ from that of a user
+_first = itemgetter(0)
 _key = attrgetter("event_id", "item_id")
+_position = attrgetter("timestamp", "event_id", "item_id")
 
 
 class SqlEvents:
@@ -59,39 +86,55 @@ class SqlEvents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, events: Sequence[Event]) -> list[bool]:
+    def add(self, events: Sequence[Event], counted: Sequence[bool] | None = None) -> list[bool]:
         """See `EventStore.add`."""
-        rows = {_key(event): asdict(event) for event in reversed(events)}
-        if not rows:
+        for event in events:
+            check_event(event)
+        if not events:
             return []
+        flags = [True] * len(events) if counted is None else counted
+        # the first of equal keys
+        rows = {_key(event): (event, flag) for event, flag in zip(reversed(events), reversed(flags), strict=True)}
         insert = self._database.insert(_EVENTS).on_conflict_do_nothing()
         keys = insert.returning(_EVENTS.c.event_id, _EVENTS.c.item_id)
+        # sorted, so that two writers with the same events do not deadlock
+        values = [asdict(event) | {"counted": flag} for _, (event, flag) in sorted(rows.items(), key=_first)]
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING, shared=True)
-            # sorted, so that two writers with the same events do not deadlock
-            new = {tuple(key) for key in connection.execute(keys, [rows[key] for key in sorted(rows)])}
+            new = {tuple(key) for key in connection.execute(keys, values)}
             # after the insertion, which in SQLite holds the write lock: no erasure can come in between
-            new -= self._delete_erased(connection, events)
+            new -= _delete_erased(connection, [rows[key][0] for key in new])
         is_new = []
         for key in map(_key, events):
             is_new.append(key in new)
             new.discard(key)  # a repetition in `events` is not new
         return is_new
 
-    def history(self, user_id: str, limit: int = 200) -> list[Event]:
+    def history(self, user_id: str = "", session_id: str = "", limit: int = 200) -> list[Event]:
         """See `EventStore.history`."""
+        if not user_id and not session_id:
+            return []
+        query: sa.Executable = _LATEST_OF_USER if user_id else _LATEST_OF_SESSION
+        if user_id and session_id:
+            query = _LATEST_OF_BOTH
+        values = {"user_id": user_id, "session_id": session_id, "limit": limit, "latest": latest_plausible()}
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                _LATEST, {"user_id": user_id, "limit": limit, "latest": latest_plausible()}
-            ).all()
-            return [Event(*row) for row in reversed(rows)]
+            events = [Event(*row) for row in connection.execute(query, values)]
+        return sorted(events, key=_position)[-limit:]
+
+    def page(self, user_id: str, limit: int, before: EventPosition | None = None) -> list[Event]:
+        """See `EventStore.page`."""
+        values = {"user_id": user_id, "limit": limit, **({} if before is None else before._asdict())}
+        with self._database.transaction() as connection:
+            rows = connection.execute(_PAGE if before is None else _PAGE_BEFORE, values).all()
+        return [Event(*row) for row in reversed(rows)]
 
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
         """See `EventStore.scan`."""
-        every = sa.select(*_EVENT_COLUMNS).order_by(*_OLDEST_FIRST)
+        every = sa.select(*_EVENT_COLUMNS).where(_PLAUSIBLE).order_by(*_OLDEST_FIRST)
         with (
             self._database.transaction() as connection,
-            connection.execution_options(yield_per=batch).execute(every) as rows,
+            connection.execution_options(yield_per=batch).execute(every, {"latest": latest_plausible()}) as rows,
         ):
             for row in rows:
                 yield Event(*row)
@@ -100,20 +143,40 @@ class SqlEvents:
         """See `EventStore.merge`."""
         of_session = (_EVENTS.c.session_id == session_id) & (_EVENTS.c.user_id == "")
         with self._database.transaction() as connection:
-            return connection.execute(sa.update(_EVENTS).where(of_session).values(user_id=user_id)).rowcount
+            self._database.lock(connection, _ERASING, shared=True)
+            merged = connection.execute(sa.update(_EVENTS).where(of_session).values(user_id=user_id)).rowcount
+            # after the update, as in `add`
+            erased_at = _erased_at(connection, [_hash(_salt(connection), user_id)])
+            for moment in erased_at.values():
+                old = (_EVENTS.c.user_id == user_id) & (_EVENTS.c.timestamp <= moment)
+                merged -= connection.execute(sa.delete(_EVENTS).where(old)).rowcount
+        return merged
 
     def erase(self, user_id: str) -> Erasure:
         """See `EventStore.erase`."""
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING)
-            hashed = _hash(_salt(connection), user_id)
-            moment = self._time_of_erasure(connection, user_id, hashed)
-            deleted = connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.user_id == user_id)).rowcount
             connection.execute(sa.delete(USERS).where(USERS.c.user_id == user_id))
-            insert = self._database.insert(_ERASURES)
-            merged = {"erased_at": insert.excluded.erased_at}
-            known = {"user_hash": hashed, "erased_at": moment}
-            connection.execute(insert.on_conflict_do_update(index_elements=["user_hash"], set_=merged), known)
+            return self._erase(connection, _EVENTS.c.user_id == user_id, _hash(_salt(connection), user_id))
+
+    def erase_session(self, session_id: str) -> Erasure:
+        """See `EventStore.erase_session`."""
+        with self._database.transaction() as connection:
+            self._database.lock(connection, _ERASING)
+            hashed = _hash(_salt(connection), session_id, _SESSION)
+            return self._erase(connection, _EVENTS.c.session_id == session_id, hashed)
+
+    def _erase(self, connection: sa.Connection, theirs: sa.ColumnElement[bool], hashed: str) -> Erasure:
+        """Delete the events of a user or a session, and reject from now on those that are not later."""
+        latest = sa.select(sa.func.max(_EVENTS.c.timestamp)).where(theirs, _PLAUSIBLE)
+        last = connection.scalar(latest, {"latest": latest_plausible()})  # a clock may be ahead, or be set back
+        known = _erased_at(connection, [hashed]).get(hashed)
+        moment = max(time for time in (datetime.now(UTC), last, known) if time is not None)
+        deleted = connection.execute(sa.delete(_EVENTS).where(theirs)).rowcount
+        insert = self._database.insert(_ERASURES)
+        later = {"erased_at": insert.excluded.erased_at}
+        values = {"user_hash": hashed, "erased_at": moment}
+        connection.execute(insert.on_conflict_do_update(index_elements=["user_hash"], set_=later), values)
         return Erasure(token_hex(8), moment, deleted)
 
     def expire(self, before: datetime) -> int:
@@ -127,17 +190,22 @@ class SqlEvents:
         # not LIKE, which is case-insensitive in SQLite
         real = sa.func.substr(_EVENTS.c.user_id, 1, len(PLAYED)) != PLAYED
         anonymous = sa.case((_EVENTS.c.user_id == "", _EVENTS.c.session_id), else_="")
+        visitor = (_EVENTS.c.user_id.label("user_id"), anonymous.label("session_id"))
+        bounded = sa.case((weight > MAX_WEIGHT, MAX_WEIGHT), (weight < -MAX_WEIGHT, -MAX_WEIGHT), else_=weight)
         each = (
-            sa.select(_EVENTS.c.item_id, sa.case((weight > MAX_WEIGHT, MAX_WEIGHT), else_=weight).label("weight"))
-            .where(_EVENTS.c.timestamp.between(since, latest_plausible()), real)
-            .group_by(_EVENTS.c.item_id, _EVENTS.c.user_id, anonymous)
+            sa.select(_EVENTS.c.item_id, *visitor, bounded.label("weight"))
+            .where(_EVENTS.c.timestamp.between(since, datetime.now(UTC)), _EVENTS.c.counted.isnot(False), real)
+            .group_by(_EVENTS.c.item_id, *visitor)
             .subquery()
         )
-        total = sa.func.sum(each.c.weight).label("weight")
+        everything = sa.func.sum(sa.func.abs(each.c.weight)).over(partition_by=(each.c.user_id, each.c.session_id))
+        share = sa.case((everything > MAX_TOTAL_WEIGHT, MAX_TOTAL_WEIGHT / everything), else_=1.0)
+        scaled = sa.select(each.c.item_id, (each.c.weight * share).label("weight")).subquery()
+        total = sa.func.sum(scaled.c.weight).label("weight")
         heaviest = (
-            sa.select(each.c.item_id, total)
-            .group_by(each.c.item_id)
-            .order_by(total.desc(), each.c.item_id)
+            sa.select(scaled.c.item_id, total)
+            .group_by(scaled.c.item_id)
+            .order_by(total.desc(), scaled.c.item_id)
             .limit(limit)
         )
         with self._database.transaction() as connection:
@@ -147,9 +215,8 @@ class SqlEvents:
         """See `EventStore.counts`."""
         whole = _EVENTS.c.recommendation_id
         prefix = sa.func.substr(whole, 1, sa.func.length(whole) - SUFFIX_LENGTH).label("prefix")
-        during = (
-            (_EVENTS.c.timestamp >= start) & (_EVENTS.c.timestamp < end) & (sa.func.length(whole) > SUFFIX_LENGTH)
-        )
+        during = (_EVENTS.c.timestamp >= start) & (_EVENTS.c.timestamp < min(end, datetime.now(UTC)))
+        during &= (sa.func.length(whole) > SUFFIX_LENGTH) & _EVENTS.c.counted.isnot(False)
         once = (
             sa.select(prefix, whole, _EVENTS.c.item_id, _EVENTS.c.event_name).where(during).distinct().subquery()
         )
@@ -159,38 +226,46 @@ class SqlEvents:
             rows = [
                 (Attribution.parse(prefix), name, items) for prefix, name, items in connection.execute(counted)
             ]
-        return sorted(AttributionCount(key, name, items) for key, name, items in rows if key is not None)
+        known = [(key, name, items) for key, name, items in rows if key is not None and key.arm != DRAWN]
+        return sorted(AttributionCount(*row) for row in known)
+
+    def signing_key(self) -> bytes:
+        """See `EventStore.signing_key`."""
+        with self._database.transaction() as connection:
+            return blake2b(key=_salt(connection), person=b"attribution").digest()
 
     def close(self) -> None:
         """See `EventStore.close`."""
         self._database.close()
 
-    @staticmethod
-    def _time_of_erasure(connection: sa.Connection, user_id: str, hashed: str) -> datetime:
-        """Return now, or the user's last event or erasure if later, so that erased events stay rejected."""
-        now = datetime.now(UTC)
-        latest = sa.select(sa.func.max(_EVENTS.c.timestamp)).where(_EVENTS.c.user_id == user_id)
-        before = sa.select(_ERASURES.c.erased_at).where(_ERASURES.c.user_hash == hashed)
-        times = [connection.execute(query).scalar() for query in (latest, before)]
-        return max([now, *(min(time, latest_plausible()) for time in times if time is not None)])
 
-    @staticmethod
-    def _delete_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:
-        """Delete those of `events` that are older than their user's erasure, and return their keys."""
-        salt = _salt(connection)
-        hashes = {_hash(salt, event.user_id): event.user_id for event in events if event.user_id}
-        known = sa.select(_ERASURES).where(_ERASURES.c.user_hash.in_([*hashes]))
-        erased = {hashes[row.user_hash]: row.erased_at for row in connection.execute(known)}
-        deleted = {_key(e) for e in events if e.user_id in erased and e.timestamp <= erased[e.user_id]}
-        for event_id, item_id in deleted:
-            same = (_EVENTS.c.event_id == event_id) & (_EVENTS.c.item_id == item_id)
+def _delete_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:
+    """Delete those of `events` that are older than the erasure of their user or session, and return their keys."""
+    salt = _salt(connection)
+    users = {event.user_id: _hash(salt, event.user_id) for event in events if event.user_id}
+    sessions = {event.session_id: _hash(salt, event.session_id, _SESSION) for event in events if event.session_id}
+    erased_at = _erased_at(connection, [*users.values(), *sessions.values()])
+    if not erased_at:
+        return set()
+    deleted = set()
+    for event in events:
+        hashes = users.get(event.user_id, ""), sessions.get(event.session_id, "")
+        if any(hashed in erased_at and event.timestamp <= erased_at[hashed] for hashed in hashes):
+            same = (_EVENTS.c.event_id == event.event_id) & (_EVENTS.c.item_id == event.item_id)
             connection.execute(sa.delete(_EVENTS).where(same))
-        return deleted
+            deleted.add(_key(event))
+    return deleted
+
+
+def _erased_at(connection: sa.Connection, hashes: Iterable[str]) -> dict[str, datetime]:
+    """Return when those of some users and sessions were erased that were."""
+    known = sa.select(_ERASURES).where(_ERASURES.c.user_hash.in_([*hashes]))
+    return {row.user_hash: row.erased_at for row in connection.execute(known)}
 
 
 def _salt(connection: sa.Connection) -> bytes:
     return bytes.fromhex(connection.execute(sa.select(_SALT.c.salt)).scalar_one())
 
 
-def _hash(salt: bytes, user_id: str) -> str:
-    return blake2b(user_id.encode("utf-8", "surrogatepass"), key=salt, digest_size=16).hexdigest()
+def _hash(salt: bytes, name: str, person: bytes = b"") -> str:
+    return blake2b(name.encode("utf-8", "surrogatepass"), key=salt, person=person, digest_size=16).hexdigest()
