@@ -92,8 +92,8 @@ def create_app(
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
     tracing.register(app)
-    if settings.cors_origins:
-        allow_origins(app, settings.cors_origins)
+    if access.origins:
+        allow_origins(app, access.origins)
     app.before_request(access.check)
     problems.register(app)
     openapi.describe(app)

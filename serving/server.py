@@ -22,18 +22,17 @@ from recommender.stores import open_store
 from serving import logs, metrics
 from serving import query_encoder as encoding
 from serving.app import create_app, default_store
+from serving.bodies import BodyReader
+from serving.rsgi import Application
+from serving.service import KEY
 from serving.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apiflask import APIFlask
-
 logger = logging.getLogger(__name__)
-# Requests hold the interpreter lock except in Annoy and the database: more threads would only wait.
-THREADS = 4
-# Requests beyond this many per worker wait in the kernel.
-BACKPRESSURE = 64
+# Connections of a worker; more wait in the kernel, so that idle ones must not use them up.
+BACKPRESSURE = 1024
 # Running requests end sooner; an unfinished request is not waited for any longer.
 STOP_SECONDS = 4
 
@@ -60,10 +59,12 @@ class Worker:
     given: dict[str, Any]
     encoder: Path | None = None
 
-    def __call__(self) -> "APIFlask":
+    def __call__(self) -> Application:
         """Make the app, in the worker's process."""
         logs.configure(self.settings.log_level)
-        return create_app(self.bundles, self.settings, encoder=self.encoder)
+        app = create_app(self.bundles, self.settings, encoder=self.encoder)
+        bodies = BodyReader(self.settings.max_body_bytes, self.settings.body_seconds)
+        return Application(app, bodies, app.extensions[KEY].access.admits)
 
     def reload(self) -> None:
         """Reload the settings for new workers; invalid ones are ignored."""
@@ -107,7 +108,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
         server = granian(settings.host, settings.port, settings.workers)
         server.on_reload(worker.reload)
         gc.freeze()  # workers are forks: their collections would write to all that they share, and so copy it
-        server.serve(target_loader=worker, wrap_loader=False)
+        server.serve(target_loader=worker, wrap_loader=False)  # type: ignore[arg-type]  # it is no function
 
 
 def granian(host: str, port: int, workers: int) -> AbstractServer:
@@ -116,9 +117,8 @@ def granian(host: str, port: int, workers: int) -> AbstractServer:
         target="serving.app:create_app",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=workers,
-        blocking_threads=THREADS,
         backpressure=BACKPRESSURE,
         websockets=False,
         log_level=LogLevels.warning,

@@ -9,6 +9,7 @@ from recommender.version import __version__
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.metrics import exposition
+from serving.recommending import visible
 from serving.schemas.responses import Info, Live, Ready
 from serving.service import service
 
@@ -58,7 +59,7 @@ def info() -> Response:
             "version": __version__,
             "bundle": current.generation,
             "products": len(current),
-            "attributes": current.attributes.names,
+            "attributes": visible(service(), current.attributes.names),
             "weights": current.weights,
             "metrics": current.manifest.metrics,
         }
