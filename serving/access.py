@@ -1,23 +1,31 @@
 """API keys and rate limits."""
 
 import math
+import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from threading import Lock
 from time import monotonic
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask, Request, request
+from werkzeug.exceptions import HTTPException
 
 from serving.metrics import metrics
 from serving.problems import Problem
 from serving.settings import Key, Scope, Settings
 
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
 View = TypeVar("View", bound=Callable[..., object])
 # Callers whose rate is stored; beyond that the one that was quiet longest is evicted.
 MAX_CALLERS = 100_000
-_SCOPE = "scope"
+_SCOPE, _FORMS = "scope", "forms"
+CHANGES = ("POST", "PUT", "PATCH", "DELETE")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_ADDRESS = re.compile(r"(?:localhost|[\d.]+|\[[0-9a-f:.]+\])(?::\d+)?")
 
 
 def needs(scope: Scope | None) -> Callable[[View], View]:
@@ -30,6 +38,12 @@ def needs(scope: Scope | None) -> Callable[[View], View]:
     return decorate
 
 
+def accepts_forms(view: View) -> View:
+    """Let a view be called by a form of the service's own pages, beside JSON."""
+    setattr(view, _FORMS, True)
+    return view
+
+
 def scope_of(app: Flask, endpoint: str) -> Scope | None:
     """Return the scope that an endpoint needs."""
     scope: Scope | None = getattr(app.view_functions[endpoint], _SCOPE, "public")
@@ -37,7 +51,7 @@ def scope_of(app: Flask, endpoint: str) -> Scope | None:
 
 
 class Access:
-    """Checks the API key and the rate of each request.
+    """Checks the sender, the API key and the rate of each request.
 
     Parameters
     ----------
@@ -48,29 +62,67 @@ class Access:
     """
 
     def __init__(self, app: Flask, settings: Settings) -> None:
-        self._views = app.view_functions
+        self._views, self._urls = app.view_functions, app.url_map
         self._keys = settings.keys
         self._limiter = RateLimiter(settings.rate, settings.burst)
+        self._limiters = {
+            name: RateLimiter(key.rate, max(1, round(key.rate)))
+            for name, key in settings.keys.items()
+            if key.rate is not None
+        }
+        origins = (*settings.cors_origins, *(origin for key in settings.keys.values() for origin in key.origins))
+        self.origins = frozenset(origins)
+        self._private = frozenset(settings.private_fields)
+        self._fixes = any(key.fixed for key in settings.keys.values())
 
     def check(self) -> None:
         """Raise a `Problem` unless the current request is admitted; to be called before each request."""
         current: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy is slow
         if current.endpoint is None:
             return
-        scope: Scope | None = getattr(self._views[current.endpoint], _SCOPE, "public")
+        view = self._views[current.endpoint]
+        self._check_sender(current, view)
+        scope: Scope | None = getattr(view, _SCOPE, "public")
         if scope is None:
             return
         name = self._key_name(current, scope) if self._keys else ""
-        wait = self._limiter.wait((name, current.remote_addr or ""))
+        wait = self._limiters.get(name, self._limiter).wait((name, current.remote_addr or ""))
         if wait > 0:
-            metrics().refused.labels("rate").inc()
             headers = {"Retry-After": str(math.ceil(wait))}
-            raise Problem(429, "too-many-requests", f"slow down: try again in {wait:.1f} s", headers=headers)
+            raise _refused("rate", 429, "too-many-requests", f"slow down: try again in {wait:.1f} s", headers)
+
+    def admits(self, environ: "WSGIEnvironment") -> bool:
+        """Return whether a request passes by its route, sender and key, so that its body is worth reading."""
+        current = Request(environ)
+        try:
+            endpoint, _ = self._urls.bind_to_environ(environ).match()
+            view = self._views[endpoint]
+            self._check_sender(current, view)
+            scope: Scope | None = getattr(view, _SCOPE, "public")
+            if scope is not None and self._keys:
+                self._key_name(current, scope)
+        except (HTTPException, Problem):
+            return False
+        return True
 
     def require(self, scope: Scope) -> None:
         """Raise a `Problem` unless the key of the current request has a further scope."""
         if self._keys:
             self._key_name(request, scope)
+
+    @property
+    def fixed(self) -> Mapping[str, Any]:
+        """The members of a request that the key of the current request fixes."""
+        key = self._key() if self._fixes else None
+        return {} if key is None else key.fixed
+
+    @property
+    def private_fields(self) -> frozenset[str]:
+        """The attributes of products that the current request may neither see nor use."""
+        if not self._private or not self._keys:
+            return frozenset()
+        key = self._key()
+        return frozenset() if key is not None and {"server", "admin"} & {*key.scopes} else self._private
 
     def allows(self, scope: Scope) -> bool:
         """Return whether the key of the current request has a scope; without any keys everybody has."""
@@ -78,24 +130,60 @@ class Access:
 
     def has(self, scope: Scope) -> bool:
         """Return whether the current request was sent with a valid key that has this scope."""
-        return (key := self._sent(request)) is not None and scope in self._keys[key].scopes
+        key = self._key()
+        return key is not None and not key.is_expired and scope in key.scopes
 
-    def _sent(self, current: Request) -> str | None:
-        """Return the name of the key that a request was sent with; None if there is no valid one."""
-        kind, _, text = current.headers.get("Authorization", "").partition(" ")
-        return self._find(text) if kind.lower() == "bearer" and text else None
+    def _key(self) -> Key | None:
+        name = self._find(_sent(request))
+        return None if name is None else self._keys[name]
+
+    def _check_sender(self, current: Request, view: Callable[..., object]) -> None:
+        """Raise a `Problem` if a request that changes something may come from a page of another site.
+
+        Such a page can send texts and forms to any server that the browser reaches, but JSON only where it is
+        allowed to, and the browser names the page's origin.
+        """
+        if current.method not in CHANGES:
+            return
+        origin = current.headers.get("Origin")
+        if origin is not None and origin not in self.origins and not self._is_own(origin, current.host):
+            why = f"pages of {origin[:200]!r} may not call this service; cors_origins in its settings names those"
+            raise _refused("origin", 403, "forbidden-origin", f"{why} that may")
+        has_body = current.content_length or "Transfer-Encoding" in current.headers
+        if (current.mimetype or has_body) and not current.is_json:
+            if current.mimetype in FORMS and getattr(view, _FORMS, False):
+                return
+            found = repr(current.mimetype[:100]) if current.mimetype else "none"
+            hint = "; an image is sent in base64, as the member image" if "multipart" in current.mimetype else ""
+            detail = f"the Content-Type is {found}; expected application/json{hint}"
+            raise _refused("content-type", 415, "unsupported-media-type", detail)
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Return whether an origin is the service's own, as the request's Host header says.
+
+        Where there are no keys, the host must be an address or localhost: the owner of a name can have it resolve
+        to any address, this one too.
+        """
+        scheme, _, rest = origin.partition("://")
+        port = ":443" if scheme == "https" else ":80"
+        name = rest.lower().removesuffix(port)
+        return name == host.lower().removesuffix(port) and bool(self._keys or _ADDRESS.fullmatch(name))
 
     def _key_name(self, current: Request, scope: Scope) -> str:
         """Return the name of the request's key; raises a `Problem` unless it is valid and has the scope."""
-        key = self._sent(current)
-        if key is None:
-            metrics().refused.labels("key").inc()
-            headers = {"WWW-Authenticate": "Bearer"}
-            raise Problem(401, "unauthorized", "no valid key; expected Authorization: Bearer KEY", headers=headers)
-        if scope not in self._keys[key].scopes:
-            metrics().refused.labels("scope").inc()
-            raise Problem(403, "forbidden", f"key {key!r} has no scope {scope!r}, which this needs")
-        return key
+        name = self._find(_sent(current))
+        if name is None:
+            detail = "no valid key; expected Authorization: Bearer KEY"
+            raise _refused("key", 401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+        key = self._keys[name]
+        if key.is_expired:
+            detail = f"key {name!r} expired at {key.expires.isoformat()}; ask the shop for a new one"
+            raise _refused("key", 401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+        if key.origins and _origin(current) not in key.origins:
+            raise _refused("origin", 403, "forbidden-origin", f"key {name!r} is for pages of other origins")
+        if scope not in key.scopes:
+            raise _refused("scope", 403, "forbidden", f"key {name!r} has no scope {scope!r}, which this needs")
+        return name
 
     def _find(self, text: str) -> str | None:
         """Return the name of a key; every key is compared, so that the time does not tell which it is."""
@@ -104,6 +192,23 @@ class Access:
             if compare_digest(digest, key.sha256):
                 match = name
         return match
+
+
+def _sent(current: Request) -> str:
+    """Return the key that a request was sent with; empty if with none."""
+    kind, _, text = current.headers.get("Authorization", "").partition(" ")
+    return text if kind.lower() == "bearer" else ""
+
+
+def _origin(current: Request) -> str:
+    """Return the origin of the sending page; browsers leave out Origin where a page asks its own site."""
+    referer = current.headers.get("Referer", "")
+    return current.headers.get("Origin") or "/".join(referer.split("/", 3)[:3])
+
+
+def _refused(why: str, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
+    metrics().refused.labels(why).inc()
+    return Problem(status, kind, detail, headers=headers or {})
 
 
 class RateLimiter:

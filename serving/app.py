@@ -32,6 +32,7 @@ from serving.routes import (
     recommendations,
     users,
 )
+from serving.rsgi import THREADS
 from serving.service import KEY, Service
 from serving.settings import Settings
 from serving.trending import Trending
@@ -49,9 +50,7 @@ ROUTES = (
     docs,
 )
 
-# Threads of a worker. Requests hold the interpreter lock except in Annoy and the database: more would only wait.
-THREADS = 4
-STORE_THREADS = THREADS - 1  # of them that may wait for the store at once
+STORE_THREADS = THREADS - 1  # of a worker that may wait for the store at once
 START_SECONDS = 2.0  # that a start waits for the store
 
 
@@ -131,8 +130,8 @@ def create_app(
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
     tracing.register(app)
-    if settings.cors_origins:
-        allow_origins(app, settings.cors_origins)
+    if access.origins:
+        allow_origins(app, access.origins)
     app.before_request(access.check)
     problems.register(app)
     openapi.describe(app)

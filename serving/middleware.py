@@ -6,42 +6,60 @@ Metrics and logs have the route as a template, never an id of a user or a produc
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
+from io import BytesIO
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from apiflask import APIFlask
 from flask import Request, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
+from serving.bodies import plain, too_large
 from serving.logs import REQUEST_ID
 from serving.metrics import requests
+from serving.problems import Problem
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# The unread rest of a body is read up to this size; beyond it the sender finds the connection closed.
-_MAX_REST, _CHUNK = 64 << 20, 1 << 16
 _access_log = logging.getLogger("serving.access")
 
 
-class LimitedRequest(Request):
-    """A request whose chunked body is limited too: werkzeug alone would cut it at the limit."""
+class ApiRequest(Request):
+    """A request whose body is read until a deadline and up to a limit, and holds JSON."""
 
-    def get_data(self, *args: Any, **options: Any) -> Any:
-        """Return the body; raises `RequestEntityTooLarge` if it is longer than allowed."""
-        data = super().get_data(*args, **options)
-        cut = self.content_length is None and len(data) == self.max_content_length
-        if cut and self.environ["wsgi.input"].read(1):
-            raise RequestEntityTooLarge
-        return data
+    @cached_property
+    def stream(self) -> BytesIO:
+        """The body, without its compression; it is limited also if it came without a length."""
+        limit = self.max_content_length or 0
+        if (self.content_length or 0) > limit:
+            raise too_large(limit)
+        # servers other than ours would block beyond the end of the body
+        size = limit + 1 if self.environ.get("wsgi.input_terminated") else self.content_length or 0
+        body = self.environ["wsgi.input"].read(size)
+        if len(body) > limit:
+            raise too_large(limit)
+        return BytesIO(plain(body, self.environ, limit))
+
+    def get_json(self, *args: Any, **options: Any) -> Any:
+        """Return the decoded body; raises a `Problem` if it is null."""
+        value = super().get_json(*args, **options)
+        if value is None:
+            raise Problem(422, "invalid-request", "request: expected an object; found null")
+        return value
+
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+        """Raise a `Problem` that says where the JSON is broken."""
+        what = str(e) if self.get_data() else "it is empty"
+        raise Problem(400, "bad-request", f"the body is not JSON: {what}")
 
 
 class Api(APIFlask):
     """A Flask app without asynchronous views: nothing need be inspected before each call."""
 
-    request_class = LimitedRequest
+    request_class = ApiRequest
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function itself."""
@@ -80,23 +98,10 @@ class RequestLog:
                 _access_log.info("request", extra={"fields": fields})
             return start_response(status, [*headers, ("X-Request-ID", request_id)], error)
 
-        body = self._app(environ, log_and_start)
-        if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
-            _read_rest(environ)
-        return body
+        return self._app(environ, log_and_start)
 
 
-def _read_rest(environ: "WSGIEnvironment") -> None:
-    """Read what the view did not read of the body: otherwise the next request on the connection would fail."""
-    if not environ.get("wsgi.input_terminated"):
-        return  # reading past the end of the body would block for ever
-    read = environ["wsgi.input"].read
-    for _ in range(0, _MAX_REST, _CHUNK):
-        if not read(_CHUNK):
-            return
-
-
-def allow_origins(app: APIFlask, origins: tuple[str, ...]) -> None:
+def allow_origins(app: APIFlask, origins: Collection[str]) -> None:
     """Allow pages of these origins to call the API from a browser (CORS)."""
 
     def preflight() -> Response | None:

@@ -1,16 +1,16 @@
 """From the parsed parameters of an HTTP request to a `Request`, and from its result to the response's body."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import g
 
 from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
-from recommender.filters import Node, parse
+from recommender.filters import Node, fields_of, parse
 from recommender.filters.conditions import And, Not
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
@@ -20,6 +20,7 @@ from recommender.stores.attribution import Attribution
 from serving.metrics import count_answer, stage
 from serving.placements import BURIED
 from serving.problems import Problem
+from serving.schemas.base import RequestModel
 from serving.schemas.requests import (
     ExplanationParams,
     QueryParams,
@@ -31,6 +32,7 @@ from serving.service import Service
 from serving.settings import Placement
 
 NO_PLACEMENT = Placement()
+Params = TypeVar("Params", bound=RequestModel)
 # A sent event whose time differs no more from a stored one is the same: clients round.
 SAME_MOMENT = timedelta(seconds=1)
 # One without a time is the same as a stored one of the session, or of another session so recently.
@@ -56,14 +58,17 @@ def recommend(
     hidden
         Ids that are shown elsewhere on the page.
     """
+    params = with_fixed(service, params)
     seeds = params.seeds
     if (seeds.text or seeds.image) and not service.encodes_queries:
         raise no_encoder()
     recommender = service.live.generation(generation)
     stored, warnings = stored_events(service, seeds.user_id, params.session_id)
     now = datetime.now(UTC)
-    node = filter_of(params.filter, placement)
-    check_fields(recommender, params.fields)
+    node = filter_of(service, params.filter, placement)
+    check_fields(service, recommender, params.fields)
+    if params.diversity is not None:
+        check_names(service, params.diversity.max_per or (), "/diversity/max_per")
     user, more = user_attributes(service, recommender, seeds.user_id, params.user)
     request = Request(
         **seed_arguments(recommender, params, stored, now),
@@ -78,7 +83,7 @@ def recommend(
         exclude_history=params.exclude.seen,
         exclude_purchased_days=params.exclude.purchased_days,
         explain=params.explain != "none",
-        boost=_boosts(params, placement),
+        boost=_boosts(service, params, placement),
         diversity=params.diversity.model_dump(exclude_none=True) if params.diversity else None,
         pin={pin.position: pin.item_id for pin in placement.pin},
         fallback=params.fallback,
@@ -147,9 +152,20 @@ def _is_same(sent: SessionEvent, stored: Event, session_id: str | None, now: dat
     return stored.session_id == session_id or now - stored.timestamp <= SAME_VISIT
 
 
-def filter_of(filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
-    """Return the parsed filter of a request, together with those of its placement."""
+def with_fixed(service: Service, params: Params) -> Params:
+    """Return parameters with the members that the request's key fixes, but for the filter; see `filter_of`."""
+    fixed = {name: value for name, value in service.access.fixed.items() if name != "filter"}
+    known = type(params).model_fields
+    return params.model_copy(update={name: value for name, value in fixed.items() if name in known})
+
+
+def filter_of(service: Service, filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
+    """Return the parsed filter of a request, together with those of its placement and of its key."""
     nodes: list[Node] = [] if filter is None else [parse(filter)]
+    if nodes and filter != placement.question.get("filter"):
+        check_names(service, fields_of(nodes[0]) - {"id"}, "/filter")
+    if (fixed := service.access.fixed.get("filter")) is not None:
+        nodes.append(parse(fixed))
     default = placement.question.get("filter")
     if default is not None and default != filter:
         nodes.append(parse(default))
@@ -158,12 +174,32 @@ def filter_of(filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
     return And(tuple(nodes)) if len(nodes) > 1 else nodes[0] if nodes else None
 
 
-def check_fields(recommender: Recommender, fields: Sequence[str]) -> None:
-    """Raise `RequestError` unless the products have these attributes."""
+def visible(service: Service, names: Iterable[str]) -> list[str]:
+    """Return the names of attributes without those that the current request may not see."""
+    private = service.access.private_fields
+    return [name for name in names if name not in private]
+
+
+def check_fields(service: Service, recommender: Recommender, fields: Sequence[str]) -> None:
+    """Raise `RequestError` unless the products have these attributes, and the current request may see them."""
+    if not fields:
+        return
+    known = visible(service, recommender.attributes.names)
     for position, name in enumerate(fields):
-        if name not in (known := recommender.attributes.names):
+        if name not in known:
             message = f"unknown field {name!r}; expected one of {', '.join(known)}"
             raise RequestError(message, f"/fields/{position}", nearest(name, known))
+
+
+def check_names(service: Service, names: Iterable[str], pointer: str) -> None:
+    """Raise `RequestError`, as for a field that does not exist, if a filter or a rule uses a private one."""
+    if not service.access.private_fields:
+        return
+    known = visible(service, service.live.recommender.attributes.names)
+    for name in names:
+        if name not in known:
+            message = f"unknown field {name!r}; this catalogue has {', '.join(known)}"
+            raise RequestError(message, pointer, nearest(name, known))
 
 
 @contextmanager
@@ -235,9 +271,11 @@ def no_encoder() -> Problem:
     return Problem(501, "no-query-encoder", "this service has no encoder for texts and images: --query-encoder")
 
 
-def _boosts(params: RecommendationParams, placement: Placement) -> list[Boost]:
+def _boosts(service: Service, params: RecommendationParams, placement: Placement) -> list[Boost]:
     boosts = [
         Boost(parse(boost.when, pointer=f"/boost/{position}/when"), boost.add)
         for position, boost in enumerate(params.boost)
     ]
+    for position, boost in enumerate(boosts):
+        check_names(service, fields_of(boost.when) - {"id"}, f"/boost/{position}/when")
     return boosts + [Boost(parse(bury), BURIED) for bury in placement.bury]

@@ -25,8 +25,11 @@ from recommender.progress import notice
 from recommender.stores import deadline, open_store
 from serving import logs, metrics
 from serving import query_encoder as encoding
-from serving.app import THREADS, create_app, default_store, file_of
+from serving.app import create_app, default_store, file_of
+from serving.bodies import BodyReader
 from serving.processes import end_with
+from serving.rsgi import Application
+from serving.service import KEY
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,8 +38,8 @@ if TYPE_CHECKING:
     from apiflask import APIFlask
 
 logger = logging.getLogger(__name__)
-# Requests beyond this many per worker wait in the kernel.
-BACKPRESSURE = 64
+# Connections of a worker; more wait in the kernel, so that idle ones must not use them up.
+BACKPRESSURE = 1024
 # Running requests end sooner; an unfinished request is not waited for any longer.
 STOP_SECONDS = 4
 # A new worker has so long to start before the one that it replaces is stopped.
@@ -76,10 +79,15 @@ class Worker:
     starting_until: float = 0.0
     parent: int = 0
 
-    def __call__(self) -> "APIFlask":
+    def __call__(self) -> Application:
         """Make the app, in the worker's process, which ends with its parent but not for an error."""
         end_with(self.parent)
         logs.configure(self.settings.log_level)
+        app = self._app()
+        bodies = BodyReader(self.settings.max_body_bytes, self.settings.body_seconds)
+        return Application(app, bodies, app.extensions[KEY].access.admits)
+
+    def _app(self) -> "APIFlask":
         while True:
             try:
                 return create_app(
@@ -157,7 +165,7 @@ def _blocking_signals(start: "Callable[[], None]") -> "Callable[[], None]":
     return start_blocked
 
 
-def _begin(load_app: "Callable[[], APIFlask]") -> "APIFlask":
+def _begin(load_app: "Callable[[], Application]") -> Application:
     """Make a worker's app; signals end the worker meanwhile, until the server handles them."""
     for number in _STOP:
         signal.signal(number, signal.SIG_DFL)
@@ -198,7 +206,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
         worker = Worker(bundles, settings, config, given, socket_file, until, os.getpid())
         server = granian(settings.host, settings.port, settings.workers, worker.reload)
         gc.freeze()  # workers are forks: their collections would write to all that they share, and so copy it
-        server.serve(target_loader=worker, wrap_loader=False)
+        server.serve(target_loader=worker, wrap_loader=False)  # type: ignore[arg-type]  # it is no function
 
 
 def granian(host: str, port: int, workers: int, may_reload: "Callable[[], bool]" = lambda: True) -> Server:
@@ -208,9 +216,8 @@ def granian(host: str, port: int, workers: int, may_reload: "Callable[[], bool]"
         target="serving.app:create_app",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=workers,
-        blocking_threads=THREADS,
         backpressure=BACKPRESSURE,
         websockets=False,
         log_level=LogLevels.warning,

@@ -1,12 +1,24 @@
 """Settings of the service: a TOML file, overridden by environment variables `RECOMMENDER_…`."""
 
+import re
 import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,6 +34,26 @@ from serving.schemas.requests import Id, RecommendationParams
 Scope = Literal["public", "server", "admin"]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Filter = dict[str, Any] | str
+FIXED = ("limit", "explain", "filter", "weights", "fields")
+Origin = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
+
+
+def _start_of_day(value: object) -> object:
+    """Return the moment at which a day begins; anything else unchanged."""
+    is_day = isinstance(value, date) and not isinstance(value, datetime)
+    is_day = is_day or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None)
+    return f"{value}T00:00:00Z" if is_day else value
+
+
+def _check_members(*questions: Mapping[str, Any], filters: Sequence[Filter | None] = ()) -> None:
+    """Raise a `ValueError` unless these are members of a request, and filters."""
+    try:
+        for question in questions:
+            RecommendationParams.model_validate(question)
+        for filter in (*(question.get("filter") for question in questions), *filters):
+            parse(filter)
+    except (RecommenderError, Problem) as error:
+        raise ValueError(str(error)) from None
 
 
 class Section(BaseModel):
@@ -31,10 +63,42 @@ class Section(BaseModel):
 
 
 class Key(Section):
-    """An API key, known by its hash alone: `recommender key` makes one."""
+    """An API key, known by its hash alone: `recommender key` makes one.
+
+    Attributes
+    ----------
+    scopes
+        What it may be used for.
+    expires
+        The moment from which it is refused; a day begins at midnight UTC.
+    origins
+        Origins of web pages, such as ``https://shop.example``, that may use it; by default any, and other programs
+        than browsers.
+    rate
+        Mean rate limit in the place of the service's, with as many requests in a burst.
+    fixed
+        Members of every request for recommendations, searches and explanations: limit, explain, fields and weights
+        override the request's, and filter applies beside the request's.
+    """
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     scopes: tuple[Scope, ...] = ("public",)
+    expires: Annotated[AwareDatetime, BeforeValidator(_start_of_day)] | None = None
+    origins: tuple[Origin, ...] = ()
+    rate: Annotated[float, Field(gt=0)] | None = None
+    fixed: dict[str, Any] = {}
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether it is refused by now."""
+        return self.expires is not None and self.expires <= datetime.now(UTC)
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        if unknown := [name for name in self.fixed if name not in FIXED]:
+            raise ValueError(f"fixed has {unknown[0]!r}; expected some of {', '.join(FIXED)}")
+        _check_members(self.fixed)
+        return self
 
     @staticmethod
     def hash(key: str) -> str:
@@ -98,13 +162,7 @@ class Placement(Section):
         requests = [self.question]
         arms = self.experiment.arms if self.experiment else ()
         requests += [{**self.question, **arm.model_dump(include={"strategy", "weights"})} for arm in arms]
-        try:
-            for question in requests:
-                RecommendationParams.model_validate(question)
-            for filter in (self.question.get("filter"), self.block, *self.bury):
-                parse(filter)
-        except (RecommenderError, Problem) as error:
-            raise ValueError(str(error)) from None
+        _check_members(*requests, filters=(self.block, *self.bury))
         return self
 
 
@@ -138,7 +196,11 @@ class Settings(BaseSettings):
     burst: int = Field(400, ge=1, description="Requests above the rate that are allowed in a burst.")
     proxies: int = Field(0, ge=0, le=5, description="Number of trusted proxies that set X-Forwarded-For.")
     max_body_bytes: int = Field(8 << 20, ge=1024, description="Maximum size of a request, images included.")
-    cors_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call the service.")
+    body_seconds: float = Field(10, gt=0, le=300, description="Seconds in which a body must have come.")
+    cors_origins: tuple[Origin, ...] = Field((), description="Origins of web pages that may call the service.")
+    private_fields: tuple[str, ...] = Field(
+        (), description="Attributes of products that only keys of scope server or admin see and may filter by."
+    )
     image_hosts: tuple[str, ...] = Field((), description="Hosts from which a search may fetch an image.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of the log; info has a line for each request."
@@ -168,6 +230,15 @@ class Settings(BaseSettings):
                 " there could erase users; add a key (recommender key makes one), listen on 127.0.0.1, or set"
                 " --insecure where something else keeps strangers out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _hides_private_fields(self) -> Self:
+        members = {f"placements.{name}.question": each.question for name, each in self.placements.items()}
+        members |= {f"keys.{name}.fixed": each.fixed for name, each in self.keys.items()}
+        for at, question in members.items():
+            if shown := {*question.get("fields", ())} & {*self.private_fields}:
+                raise ValueError(f"{at}.fields shows {min(shown)}, which is among private_fields")
         return self
 
     @classmethod

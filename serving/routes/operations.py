@@ -10,6 +10,7 @@ from serving.access import needs
 from serving.health import overall
 from serving.json_codec import json_response
 from serving.metrics import exposition
+from serving.recommending import visible
 from serving.schemas.responses import Info, Live, Ready
 from serving.service import service
 
@@ -64,7 +65,7 @@ def info() -> Response:
             "version": __version__,
             "bundle": current.generation,
             "products": len(current),
-            "attributes": current.attributes.names,
+            "attributes": visible(service(), current.attributes.names),
             "weights": current.weights,
             "metrics": current.manifest.metrics,
         }

@@ -12,6 +12,7 @@ from serving.access import needs
 from serving.item_changes import checked, waits, with_availability
 from serving.json_codec import json_response
 from serving.problems import Problem
+from serving.recommending import visible
 from serving.schemas.events import ItemBatch, ProductData
 from serving.schemas.requests import ItemId
 from serving.schemas.responses import Changed, Product
@@ -26,7 +27,7 @@ _UNKNOWN: Any = {404: "Unknown item"}
 @bp.output(Product)
 def item(item_id: str) -> Response:
     """Return a product."""
-    return json_response(service().live.recommender.product(item_id))
+    return _product(item_id)
 
 
 @bp.get("/items:get")
@@ -35,7 +36,7 @@ def item(item_id: str) -> Response:
 @bp.doc(responses=_UNKNOWN)
 def item_by_query(query: ItemId) -> Response:
     """Return a product whose id may contain a slash."""
-    return json_response(service().live.recommender.product(query.item_id))
+    return _product(query.item_id)
 
 
 @bp.get("/thumbnails")
@@ -96,6 +97,11 @@ def patch_items(batch: ItemBatch) -> Response:
 def delete_item_by_body(item: ItemId) -> Response:
     """Remove a product whose id may contain a slash."""
     return _remove(item.item_id)
+
+
+def _product(item_id: str) -> Response:
+    product = service().live.recommender.product(item_id)
+    return json_response({name: product[name] for name in visible(service(), product)})
 
 
 def _attributes_of(item_id: str, product: ProductData) -> dict[str, Any]:

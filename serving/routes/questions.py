@@ -21,6 +21,7 @@ from serving.recommending import (
     seed_arguments,
     stored_events,
     user_attributes,
+    with_fixed,
 )
 from serving.schemas.requests import ExplanationParams, RecommendationParams, SearchParams
 from serving.schemas.responses import Answer, Explanations
@@ -51,12 +52,13 @@ def search(params: SearchParams) -> Response:
     here = service()
     if not here.encodes_queries:
         raise no_encoder()
+    params = with_fixed(here, params)
     recommender = here.live.recommender
     stored, warnings = stored_events(here, params.user_id, params.session_id)
     image = params.image if params.image_url is None else fetched(params.image_url, here.settings.image_hosts)
     user, more = user_attributes(here, recommender, params.user_id, params.user)
-    node = filter_of(params.filter)
-    check_fields(recommender, params.fields)
+    node = filter_of(here, params.filter)
+    check_fields(here, recommender, params.fields)
     request = Request(
         strategy="search",
         text=params.text,
@@ -83,6 +85,7 @@ def explain(params: ExplanationParams) -> Response:
     if params.seeds.user_id is not None:
         require("server")
     here = service()
+    params = with_fixed(here, params)
     recommender = here.live.recommender
     stored, _ = stored_events(here, params.seeds.user_id, params.session_id)
     user, _ = user_attributes(here, recommender, params.seeds.user_id, params.user)
@@ -91,7 +94,7 @@ def explain(params: ExplanationParams) -> Response:
         k=1,
         user=user,
         context=params.context,
-        filter=filter_of(params.filter),
+        filter=filter_of(here, params.filter),
         weights=params.weights,
         exclude=params.exclude.item_ids,
         exclude_history=params.exclude.seen,

@@ -10,7 +10,7 @@ from recommender.ranking.request import Request
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.metrics import stage
-from serving.recommending import check_fields, filter_of, recommend, response_body
+from serving.recommending import check_fields, filter_of, recommend, response_body, with_fixed
 from serving.schemas.requests import (
     ItemQueryParams,
     QueryParams,
@@ -96,15 +96,15 @@ def new(query: QueryParams) -> Response:
 
 
 def _similar(item_id: str, query: QueryParams) -> Response:
-    recommender = service().live.recommender
-    state = (recommender.revision, request.full_path)
+    here = service()
+    recommender, query = here.live.recommender, with_fixed(here, query)
+    state = (recommender.revision, request.full_path, here.access.fixed, sorted(here.access.private_fields))
     etag = blake2b(repr(state).encode(), digest_size=12).hexdigest()
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers=headers)
-    node = None if query.filter is None else filter_of(query.filter)
-    if query.fields:
-        check_fields(recommender, query.fields)
+    node = filter_of(here, query.filter)
+    check_fields(here, recommender, query.fields)
     similar_request = Request(
         strategy="similar",
         items=(item_id,),

@@ -12,7 +12,7 @@ from recommender.ranking.request import Strategy
 from recommender.ranking.results import Recommendations
 from recommender.ranking.strategies import in_cart
 from recommender.recommender import Recommender
-from serving.access import needs
+from serving.access import accepts_forms, needs
 from serving.pages import page_response
 from serving.problems import Problem, problem_of
 from serving.service import service
@@ -48,6 +48,7 @@ def browse() -> Response:
 
 
 @bp.post("/photo")
+@accepts_forms
 @needs(None)
 def photo() -> Response:
     """Show the products similar to a photo."""
@@ -69,7 +70,7 @@ def product() -> Response:
     rec, item_id = _recommender(), request.args.get("id", "")
     learned = _learned(rec, item_id)
     weights = _weights(learned)
-    facts = rec.product(item_id)
+    facts = {name: value for name, value in rec.product(item_id).items() if name not in _private()}
     similar = rec.similar(item_id, _RELATED, weights=weights, explain=True, filter=_filter(rec))
     together = _complementary(rec, [item_id], similar.item_ids) if item_id in rec else None
     return _page(
@@ -126,6 +127,7 @@ def count() -> Response:
 
 
 @bp.post("/events")
+@accepts_forms
 @needs(None)
 def add_event() -> Response:
     """Store an event of the shopper; the parts of the page that depend on it reload."""
@@ -137,6 +139,7 @@ def add_event() -> Response:
 
 
 @bp.post("/shopper")
+@accepts_forms
 @needs(None)
 def switch() -> Response:
     """Switch to another shopper."""
@@ -145,6 +148,7 @@ def switch() -> Response:
 
 
 @bp.post("/forget")
+@accepts_forms
 @needs(None)
 def forget() -> Response:
     """Erase the shopper's events."""
@@ -209,6 +213,10 @@ def _complementary(rec: Recommender, item_ids: list[str], shown: Sequence[str] =
 
 def _filter(rec: Recommender) -> dict[str, Any] | None:
     return catalogue.form_filter(rec.attributes, request.args)
+
+
+def _private() -> frozenset[str]:
+    return service().access.private_fields
 
 
 def _learned(rec: Recommender, item_id: str) -> dict[str, float]:

@@ -123,13 +123,16 @@ def bare_app(body: bytes) -> Any:
     """Make the bare app, in its worker."""
     from flask import Flask, Response
 
+    from serving.bodies import BodyReader
+    from serving.rsgi import Application
+
     app = Flask("bare")
 
     @app.get("/v1/items/<item_id>/similar")
     def similar(item_id: str) -> Response:
         return Response(body, content_type="application/json")
 
-    return app
+    return Application(app, BodyReader(limit=0, seconds=1))
 
 
 def body_of(bundles: Path, store: str, path: str) -> bytes:
