@@ -8,7 +8,7 @@ from threading import Lock
 from time import monotonic
 from typing import TypeVar
 
-from flask import Flask, Request, request
+from flask import Flask, Request, g, request
 
 from serving.metrics import metrics
 from serving.problems import Problem
@@ -36,6 +36,11 @@ def scope_of(app: Flask, endpoint: str) -> Scope | None:
     return scope
 
 
+def source_of_request() -> str:
+    """Return who sends the current request, as changes record it: ``api:shop`` for the key of that name."""
+    return f"api:{name}" if (name := g.get("key_name")) else "api"
+
+
 class Access:
     """Checks the API key and the rate of each request.
 
@@ -60,7 +65,7 @@ class Access:
         scope: Scope | None = getattr(self._views[current.endpoint], _SCOPE, "public")
         if scope is None:
             return
-        name = self._key_name(current, scope) if self._keys else ""
+        name = g.key_name = self._key_name(current, scope) if self._keys else ""
         wait = self._limiter.wait((name, current.remote_addr or ""))
         if wait > 0:
             metrics().refused.labels("rate").inc()

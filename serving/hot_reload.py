@@ -64,7 +64,7 @@ class LiveRecommender:
         self._tasks: dict[str, Callable[[], None]] = {
             "bundle": self._reload,
             "experiment": self._open_experiments,
-            "store": self.overlay.refresh,
+            "store": self._refresh_overlay,
         }
         self.recommender = load(bundles, self.overlay)
         self.refresh()
@@ -111,6 +111,9 @@ class LiveRecommender:
         for name in self._experiments:
             if name not in self._others:
                 self._others[name] = self._load(self._bundles, self.overlay, generation=name)
+
+    def _refresh_overlay(self) -> None:
+        self.overlay.refresh(self.recommender.generation)
 
     def _reload(self) -> None:
         generation = current(self._bundles)

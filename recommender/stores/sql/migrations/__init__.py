@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from recommender.errors import StoreError
 from recommender.stores.sql.database import Database
 
-HEAD = "0003"
+HEAD = "0004"
 _LOCK = 0x7265636F  # id of the advisory lock
 
 
