@@ -28,7 +28,7 @@ ProductFormat = Literal[
 ]
 # Keys that say nothing of the columns of a file.
 _OF_ANY_FORMAT = {
-    *("path", "format", "images", "private_images", "availability_words", "weights"),
+    *("path", "format", "images", "private_images", "availability_words", "updated_at", "weights"),
     *("learn", "where", "kinds", "timezone", "timestamp_format", "context"),
 }
 EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
@@ -92,6 +92,9 @@ class CatalogConfig(ConfigSection):
         What the shop's own words of availability mean, such as ``{"on its way" = "backorder"}``.
     color, size, gender, age_group, material, pattern, published_at
         Column, or template over columns. By default the column of the same name.
+    updated_at
+        Column of the moment at which a row was changed last; by default all rows are as old as the file, see
+        ``--as-of``. Changes over HTTP that are older than a product's row no longer count.
     images
         Folder or zip that `image_link` is relative to; by default the data folder. Links that begin with
         ``http://``, ``https://`` or ``//`` are downloaded, unless `images` has a file of that name.
@@ -144,6 +147,7 @@ class CatalogConfig(ConfigSection):
     material: str | None = None
     pattern: str | None = None
     published_at: str | None = None
+    updated_at: str | None = None
     images: Path | None = None
     private_images: bool = False
     attributes: list[str] | None = None

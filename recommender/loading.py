@@ -7,7 +7,7 @@ import numpy as np
 from recommender.bundle import Bundle, DeltaThumbnails, Thumbnails
 from recommender.bundle.delta import DELTA, Delta, array_loader
 from recommender.bundle.manifest import REMEDY
-from recommender.core.blocks import Layout
+from recommender.core.blocks import Double, Layout
 from recommender.core.segment import Segment
 from recommender.errors import BundleError
 from recommender.items import Attributes
@@ -19,6 +19,8 @@ from recommender.towers.profile import ProfileTower
 from recommender.towers.repeat import PRODUCTS_FILE, RepeatModel
 from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower
+
+ROW_TIMES = "row_times.npy"
 
 
 def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Planner:
@@ -54,6 +56,15 @@ def open_attributes(bundle: Bundle) -> Attributes:
         changed = Attributes.open(bundle.folder(DELTA) / "attributes")
         attributes = attributes.with_delta(changed, delta.rows, delta.removed)
     return attributes.with_current_prices()
+
+
+def open_row_times(bundle: Bundle, n: int) -> Double:
+    """Map the moments of the catalogue's rows, (n,), see `OverlayState`; 0 where a bundle does not have them."""
+    load = array_loader(bundle)
+    if bundle.has("base", ROW_TIMES) or (Delta.of(bundle) is not None and bundle.has(DELTA, ROW_TIMES)):
+        times = load(ROW_TIMES)
+        return np.append(times, np.full(n - len(times), np.nan)) if len(times) < n else times
+    return np.zeros(n)
 
 
 def open_thumbnails(bundle: Bundle) -> Thumbnails | DeltaThumbnails:

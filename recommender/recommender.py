@@ -13,6 +13,7 @@ from recommender.loading import (
     open_attributes,
     open_item_tower,
     open_planner,
+    open_row_times,
     open_thumbnails,
     open_user_tower,
 )
@@ -111,7 +112,8 @@ class Recommender:
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
-        self._products = Products(self.attributes, open_thumbnails(bundle), overlay)
+        self.row_times = open_row_times(bundle, self.n)
+        self._products = Products(self.attributes, open_thumbnails(bundle), overlay, self.row_times)
         histories = HistoryQueries(self.attributes, self.segment, self.user_tower)
         contents = ContentQueries(bundle, self.item_tower, encoder)
         self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents)

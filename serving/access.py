@@ -9,7 +9,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Flask, Request, request
+from flask import Flask, Request, g, request
 from werkzeug.exceptions import HTTPException
 
 from serving.metrics import metrics
@@ -50,6 +50,11 @@ def scope_of(app: Flask, endpoint: str) -> Scope | None:
     return scope
 
 
+def source_of_request() -> str:
+    """Return who sends the current request, as changes record it: ``api:shop`` for the key of that name."""
+    return f"api:{name}" if (name := g.get("key_name")) else "api"
+
+
 class Access:
     """Checks the sender, the API key and the rate of each request.
 
@@ -85,7 +90,7 @@ class Access:
         scope: Scope | None = getattr(view, _SCOPE, "public")
         if scope is None:
             return
-        name = self._key_name(current, scope) if self._keys else ""
+        name = g.key_name = self._key_name(current, scope) if self._keys else ""
         wait = self._limiters.get(name, self._limiter).wait((name, current.remote_addr or ""))
         if wait > 0:
             headers = {"Retry-After": str(math.ceil(wait))}

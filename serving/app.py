@@ -97,7 +97,7 @@ def create_app(
     if remote is not None:
         load = partial(load, encoder=remote)  # type: ignore[call-arg]
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
-    live.add_task("store", partial(live_store.refresh, live.overlay.refresh))
+    live.add_task("store", partial(live_store.refresh, live.refresh_overlay))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     live.add_task("events", trending.refresh)
     if remote is not None:

@@ -72,7 +72,7 @@ class LiveRecommender:
         self.tasks = {
             "bundle": _Task(self._reload),
             "experiment": _Task(self._open_experiments),
-            "store": _Task(self.overlay.refresh),
+            "store": _Task(self.refresh_overlay),
         }
         self.recommender = load(bundles, self.overlay)
         self.refresh()
@@ -127,6 +127,10 @@ class LiveRecommender:
         for name in self._experiments:
             if name not in self._others:
                 self._others[name] = self._load(self._bundles, self.overlay, generation=name)
+
+    def refresh_overlay(self) -> None:
+        """Read the live changes that the current generation does not have."""
+        self.overlay.refresh(self.recommender.generation)
 
     def _reload(self) -> None:
         generation = current(self._bundles)

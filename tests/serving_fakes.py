@@ -1,6 +1,6 @@
 """A recommender that answers from a list and records the requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,10 +52,14 @@ class FakeRecommender:
         return self.generation, self.overlay.revision()
 
     def fields(self, item_id: str, names: Iterable[str]) -> dict[str, Any]:
-        changed = self.overlay.read().get(item_id) or {}
+        changed = self.changes(item_id)
         return {
             n: changed.get(n, v) for n, v in self.attributes.fields(self.attributes.row_of(item_id), names).items()
         }
+
+    def changes(self, item_id: str) -> Mapping[str, Any]:
+        entry = self.overlay.read().get(item_id)
+        return {} if entry is None else entry.attributes or {}
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in IDS
@@ -67,7 +71,7 @@ class FakeRecommender:
         if item_id not in self:
             raise UnknownItemError(item_id)
         fields = self.attributes.fields(IDS.index(item_id), self.attributes.names)
-        return {"id": item_id, **fields, **(self.overlay.read().get(item_id) or {})}
+        return {"id": item_id, **fields, **self.changes(item_id)}
 
     def thumbnail(self, item_id: str) -> bytes | None:
         return b"\xff\xd8jpeg" if item_id == "A" else None

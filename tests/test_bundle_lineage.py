@@ -128,10 +128,14 @@ def test_generations_without_a_record_go_back_to_the_next_older_one(
         rollback(tmp_path)
 
 
-def test_the_revision_of_the_overlay_is_that_of_the_generation_before_or_newer(tmp_path: Path) -> None:
-    for value, revision in enumerate((0, 7, 0, 3, 9)):
+def test_an_update_has_the_revision_of_the_generation_before_or_a_newer_one_and_a_fit_its_own(
+    tmp_path: Path,
+) -> None:
+    steps = [("fit", 0), ("update", 7), ("update", 0), ("update", 3), ("update", 9), ("fit", 0), ("fit", 5)]
+    for value, (kind, revision) in enumerate(steps):
+        parent = None if kind == "fit" else open_bundle(tmp_path)
         with Staging(tmp_path) as staging:
             np.save(staging.part("base") / "vectors.npy", np.full((1, 1), value, np.float32))
-            staging.publish({"n": 1, "blocks": {"text": 1}}, overlay_revision=revision)
+            staging.publish({"n": 1, "blocks": {"text": 1}}, parent, overlay_revision=revision)
     revisions = [lineage_of(tmp_path, each.generation).overlay_revision for each in generations(tmp_path)]
-    assert revisions == [0, 7, 7, 7, 9]
+    assert revisions == [0, 7, 7, 7, 9, 0, 5]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -271,11 +270,7 @@ def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: P
     assert run("bundles", "prune", demo_bundles, "--json").json == {"removed": []}
     bundles = shutil.copytree(demo_bundles, tmp_path / "bundles")
     rec = recommender.load(bundles)
-    vectors, present = np.zeros((0, rec.layout.d), np.float32), np.zeros((0, len(rec.layout.names)), bool)
-    none = EmbeddedProducts(
-        [], vectors, present, np.empty(0, np.float32), {name: [] for name in rec.attributes.names}, []
-    )
-    delta = publish_delta(rec, none, rec.ids[:1])
+    delta = publish_delta(rec, EmbeddedProducts.none(rec), rec.ids[:1])
     newest, first = compact(bundles), now["generation"]
     lines = run("bundles", "list", bundles).out.splitlines()
     assert lines[1] == f"  {delta}  {now['n'] - 1:,} products, replaced {first}"

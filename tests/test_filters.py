@@ -4,7 +4,7 @@ import pytest
 from recommender.errors import RequestError
 from recommender.filters import SubsetCache, fields_of, parse
 from tests.attribute_tables import attributes
-from tests.filter_masks import mask_of
+from tests.filter_masks import mask_of, with_overlay
 
 SHOP = attributes(
     ["A", "B", "C", "D"],
@@ -250,7 +250,7 @@ def test_the_cache_distinguishes_seeds_and_revisions():
     )
     assert cache.subset(parse(same), seed_row=1).mask.tolist() == [False, True, False, False]
     before = cache.subset(parse("price < 50"))
-    after = cache.subset(parse("price < 50"), overlay={0: {"price": 60.0}}, revision=1)
+    after = cache.subset(parse("price < 50"), attributes=with_overlay(SHOP, {0: {"price": 60.0}}), version=1)
     assert (before.mask.tolist(), after.mask.tolist()) == ([True, False, False, False], [False] * 4)
 
 

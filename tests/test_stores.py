@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from recommender.errors import StoreError
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution, is_signed
-from recommender.stores.base import AttributionCount, EventPosition, QueuedItem
+from recommender.stores.base import AttributeValues, AttributionCount, EventPosition, OverlayEntry
 from recommender.stores.sql.database import METADATA, Database
 
 POSTGRES = os.environ.get("RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres")
@@ -40,6 +41,16 @@ INSERT INTO events VALUES ('e', 'A', 'view_item', '2026-11-23 12:00:00.000000', 
 INSERT INTO item_overlay VALUES ('B', '{"price": 9}');
 INSERT INTO overlay_revision VALUES (1, 4)
 """.replace("only", '"only"')
+
+
+def changes(store: Store, since: int = 0) -> dict[str, AttributeValues]:
+    """Return the attributes of the entries of the overlay."""
+    return {item_id: entry.attributes for item_id, entry in store.overlay.read(since).items() if entry is not None}
+
+
+def waiting(store: Store, limit: int = 10_000) -> list[tuple[str, AttributeValues, int | None]]:
+    """Return what is queued."""
+    return [(entry.item_id, entry.attributes, entry.queued) for entry in store.overlay.queued(limit)]
 
 
 def event(n: int, user: str = "u1", item: str = "A") -> Event:
@@ -446,12 +457,12 @@ def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: 
 
 def test_overlay_merges_and_counts(store: Store) -> None:
     assert store.overlay.revision() == 0
-    assert store.overlay.read() == {}
+    assert changes(store) == {}
     assert store.overlay.put({"A": {"price": 9.5, "availability": "in_stock"}}) == 1
     assert store.overlay.put({"B": {"tags": ["x", "y"], "price": None}}) == 2
     assert store.overlay.put({"A": {"price": 8}}) == 3
     assert store.overlay.revision() == 3
-    assert store.overlay.read() == {
+    assert changes(store) == {
         "A": {"price": 8, "availability": "in_stock"},
         "B": {"tags": ["x", "y"], "price": None},
     }
@@ -460,23 +471,23 @@ def test_overlay_merges_and_counts(store: Store) -> None:
 def test_overlay_returns_changes_since_a_revision(store: Store) -> None:
     store.overlay.put({"A": {"price": 1}, "B": {"price": 2}})
     store.overlay.put({"B": {"price": 3}, "C": None})
-    assert store.overlay.read(since=1) == {"B": {"price": 3}, "C": None}
-    assert store.overlay.read(since=2) == {}
+    assert changes(store, 1) == {"B": {"price": 3}, "C": None}
+    assert changes(store, 2) == {}
     store.overlay.put({"A": {"size": "M"}, "C": {"price": 4}}, replace=True)
-    assert store.overlay.read() == {"A": {"size": "M"}, "B": {"price": 3}, "C": {"price": 4}}
+    assert changes(store) == {"A": {"size": "M"}, "B": {"price": 3}, "C": {"price": 4}}
 
 
 def test_the_queue_holds_products_until_they_are_embedded(store: Store) -> None:
     store.overlay.put({"new": {"title": "Oak"}, "A": {"price": 1}}, queue={"new"})
     store.overlay.put({"gone": None}, queue={"gone"})
     store.overlay.put({"new": {"price": 5}})
-    waiting = store.overlay.queued()
-    assert waiting == [QueuedItem("new", {"title": "Oak", "price": 5}, 1), QueuedItem("gone", None, 2)]
-    assert store.overlay.queued(limit=1) == waiting[:1]
+    queued = store.overlay.queued()
+    assert waiting(store) == [("new", {"title": "Oak", "price": 5}, 1), ("gone", None, 2)]
+    assert store.overlay.queued(limit=1) == queued[:1]
     store.overlay.put({"new": {"title": "Ash"}}, queue={"new"})  # while it is being embedded
-    store.overlay.mark_embedded(waiting)
-    assert store.overlay.queued() == [QueuedItem("new", {"title": "Ash", "price": 5}, 4)]
-    assert store.overlay.read()["gone"] is None
+    store.overlay.mark_embedded(queued)
+    assert waiting(store) == [("new", {"title": "Ash", "price": 5}, 4)]
+    assert changes(store)["gone"] is None
 
 
 def test_what_was_embedded_after_a_revision_is_queued_again(store: Store) -> None:
@@ -489,12 +500,79 @@ def test_what_was_embedded_after_a_revision_is_queued_again(store: Store) -> Non
     revision = store.overlay.put({"B": {"price": 3}})
     assert store.overlay.requeue(after=2) == 0
     assert store.overlay.requeue(after=1) == 1
-    assert store.overlay.queued() == [QueuedItem("B", {"title": "B", "price": 3}, 2), fourth]
+    assert waiting(store) == [("B", {"title": "B", "price": 3}, 2), ("D", {"title": "D"}, 4)]
     assert store.overlay.revision() == revision
     store.overlay.mark_embedded(store.overlay.queued())
     store.overlay.put({"A": {"title": "again"}}, queue={"A"})
     assert store.overlay.requeue(after=0) == 2
     assert [each.item_id for each in store.overlay.queued()] == ["B", "D", "A"]
+
+
+def test_each_attribute_has_the_time_of_its_change(store: Store) -> None:
+    store.overlay.put({"A": {"price": 1, "title": "Oak"}}, at=100.0, source="api:shop")
+    store.overlay.put({"A": {"price": 2}}, at=300.0, source="api")
+    (entry,) = store.overlay.page()
+    assert (entry.updated_at, entry.times, entry.source) == (300.0, {"title": 100.0}, "api")
+    assert entry.since(100.0) == {"price": 2, "title": "Oak"}  # what is as old as the row is not older
+    assert entry.since(200.0) == {"price": 2}
+    assert entry.since(400.0) == {}
+    assert entry.since(float("nan")) == entry.attributes  # the catalogue does not have it
+    store.overlay.put({"A": {"title": "Ash"}}, replace=True, at=400.0)
+    assert store.overlay.page()[0].times == {}
+    store.overlay.put({"A": None}, at=500.0)
+    (entry,) = store.overlay.page()
+    assert (entry.since(450.0), entry.since(550.0), entry.is_older(550.0)) == (None, {}, True)
+
+
+def test_the_overlay_is_listed_in_pages(store: Store) -> None:
+    ids = [f"{number:03}" for number in range(25)]
+    for item_id in reversed(ids):
+        store.overlay.put({item_id: {"price": 1}})
+    pages, after = [], ""
+    while page := store.overlay.page(after, limit=10):
+        pages.append([entry.item_id for entry in page])
+        after = pages[-1][-1]
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert [item_id for page in pages for item_id in page] == ids
+
+
+def test_what_is_absorbed_is_left_out_until_its_generation_is_rolled_back(store: Store) -> None:
+    store.overlay.put({"A": {"price": 1}, "B": {"price": 2}, "C": {"title": "C"}}, queue=["C"], added=["C"])
+    read, revision = store.overlay.read(), store.overlay.revision()
+    store.overlay.put({"B": {"price": 3}})  # while the generation is published
+    store.overlay.absorb([entry for entry in read.values() if entry], "g2")
+    assert changes(store) == {"B": {"price": 3}}
+    assert store.overlay.read(since=revision)["A"] is None
+    assert store.overlay.queued() == []
+    assert [entry.item_id for entry in store.overlay.page()] == ["B"]
+    assert store.overlay.restore("g2") == store.overlay.restore("g3") == 0
+    revision = store.overlay.revision()
+    assert store.overlay.restore("g1") == 2
+    assert changes(store, revision) == {"A": {"price": 1}, "C": {"title": "C"}}
+    assert waiting(store) == [("C", {"title": "C"}, 1)]
+    store.overlay.absorb([entry for entry in store.overlay.read().values() if entry], "g2")
+    store.overlay.purge("g1")
+    assert store.overlay.restore("g1") == 3
+    store.overlay.absorb([entry for entry in store.overlay.read().values() if entry], "g2")
+    store.overlay.purge("g2")
+    assert store.overlay.restore("g1") == 0
+
+
+def test_a_change_of_an_absorbed_product_counts_and_leaves_older_ones_older(store: Store) -> None:
+    store.overlay.put({"A": {"price": 1}, "B": {"title": "Oak"}}, at=100.0, added=["B"])
+    store.overlay.absorb(_entries(store), "g2")
+    store.overlay.put({"A": {"availability": "in_stock"}, "B": {"price": 2}}, at=300.0)
+    assert [entry.since(200.0) for entry in _entries(store)] == [{"availability": "in_stock"}, {"price": 2}]
+    assert [entry.added for entry in _entries(store)] == [False, False]  # the catalogue has it
+    store.overlay.absorb(_entries(store), "g3")
+    store.overlay.put({"B": {"price": 3}}, added=["B"])  # dropped since, and put again
+    assert changes(store) == {"B": {"price": 3}}
+    store.overlay.put({"B": {"title": "Ash"}})
+    assert [entry.added for entry in _entries(store)] == [True]
+
+
+def _entries(store: Store) -> list[OverlayEntry]:
+    return store.overlay.page(limit=1000)
 
 
 def test_an_old_store_is_migrated(url: str) -> None:
@@ -506,11 +584,12 @@ def test_an_old_store_is_migrated(url: str) -> None:
     for _ in range(2):
         with open_store(url) as store:
             assert [stored.item_id for stored in store.events.history("u1")] == ["A"]
-            assert store.overlay.read() == {"B": {"price": 9}}
+            assert changes(store) == {"B": {"price": 9}}
             assert store.overlay.queued() == []
+            assert abs(store.overlay.page()[0].updated_at - time.time()) < 600  # of the migration
     with open_store(url) as store:
         assert store.overlay.put({"C": None}) == 5
-        assert store.overlay.read(since=4) == {"C": None}
+        assert changes(store, 4) == {"C": None}
 
 
 def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
@@ -529,7 +608,7 @@ def test_stored_data_survives_the_process(url: str) -> None:
         store.overlay.put({"A": {"price": 1}})
     with open_store(url) as store:
         assert store.events.history("u1") == [event(1)]
-        assert store.overlay.read() == {"A": {"price": 1}}
+        assert changes(store) == {"A": {"price": 1}}
 
 
 def test_concurrent_threads_lose_no_event(store: Store) -> None:
@@ -542,7 +621,7 @@ def test_concurrent_threads_lose_no_event(store: Store) -> None:
         revisions = list(pool.map(write, range(4)))
     assert len(list(store.events.scan())) == 20 + 4 * 20
     assert max(revisions) == store.overlay.revision() == 80
-    assert store.overlay.read() == {"A": {"0": 19, "1": 19, "2": 19, "3": 19}}
+    assert changes(store) == {"A": {"0": 19, "1": 19, "2": 19, "3": 19}}
 
 
 def _open_and_write(url: str, process: int) -> None:

@@ -82,7 +82,7 @@ def test_queued_products_are_embedded_and_the_queue_emptied(
 ) -> None:
     first, second = products(demo_shop)["id"][:2]
     attributes = {"title": "Red striped mug", "product_type": "Kitchen > Mugs", "price": 4.0}
-    store.overlay.put({"new-mug": attributes, second: None}, queue=["new-mug", second])
+    store.overlay.put({"new-mug": attributes, second: None}, queue=["new-mug", second], added=["new-mug"])
     updater.changed, updater.store = None, store
     done = updater.update()
     now = recommender.load(updater.root, overlay=store.overlay)
@@ -167,7 +167,7 @@ def test_changes_over_http_are_embedded_again_after_a_rollback(
     updater.changed, updater.store = None, store
     store.overlay.put({first: {"title": "A red kite"}}, queue=[first])
     before = updater.update().generation
-    store.overlay.put({"new-mug": {"title": "Red striped mug"}, second: None}, queue=["new-mug", second])
+    store.overlay.put({"new-mug": {"title": "Red striped mug"}, second: None}, queue=["new-mug", second], added=["new-mug"])
     store.overlay.put({third: {"price": 3.0}})  # an offer, never queued
     assert updater.update().generation is not None
     assert updater.update().generation is None
@@ -205,7 +205,7 @@ def test_a_crash_before_the_queue_is_emptied_loses_nothing_at_a_rollback(
 ) -> None:
     first = current(updater.root)
     updater.changed, updater.store = None, store
-    store.overlay.put({"new-mug": {"title": "Red striped mug"}}, queue=["new-mug"])
+    store.overlay.put({"new-mug": {"title": "Red striped mug"}}, queue=["new-mug"], added=["new-mug"])
     with monkeypatch.context() as patch:
         patch.setattr(type(store.overlay), "mark_embedded", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -51,6 +51,7 @@ from training.tuning.masked_attributes import Encode, free_encoding, tune_by_mas
 from training.tuning.search import Hyperparameters, TuningData, default_hyperparameters, tune
 from training.tuning.similar_items import bought_together, content_weights, partners, substitutes, tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
+from training.update.live import CatalogTimes, LiveChanges, added_ids, with_overlay
 
 Reports: TypeAlias = dict[str, EvaluationReport]
 Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], Reports]
@@ -71,6 +72,7 @@ def fit(
     max_removed: float = MAX_REMOVED,
     include_history: bool = False,
     run: MapFunction = map,
+    as_of: float | None = None,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
 
@@ -84,7 +86,8 @@ def fit(
         Products, events and attributes of users that were read already, such as from frames; by default those of
         the config's files.
     store_url
-        An event store whose events and attributes of users are added to those of the files.
+        An event store whose events and attributes of users are added to those of the files, and whose live changes
+        of products are where they are newer; products that were put over the API are trained on, too.
     until
         Only events before this moment are used; the evaluation is left to the caller.
     learn_until
@@ -103,6 +106,8 @@ def fit(
     run
         Runs the queries of the evaluation, see `recommender.evaluation.evaluate`; on other machines the evaluated
         bundle is read from the cache folder.
+    as_of
+        Moment of the catalogue's file in POSIX seconds, by default that of its last modification.
 
     Returns
     -------
@@ -119,9 +124,13 @@ def fit(
         pass  # an output folder that is not writable is better found before the training than after
     checked_share(max_removed)
     with timer.stage("reading"):
-        catalog = catalog or Catalog.load(config, strict=strict)
+        from_file = catalog is None
+        catalog = catalog or Catalog.load(config, strict=strict, as_of=as_of)
         refuse_losses(catalog.report.losses, strict)
-        check_fit(Path(out), catalog, config.catalog.path.name, max_removed)
+        live = LiveChanges.read(store_url)
+        check_fit(Path(out), catalog, config.catalog.path.name, max_removed, added_ids(live.entries))
+        times = CatalogTimes.of(catalog, complete=True)
+        catalog = with_overlay(catalog, live.entries, config if from_file else None)
         interactions = _read_interactions(config, catalog, interactions, users, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
@@ -149,7 +158,20 @@ def fit(
         if lost := loss_line(losses):
             metrics["lost"] = lost
         stored, files = reports.get("evaluation"), chosen.folder
-        return publish(Path(out), model, items, encoded, config, metrics, stored, encoder_files=files)
+        revision = live.revision
+        generation = publish(
+            Path(out),
+            model,
+            items,
+            encoded,
+            config,
+            metrics,
+            stored,
+            encoder_files=files,
+            overlay_revision=revision,
+        )
+        live.settle(Path(out), times)
+        return generation
 
 
 def evaluate_config(

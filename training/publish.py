@@ -24,6 +24,7 @@ from recommender.evaluation import EvaluationReport
 from recommender.evaluation.stored import PART, StoredEvaluation, evaluation_key
 from recommender.events import Steps
 from recommender.items import write_attributes
+from recommender.loading import ROW_TIMES
 from recommender.progress import notice, progress
 from recommender.towers.user import UserTower
 from training.items import TrainingItems, category_kinds
@@ -48,6 +49,7 @@ def publish(
     *,
     thumbnails: bool = True,
     encoder_files: Path | None = None,
+    overlay_revision: int = 0,
 ) -> str:
     """Write the parts, build the index and measure its recall, and make the generation current.
 
@@ -65,6 +67,8 @@ def publish(
         Whether to write thumbnails.
     encoder_files
         Folder of an encoder that was trained on this catalogue, which the bundle has to carry.
+    overlay_revision
+        The catalogue has what was queued in the overlay up to this revision.
 
     Returns
     -------
@@ -91,6 +95,7 @@ def publish(
         kinds = [kind if kind in model.weights else "item" for kind in category_kinds(items.catalog)]
         index = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed, kinds)
         index.segment.save(base)
+        np.save(base / ROW_TIMES, items.catalog.times())
         repeat = model.user_tower.repeat.save(base) if model.user_tower.repeat is not None else None
         has_thumbnail = encoded.has_image if thumbnails else np.zeros(model.segment.n, dtype=bool)
         if encoder_files is not None:
@@ -114,7 +119,8 @@ def publish(
                 | {"sequence": sequence, "repeat": repeat, "profile": profile},
                 "index": {"budgets": index.metrics["budgets"]},
                 "boilerplate": items.catalog.boilerplate,
-            }
+            },
+            overlay_revision=overlay_revision,
         )
 
 

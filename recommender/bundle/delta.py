@@ -14,7 +14,7 @@ DELTA = "delta"
 # Arrays that the delta has for the rows of `rows.npy`, for those of `neighbour_rows.npy`, and as a whole.
 BY_ROWS = ("vectors.npy", "present.npy", "prior.npy", "codes.npy", "graph.npy")
 BY_NEIGHBOUR_ROWS = ("neighbours.npy", "neighbour_scores.npy")
-WHOLE = ("groups.npy", "codes_scales.npy")
+WHOLE = ("groups.npy", "codes_scales.npy", "row_times.npy")
 
 
 def array_loader(bundle: Bundle) -> Callable[[str], np.ndarray]:

@@ -106,7 +106,7 @@ class Staging:
         compaction
             Whether it has the products of `parent` unchanged, so that a rollback takes back both.
         overlay_revision
-            See `Lineage`; at least that of the generation before.
+            See `Lineage`; with a `parent` at least that of the generation before.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class Staging:
         with exclusive_lock(self.root):
             if parent is not None and current(self.root) != parent.generation:
                 raise BundleError(f"{current(self.root)} was published meanwhile; open it and publish again")
-            lineage = self._lineage(parent if compaction else None, overlay_revision)
+            lineage = self._lineage(parent, compaction, overlay_revision)
             draft = draft.with_fields(extra={**draft.extra, LINEAGE: asdict(lineage)})
             for name, folder in folders.items():
                 self._move(folder, parts[name])
@@ -138,13 +138,15 @@ class Staging:
             write_atomically(self.root / "CURRENT", f"{manifest.generation}\n".encode())
         return manifest.generation
 
-    def _lineage(self, compacted: Bundle | None, overlay_revision: int) -> Lineage:
+    def _lineage(self, parent: Bundle | None, compaction: bool, overlay_revision: int) -> Lineage:
         if not (self.root / "CURRENT").exists():
             return Lineage(overlay_revision=overlay_revision)
         name = current(self.root)
         before = lineage_of(self.root, name)
-        if compacted is not None:
+        if compaction:
             return replace(before, compacted=name)
+        if parent is None:  # a fit, which has what its catalogue has
+            return Lineage(name, overlay_revision=overlay_revision)
         return Lineage(name, overlay_revision=max(before.overlay_revision, overlay_revision))
 
     def _move(self, folder: Path, part: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
         delta = _by_row(c, d, blocks) | _by_neighbour_row(p)
         delta |= {
             "groups.npy": ("int32", (None,)),
+            "row_times.npy": ("float64", (None,)),
             "rows.npy": ("int32", (c,)),
             "neighbour_rows.npy": ("int32", (p,)),
         }
@@ -48,6 +49,7 @@ def _by_row(n: int, d: int, blocks: int) -> dict[str, Array]:
         "present.npy": ("bool", (n, blocks)),
         "prior.npy": ("float32", (n,)),
         "groups.npy": ("int32", (n,)),
+        "row_times.npy": ("float64", (n,)),
         "codes.npy": ("int8", (n, None)),
         "graph.npy": ("int32", (n, None)),
         "attributes/ids.npy": ("bytes", (n,)),

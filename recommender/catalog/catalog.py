@@ -1,5 +1,6 @@
 """The catalogue: the validated table of products."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recommender.catalog.columns import ColumnSpec, columns_of
+from recommender.catalog.files.sources import parts_of
 from recommender.catalog.files.tables import Table, frame_table, read_table
 from recommender.catalog.images.files import ImageSource
 from recommender.catalog.images.sources import open_images
-from recommender.catalog.mapping import map_products, select_products, sources_of
+from recommender.catalog.mapping import UPDATED_AT, map_products, select_products, sources_of
 from recommender.catalog.report import DataReport
 from recommender.catalog.values.boilerplate import find_boilerplate, without_boilerplate
 from recommender.catalog.values.cells import fill
@@ -49,6 +51,10 @@ class Catalog:
         Ids of the products that `[catalog] where` leaves out.
     unsold
         Ids of the products of the file that the shop does not sell, such as drafts.
+    as_of
+        Moment of the file in POSIX seconds: what is older than that it knows.
+    row_times
+        Moment of each row in POSIX seconds, (n,); NaN of products that the file does not have. By default `as_of`.
     """
 
     frame: pd.DataFrame
@@ -59,6 +65,8 @@ class Catalog:
     boilerplate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
     unsold: frozenset[str] = frozenset()
+    as_of: float = 0.0
+    row_times: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -72,6 +80,10 @@ class Catalog:
     @cached_property
     def _rows(self) -> pd.Index:
         return pd.Index(self.ids, dtype=object)
+
+    def times(self) -> NDArray[np.float64]:
+        """Return the moment of each row in POSIX seconds, (n,); NaN of products that the file does not have."""
+        return np.full(len(self), self.as_of) if self.row_times is None else self.row_times
 
     def row_of(self, ids: Iterable[str]) -> NDArray[np.int32]:
         """Return the row of each id, int32, -1 for an unknown one."""
@@ -106,7 +118,13 @@ class Catalog:
         return values
 
     @classmethod
-    def load(cls, config: Config, strict: bool = False, attribute_kinds: Mapping[str, Kind] | None = None) -> Self:
+    def load(
+        cls,
+        config: Config,
+        strict: bool = False,
+        attribute_kinds: Mapping[str, Kind] | None = None,
+        as_of: float | None = None,
+    ) -> Self:
         """Read the products that a config names.
 
         Parameters
@@ -117,6 +135,8 @@ class Catalog:
             Whether a problem that leaves something out is an error.
         attribute_kinds
             Of columns, as in a bundle; by default what most of their cells are.
+        as_of
+            Moment of the file in POSIX seconds, by default that of its last modification.
 
         Raises
         ------
@@ -127,8 +147,10 @@ class Catalog:
             If a template or `learn` names a column that is not there.
         """
         report = DataReport()
-        table = read_table(config.resolve(config.catalog.path), report)
-        return cls._checked(table, config, None, report, strict, attribute_kinds)
+        path = config.resolve(config.catalog.path)
+        table = read_table(path, report)
+        as_of = modified_at(path) if as_of is None else as_of
+        return cls._checked(table, config, None, report, strict, attribute_kinds, as_of)
 
     @classmethod
     def _checked(
@@ -139,9 +161,10 @@ class Catalog:
         report: DataReport,
         strict: bool,
         kinds: Mapping[str, Kind] | None,
+        as_of: float,
     ) -> Self:
         """Map a table and print its problems; raise if `strict`."""
-        catalog = cls._of(table, config, images, report, kinds)
+        catalog = cls._of(table, config, images, report, kinds, as_of)
         report.count_used("products", table.name, len(catalog))
         report.print_summary()
         report.raise_if_strict(strict)
@@ -155,6 +178,7 @@ class Catalog:
         *,
         strict: bool = False,
         attribute_kinds: Mapping[str, Kind] | None = None,
+        as_of: float | None = None,
         **mapping: Any,
     ) -> Self:
         """Take products from a pandas frame, with the checks that a file goes through.
@@ -170,6 +194,8 @@ class Catalog:
             Whether a problem that leaves something out is an error.
         attribute_kinds
             As in `load`.
+        as_of
+            Moment of the frame in POSIX seconds, by default now.
         mapping
             As in a config's ``[catalog]``, such as ``id="article_id"``.
 
@@ -184,7 +210,8 @@ class Catalog:
         name, report = "products frame", DataReport()
         config = Config.from_mapping({"catalog": {"path": name, "images": folder, **mapping}})
         table = frame_table(frame, name, sources_of(config.catalog.id), 'id="sku"', report)
-        return cls._checked(table, config, source, report, strict, attribute_kinds)
+        as_of = time.time() if as_of is None else as_of
+        return cls._checked(table, config, source, report, strict, attribute_kinds, as_of)
 
     @classmethod
     def _of(
@@ -194,9 +221,13 @@ class Catalog:
         images: ImageSource | None,
         report: DataReport,
         kinds: Mapping[str, Kind] | None,
+        as_of: float,
     ) -> Self:
         table, excluded = select_products(table, config.catalog, report)
         frame, found = map_products(table, config.catalog, report, kinds)
+        times = None
+        if config.catalog.updated_at is not None:
+            times = _row_times(frame.pop(UPDATED_AT), as_of)
         columns = columns_of(frame, found, config.catalog)
         refs = frame["image_link"].tolist() if "image_link" in frame else []
         if config.catalog.images is not None and not any(refs):
@@ -207,7 +238,8 @@ class Catalog:
         for name, pieces in boilerplate.items():
             _report_boilerplate(name, pieces, table.name, report)
         unsold = table.unsold - frozenset(frame["id"])
-        catalog = cls(frame, columns, source, report, config.catalog.text, boilerplate, excluded, unsold)
+        text = config.catalog.text
+        catalog = cls(frame, columns, source, report, text, boilerplate, excluded, unsold, as_of, times)
         catalog._count()
         return catalog
 
@@ -221,6 +253,18 @@ class Catalog:
         self.report.facts["products without a category"] = (
             int((~np.any(known, axis=0)).sum()) if known else len(self)
         )
+
+
+def modified_at(path: Path) -> float:
+    """Return when a file, or the latest one of a folder, was modified last, in POSIX seconds."""
+    return max(part.stat().st_mtime for part in (parts_of(path) if path.is_dir() else [path]))
+
+
+def _row_times(moments: "pd.Series[pd.Timestamp]", as_of: float) -> NDArray[np.float64]:
+    """Return POSIX seconds; the moment of the file where a row has none, or one that is yet to come."""
+    seconds = moments.to_numpy("datetime64[us]").astype(np.int64) / 1e6
+    said = moments.notna().to_numpy(bool) & (seconds <= time.time())
+    return np.where(said, seconds, as_of)
 
 
 def _boilerplate(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, tuple[str, ...]]:

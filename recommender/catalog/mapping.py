@@ -30,6 +30,7 @@ from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, DataError
 from recommender.items.schema import STANDARD, Kind
 
+UPDATED_AT = "updated_at"  # column of the frame where the config maps one
 _VERBATIM = {"image_link", "item_group_id"}
 # Columns that are read together, since each says something about the others.
 OFFERS = frozenset({*PRICES, PERIOD, "sale_starts", "sale_ends", "currency", "availability"})
@@ -87,7 +88,9 @@ def _columns(table: Table, config: CatalogConfig) -> dict[str, str]:
 def map_products(
     table: Table, config: CatalogConfig, report: DataReport, kinds: Mapping[str, Kind] | None = None
 ) -> tuple[pd.DataFrame, dict[str, Kind]]:
-    """Return the products (n, columns) sorted by id, with "id" first, and the kind of every other column.
+    """Return the products (n, columns) sorted by id, with "id" first, and the kind of every attribute.
+
+    Where the config maps it, the column `UPDATED_AT` has the moment of each row's last change; it is no attribute.
 
     Products without an id, or with that of an earlier row, are left out and reported; cells that do not fit their
     column count as missing and are reported.
@@ -125,6 +128,10 @@ def map_products(
             cells = _plain(name, columns[name])
             column = _Cells(name, cells, table, ids, config)
             frame[name] = column.typed(found.of(name, cells), name in given, report)
+    if config.updated_at is not None:
+        table.require(config.updated_at, "mapped to updated_at")
+        moments = _Cells(UPDATED_AT, table.frame[config.updated_at], table, ids, config)
+        frame[UPDATED_AT] = moments.typed("date", given=False, report=report)
     found.report(report)
     _report_likely(table, config, frame, report)
     order = np.argsort(ids.to_numpy(object), kind="stable")
@@ -258,14 +265,14 @@ def _offers(
 def _attributes(table: Table, config: CatalogConfig) -> dict[str, pd.Series]:
     """Return the other columns: those that the config lists, else all that it does not map."""
     sources = dict(_sources(table, config))
-    mapped = {"id", *sources}
+    mapped = {"id", *sources} | ({UPDATED_AT, config.updated_at} if config.updated_at is not None else set())
     if config.attributes is None:
         used = {config.id, *sources.values()}
         return {name: table.frame[name] for name in map(str, table.frame) if name not in used | mapped}
     for name in config.attributes:
         table.require(name, "named in attributes")
         if name in mapped:
-            raise ConfigError(f"[catalog] attributes: {name!r} is a standard column; leave it out there")
+            raise ConfigError(f"[catalog] attributes: {name!r} is mapped already; leave it out there")
     return {name: table.frame[name] for name in config.attributes}
 
 

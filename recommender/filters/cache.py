@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from threading import Lock
 
 from recommender.core.blocks import Mask, Rows
-from recommender.filters.compile import Overlay, evaluate, resolve
+from recommender.filters.compile import evaluate, resolve
 from recommender.filters.conditions import Node, canonical
 from recommender.filters.subset import Subset
 from recommender.items import Attributes
@@ -37,8 +37,8 @@ class SubsetCache:
         self,
         node: Node,
         seed_row: int | None = None,
-        overlay: Overlay | None = None,
-        revision: int = 0,
+        attributes: Attributes | None = None,
+        version: int = 0,
         *,
         within: Mask | None = None,
     ) -> Subset:
@@ -50,25 +50,26 @@ class SubsetCache:
             The parsed filter.
         seed_row
             The seed item of ``same_as_seed``, if there is one.
-        overlay
-            ``{row: {field: value}}``: attributes changed since the bundle.
-        revision
-            Of the overlay and of the prices in force, part of the cache key.
+        attributes
+            Those of the bundle with live changes over them; by default without.
+        version
+            Of the live changes and of the prices in force, part of the cache key.
         within
-            Rows to which matches are limited, shape (n,); the same array object for the same rows of one revision.
+            Rows to which matches are limited, shape (n,); the same array object for the same rows of one version.
 
         Raises
         ------
         RequestError
             If a field is unknown, an operand does not suit it, or there is no seed item.
         """
-        node = resolve(node, self._attributes, seed_row, overlay)
-        key = (canonical(node), revision, id(within))
+        attributes = self._attributes if attributes is None else attributes
+        node = resolve(node, attributes, seed_row)
+        key = (canonical(node), version, id(within))
         with self._lock:
             if key in self._subsets:
                 self._subsets.move_to_end(key)
                 return self._subsets[key]
-        mask = evaluate(node, self._attributes, overlay)
+        mask = evaluate(node, attributes)
         if within is not None:
             mask = mask & within
         mask.setflags(write=False)

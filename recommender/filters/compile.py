@@ -1,8 +1,6 @@
 """Evaluate a filter: from a tree of conditions to a mask over rows."""
 
-from collections.abc import Mapping
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
@@ -21,28 +19,23 @@ from recommender.filters.conditions import (
 )
 from recommender.items import Attributes
 from recommender.items.availability import AVAILABILITIES, EXPECTED, canonical_availability
-from recommender.items.columns import KINDS, Cells, Numbers, posix
-
-Overlay = Mapping[int, Mapping[str, Any]]
+from recommender.items.columns import Cells, Numbers, posix
 
 
-def resolve(node: Node, attributes: Attributes, seed_row: int | None, overlay: Overlay | None) -> Node:
+def resolve(node: Node, attributes: Attributes, seed_row: int | None) -> Node:
     """Replace ``same_as_seed`` by the seed's values, and words of availability by Google Merchant's.
 
     A seed whose field is null matches nothing.
     """
     match node:
         case And(nodes) | Or(nodes):
-            return type(node)(tuple(resolve(inner, attributes, seed_row, overlay) for inner in nodes))
+            return type(node)(tuple(resolve(inner, attributes, seed_row) for inner in nodes))
         case Not(inner):
-            return Not(resolve(inner, attributes, seed_row, overlay))
+            return Not(resolve(inner, attributes, seed_row))
         case SameAsSeed(name, pointer):
             if seed_row is None:
                 raise RequestError("same_as_seed needs one seed item; found none", pointer.removesuffix("/field"))
-            column = attributes.column(name, pointer)
-            changed = (overlay or {}).get(seed_row, {})
-            kind = KINDS[attributes.kind(name)]
-            seed = kind.of([changed[name]]).value(0) if name in changed else column.value(seed_row)
+            seed = attributes.column(name, pointer).value(seed_row)
             values = seed if isinstance(seed, list) else [] if seed is None else [seed]
             return In(name, tuple(values), pointer=pointer)
         case In("availability", values, negated, pointer):
@@ -64,35 +57,25 @@ def _availability(value: Operand, column: Cells, pointer: str) -> Operand:
     return canonical or value
 
 
-def evaluate(node: Node, attributes: Attributes, overlay: Overlay | None = None) -> np.ndarray:
+def evaluate(node: Node, attributes: Attributes) -> np.ndarray:
     """Return the mask, bool (n,), of a tree in which ``same_as_seed`` is resolved."""
     match node:
         case And(()) | Or(()):
             return np.full(len(attributes), isinstance(node, And))
         case And(nodes):
-            return reduce(np.logical_and, (evaluate(inner, attributes, overlay) for inner in nodes))
+            return reduce(np.logical_and, (evaluate(inner, attributes) for inner in nodes))
         case Or(nodes):
-            return reduce(np.logical_or, (evaluate(inner, attributes, overlay) for inner in nodes))
+            return reduce(np.logical_or, (evaluate(inner, attributes) for inner in nodes))
         case Not(inner):
-            return ~evaluate(inner, attributes, overlay)
+            return ~evaluate(inner, attributes)
         case IdIn(ids):
             mask = np.zeros(len(attributes), bool)
             rows = attributes.rows_of(ids)
             mask[rows[rows >= 0]] = True
             return mask
         case In() | Range() | Exists():
-            return _leaf(node, attributes, overlay)
+            return _mask(node, attributes.column(node.name, node.pointer), attributes.kind(node.name))
     raise AssertionError(f"unresolved {node}")
-
-
-def _leaf(leaf: In | Range | Exists, attributes: Attributes, overlay: Overlay | None) -> np.ndarray:
-    column, kind = attributes.column(leaf.name, leaf.pointer), attributes.kind(leaf.name)
-    mask = _mask(leaf, column, kind)
-    changed = {row: change[leaf.name] for row, change in (overlay or {}).items() if leaf.name in change}
-    if changed:
-        # The changed values are a small column of the same kind.
-        mask[list(changed)] = _mask(leaf, KINDS[kind].of(changed.values()), kind)
-    return mask
 
 
 def _mask(leaf: In | Range | Exists, column: Cells, kind: str) -> np.ndarray:

@@ -77,6 +77,10 @@ class Attributes:
         prices = CurrentPrices(SalePrices(*map(self.numbers, OFFER)))
         return Attributes(self.ids, self._kinds, {**self._columns, "price": prices})
 
+    def with_columns(self, columns: Mapping[str, Cells]) -> "Attributes":
+        """Return the attributes with other columns of the same kinds in the place of some."""
+        return Attributes(self.ids, self._kinds, {**self._columns, **columns}) if columns else self
+
     def prices_until(self, moment: float) -> float:
         """Return until when the prices of a moment are in force, in POSIX seconds; infinity for ever."""
         prices = self._columns.get("price")

@@ -1,22 +1,24 @@
-"""Live changes of products since the bundle was published: a copy in memory, and their state by row."""
+"""Live changes of products over the bundle: a copy in memory, and their state by row."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from itertools import count, takewhile
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recommender.core.blocks import Mask
+from recommender.core.blocks import Double, Mask
 from recommender.core.segment import Segment
 from recommender.filters import Subset
 from recommender.items import Attributes, sales
 from recommender.items.availability import OUT_OF_STOCK, canonical_availability
+from recommender.items.live_columns import OF_THE_BUNDLE, LiveColumn, changed_columns, with_live_columns
 from recommender.retrieval.eligibility import Eligibility
 
 if TYPE_CHECKING:
-    from recommender.stores.base import AttributeValues, ItemOverlay, QueuedItem
+    from recommender.stores.base import AttributeValues, ItemOverlay, OverlayEntry
 
 # Products whose fields are cached: decoding the fields of a result takes longer than finding it.
 CACHED_PRODUCTS = 1 << 15
@@ -28,44 +30,88 @@ class OverlaySnapshot:
     """An `ItemOverlay` in memory, so that no request waits for the database; `refresh` updates it."""
 
     def __init__(self, source: "ItemOverlay") -> None:
-        self._source = source
-        self._state: tuple[int, Mapping[str, AttributeValues]] = (0, {})
+        self._source, self._lock = source, Lock()
+        self._revision, self._generation = 0, ""
+        # by id, the latest change last, with the revision at which it was read
+        self._entries: dict[str, tuple[int, OverlayEntry | None]] = {}
 
-    def refresh(self) -> None:
-        """Read the changes since the last refresh, if there are any."""
+    def refresh(self, generation: str | None = None) -> None:
+        """Read the changes since the last refresh, if there are any.
+
+        Parameters
+        ----------
+        generation
+            The current one, if it is known: what newer ones absorbed is restored, since they were rolled back.
+        """
+        if generation is not None and generation != self._generation:
+            self._source.restore(generation)
+            self._generation = generation
         revision = self._source.revision()
-        if revision != self._state[0]:
+        if revision == self._revision:
+            return
+        with self._lock:
             # changes that arrive after the revision was read are read again at the next refresh
-            known, changes = self._state
-            self._state = (revision, {**changes, **self._source.read(since=known)})
+            for item_id, entry in self._source.read(since=self._revision).items():
+                self._entries.pop(item_id, None)
+                self._entries[item_id] = (revision, entry)
+            self._revision = revision
 
     def revision(self) -> int:
         """See `ItemOverlay.revision`."""
-        return self._state[0]
+        return self._revision
 
-    def read(self, since: int = 0) -> "Mapping[str, AttributeValues]":
-        """See `ItemOverlay.read`; always returns all changes."""
-        return self._state[1]
+    def read(self, since: int = 0) -> "Mapping[str, OverlayEntry | None]":
+        """See `ItemOverlay.read`."""
+        with self._lock:
+            changed = takewhile(lambda each: each[1][0] > since, reversed(self._entries.items()))
+            return {item_id: entry for item_id, (_, entry) in changed if since or entry is not None}
+
+    def get(self, item_id: str) -> "OverlayEntry | None":
+        """Return the entry of a product, None if it has none."""
+        return self._entries.get(item_id, (0, None))[1]
 
     def put(
-        self, items: "Mapping[str, AttributeValues]", *, replace: bool = False, queue: Collection[str] = ()
+        self,
+        items: "Mapping[str, AttributeValues]",
+        *,
+        replace: bool = False,
+        queue: Collection[str] = (),
+        added: Collection[str] = (),
+        source: str = "",
+        at: float | None = None,
     ) -> int:
         """See `ItemOverlay.put`; visible in this process at once, in others after their next refresh."""
-        revision = self._source.put(items, replace=replace, queue=queue)
+        revision = self._source.put(items, replace=replace, queue=queue, added=added, source=source, at=at)
         self.refresh()
         return revision
 
-    def queued(self, limit: int = 10_000) -> "list[QueuedItem]":
+    def page(self, after: str = "", limit: int = 100) -> "list[OverlayEntry]":
+        """See `ItemOverlay.page`."""
+        return self._source.page(after, limit)
+
+    def queued(self, limit: int = 10_000) -> "list[OverlayEntry]":
         """See `ItemOverlay.queued`."""
         return self._source.queued(limit)
 
-    def mark_embedded(self, products: "Iterable[QueuedItem]", published: bool = True) -> None:
+    def mark_embedded(self, entries: "Iterable[OverlayEntry]", published: bool = True) -> None:
         """See `ItemOverlay.mark_embedded`."""
-        self._source.mark_embedded(products, published)
+        self._source.mark_embedded(entries, published)
 
     def requeue(self, after: int) -> int:
         """See `ItemOverlay.requeue`."""
         return self._source.requeue(after)
+
+    def absorb(self, entries: "Iterable[OverlayEntry]", generation: str) -> None:
+        """See `ItemOverlay.absorb`."""
+        self._source.absorb(entries, generation)
+
+    def restore(self, generation: str) -> int:
+        """See `ItemOverlay.restore`."""
+        return self._source.restore(generation)
+
+    def purge(self, oldest: str) -> None:
+        """See `ItemOverlay.purge`."""
+        self._source.purge(oldest)
 
     def close(self) -> None:
         """See `ItemOverlay.close`."""
@@ -74,10 +120,15 @@ class OverlaySnapshot:
 
 @dataclass(frozen=True)
 class OverlayState:
-    """An overlay at one revision and in one period between starts and ends of sales, by row.
+    """An overlay at one revision and in one period between starts and ends of sales, over the bundle.
 
     Parameters
     ----------
+    bundle
+        Attributes of the bundle.
+    row_times
+        Moment of the catalogue's row of each product in POSIX seconds, (n,); NaN of products that the catalogue
+        does not have. Changes that are older do not count.
     revision
         The overlay's.
     since, until
@@ -85,8 +136,8 @@ class OverlayState:
     by_id
         Item id to its changed attributes, None if it was removed; products that the bundle lacks among them. The
         price is that in force.
-    by_row
-        The same by row, for the products of the bundle that were not removed.
+    attributes
+        Attributes of the bundle with the changes over them.
     listed
         Rows that were not removed, shape (n,); None if none was.
     in_stock
@@ -97,36 +148,93 @@ class OverlayState:
         Of this state in this process, for caches.
     """
 
+    bundle: Attributes
+    row_times: Double
     revision: int
     since: float
     until: float
     by_id: Mapping[str, Mapping[str, Any] | None]
-    by_row: Mapping[int, Mapping[str, Any]]
+    attributes: Attributes
     listed: Mask | None
     in_stock: Mask | None
     fields: Fields
-    version: int = field(default_factory=count(1).__next__)
+    version: int = 0
+    _columns: Mapping[str, LiveColumn] = field(default_factory=dict, compare=False)
+    _sales: "Mapping[str, tuple[float, OverlayEntry]]" = field(default_factory=dict, compare=False)
     _eligibility: dict[tuple[bool, bool], Eligibility] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, overlay: "ItemOverlay | None", attributes: Attributes) -> "OverlayState":
+    def read(cls, overlay: "ItemOverlay | None", attributes: Attributes, row_times: Double | None = None) -> Self:
         """Read an overlay; None is an empty one."""
-        revision = overlay.revision() if overlay is not None else 0
-        since = sales.now()
-        by_id, until = _current(overlay.read() if overlay is not None else {}, attributes, since)
-        by_row, removed = {}, []
-        for item_id, change in by_id.items():
-            if (row := attributes.row_of(item_id)) < 0:
-                continue
-            if change is None:
-                removed.append(row)
-            else:
-                by_row[row] = change
+        times = np.zeros(len(attributes)) if row_times is None else row_times
         listed = np.ones(len(attributes), dtype=bool)
-        listed[removed], listed[attributes.ids.removed] = False, False
-        in_stock = listed & ~_out_of_stock(attributes, by_row)
-        fields = _cached_fields(attributes, by_row)
-        return cls(revision, since, until, by_id, by_row, _none_if_all(listed), _none_if_all(in_stock), fields)
+        listed[attributes.ids.removed] = False
+        since = sales.now()
+        until = attributes.prices_until(since)
+        fields = _cached_fields(attributes, {})
+        empty = cls(attributes, times, 0, since, until, {}, attributes, _none_if_all(listed), None, fields)
+        empty = replace(empty, in_stock=empty._in_stock(attributes, empty.listed))
+        if overlay is None:
+            return empty
+        revision = overlay.revision()
+        return empty.changed(overlay.read(), revision)
+
+    def updated(self, overlay: "ItemOverlay | None") -> "OverlayState":
+        """Return the state of now: with the changes since, and the prices in force."""
+        if overlay is None:
+            return self.changed({}, self.revision)
+        revision = overlay.revision()
+        return self.changed(overlay.read(since=self.revision) if revision != self.revision else {}, revision)
+
+    def changed(self, entries: "Mapping[str, OverlayEntry | None]", revision: int) -> Self:
+        """Return the state with further changes; it costs what changed, not what the overlay has.
+
+        Parameters
+        ----------
+        entries
+            By item id; None for one that was absorbed.
+        revision
+            Of the overlay with them.
+        """
+        moment, until, on_sale = sales.now(), self.until, {**self._sales}
+        if not self.since <= moment < until:
+            until = self.bundle.prices_until(moment)
+            entries = {item_id: entry for item_id, (_, entry) in on_sale.items()} | {**entries}
+        elif not entries:
+            return replace(self, revision=revision)
+        by_id, rows = {**self.by_id}, {item_id: self.bundle.row_of(item_id) for item_id in entries}
+        values: dict[str, dict[int, Any]] = {"price": {}} if "price" in self._columns else {}
+        removed: dict[int, bool] = {}
+        for item_id, entry in entries.items():
+            row, before = rows[item_id], by_id.pop(item_id, {})
+            now, end = self._current(entry, row, moment)
+            on_sale.pop(item_id, None)
+            if entry is not None and end < np.inf:
+                on_sale[item_id] = (end, entry)
+            if now is None or now:
+                by_id[item_id] = now
+            if row >= 0:
+                removed[row] = now is None
+                for name in {**(before or {}), **(now or {})}:
+                    values.setdefault(name, {})[row] = (now or {}).get(name, OF_THE_BUNDLE)
+        columns = changed_columns(self.bundle, self._columns, values)
+        attributes, listed = with_live_columns(self.bundle, columns), self._listed(removed)
+        same_stock = listed is self.listed and "availability" not in values
+        return replace(
+            self,
+            revision=revision,
+            since=moment,
+            until=min([until, *(end for end, _ in on_sale.values())]),
+            by_id=by_id,
+            attributes=attributes,
+            listed=listed,
+            in_stock=self.in_stock if same_stock else self._in_stock(attributes, listed),
+            fields=_cached_fields(attributes, by_id),
+            version=_VERSIONS(),
+            _columns=columns,
+            _sales=on_sale,
+            _eligibility=self._eligibility if same_stock else {},
+        )
 
     def allowed(self, whole_range: bool) -> Mask | None:
         """Return the rows that may be recommended: those in stock, or all that are listed; None if all rows."""
@@ -141,51 +249,65 @@ class OverlayState:
             self._eligibility[key] = Eligibility(segment, subset, collapse)
         return self._eligibility[key]
 
+    def row_time(self, row: int) -> float:
+        """Return the moment of the catalogue's row of a product; NaN if the catalogue does not have it."""
+        return float(self.row_times[row]) if row >= 0 else np.nan
 
-def _current(
-    changes: "Mapping[str, AttributeValues]", attributes: Attributes, moment: float
-) -> tuple[dict[str, Mapping[str, Any] | None], float]:
-    """Return changes with canonical availability and the prices in force, and until when all prices are."""
-    current: dict[str, Mapping[str, Any] | None] = {}
-    until = attributes.prices_until(moment)
-    for item_id, change in changes.items():
-        if change is None:
-            current[item_id] = None
-            continue
+    def _current(
+        self, entry: "OverlayEntry | None", row: int, moment: float
+    ) -> tuple[Mapping[str, Any] | None, float]:
+        """Return the attributes of an entry that are newer than the catalogue's row, and until when they hold.
+
+        Availability is canonical, and the price is that in force; None if the product was removed.
+        """
+        change, end = {} if entry is None else entry.since(self.row_time(row)), np.inf
+        if not change:
+            return change, end
         if not change.keys().isdisjoint(sales.OFFER):
-            change, end = sales.current_offer(change, _offer(attributes, item_id), moment)
-            until = min(until, end)
+            change, end = sales.current_offer(change, _offer(self.bundle, row), moment)
         if isinstance(word := change.get("availability"), str):
             change = {**change, "availability": canonical_availability(word) or word}
-        current[item_id] = change
-    return current, until
+        return change, end
+
+    def _listed(self, removed: Mapping[int, bool]) -> Mask | None:
+        """Return which rows were not removed, with some that are or are not any more."""
+        now = {row: is_removed for row, is_removed in removed.items() if is_removed is self._is_listed(row)}
+        if not now:
+            return self.listed
+        listed = np.ones(len(self.bundle), dtype=bool) if self.listed is None else self.listed.copy()
+        listed[[*now]] = [not is_removed for is_removed in now.values()]
+        return _none_if_all(listed)
+
+    def _is_listed(self, row: int) -> bool:
+        return self.listed is None or bool(self.listed[row])
+
+    def _in_stock(self, attributes: Attributes, listed: Mask | None) -> Mask | None:
+        """Return which listed rows are not known to be out of stock."""
+        known = "availability" in attributes.names and attributes.kind("availability") in _WORDS
+        if not known:
+            return listed
+        in_stock = ~attributes.column("availability").any_of([OUT_OF_STOCK])
+        return _none_if_all(in_stock if listed is None else in_stock & listed)
 
 
-def _offer(attributes: Attributes, item_id: str) -> dict[str, Any]:
+_VERSIONS = count(1).__next__
+_WORDS = ("category", "text", "multi")
+
+
+def _offer(attributes: Attributes, row: int) -> dict[str, Any]:
     """Return what the bundle knows of a product's regular and sale price."""
-    row = attributes.row_of(item_id)
     names = [name for name in ("price", *sales.OFFER) if name in attributes.names]
     return attributes.fields(row, names) if row >= 0 else {}
 
 
-def _cached_fields(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Fields:
+def _cached_fields(attributes: Attributes, by_id: Mapping[str, Mapping[str, Any] | None]) -> Fields:
     @lru_cache(CACHED_PRODUCTS)
     def fields(item_id: str, names: tuple[str, ...]) -> Mapping[str, Any]:
         row = attributes.row_of(item_id)
-        changed = by_row.get(row, {})
+        changed = by_id.get(item_id) or {}
         return {name: changed[name] if name in changed else attributes.value(name, row) for name in names}
 
     return fields
-
-
-def _out_of_stock(attributes: Attributes, by_row: Mapping[int, Mapping[str, Any]]) -> Mask:
-    out = np.zeros(len(attributes), dtype=bool)
-    if "availability" in attributes.names and attributes.kind("availability") in ("category", "text", "multi"):
-        out = attributes.column("availability").any_of([OUT_OF_STOCK])
-    for row, change in by_row.items():
-        if "availability" in change:
-            out[row] = change["availability"] == OUT_OF_STOCK
-    return out
 
 
 def _none_if_all(mask: Mask) -> Mask | None:

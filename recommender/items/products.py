@@ -1,12 +1,13 @@
 """The current products of a bundle: attributes, with the overlay over them, and thumbnails."""
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recommender.bundle import DeltaThumbnails, Thumbnails
-from recommender.core.blocks import Rows
+from recommender.core.blocks import Double, Rows
 from recommender.errors import UnknownItemError
 from recommender.items import Attributes, sales
 from recommender.items.ids import other_form
@@ -27,6 +28,8 @@ class Products:
         Thumbnails by row.
     overlay
         Live changes; None for none.
+    row_times
+        Moments of the catalogue's rows, see `OverlayState`; None if they are not known: all changes count.
     """
 
     def __init__(
@@ -34,11 +37,12 @@ class Products:
         attributes: Attributes,
         thumbnails: Thumbnails | DeltaThumbnails,
         overlay: "ItemOverlay | None" = None,
+        row_times: Double | None = None,
     ) -> None:
         self.attributes = attributes
         self._thumbnails = thumbnails
         self.overlay = overlay
-        self._state = OverlayState.read(overlay, attributes)
+        self._state, self._lock = OverlayState.read(overlay, attributes, row_times), Lock()
 
     def __contains__(self, item_id: str) -> bool:
         return self.attributes.row_of(item_id) >= 0
@@ -59,11 +63,16 @@ class Products:
 
     def overlay_state(self) -> OverlayState:
         """Return the overlay at its current revision, with the prices in force now."""
-        state = self._state
-        is_current = state.since <= sales.now() < state.until
-        if not is_current or (self.overlay is not None and self.overlay.revision() != state.revision):
-            state = self._state = OverlayState.read(self.overlay, self.attributes)
-        return state
+        if self._is_current(self._state):
+            return self._state
+        with self._lock:  # the others wait for the few milliseconds that one needs
+            if not self._is_current(self._state):
+                self._state = self._state.updated(self.overlay)
+            return self._state
+
+    def _is_current(self, state: OverlayState) -> bool:
+        on_sale = state.since <= sales.now() < state.until
+        return on_sale and (self.overlay is None or self.overlay.revision() == state.revision)
 
     @property
     def revision(self) -> tuple[int, float]:

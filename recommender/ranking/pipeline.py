@@ -135,7 +135,7 @@ class Pipeline:
 
     def _subset(self, node: Node, seed_row: int | None, within: Mask | None = None) -> Subset:
         overlay = self.products.overlay_state()
-        return self._subsets.subset(node, seed_row, overlay.by_row or None, overlay.version, within=within)
+        return self._subsets.subset(node, seed_row, overlay.attributes, overlay.version, within=within)
 
     def _new_scorer(self, weights: tuple[tuple[str, float], ...]) -> Scorer:
         segment = self.segment

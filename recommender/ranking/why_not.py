@@ -91,8 +91,8 @@ class WhyNot:
     def _failed(self, row: int) -> tuple[str, ...]:
         if self._resolved.request.node is None:
             return ()
-        attributes, by_row = self._products.attributes, self._products.overlay_state().by_row
-        node = resolve(self._resolved.request.node, attributes, self._resolved.seed_row, by_row)
+        attributes = self._products.overlay_state().attributes
+        node = resolve(self._resolved.request.node, attributes, self._resolved.seed_row)
         conditions = node.nodes if isinstance(node, And) else (node,)
-        unmet = (each for each in conditions if not evaluate(each, attributes, by_row)[row])
+        unmet = (each for each in conditions if not evaluate(each, attributes)[row])
         return tuple(sorted({name for condition in unmet for name in fields_of(condition)}))

@@ -1,6 +1,7 @@
 """The protocols of a store of live data: `EventStore`, `ItemOverlay` and `UserStore`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -35,8 +36,9 @@ class AttributionCount(NamedTuple):
     items: int
 
 
-class QueuedItem(NamedTuple):
-    """A product that waits to be embedded: new, or with another text or image than in the bundle.
+@dataclass(frozen=True, slots=True)
+class OverlayEntry:
+    """The live changes of a product: attributes over those of the bundle, or its removal.
 
     Parameters
     ----------
@@ -44,13 +46,42 @@ class QueuedItem(NamedTuple):
         Its id.
     attributes
         All of its changed attributes; None if it was removed.
+    updated_at
+        Moment of the latest change, in POSIX seconds.
+    times
+        Moments of the attributes that were changed earlier than that, by name.
+    source
+        Who changed it, such as ``api:shop`` for the API key of that name.
+    added
+        Whether the product was put over the API, without the catalogue.
     revision
-        At which it was queued.
+        Of the overlay, at the latest change.
+    queued
+        The revision at which the product was queued to be embedded, since it is new or has another text or image
+        than in the bundle; negative once a generation has it; None if it was never queued.
     """
 
     item_id: str
     attributes: AttributeValues
-    revision: int
+    updated_at: float
+    times: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    added: bool = False
+    revision: int = 0
+    queued: int | None = None
+
+    def is_older(self, moment: float) -> bool:
+        """Return whether all of it is older than a moment, such as that of a catalogue's row; NaN is none."""
+        return self.updated_at < moment
+
+    def since(self, moment: float) -> AttributeValues:
+        """Return the attributes that were not changed before a moment, {} if all were; None if it was removed."""
+        if self.is_older(moment):
+            return {}
+        if self.attributes is None or not self.times:
+            return self.attributes
+        times, latest = self.times, self.updated_at
+        return {name: value for name, value in self.attributes.items() if not times.get(name, latest) < moment}
 
 
 class EventStore(Protocol):
@@ -130,17 +161,25 @@ class EventStore(Protocol):
 
 
 class ItemOverlay(Protocol):
-    """Attributes changed since the bundle was built, and the queue of products to be embedded.
+    """Live changes of products, and the queue of those to be embedded.
 
-    Every change raises the revision. A product stays in the overlay after it was embedded: the overlay takes
-    precedence over the bundle.
+    Every change raises the revision. A change takes precedence over rows of the catalogue that are older; once a
+    generation has a newer row, the entry may be absorbed. `restore` brings back what generations absorbed that
+    were rolled back.
     """
 
     def revision(self) -> int:
         """Return the revision of the latest change, 0 before the first."""
 
     def put(
-        self, items: Mapping[str, AttributeValues], *, replace: bool = False, queue: Collection[str] = ()
+        self,
+        items: Mapping[str, AttributeValues],
+        *,
+        replace: bool = False,
+        queue: Collection[str] = (),
+        added: Collection[str] = (),
+        source: str = "",
+        at: float | None = None,
     ) -> int:
         """Change attributes of products, all or none, and return the new revision.
 
@@ -152,15 +191,24 @@ class ItemOverlay(Protocol):
             Replace its overlay instead.
         queue
             Those of the ids to be embedded.
+        added
+            Those of the ids that the catalogue does not have.
+        source
+            Who changes them.
+        at
+            Moment of the change in POSIX seconds, by default now.
         """
 
-    def read(self, since: int = 0) -> Mapping[str, AttributeValues]:
-        """Return the overlay of every product changed after that revision, by item id."""
+    def read(self, since: int = 0) -> Mapping[str, OverlayEntry | None]:
+        """Return the entries that were changed after that revision, by item id; None for one that was absorbed."""
 
-    def queued(self, limit: int = 10_000) -> list[QueuedItem]:
+    def page(self, after: str = "", limit: int = 100) -> list[OverlayEntry]:
+        """Return the entries of the next `limit` products after an id, in order of id."""
+
+    def queued(self, limit: int = 10_000) -> list[OverlayEntry]:
         """Return the products to be embedded, in the order they were queued."""
 
-    def mark_embedded(self, products: Iterable[QueuedItem], published: bool = True) -> None:
+    def mark_embedded(self, entries: Iterable[OverlayEntry], published: bool = True) -> None:
         """Remove products from the queue once a generation has them, except those queued again since.
 
         `requeue` puts them back, unless they were not `published`: the current generation had them already.
@@ -169,8 +217,20 @@ class ItemOverlay(Protocol):
     def requeue(self, after: int) -> int:
         """Put products back that were queued after that revision, and return their number.
 
-        For those that were embedded in generations which were rolled back.
+        For those that were embedded in generations which were rolled back, or replaced by a fit without them.
         """
+
+    def absorb(self, entries: Iterable[OverlayEntry], generation: str) -> None:
+        """Leave out entries that a published generation supersedes, except those changed again since."""
+
+    def restore(self, generation: str) -> int:
+        """Bring back what generations newer than the current one have absorbed, and return the number of entries.
+
+        For generations that were rolled back.
+        """
+
+    def purge(self, oldest: str) -> None:
+        """Delete what was absorbed by the oldest generation that is left, or before: no rollback needs it."""
 
     def close(self) -> None:
         """Close the connections."""

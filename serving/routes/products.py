@@ -8,7 +8,7 @@ from flask import Response
 
 from recommender.errors import UnknownItemError
 from recommender.items.sales import SALE, complete_offer
-from serving.access import needs
+from serving.access import needs, source_of_request
 from serving.item_changes import checked, waits, with_availability
 from serving.json_codec import json_response
 from serving.problems import Problem
@@ -112,21 +112,27 @@ def _attributes_of(item_id: str, product: ProductData) -> dict[str, Any]:
 
 
 def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch: bool = False) -> Response:
-    recommender = service().live.recommender
+    recommender, overlay = service().live.recommender, service().live.overlay
     changes = {
         item_id: checked(recommender, attributes, f"/items/{position}" if batch else "")
         for position, (item_id, attributes) in enumerate(changes.items())
     }
     changes = {item_id: with_availability(recommender, item_id, change) for item_id, change in changes.items()}
     has_sales = SALE.issubset(recommender.attributes.names)
-    earlier = service().live.overlay.read()
     changes = {
-        item_id: complete_offer(change) if has_sales or not SALE.isdisjoint(earlier.get(item_id) or ()) else change
+        item_id: complete_offer(change) if has_sales or not SALE.isdisjoint(_earlier(item_id)) else change
         for item_id, change in changes.items()
     }
     queue = {item_id for item_id, attributes in changes.items() if waits(recommender, item_id, attributes)}
-    revision = service().live.overlay.put(changes, replace=replace, queue=queue)
+    added = {item_id for item_id in changes if item_id not in recommender}
+    revision = overlay.put(changes, replace=replace, queue=queue, added=added, source=source_of_request())
     return json_response({"revision": revision, "queued": sorted(queue)})
+
+
+def _earlier(item_id: str) -> Mapping[str, Any]:
+    """Return the live changes that a product has."""
+    entry = service().live.overlay.get(item_id)
+    return {} if entry is None else entry.attributes or {}
 
 
 def _remove(item_id: str) -> Response:
@@ -135,5 +141,5 @@ def _remove(item_id: str) -> Response:
         recommender.product(item_id)
     except UnknownItemError as error:
         raise Problem(404, "unknown-item", str(error)) from None
-    revision = service().live.overlay.put({item_id: None}, queue={item_id})
+    revision = service().live.overlay.put({item_id: None}, queue={item_id}, source=source_of_request())
     return json_response({"revision": revision, "queued": [item_id]})

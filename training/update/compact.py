@@ -12,6 +12,7 @@ from recommender.core.blocks import Rows
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
 from recommender.items.attributes import write_columns
+from recommender.loading import ROW_TIMES
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
 from training.publish import synthetic_queries
@@ -52,6 +53,7 @@ def compact(root: Path) -> str:
         index.segment.save(base)
         if (repeat := recommender.user_tower.repeat) is not None:
             repeat.of_rows(np.asarray(recommender.attributes.ids.in_order)).save(base)
+        np.save(base / ROW_TIMES, recommender.row_times[np.asarray(recommender.attributes.ids.in_order)])
         _write_attributes(base / "attributes", recommender)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
         fields = manifest.to_dict() | {"index": {"budgets": index.metrics["budgets"]}}

@@ -10,13 +10,14 @@ import numpy as np
 from recommender.bundle import Staging, write_thumbnails
 from recommender.bundle.delta import DELTA, Delta, array_loader
 from recommender.bundle.extended import extended_array
-from recommender.core.blocks import NO_ROWS, Float, Mask, Rows
+from recommender.core.blocks import NO_ROWS, Double, Float, Mask, Rows
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
 from recommender.core.weights import CATEGORY_FIELD, item_kind
 from recommender.items.attributes import write_columns
 from recommender.items.delta import DeltaIds
 from recommender.items.ids import Ids
+from recommender.loading import ROW_TIMES
 from recommender.recommender import Recommender
 from recommender.retrieval.codes import Codes
 from training.update.neighbours import NeighbourUpdate
@@ -48,9 +49,20 @@ class EmbeddedProducts:
     cells: Mapping[str, Sequence[Any]]
     thumbnails: Sequence[bytes | None]
 
+    @classmethod
+    def none(cls, recommender: Recommender) -> "EmbeddedProducts":
+        """Return no products."""
+        layout, names = recommender.layout, recommender.attributes.names
+        vectors, present = np.zeros((0, layout.d), np.float32), np.zeros((0, len(layout.names)), bool)
+        return cls([], vectors, present, np.empty(0, np.float32), {name: [] for name in names}, [])
+
 
 def publish_delta(
-    recommender: Recommender, embedded: EmbeddedProducts, removed: Sequence[str] = (), overlay_revision: int = 0
+    recommender: Recommender,
+    embedded: EmbeddedProducts,
+    removed: Sequence[str] = (),
+    overlay_revision: int = 0,
+    times: Mapping[str, float] | None = None,
 ) -> str:
     """Publish a generation with changed, new and removed products.
 
@@ -64,6 +76,9 @@ def publish_delta(
         Ids of products of the current generation, none of `embedded`.
     overlay_revision
         The revision at which the last of them was queued in the overlay; 0 where none was.
+    times
+        Moments of the catalogue's rows in POSIX seconds, by product id, also of unchanged products; others keep
+        theirs, and new ones have none.
 
     Returns
     -------
@@ -77,7 +92,7 @@ def publish_delta(
     """
     bundle = recommender.bundle
     with Staging(bundle.root) as staging:
-        delta = _DeltaWriter(recommender, embedded, removed)
+        delta = _DeltaWriter(recommender, embedded, removed, times or {})
         counts = delta.write(staging.part(DELTA))
         manifest = bundle.manifest
         fields = manifest.with_fields(n=delta.products).to_dict() | {"delta": counts}
@@ -87,8 +102,15 @@ def publish_delta(
 class _DeltaWriter:
     """Writes the delta part: all rows that differ from the base, those of an earlier delta included."""
 
-    def __init__(self, recommender: Recommender, embedded: EmbeddedProducts, removed: Sequence[str]) -> None:
+    def __init__(
+        self,
+        recommender: Recommender,
+        embedded: EmbeddedProducts,
+        removed: Sequence[str],
+        times: Mapping[str, float],
+    ) -> None:
         self._recommender, self._bundle, self._embedded = recommender, recommender.bundle, embedded
+        self._times = times
         self._segment = recommender.segment
         ids, self._delta = recommender.attributes.ids, Delta.of(recommender.bundle)
         removed_rows = {ids.id_of(row): row for row in ids.removed.tolist()}
@@ -149,6 +171,7 @@ class _DeltaWriter:
             arrays[name] = extended_array(self._bundle.path("base", f"{name}.npy"), self._rows, rows)
         groups = self._groups()
         np.save(folder / "groups.npy", groups)
+        np.save(folder / ROW_TIMES, self._row_times())
         ids = Ids.open(self._bundle.path("base", "attributes/ids.npy"))
         id_ranks = DeltaIds(ids, Ids.open(folder / "attributes" / "ids.npy"), self._rows, self._removed).id_ranks
         return Segment(
@@ -160,6 +183,16 @@ class _DeltaWriter:
             layout=old.layout,
             id_ranks=id_ranks,
         )
+
+    def _row_times(self) -> Double:
+        times = np.full(self._n, np.nan)
+        times[: self._segment.n] = self._recommender.row_times
+        changed = dict(zip(self._embedded.ids, self._changed.tolist(), strict=True))
+        known = self._recommender.attributes.ids
+        rows = [changed.get(item_id, known.row_of(item_id)) for item_id in self._times]
+        pairs = [(row, time) for row, time in zip(rows, self._times.values(), strict=True) if row >= 0]
+        times[[row for row, _ in pairs]] = [time for _, time in pairs]
+        return times
 
     def _extended(self, table: Cooccurrence) -> Cooccurrence:
         """Return a co-occurrence table with empty rows for the new products."""

@@ -102,7 +102,9 @@ def check_ids(source: str, ids: Sequence[str], current: Attributes, max_removed:
         )
 
 
-def check_fit(root: Path, catalog: Catalog, source: str, max_removed: float = MAX_REMOVED) -> None:
+def check_fit(
+    root: Path, catalog: Catalog, source: str, max_removed: float = MAX_REMOVED, added: Collection[str] = ()
+) -> None:
     """Refuse a catalogue that has lost more than a share of the current generation's products.
 
     Nothing is compared where nothing was published, or where the current generation cannot be opened: then a fit
@@ -116,6 +118,8 @@ def check_fit(root: Path, catalog: Catalog, source: str, max_removed: float = MA
         The products to train on.
     source, max_removed
         See `check_losses`.
+    added
+        Ids of products that only the API has: the catalogue need not have them.
 
     Raises
     ------
@@ -133,8 +137,9 @@ def check_fit(root: Path, catalog: Catalog, source: str, max_removed: float = MA
     source = f"{source}, published in {root},"
     check_ids(source, catalog.ids, current, max_removed)
     known = catalog.row_of(current.ids.ids_of(current.ids.in_order))
-    removed = [*np.asarray(current.ids.in_order)[known < 0]]
-    check_losses(source, current, current.ids.ids_of(removed), sold_out(catalog), max_removed)
+    missing = current.ids.ids_of([*np.asarray(current.ids.in_order)[known < 0]])
+    removed = [item_id for item_id in missing if item_id not in added]
+    check_losses(source, current, removed, sold_out(catalog), max_removed)
 
 
 def sold_out(catalog: Catalog) -> list[str]:

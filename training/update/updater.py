@@ -1,13 +1,14 @@
 """Updates a bundle with changed products, in seconds and without training."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, sleep
 
+import numpy as np
 import pandas as pd
 
-from recommender.bundle import current, lineage_of, open_bundle
+from recommender.bundle import current, open_bundle
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders.base import Encoder
@@ -17,11 +18,12 @@ from recommender.items.availability import OUT_OF_STOCK
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
 from recommender.stores import Store
-from recommender.stores.base import QueuedItem
+from recommender.stores.base import OverlayEntry
 from training.update.compact import compact
-from training.update.delta import publish_delta
+from training.update.delta import EmbeddedProducts, publish_delta
 from training.update.embed import Cells, attribute_cells, attribute_kinds, complete_catalog, embed
 from training.update.guard import MAX_REMOVED, check_ids, check_losses, checked_share
+from training.update.live import CatalogTimes, added_ids, entries_of, reconcile, settle
 
 # Share of changed products above which a new base is built. Measured on 25,000 products: with a delta of 4 % a
 # user's request takes 1.6 times as long, with 0.4 % 1.16 times; a new base is built in half a minute.
@@ -71,6 +73,51 @@ def config_of(root: Path, config: Path | None, data: Path | None, images: Path |
 
 
 @dataclass
+class FileChanges:
+    """What a file changes, and what is queued over it.
+
+    Parameters
+    ----------
+    changed
+        Cells by product.
+    removed
+        Ids of the products that are not for sale any more.
+    times
+        Moments of the file's rows.
+    """
+
+    changed: dict[str, Cells] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+    times: CatalogTimes = field(default_factory=lambda: CatalogTimes({}))
+
+    def put(self, entry: OverlayEntry, known: float, is_known: bool) -> None:
+        """Apply what is newer of a queued entry than the catalogue's row.
+
+        Parameters
+        ----------
+        entry
+            Of the overlay.
+        known
+            Moment of the bundle's row, NaN for none.
+        is_known
+            Whether the bundle has the product.
+        """
+        item_id = entry.item_id
+        change = entry.since(float(np.fmax(known, self.times.rows.get(item_id, np.nan))))
+        if change is None:
+            self.changed.pop(item_id, None)
+            self.removed.add(item_id)
+        elif change and (is_known or entry.added or item_id in self.changed):
+            self.changed[item_id] = {**self.changed.get(item_id, {}), **change}
+            self.removed.discard(item_id)
+
+    def decides(self, entry: OverlayEntry, known: float) -> bool:
+        """Return whether the file says something newer than a live change that counts so far."""
+        moment = self.times.rows.get(entry.item_id)
+        return moment is not None and entry.since(float(np.fmax(known, moment))) != entry.since(known)
+
+
+@dataclass
 class Updater:
     """Updates one folder of bundles; keeps the encoder between updates.
 
@@ -93,6 +140,9 @@ class Updater:
     max_removed
         The largest share of the current products that the file may remove, or make unavailable; more is refused.
         Products that were removed over HTTP are not counted.
+    as_of
+        Moment of the file in POSIX seconds, by default that of its last modification: live changes that are older
+        than a product's row do not count any more.
     """
 
     root: Path
@@ -103,6 +153,7 @@ class Updater:
     cache_dir: Path | None = None
     encoder: Encoder | None = None
     max_removed: float = MAX_REMOVED
+    as_of: float | None = None
     _stamp: float = 0.0
     _generation: str = ""
 
@@ -123,8 +174,8 @@ class Updater:
         if stamp == self._stamp and not queued:
             return UpdateResult()
         recommender = load(self.root)
-        changed, removed = self._file_changes(recommender, queued) if stamp != self._stamp else ({}, set())
-        result = self._publish(recommender, changed, removed, queued, started)
+        file = self._file_changes(recommender, queued) if stamp != self._stamp else FileChanges()
+        result = self._publish(recommender, file, queued, started)
         self._stamp = stamp
         return result
 
@@ -148,94 +199,108 @@ class Updater:
         started = perf_counter()
         try:
             queued = self._queued()
-            return self._publish(load(self.root), {}, set(), queued, started) if queued else UpdateResult()
+            return self._publish(load(self.root), FileChanges(), queued, started) if queued else UpdateResult()
         except (RecommenderError, OSError):
             return UpdateResult()
 
-    def _queued(self) -> list[QueuedItem]:
+    def _queued(self) -> list[OverlayEntry]:
         """Return what is queued, with what was embedded in generations that have been rolled back since."""
         if self.store is None:
             return []
         if (generation := current(self.root)) != self._generation:
-            again = self.store.overlay.requeue(lineage_of(self.root, generation).overlay_revision)
-            if again:
-                notice(f"{again:,} changes over HTTP were embedded after {generation}: they are embedded again")
+            reconcile(self.store.overlay, self.root, generation)
             self._generation = generation
         return self.store.overlay.queued()
 
-    def _file_changes(
-        self, recommender: Recommender, queued: Sequence[QueuedItem]
-    ) -> tuple[dict[str, Cells], set[str]]:
+    def _file_changes(self, recommender: Recommender, queued: Sequence[OverlayEntry]) -> FileChanges:
         """Return the file's cells by product, and the products that it removes; raises if these are too many."""
         if self.changed is None:
-            return {}, set()
+            return FileChanges()
         catalog = self._changed_catalog(self.changed, recommender)
         changed = attribute_cells(catalog, recommender)
         present = set(recommender.ids)
-        removed = present - changed.keys() if self.complete else present & catalog.unsold
+        removed = (
+            present - changed.keys() - self._added(recommender) if self.complete else present & catalog.unsold
+        )
         newer = {product.item_id for product in queued}
         unavailable = {item_id for item_id, cells in changed.items() if cells.get("availability") == OUT_OF_STOCK}
         source = self.changed.name if isinstance(self.changed, Path) else "the products frame"
         check_ids(source, [*changed], recommender.attributes, self.max_removed)
         check_losses(source, recommender.attributes, removed - newer, unavailable - newer, self.max_removed)
-        return changed, removed
+        return FileChanges(changed, removed, CatalogTimes.of(catalog, self.complete))
+
+    def _added(self, recommender: Recommender) -> set[str]:
+        """Return the products that only the API has, which a complete file does not remove."""
+        without_row = np.flatnonzero(np.isnan(recommender.row_times))
+        ids = set(recommender.attributes.ids.ids_of(without_row))
+        return ids if self.store is None else ids.union(added_ids(entries_of(self.store.overlay)))
 
     def _changed_catalog(self, changed: Path | pd.DataFrame, recommender: Recommender) -> Catalog:
         own, kinds = self.config.catalog, attribute_kinds(recommender)
         if isinstance(changed, Path):
             entries = {"path": changed.absolute(), "learn": []}
             config = self.config.model_copy(update={"catalog": own.model_copy(update=entries)})
-            return Catalog.load(config, attribute_kinds=kinds)
+            return Catalog.load(config, attribute_kinds=kinds, as_of=self.as_of)
         images = None if own.images is None else self.config.resolve(own.images)
         mapping = own.model_dump(exclude={"path", "images", "learn"}, exclude_defaults=True)
-        return Catalog.from_frame(changed, images, learn=[], attribute_kinds=kinds, **mapping)
+        return Catalog.from_frame(changed, images, learn=[], attribute_kinds=kinds, as_of=self.as_of, **mapping)
 
     def _publish(
-        self,
-        recommender: Recommender,
-        changed: dict[str, Cells],
-        removed: set[str],
-        queued: Sequence[QueuedItem],
-        started: float,
+        self, recommender: Recommender, file: FileChanges, queued: Sequence[OverlayEntry], started: float
     ) -> UpdateResult:
-        """Publish the file's changes with the queued ones, which are newer, and empty the queue."""
-        for product in queued:
-            if product.attributes is None:
-                changed.pop(product.item_id, None)
-                removed.add(product.item_id)
-            else:
-                changed[product.item_id] = {**changed.get(product.item_id, {}), **product.attributes}
-                removed.discard(product.item_id)
-        known = sorted(item_id for item_id in removed if item_id in recommender)
-        revision = max((product.revision for product in queued), default=0)
-        result = self._publish_delta(recommender, changed, known, revision, started)
+        """Publish the file's changes and the queued ones, of which the newer wins; empty queue and overlay."""
+        known = {entry.item_id: _row_time(recommender, entry.item_id) for entry in queued}
+        for entry in queued:
+            file.put(entry, known[entry.item_id], entry.item_id in recommender)
+        removed = sorted(item_id for item_id in file.removed if item_id in recommender)
+        entries = entries_of(self.store.overlay) if self.store is not None else []
+        revision = max((entry.queued or 0 for entry in queued), default=0)
+        is_newer = any(file.decides(entry, _row_time(recommender, entry.item_id)) for entry in entries)
+        result = self._publish_delta(recommender, file, removed, revision, is_newer, started)
         if self.store is not None:
-            embedded = lineage_of(self.root, current(self.root)).overlay_revision
-            for published in (True, False):
-                products = [product for product in queued if (product.revision <= embedded) is published]
-                self.store.overlay.mark_embedded(products, published)
+            now = load(self.root)
+            waiting = {entry.item_id for entry in entries if (entry.queued or 0) > 0} - known.keys()
+            older = [
+                entry
+                for entry in entries
+                if entry.is_older(file.times.latest(entry, _row_time(now, entry.item_id)))
+                and entry.item_id not in waiting
+            ]
+            settle(self.store.overlay, self.root, queued, older)
         return result
 
     def _publish_delta(
         self,
         recommender: Recommender,
-        changed: dict[str, Cells],
+        file: FileChanges,
         removed: list[str],
         overlay_revision: int,
+        is_newer: bool,
         started: float,
     ) -> UpdateResult:
-        if not changed and not removed:
+        """Publish a delta if anything differs; `is_newer`: the file has the last word on some live change."""
+        if not file.changed and not removed:
             return UpdateResult()
-        if self.encoder is None:
-            self.encoder = create_for_products(recommender.bundle)
-        catalog = complete_catalog(recommender, changed, self.config)
-        embedded = embed(recommender, catalog, self.encoder, self.cache_dir)
-        if not embedded.ids and not removed:
+        embedded = self._embedded(recommender, file.changed)
+        if not embedded.ids and not removed and not is_newer:
             return UpdateResult()
-        generation = publish_delta(recommender, embedded, removed, overlay_revision)
+        generation = publish_delta(recommender, embedded, removed, overlay_revision, file.times.rows)
         seconds = round(perf_counter() - started, 2)
         delta = open_bundle(self.root).manifest.extra["delta"]
         compacted = delta["rows"] + delta["removed"] > COMPACT_SHARE * delta["base_n"]
         if compacted:
             generation = compact(self.root)
         return UpdateResult(generation, len(embedded.ids), len(removed), compacted, seconds)
+
+
+    def _embedded(self, recommender: Recommender, changed: Mapping[str, Cells]) -> EmbeddedProducts:
+        if not changed:
+            return EmbeddedProducts.none(recommender)
+        if self.encoder is None:
+            self.encoder = create_for_products(recommender.bundle)
+        return embed(recommender, complete_catalog(recommender, changed, self.config), self.encoder, self.cache_dir)
+
+
+def _row_time(recommender: Recommender, item_id: str) -> float:
+    row = recommender.attributes.row_of(item_id)
+    return float(recommender.row_times[row]) if row >= 0 else np.nan

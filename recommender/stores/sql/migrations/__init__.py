@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from recommender.errors import StoreError
 from recommender.stores.sql.database import Database
 
-HEAD = "0004"
+HEAD = "0005"
 _LOCK = 0x7265636F  # id of the advisory lock
 
 
