@@ -1,7 +1,7 @@
 """Results on the demo bundle: their properties, and every form of request."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recommender
+from recommender.core.scoring import Query
 from recommender.errors import BundleError, RequestError, UnknownItemError
 from recommender.events import Event
+from recommender.ranking.queries import QueryCache
 from recommender.ranking.request import Request
 from recommender.recommender import Recommender
 
@@ -122,6 +124,39 @@ def test_a_table_pads_where_a_list_is_short(rec: Recommender) -> None:
     assert (table.rows[0, short:] == -1).all()
     assert np.isnan(table.scores[0, short:]).all()
     assert table.item_ids[0, short] is None
+
+
+def test_a_history_that_is_asked_for_again_gets_the_answer_of_a_new_recommender(
+    rec: Recommender, demo_bundles: Path
+) -> None:
+    day, more = datetime(2026, 6, 1, 8, tzinfo=UTC), {"weights": {"prior": 2}}
+    events = [Event(rec.ids[row], "purchase", day, user_id="u", event_id=str(row)) for row in (3, 9, 3, 20)]
+    requests: list[dict] = [
+        {"history": events, "now": day + timedelta(days=40)},
+        {"history": events, "now": day + timedelta(days=40, hours=3)},
+        {"history": events, "now": day + timedelta(days=70)},
+        {"history": events[:3], "now": day + timedelta(days=40)},
+        {"history": events, "history_weights": [1, 1, 0, 5], "now": day + timedelta(days=40)},
+        {"history": events, "items": [rec.ids[50]], "now": day + timedelta(days=40), **more},
+    ]
+    for request in [*requests, *requests]:
+        wanted = recommender.load(demo_bundles).run(Request(strategy="for_you", explain=True, **request))
+        assert rec.run(Request(strategy="for_you", explain=True, **request)).items == wanted.items
+
+
+def test_cached_queries_have_no_more_numbers_than_allowed() -> None:
+    size, cache = 10, QueryCache(35)
+    queries = {
+        name: Query.free(np.full(size, float(position), np.float32)) for position, name in enumerate("abcd")
+    }
+    for name in "abc":
+        cache.put(name, queries[name])
+    assert cache.get("a") is queries["a"]  # and so it was used after b
+    cache.put("d", queries["d"])
+    assert [cache.get(name) is queries[name] for name in "abcd"] == [True, False, True, True]
+    cache.put("large", Query.free(np.zeros(36, np.float32)))
+    assert cache.get("large") is None
+    assert cache.get("d") is queries["d"]
 
 
 def test_every_form_of_a_history_gives_the_same_result(rec: Recommender) -> None:

@@ -1,9 +1,11 @@
 """Query vectors: of an item, of a history, of a text or an image."""
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from operator import itemgetter
+from threading import Lock
 from typing import TYPE_CHECKING
 from unicodedata import category
 
@@ -14,12 +16,12 @@ from recommender.core.blocks import Float, Rows
 from recommender.core.scoring import Query, Repeats
 from recommender.core.segment import Segment
 from recommender.errors import RequestError
-from recommender.events import as_steps
+from recommender.events import Event, as_steps
 from recommender.items import Attributes
 from recommender.ranking.request import Request
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.repeat import RepeatModel
-from recommender.towers.user import UserTower, weighted_query
+from recommender.towers.user import DAY, UserTower, weighted_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_NAMED_WORDS = 10
 MAX_SHOWN = 40  # characters of a word
+CACHED_NUMBERS = 4_000_000  # in the cached queries of one bundle, about 32 MB
 
 
 class HistoryQueries:
@@ -49,22 +52,34 @@ class HistoryQueries:
 
     def __init__(self, attributes: Attributes, segment: Segment, users: UserTower) -> None:
         self._attributes, self._segment, self._users = attributes, segment, users
+        self._cache = QueryCache(CACHED_NUMBERS)
 
     def query(self, request: Request) -> tuple[Query, list[int], list[str]]:
         """Return the query of a request's events, the row of each event (−1 if unknown) and the unknown ids."""
         events, weights = request.events, request.event_weights
         rows = [self._attributes.row_of(event.item_id) for event in events]
         unknown = [event.item_id for event, row in zip(events, rows, strict=True) if row < 0]
-        steps = as_steps(events, rows)
-        query = self._users.query(steps, self._segment, request.moment.timestamp())
-        profile = self._profile(request, len(steps.rows))
+        query = self._of_events(request, events, rows)
+        profile = self._profile(request, len(query.rows))
         if weights is not None:  # a sequence model knows no weights: every block is the weighted sum of the items
             known = [(event.timestamp, w) for event, row, w in zip(events, rows, weights, strict=True) if row >= 0]
             in_order = [weight for _, weight in sorted(known, key=itemgetter(0))]
             attention = query.attention * np.array(in_order, dtype=np.float64)
-            weighted = weighted_query(self._segment, steps.rows, attention / max(np.abs(attention).sum(), 1e-12))
+            weighted = weighted_query(self._segment, query.rows, attention / max(np.abs(attention).sum(), 1e-12))
             query = replace(weighted, repeats=query.repeats)
         return query if profile is None else replace(query, profile=profile), rows, unknown
+
+    def _of_events(self, request: Request, events: Sequence[Event], rows: Sequence[int]) -> Query:
+        """Return the query of the events alone; a shopper who asks again without new events has it cached."""
+        now = request.moment.timestamp()
+        # a query changes with the day, see `RepeatModel.repeats`
+        key = None if request.items or request.negative_items else (tuple(events), now // DAY)
+        query = None if key is None else self._cache.get(key)
+        if query is None:
+            query = self._users.query(as_steps(events, rows), self._segment, now)
+            if key is not None:
+                self._cache.put(key, query)
+        return query
 
     def of_profile(self, request: Request) -> Query | None:
         """Return the query of a user without events, of attributes and context alone; None if none is known."""
@@ -93,6 +108,45 @@ class HistoryQueries:
         events = request.events
         steps = as_steps(events, [self._attributes.row_of(event.item_id) for event in events])
         return (self._users.repeat or RepeatModel()).repeats(steps, request.moment.timestamp())
+
+
+class QueryCache:
+    """An LRU cache of queries, thread-safe, bounded by the numbers that they have.
+
+    Parameters
+    ----------
+    capacity
+        The most numbers of all its queries together.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity, self._size = capacity, 0
+        self._queries: OrderedDict[Hashable, Query] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable) -> Query | None:
+        """Return a cached query; None if there is none."""
+        with self._lock:
+            query = self._queries.get(key)
+            if query is not None:
+                self._queries.move_to_end(key)
+            return query
+
+    def put(self, key: Hashable, query: Query) -> None:
+        """Cache a query, and evict those that were used least recently where it takes their room."""
+        size = _numbers(query)
+        with self._lock:
+            if key in self._queries or size > self._capacity:
+                return
+            self._queries[key] = query
+            self._size += size
+            while self._size > self._capacity:
+                self._size -= _numbers(self._queries.popitem(last=False)[1])
+
+
+def _numbers(query: Query) -> int:
+    repeats = 3 * len(query.repeats.rows)
+    return len(query.vector) + 2 * (len(query.rows) + len(query.cooccurrence_rows)) + repeats
 
 
 class ContentQueries:

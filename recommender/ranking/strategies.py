@@ -184,8 +184,10 @@ class Strategies:
         return resolve(self._weights[kind], request.weights) if request.weights else self._weights[kind]
 
     def _excluded(self, request: Request) -> Rows:
-        rows = {self._attributes.row_of(item_id) for item_id in request.all_excluded_ids}
-        return ascending(rows - {-1})
+        return ascending(self._rows_of(request.all_excluded_ids))
+
+    def _rows_of(self, ids: Iterable[str]) -> set[int]:
+        return {self._attributes.row_of(item_id) for item_id in ids} - {-1}
 
     def _similar(self, request: Request) -> ResolvedRequest:
         if len(request.items) != 1:
@@ -302,12 +304,11 @@ class Strategies:
 
     def _excluded_with_history(self, request: Request, rows: Sequence[int], retained: Rows) -> Rows:
         """Return the rows that are not returned: the history and its variants too, but for the retained rows."""
-        excluded = self._excluded(request)
+        always = self._rows_of(request.always_excluded_ids)
         if request.exclude_history is False:
-            return excluded
-        history = with_variants(self._segment, rows, request.variants).union(excluded.tolist())
-        always = {self._attributes.row_of(item_id) for item_id in request.always_excluded_ids} - {-1}
-        return ascending(history.difference(retained.tolist()).union(always))
+            return ascending(always)
+        history = with_variants(self._segment, rows, request.variants)
+        return ascending(history.difference(retained.tolist()) | always)
 
     def _ranked(
         self,
