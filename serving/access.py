@@ -182,7 +182,7 @@ class Access:
             raise _refused("key", 401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
         key = self._keys[name]
         if key.is_expired:
-            detail = f"key {name!r} expired at {key.expires.isoformat()}; ask the shop for a new one"
+            detail = f"key {name!r} expired at {key.expires}; ask the shop for a new one"
             raise _refused("key", 401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
         if key.origins and _origin(current) not in key.origins:
             raise _refused("origin", 403, "forbidden-origin", f"key {name!r} is for pages of other origins")

@@ -206,7 +206,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
         worker = Worker(bundles, settings, config, given, socket_file, until, os.getpid())
         server = granian(settings.host, settings.port, settings.workers, worker.reload)
         gc.freeze()  # workers are forks: their collections would write to all that they share, and so copy it
-        server.serve(target_loader=worker, wrap_loader=False)  # type: ignore[arg-type]  # it is no function
+        server.serve(target_loader=worker, wrap_loader=False)
 
 
 def granian(host: str, port: int, workers: int, may_reload: "Callable[[], bool]" = lambda: True) -> Server:
