@@ -20,9 +20,9 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from recommender.bundle import open_bundle
-from recommender.errors import ConfigError, RecommenderError, StoreUnavailableError
+from recommender.errors import ConfigError, RecommenderError, StoreError, StoreUnavailableError
 from recommender.progress import notice
-from recommender.stores import deadline, open_store
+from recommender.stores import deadline, open_store, store_modules
 from serving import logs, metrics
 from serving import query_encoder as encoding
 from serving.app import create_app, default_store, file_of
@@ -247,13 +247,15 @@ def _check(bundles: Path, settings: Settings) -> None:
     """Raise an error if workers could not start; makes the store's tables once, before they would all do it."""
     open_bundle(bundles).close()
     url = settings.store or default_store(bundles)
+    if (file := file_of(url)) is not None and not file.parent.is_dir():
+        raise StoreError(
+            f"unable to open database file {file}: its folder does not exist; create it, or change --store"
+        )
+    store_modules()  # importing them is not the store's time
     try:
         with deadline(STORE_SECONDS):
             open_store(url).close()
     except StoreUnavailableError as error:
-        file = file_of(url)
-        if file is not None and not file.parent.is_dir():
-            raise  # a mistake rather than a failure
         logger.error("the store does not answer, and is waited for: %s", error)
 
 

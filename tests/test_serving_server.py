@@ -159,7 +159,7 @@ def test_the_server_does_not_start_without_a_bundle_or_a_store(bundles: Path, tm
 def descendants(pid: int) -> list[int]:
     """Return the ids of all processes below one, but for multiprocessing's trackers, which end by themselves."""
     below = [each for child in children(pid) for each in (child, *descendants(child))]
-    return [each for each in below if b"tracker" not in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [each for each in below if b"resource_tracker" not in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def is_running(pid: int) -> bool:
@@ -196,7 +196,7 @@ def test_workers_that_are_killed_together_and_again_are_replaced_and_all_end_wit
 ) -> None:
     with running(bundles, tmp_path / "store.db", workers=2) as (client, process):
         assert process.pid is not None
-        for _ in range(3):
+        for _ in range(2):
             until(lambda: len(descendants(process.pid)) == 2)
             for worker in descendants(process.pid):
                 os.kill(worker, signal.SIGKILL)
