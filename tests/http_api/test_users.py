@@ -1,5 +1,6 @@
 """A user's events and attributes: stored, listed, merged, erased."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,61 @@ def test_stored_attributes_and_those_of_a_request_reach_the_score(tmp_path: Path
     client.delete("/v1/users/u1")
     assert client.get("/v1/users/u1/recommendations").json["fallback_used"] == "popular"
     app.extensions[KEY].close()
+
+
+def exported(client: FlaskClient, user_id: str, limit: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the pages of a user's events, the latest first."""
+    query: dict[str, Any] = {"user_id": user_id, "limit": limit}
+    while query:
+        answer = client.get("/v1/events", query_string=query)
+        assert answer.status_code == 200, answer.json
+        yield answer.json["events"]
+        cursor = answer.json["next_cursor"]
+        query = query | {"cursor": cursor} if cursor else {}
+
+
+def test_the_export_of_a_user_goes_to_the_end_while_events_are_added(client: FlaskClient) -> None:
+    items = rec_of(client).ids
+    send(client, "u", [("view_item", items[n % 9]) for n in range(25)])
+    known = [event["event_id"] for event in client.get("/v1/users/u/events?limit=1000").json["events"]]
+    assert len(known) == 25
+    pages = []
+    for page in exported(client, "u", 6):
+        pages.insert(0, [event["event_id"] for event in page])
+        now = {"event_id": f"new{len(pages)}", "event_name": "view_item", "timestamp": NOW.isoformat()}
+        post(client, "events", **now, user_id="u", items=[{"item_id": items[0]}])
+    assert [event_id for page in pages for event_id in page] == known
+    assert [len(page) for page in pages] == [1, 6, 6, 6, 6]
+    assert [len(page) for page in exported(client, "u", 6)] == [6, 6, 6, 6, 6]  # exactly at the end
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "", "WzEsMl0=", "W251bGwsIiIsIiJd", "WzEsIlx1MDAwMCIsImEiXQ==", "é", "A" * 9000]
+)
+def test_a_cursor_of_another_list_is_refused(client: FlaskClient, cursor: str) -> None:
+    for path, query in (("users/u/events", {}), ("events", {"user_id": "u"}), ("bundles", {})):
+        answer = client.get(f"/v1/{path}", query_string={**query, "cursor": cursor})
+        assert answer.status_code == 422, (path, answer.json)
+        assert answer.json["errors"][0]["pointer"] == "/cursor"
+
+
+def test_lines_of_one_product_add_up(client: FlaskClient) -> None:
+    a, b = rec_of(client).ids[:2]
+    lines = [
+        {"item_id": a, "quantity": 1, "price": 10.0},
+        {"item_id": b, "quantity": 1},
+        {"item_id": a, "quantity": 2, "price": 4.0},
+        {"item_id": b},
+    ]
+    event = {"event_id": "o", "event_name": "purchase", "timestamp": NOW.isoformat(), "user_id": "u"}
+    post(client, "events", **event, items=lines)
+    events = client.get("/v1/users/u/events").json["events"]
+    amounts = {each["item_id"]: (each["quantity"], each["price"]) for each in events}
+    assert amounts == {a: (3.0, 6.0), b: (2.0, None)}
+    back = [{"item_id": a, "quantity": -2, "price": 5.0}, {"item_id": a, "quantity": 1, "price": 5.0}]
+    post(client, "events", **event | {"event_id": "r"}, items=back)
+    (returned,) = [each for each in client.get("/v1/users/u/events").json["events"] if each["event_id"] == "r"]
+    assert (returned["event_name"], returned["quantity"], returned["price"]) == ("refund", -1.0, 5.0)
+    most = [{"item_id": a, "quantity": 1e15}] * 2
+    refused = client.post("/v1/events", json={**event, "event_id": "x", "items": most})
+    assert refused.status_code == 422
