@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
-from recommender.filters import Node, fields_of, parse
+from recommender.filters import Node, fields_of, leaves, parse, size
 from recommender.filters.conditions import And, Not
+from recommender.filters.parse import MAX_LEAVES, MAX_VALUES
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
 from recommender.stores.attribution import Attribution
+from serving.images import check_image
 from serving.metrics import count_answer, stage
 from serving.placements import BURIED
 from serving.problems import Problem
@@ -45,6 +47,8 @@ def recommend(
     seeds = params.seeds
     if (seeds.text or seeds.image) and not service.encodes_queries:
         raise no_encoder()
+    if seeds.image is not None:
+        check_image(seeds.image, "/seeds/image")
     recommender = service.live.generation(arm.generation if arm else None)
     stored, warnings = stored_events(service, seeds.user_id)
     now = datetime.now(UTC)
@@ -199,6 +203,9 @@ def _boosts(service: Service, params: RecommendationParams, placement: Placement
         Boost(parse(boost.when, pointer=f"/boost/{position}/when"), boost.add)
         for position, boost in enumerate(params.boost)
     ]
+    conditions = sum(len([*leaves(boost.when)]) for boost in boosts)
+    if conditions > MAX_LEAVES or sum(size(boost.when) for boost in boosts) > MAX_VALUES:
+        raise RequestError(f"boosts have more than {MAX_LEAVES} conditions or {MAX_VALUES} values", "/boost")
     for position, boost in enumerate(boosts):
         check_names(service, fields_of(boost.when) - {"id"}, f"/boost/{position}/when")
     return boosts + [Boost(parse(bury), BURIED) for bury in placement.bury]

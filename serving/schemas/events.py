@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -19,16 +19,56 @@ def _plausible(moment: datetime) -> datetime:
     return moment
 
 
-class EventItem(RequestModel):
+# Members of Google Analytics 4's events and of their items that say nothing here.
+_GA4 = (
+    *("affiliation", "coupon", "creative_name", "creative_slot", "currency", "discount", "index", "item_list_id"),
+    *("item_list_name", "location_id", "promotion_id", "promotion_name"),
+)
+_GA4_EVENT = ("customer_type", "payment_type", "shipping", "shipping_tier", "tax", "transaction_id")
+_GA4_ITEM = (
+    "item_brand",
+    "item_name",
+    "item_variant",
+    "item_category",
+    *(f"item_category{n}" for n in range(2, 6)),
+)
+
+
+def _ignores(*names: str) -> ConfigDict:
+    """Return the configuration of a model whose JSON schema has members that are ignored."""
+    ignored = {name: {"description": "Of Google Analytics 4; ignored."} for name in names}
+    return ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(ignored))
+
+
+class Ga4Model(RequestModel):
+    """A request whose members of Google Analytics 4 are accepted and ignored."""
+
+    ignored: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignored(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.keys().isdisjoint(cls.ignored):
+            return value
+        return {name: each for name, each in value.items() if name not in cls.ignored}
+
+
+class EventItem(Ga4Model):
     """One product of an event."""
+
+    model_config = _ignores(*_GA4, *_GA4_ITEM)
+    ignored = (*_GA4, *_GA4_ITEM)
 
     item_id: Id
     quantity: Number | None = None
     price: Number | None = None
 
 
-class EventMessage(RequestModel):
+class EventMessage(Ga4Model):
     """An event; it is stored once however often it is sent."""
+
+    model_config = _ignores(*_GA4, *_GA4_EVENT)
+    ignored = (*_GA4, *_GA4_EVENT)
 
     event_id: Id
     event_name: EventName

@@ -12,12 +12,14 @@ from serving.schemas.base import RequestModel
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Weights = dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+MAX_WEIGHTS = 100
+Weights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(max_length=MAX_WEIGHTS)]
 if TYPE_CHECKING:
     EventName = str
 else:
     EventName = Literal[tuple(EVENT_WEIGHTS)]
 MAX_IMAGE_BYTES = 5 << 20
+MAX_PAGE_EVENTS = 2000
 
 
 def _split(value: object) -> object:
@@ -27,7 +29,7 @@ def _split(value: object) -> object:
 def _pairs(value: object) -> object:
     if not isinstance(value, str):
         return value
-    pairs = [part.partition("=") for part in value.split(",")]
+    pairs = [part.partition("=") for part in value.split(",", MAX_WEIGHTS)]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise ValueError(f"{wrong[0]!r} has no weight, expected name=weight such as image=1,category=0.5")
     return {name.strip(): weight.strip() for name, _, weight in pairs}
@@ -80,7 +82,7 @@ class QueryParams(CommonParams):
         tuple[str, ...],
         BeforeValidator(_split),
         WithJsonSchema({"type": "string", "examples": ["title,price"]}),
-    ] = Field(default=(), description="Attributes of the products to return.")
+    ] = Field(default=(), max_length=50, description="Attributes of the products to return.")
 
 
 class ItemQueryParams(QueryParams):
@@ -228,6 +230,14 @@ class PageParams(RequestModel):
     placements: tuple[PagePlacement, ...] = Field(min_length=1, max_length=20)
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        events = len(self.seeds.events) * len(self.placements)
+        if events > MAX_PAGE_EVENTS:
+            found = f"{len(self.seeds.events)} events for each of {len(self.placements)} placements"
+            raise ValueError(f"{found}; at most {MAX_PAGE_EVENTS} are allowed in all: send the latest")
+        return self
 
 
 class SearchParams(CommonParams):
