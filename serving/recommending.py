@@ -195,7 +195,8 @@ def response_body(
 
 def no_encoder() -> Problem:
     """Return the error of a text or image query where there is no encoder."""
-    return Problem(501, "no-query-encoder", "this service has no encoder for texts and images: --query-encoder")
+    detail = "this service has no encoder for texts and images; serve with --query-encoder to have one"
+    return Problem(501, "no-query-encoder", detail)
 
 
 def _boosts(service: Service, params: RecommendationParams, placement: Placement) -> list[Boost]:
