@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -124,17 +124,19 @@ def test_a_refused_body_is_answered_and_the_next_request_too(bundles: Path, tmp_
     chunked = [(path, iter([body]), status) for path, body, status in refusals]
     headers = {"Content-Type": "application/json"}
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
-        with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)) as connection:
-            for path, body, status in [*refusals, *chunked]:
-                # a large one that is refused before it is read may break the connection while it is sent
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    connection.request("POST", path, body, headers)
-                    answer = connection.getresponse()
-                    answer.read()
-                    assert answer.status == status
-                    continue
-                assert status in (404, 405, 413)
-                connection.close()
+        address = (client.base_url.host, client.base_url.port)
+        connection = HTTPConnection(*address, timeout=SECONDS)
+        for path, body, status in [*refusals, *chunked]:
+            # a large one that is refused before it is read may break the connection while it is sent
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request("POST", path, body, headers)
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == status
+                continue
+            assert status in (404, 405, 413)
+            connection.close()
+        connection.close()
 
 
 def test_half_sent_bodies_hold_up_no_other_request(bundles: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, SkipValidation, model_validator
 
 from recommender.events import EARLIEST, Event, as_return, is_plausible
 from serving.schemas.base import RequestModel
@@ -105,13 +105,8 @@ class EventMessage(Ga4Model):
 class EventBatch(RequestModel):
     """Events, with a receipt for each."""
 
-    events: Annotated[
-        tuple[Any, ...],
-        Field(min_length=1, max_length=1000),
-        WithJsonSchema(
-            {"type": "array", "items": EventMessage.model_json_schema(), "minItems": 1, "maxItems": 1000}
-        ),
-    ]
+    # each is validated by itself, so that an invalid one does not affect the others
+    events: tuple[SkipValidation[EventMessage], ...] = Field(min_length=1, max_length=1000)
 
 
 class Login(RequestModel):

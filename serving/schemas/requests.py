@@ -4,7 +4,15 @@ from base64 import b64decode
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from recommender.events import EVENT_WEIGHTS, Event
 from recommender.ranking.request import Fallback, Strategy
@@ -20,6 +28,10 @@ else:
     EventName = Literal[tuple(EVENT_WEIGHTS)]
 MAX_IMAGE_BYTES = 5 << 20
 MAX_PAGE_EVENTS = 2000
+
+
+_PAIR = r"[a-z]+=\d+(\.\d+)?"
+_PAIRS = f"^{_PAIR}(,{_PAIR})*$"
 
 
 def _split(value: object) -> object:
@@ -50,7 +62,14 @@ Image = Annotated[
     bytes,
     BeforeValidator(_decoded),
     Field(max_length=MAX_IMAGE_BYTES),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/*",
+            "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        }
+    ),
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -76,7 +95,7 @@ class QueryParams(CommonParams):
     weights: Annotated[
         Weights | None,
         BeforeValidator(_pairs),
-        WithJsonSchema({"type": "string", "examples": ["image=1,category=0.5"]}),
+        WithJsonSchema({"type": "string", "pattern": _PAIRS, "examples": ["image=1,category=0.5"]}),
     ] = None
     fields: Annotated[
         tuple[str, ...],
@@ -242,6 +261,10 @@ class PageParams(RequestModel):
 
 class SearchParams(CommonParams):
     """A text query, an image query or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("text", "image", "image_url")]}
+    )
 
     text: Text | None = None
     image: Image | None = Field(default=None, description="An image file.")
