@@ -102,7 +102,10 @@ class Client:
         return self._post(f"/v1{at}/recommendations", params)
 
     def page(self, placements: Sequence[Mapping[str, Any]], **params: Any) -> Json:
-        """Return recommendations for the placements of a page, ``[{"placement": "pdp"}]``, no product twice."""
+        """Return recommendations for the placements of a page, ``[{"placement": "pdp"}]``, no product twice.
+
+        The part of a placement that fails has an ``error`` in the place of ``items``.
+        """
         return self._post("/v1/pages/recommendations", {"placements": [*placements], **params})
 
     def search(self, text: str | None = None, image: bytes | None = None, **options: Any) -> Json:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+MAX_NAME_LENGTH = 200  # of a name that may have been mistyped
+
 
 class RecommenderError(Exception):
     """An expected error: the command line prints it as one line and exits with 1."""
@@ -95,7 +97,9 @@ def reason_of(error: Exception) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most similar to `name`, or None if none is close."""
+    """Return the known name most similar to `name`, or None if none is close, or it is too long to be one."""
+    if len(name) > MAX_NAME_LENGTH:
+        return None
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
 
 

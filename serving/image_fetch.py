@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from time import monotonic
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from recommender.errors import RequestError
 from serving.schemas.requests import MAX_IMAGE_BYTES
@@ -25,13 +25,16 @@ def fetched(url: str, hosts: Collection[str]) -> bytes:
     """
     import httpx
 
-    parts = urlsplit(url)
+    parts = _parts(url)
     host = parts.hostname or ""
     if parts.scheme != "https" or host not in hosts:
         raise RequestError(f"images are fetched by https from {', '.join(hosts) or 'no host'}; found {url}", _AT)
     address = _public_address(host)
     # connect to the address that was checked: the name may resolve to another one the next time
-    at_address = httpx.URL(url).copy_with(host=address)
+    try:
+        at_address = httpx.URL(url).copy_with(host=address)
+    except httpx.InvalidURL as error:
+        raise RequestError(f"image_url is no URL: {error}", _AT) from None
     until = monotonic() + SECONDS
     try:
         with (
@@ -47,12 +50,22 @@ def fetched(url: str, hosts: Collection[str]) -> bytes:
         raise RequestError(f"{host} does not answer: {error}", _AT) from None
 
 
+def _parts(url: str) -> SplitResult:
+    """Return the parts of a URL; raises `RequestError` if it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for one that is no number
+    except ValueError as error:
+        raise RequestError(f"image_url is no URL: {error}", _AT) from None
+    return parts
+
+
 def _public_address(host: str) -> str:
     from recommender.encoders.support.addresses import addresses_of, is_public
 
     try:
         addresses = addresses_of(host)
-    except OSError:
+    except (OSError, UnicodeError):
         raise RequestError(f"there is no host {host}", _AT) from None
     if not all(map(is_public, addresses)):
         raise RequestError(f"{host} is at a private address", _AT)

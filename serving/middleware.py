@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Of a body; there is one between any two values.
+MAX_COMMAS = 100_000
 _access_log = logging.getLogger("serving.access")
 
 
@@ -44,7 +46,10 @@ class ApiRequest(Request):
         return BytesIO(plain(body, self.environ, limit))
 
     def get_json(self, *args: Any, **options: Any) -> Any:
-        """Return the decoded body; raises a `Problem` if it is null."""
+        """Return the decoded body; raises a `Problem` if it is null, or holds too many values."""
+        if self.get_data().count(b",") > MAX_COMMAS:
+            detail = f"the body has more than {MAX_COMMAS} commas; send less at once"
+            raise Problem(413, "request-entity-too-large", detail)
         value = super().get_json(*args, **options)
         if value is None:
             raise Problem(422, "invalid-request", "request: expected an object; found null")

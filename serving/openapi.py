@@ -19,7 +19,11 @@ _CONFIG = {
     "VALIDATION_ERROR_DESCRIPTION": "The request is invalid",
     "NOT_FOUND_DESCRIPTION": "Unknown item",
 }
-_REFUSALS = {"401": "No valid key", "403": "The key lacks the scope", "429": "Too many requests"}
+_REFUSALS = {
+    "401": "No valid key",
+    "403": "The key lacks the scope, or is not for pages of this origin",
+    "429": "Too many requests",
+}
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -71,7 +75,13 @@ def _add_errors(path: str, operation: Any) -> None:
     """Add the errors that any request may get."""
     refusals = {"503": "Not ready, or the store does not answer"} if path.startswith("/v1/") else {}
     if "requestBody" in operation:
-        refusals |= {"400": "No JSON", "413": "Too large", "415": "Not application/json"}
+        operation["requestBody"]["required"] = True
+        refusals |= {
+            "400": "No JSON, or damaged gzip",
+            "408": "The body did not come in time",
+            "413": "Too large",
+            "415": "Not application/json, another compression than gzip, or not an image",
+        }
     if "{" in path:
         refusals |= {"404": "Nothing of that name"}
     for status, why in refusals.items():

@@ -15,6 +15,8 @@ from serving.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5
+# Of what a response repeats of a wrong request: errors, and characters of each text.
+MAX_ERRORS, MAX_LENGTH = 100, 2000
 
 
 @dataclass(eq=False)
@@ -44,17 +46,26 @@ class Problem(Exception):
     def __str__(self) -> str:
         return self.detail
 
-    def response(self) -> Response:
-        """Return the problem as a response."""
+    def body(self) -> dict[str, Any]:
+        """Return the problem details."""
         body: dict[str, Any] = {
             "type": f"urn:problem:{self.kind}",
             "title": HTTP_STATUS_CODES[self.status],
             "status": self.status,
-            "detail": self.detail,
+            "detail": _short(self.detail),
         }
         if self.errors:
-            body["errors"] = self.errors
-        return json_response(body, self.status, self.headers, "application/problem+json")
+            errors = self.errors[:MAX_ERRORS]
+            body["errors"] = [{name: _short(text) for name, text in error.items()} for error in errors]
+        return body
+
+    def response(self) -> Response:
+        """Return the problem as a response."""
+        return json_response(self.body(), self.status, self.headers, "application/problem+json")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 
 
 def problem_of(error: RecommenderError) -> Problem:
@@ -82,17 +93,22 @@ def _unavailable(kind: str, detail: str) -> Problem:
 
 def register(app: Flask) -> None:
     """Answer every error of `app` with a problem."""
-    app.register_error_handler(Problem, Problem.response)
-    app.register_error_handler(RecommenderError, _library_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _bug)
+    app.register_error_handler(Exception, lambda error: problem_for(error).response())
 
 
-def _library_error(error: RecommenderError) -> Response:
+def problem_for(error: Exception) -> Problem:
+    """Return the problem of any error, which is logged if it is not the sender's."""
+    if isinstance(error, Problem):
+        return error
+    if not isinstance(error, RecommenderError):
+        request_id = request.environ[REQUEST_ID]
+        logger.error("request %s failed", request_id, exc_info=error)
+        return Problem(500, "internal-error", f"request {request_id} failed; the log says why")
     problem = problem_of(error)
     if problem.status >= 500:
         logger.error("%s: %s", problem.kind, error)
-    return problem.response()
+    return problem
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -100,9 +116,3 @@ def _http_error(error: HTTPException) -> Response:
     kind = HTTP_STATUS_CODES[status].lower().replace(" ", "-")
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     return Problem(status, kind, error.description or HTTP_STATUS_CODES[status], headers=headers).response()
-
-
-def _bug(error: Exception) -> Response:
-    request_id = request.environ[REQUEST_ID]
-    logger.exception("request %s failed", request_id, exc_info=error)
-    return Problem(500, "internal-error", f"request {request_id} failed; the log says why").response()

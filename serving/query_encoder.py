@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BytesIO
 from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from recommender.encoders.base import Encoder
 
 logger = logging.getLogger(__name__)
-MAX_PIXELS = 40_000_000
 REPLY_SECONDS = 10.0
 # The exit code of a process whose encoder cannot be loaded, and how long to wait before the next attempt.
 NO_ENCODER = 3
@@ -185,13 +183,9 @@ class _Current:
 
 
 def opened(file: bytes) -> Any:
-    """Return an image as RGB; raises `RequestError` if it cannot be decoded or has too many pixels."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    """Return an image of `check_image` as RGB; raises `RequestError` if it cannot be decoded."""
+    from recommender.encoders.images import decode
 
-    try:
-        with Image.open(BytesIO(file), formats=("JPEG", "PNG", "WEBP")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise RequestError(f"the image has more than {MAX_PIXELS} pixels", "/image")
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise RequestError("the image cannot be read; expected JPEG, PNG or WebP", "/image") from None
+    if (image := decode(file)) is None:
+        raise RequestError("the image is damaged; expected a whole JPEG, PNG or WebP file", "/image")
+    return image

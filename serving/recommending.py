@@ -10,13 +10,15 @@ from flask import g
 
 from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
-from recommender.filters import Node, fields_of, parse
+from recommender.filters import Node, fields_of, leaves, parse, size
 from recommender.filters.conditions import And, Not
+from recommender.filters.parse import MAX_LEAVES, MAX_VALUES
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
 from recommender.stores import deadline
 from recommender.stores.attribution import Attribution
+from serving.images import check_image
 from serving.metrics import count_answer, stage
 from serving.placements import BURIED
 from serving.problems import Problem
@@ -62,6 +64,8 @@ def recommend(
     seeds = params.seeds
     if (seeds.text or seeds.image) and not service.encodes_queries:
         raise no_encoder()
+    if seeds.image is not None:
+        check_image(seeds.image, "/seeds/image")
     recommender = service.live.generation(generation)
     stored, warnings = stored_events(service, seeds.user_id, params.session_id)
     now = datetime.now(UTC)
@@ -268,7 +272,8 @@ def response_body(
 
 def no_encoder() -> Problem:
     """Return the error of a text or image query where there is no encoder."""
-    return Problem(501, "no-query-encoder", "this service has no encoder for texts and images: --query-encoder")
+    detail = "this service has no encoder for texts and images; serve with --query-encoder to have one"
+    return Problem(501, "no-query-encoder", detail)
 
 
 def _boosts(service: Service, params: RecommendationParams, placement: Placement) -> list[Boost]:
@@ -276,6 +281,9 @@ def _boosts(service: Service, params: RecommendationParams, placement: Placement
         Boost(parse(boost.when, pointer=f"/boost/{position}/when"), boost.add)
         for position, boost in enumerate(params.boost)
     ]
+    conditions = sum(len([*leaves(boost.when)]) for boost in boosts)
+    if conditions > MAX_LEAVES or sum(size(boost.when) for boost in boosts) > MAX_VALUES:
+        raise RequestError(f"boosts have more than {MAX_LEAVES} conditions or {MAX_VALUES} values", "/boost")
     for position, boost in enumerate(boosts):
         check_names(service, fields_of(boost.when) - {"id"}, f"/boost/{position}/when")
     return boosts + [Boost(parse(bury), BURIED) for bury in placement.bury]

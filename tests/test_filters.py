@@ -202,9 +202,12 @@ LEAF = {"field": "price", "range": {"lt": 50}}
     [
         (nested(5, LEAF), nested(6, LEAF), "too deep"),
         ("(((((price < 50)))))", "((((((price < 50))))))", "too deep"),
-        ({"must": [LEAF] * 200}, {"must": [LEAF] * 201}, "201 conditions"),
-        ("OR ".join(["price < 50 "] * 200), "OR ".join(["price < 50 "] * 201), "201 conditions"),
-        ({"ids": ["A"] * 10_000}, {"ids": ["A"] * 10_001}, "10001 values"),
+        ({"must": [LEAF] * 200}, {"must": [LEAF] * 201}, "more than 200 conditions"),
+        ("OR ".join(["price < 50 "] * 200), "OR ".join(["price < 50 "] * 201), "more than 200 conditions"),
+        ({"ids": ["A"] * 10_000}, {"ids": ["A"] * 10_001}, "more than 10000 values"),
+        ("NOT " * 398 + "price < 50", "NOT " * 404 + "price < 50", "more than 200 conditions"),
+        ({"must": [{}, LEAF]}, {"must": [*[{}] * 200, LEAF]}, "more than 200 conditions"),
+        ("price < 50".ljust(300_000), "price < 50".ljust(300_001), "300001 characters"),
     ],
 )
 def test_filters_are_bounded_unless_trusted(within, beyond, says):

@@ -1,13 +1,16 @@
 """Pictures from outside: what is none is refused, and URLs lead to allowed public hosts only."""
 
+import struct
 from io import BytesIO
+from zlib import crc32
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from recommender.errors import RequestError
-from serving import query_encoder as encoding
 from serving.image_fetch import fetched
+from serving.images import check_image
+from serving.problems import Problem
 from serving.query_encoder import opened
 
 
@@ -17,15 +20,41 @@ def png(size: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
+def jpeg(size: tuple[int, int], **options: bool) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", size, "red").save(file, "JPEG", **options)
+    return file.getvalue()
+
+
 def test_an_image_is_decoded_to_rgb() -> None:
     assert (opened(png((3, 2))).mode, opened(png((3, 2))).size) == ("RGB", (3, 2))
 
 
-def test_invalid_or_large_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "MAX_PIXELS", 100)
-    for file, words in [(b"", "cannot be read"), (b"GIF89a", "cannot be read"), (png((11, 10)), "more than 100")]:
-        with pytest.raises(RequestError, match=words):
-            opened(file)
+def test_images_are_checked_by_their_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)  # nothing may be decoded
+    for file in (png_header(2500, 2000), jpeg((4000, 3000)), jpeg((40, 30), progressive=True)):
+        check_image(file)
+    refused = [
+        (b"", "it is empty"),
+        (b"GIF89a", "6 bytes are none"),
+        (png_header(8000, 5000), "at most 5,000,000"),
+    ]
+    refused += [(jpeg((40, 30), progressive=True) * 3, "more than 16 scans"), (b"<html>", "6 bytes are none")]
+    for file, words in refused:
+        with pytest.raises(Problem, match=words) as caught:
+            check_image(file)
+        assert caught.value.status == 415
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return the start of a PNG."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", crc32(body)) + b"\0\0\0\0IDAT"
+
+
+def test_a_damaged_image_is_refused() -> None:
+    with pytest.raises(RequestError, match="damaged"):
+        opened(png((300, 200))[:-80])
 
 
 @pytest.mark.parametrize(
@@ -36,6 +65,11 @@ def test_invalid_or_large_images_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         ("http://localhost/a.jpg", ["localhost"], "by https"),
         ("https://localhost/a.jpg", ["localhost"], "private address"),
         ("https://127.0.0.1/a.jpg", ["127.0.0.1"], "private address"),
+        ("https://[", ["shop.example"], "is no URL"),
+        ("https://shop.example:abc/a.jpg", ["shop.example"], "is no URL"),
+        ("https://shop.example:99999/a.jpg", ["shop.example"], "is no URL"),
+        ("https://" + "a" * 70 + ".example/", ["a" * 70 + ".example"], "no host"),
+        ("https://127.0.0.1/\\x00\n", ["127.0.0.1"], "private address|is no URL"),
     ],
 )
 def test_a_url_leads_to_allowed_public_hosts_only(url: str, hosts: list[str], words: str) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -122,18 +122,40 @@ def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> 
                 assert another.get("/v1/users/u/recommendations").json()["strategy"] == "for_you"
 
 
-def test_a_refused_body_leaves_the_connection_open(bundles: Path, tmp_path: Path) -> None:
+def test_a_refused_body_is_answered_and_the_next_request_too(bundles: Path, tmp_path: Path) -> None:
     large, largest, too_large = b"[" * 100_000, b'{"text": "a"}'.ljust(8 << 20), b"[" * (9 << 20)
+    refusals = [("/v1/nothing", b"{}", 404), ("/v1/nothing", large, 404), ("/v1/trending", large, 405)]
+    refusals += [("/v1/search", largest, 501), ("/v1/search", too_large, 413)]
+    chunked = [(path, iter([body]), status) for path, body, status in refusals]
+    headers = {"Content-Type": "application/json"}
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
-        refusals = [("/v1/nothing", large, 404), ("/v1/trending", large, 405), ("/v1/search", too_large, 413)]
-        in_chunks = [("/v1/nothing", large, 404), ("/v1/search", largest, 501), ("/v1/search", too_large, 413)]
-        refusals += [(path, [body], status) for path, body, status in in_chunks]
-        with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=SECONDS)) as connection:
-            for path, body, status in refusals * 2:
-                connection.request("POST", path, body)
+        address = (client.base_url.host, client.base_url.port)
+        connection = HTTPConnection(*address, timeout=SECONDS)
+        for path, body, status in [*refusals, *chunked]:
+            # a large one that is refused before it is read may break the connection while it is sent
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request("POST", path, body, headers)
                 answer = connection.getresponse()
                 answer.read()
-                assert (answer.status, answer.will_close) == (status, False)
+                assert answer.status == status
+                continue
+            assert status in (404, 405, 413)
+            connection.close()
+        connection.close()
+
+
+def test_half_sent_bodies_hold_up_no_other_request(bundles: Path, tmp_path: Path) -> None:
+    item_id = recommender.load(bundles).ids[0]
+    head = (
+        b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    )
+    with running(bundles, tmp_path / "store.db", workers=1) as (client, _), ExitStack() as stack:
+        address = (client.base_url.host, client.base_url.port)
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(address)).sendall(head)
+        for _ in range(20):
+            assert client.get("/v1/similar", params={"item_id": item_id}).status_code == 200
+            assert client.post("/v1/recommendations", json={"limit": 1}).status_code == 200
 
 
 def test_a_slow_client_does_not_delay_a_stop(bundles: Path, tmp_path: Path) -> None:

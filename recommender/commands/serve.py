@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,6 +43,18 @@ def key(
     scopes: Annotated[
         list[str] | None, typer.Option("--scope", help="public, server or admin; repeatable. [default: public]")
     ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="Day or moment from which it is refused: 2027-01-31.")
+    ] = None,
+    origins: Annotated[
+        list[str] | None,
+        typer.Option("--origin", help="Web pages that may use it: https://shop.example; repeatable."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Its own mean rate limit, per second.")] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option("--fixed", help="Member that it fixes: limit=8 or 'filter=price < 50'; repeatable."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Create an API key for the service.
@@ -51,12 +63,50 @@ def key(
     """
     from secrets import token_urlsafe
 
+    from pydantic import ValidationError
+
+    from recommender.errors import ConfigError
     from serving.settings import Key
 
     secret = token_urlsafe(32)
-    entry = Key.model_validate({"sha256": Key.hash(secret), "scopes": scopes or ["public"]})
-    text = f'key: {secret}\n\n[keys.NAME]\nsha256 = "{entry.sha256}"\nscopes = {list(entry.scopes)}'
-    emit({"key": secret, **entry.model_dump()}, text, as_json)
+    given = {
+        "sha256": Key.hash(secret),
+        "scopes": scopes or ["public"],
+        "expires": expires,
+        "origins": origins or [],
+        "rate": rate,
+        "fixed": dict(map(_member, fixed or [])),
+    }
+    try:
+        entry = Key.model_validate(given).model_dump(mode="json", exclude_defaults=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{first['loc'][0] if first['loc'] else 'key'}: {first['msg']}") from None
+    entry["scopes"] = given["scopes"]
+    lines = [f"{name} = {_toml(value)}" for name, value in entry.items()]
+    emit({"key": secret, **entry}, "\n".join([f"key: {secret}", "", "[keys.NAME]", *lines]), as_json)
+
+
+def _member(text: str) -> tuple[str, Any]:
+    """Return a name and its value: JSON, or else a text."""
+    import json
+
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML."""
+    import json
+
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)
 
 
 def demo(

@@ -1,9 +1,12 @@
-"""Write the files of the demo shop: `products.csv`, `photos.zip`, `events.csv` and `shop.toml`."""
+"""Write the files of the demo shop: `products.csv`, `photos.zip`, `events.csv`, `shop.toml` and `service.toml`.
+
+`products-sale.csv` is the catalogue of the day after: one product is cheaper.
+"""
 
 import csv
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,14 @@ name = "offline"  # "auto", the default, takes CLIP weights where a model hub an
 [events]
 path = "events.csv"
 """
+_SERVICE = """\
+# The settings of the demo's service: the placements of the guide "HTTP by example".
+[placements.pdp-similar]
+question = {strategy = "similar", limit = 8}
+
+[placements.home]
+question = {strategy = "for_you"}
+"""
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,8 @@ def make_shop(folder: Path, n: int = 800, users: int = 2000, events: int = 30_00
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(folder / "products.csv", _PRODUCT_HEADER, map(_product_row, products))
+    cheaper = replace(products[0], price=round(0.8 * products[0].price, 2))
+    _write_csv(folder / "products-sale.csv", _PRODUCT_HEADER, map(_product_row, [cheaper, *products[1:]]))
     _write_photos(folder / "photos.zip", products)
     config = _CONFIG
     if users and events:
@@ -86,6 +99,7 @@ def make_shop(folder: Path, n: int = 800, users: int = 2000, events: int = 30_00
     else:
         config = config.partition("\n[events]")[0]
     (folder / "shop.toml").write_text(config, encoding="utf-8")
+    (folder / "service.toml").write_text(_SERVICE, encoding="utf-8")
     return Shop(folder / "shop.toml", products, tastes)
 
 

@@ -24,7 +24,10 @@ def tour(shop: Shop, port: int | None = None) -> list[list[str]]:
         f"recommend {folder}/bundles --user {shopper(shop)} --events {folder}/events.csv -k 5 --explain",
     ]
     if port is not None:
-        commands.append(f"serve {folder}/bundles --storefront --query-encoder --port {port}")
+        commands += [
+            f"update {folder}/bundles --config {folder}/shop.toml --catalog {folder}/products-sale.csv",
+            f"serve {folder}/bundles --config {folder}/service.toml --storefront --query-encoder --port {port}",
+        ]
     return [shlex.split(command) for command in commands]
 
 

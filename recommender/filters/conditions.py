@@ -101,6 +101,11 @@ def leaves(node: Node) -> Iterator[Leaf]:
             yield node
 
 
+def size(node: Node) -> int:
+    """Return the number of conditions and values of a filter."""
+    return sum(1 + len(getattr(leaf, "values", getattr(leaf, "ids", ()))) for leaf in leaves(node))
+
+
 def fields_of(node: Node) -> set[str]:
     """Return the names of the fields that a filter uses; ``id`` if it names ids."""
     return {"id" if isinstance(leaf, IdIn) else leaf.name for leaf in leaves(node)}

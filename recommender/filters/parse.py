@@ -4,13 +4,15 @@ from functools import lru_cache
 from typing import Any
 
 from recommender.errors import RequestError
-from recommender.filters.conditions import And, IdIn, In, Node, leaves
+from recommender.filters.budget import Budget
+from recommender.filters.conditions import And, Node
 from recommender.filters.text import parse_text
 from recommender.filters.tree import parse_tree
 
 MAX_DEPTH = 5
 MAX_LEAVES = 200
 MAX_VALUES = 10_000
+MAX_TEXT_LENGTH = 300_000  # of the text form: 10,000 values of 27 characters
 # A shop sends the same filters again and again: parsed texts are cached, if not longer than so many characters.
 CACHED_FILTERS, MAX_CACHED_LENGTH = 1024, 500
 
@@ -43,27 +45,17 @@ def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Nod
         return And()
     if isinstance(value, Node):
         return value
+    if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH and not trusted:
+        length = f"{len(value)} characters; at most {MAX_TEXT_LENGTH} are allowed"
+        raise RequestError(f"filter has {length}; the tree form may be longer", pointer)
     if isinstance(value, str) and len(value) <= MAX_CACHED_LENGTH:
         return _cached(value, trusted, pointer)
     return _parse(value, trusted, pointer)
 
 
 def _parse(value: Any, trusted: bool, pointer: str) -> Node:
-    depth = None if trusted else MAX_DEPTH
-    node = parse_text(value, depth, pointer) if isinstance(value, str) else parse_tree(value, depth, pointer)
-    if not trusted:
-        _check_size(node, pointer)
-    return node
+    budget = Budget(pointer) if trusted else Budget(pointer, MAX_DEPTH, MAX_LEAVES, MAX_VALUES)
+    return parse_text(value, budget, pointer) if isinstance(value, str) else parse_tree(value, budget, pointer)
 
 
 _cached = lru_cache(CACHED_FILTERS)(_parse)
-
-
-def _check_size(node: Node, pointer: str) -> None:
-    conditions = list(leaves(node))
-    if len(conditions) > MAX_LEAVES:
-        raise RequestError(f"filter has {len(conditions)} conditions; at most {MAX_LEAVES} are allowed", pointer)
-    values = sum(len(leaf.ids) for leaf in conditions if isinstance(leaf, IdIn))
-    values += sum(len(leaf.values) for leaf in conditions if isinstance(leaf, In))
-    if values > MAX_VALUES:
-        raise RequestError(f"filter names {values} values; at most {MAX_VALUES} are allowed", pointer)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recommender.errors import RequestError, nearest
+from recommender.filters.budget import Budget
 from recommender.filters.conditions import (
     And,
     Exists,
@@ -22,7 +23,7 @@ _GROUPS = ("must", "should", "must_not")
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
 
-def parse_tree(value: Any, depth: int | None, pointer: str) -> Node:
+def parse_tree(value: Any, budget: Budget, pointer: str) -> Node:
     """Parse ``{"must": [...], "should": [...], "must_not": [...]}`` or a condition by itself.
 
     All of `must`, at least one of `should` (unless it is empty) and none of `must_not` hold; their members are
@@ -33,31 +34,36 @@ def parse_tree(value: Any, depth: int | None, pointer: str) -> Node:
     ----------
     value
         The decoded JSON.
-    depth
-        Maximum nesting of trees; None for any depth.
+    budget
+        Limits the nesting of trees, conditions and values.
     pointer
         JSON pointer to it in the request.
     """
     if not isinstance(value, Mapping):
         raise RequestError(f"expected an object such as {{'must': [...]}}; found {_short(value)}", pointer)
     if "field" in value or "ids" in value:
-        return _condition(value, pointer)
+        budget.take("conditions")
+        return _condition(value, budget, pointer)
     _check_members(value, (*_GROUPS, "field", "ids"), pointer)
-    if depth == 0:
-        raise RequestError("filter is nested too deep", pointer)
-    below = None if depth is None else depth - 1
-    must, should, must_not = (_group(value, group, below, pointer) for group in _GROUPS)
+    if not any(value.values()):
+        budget.take("conditions")  # an empty tree is one that always holds
+    budget.enter(pointer)
+    must, should, must_not = (_group(value, group, budget, pointer) for group in _GROUPS)
+    budget.leave()
     return And((*must, *([Or(should)] if should else []), *map(Not, must_not)))
 
 
-def _group(value: Mapping[str, Any], group: str, depth: int | None, pointer: str) -> tuple[Node, ...]:
+def _group(value: Mapping[str, Any], group: str, budget: Budget, pointer: str) -> tuple[Node, ...]:
     at = f"{pointer}/{group}"
     members = _list(value.get(group, []), at)
-    return tuple(parse_tree(member, depth, f"{at}/{position}") for position, member in enumerate(members))
+    return tuple(parse_tree(member, budget, f"{at}/{position}") for position, member in enumerate(members))
 
 
-def _condition(value: Mapping[str, Any], pointer: str) -> Node:
+def _condition(value: Mapping[str, Any], budget: Budget, pointer: str) -> Node:
     _check_members(value, ("field", "ids", *_OPERATORS), pointer)
+    for values in value.values():
+        if isinstance(values, list | tuple):
+            budget.take("values", len(values))
     if value.keys() == {"ids"}:
         return IdIn(_strings(value["ids"], f"{pointer}/ids"))
     operator = next((key for key in value if key in _OPERATORS), None)
@@ -111,7 +117,7 @@ _OPERATORS: dict[str, Callable[[str, Any, str, str], Node]] = {
 def _check_members(value: Mapping[str, Any], known: tuple[str, ...], pointer: str) -> None:
     for key in value:
         if key not in known:
-            raise RequestError(f"unknown member {key!r}", f"{pointer}/{key}", nearest(str(key), known))
+            raise RequestError(f"unknown member {_short(key)}", f"{pointer}/{key}", nearest(str(key), known))
 
 
 def _if(flag: Any, node: Node, pointer: str) -> Node:

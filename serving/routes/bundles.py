@@ -63,5 +63,8 @@ def _activated(generation: str | None) -> Response:
         now = rollback(service().bundles, generation)
     except BundleError as error:
         raise Problem(409, "conflict", str(error)) from None
+    except OSError as error:
+        detail = f"{service().bundles} cannot be written: {error.strerror}; activate where bundles are published"
+        raise Problem(503, "not-writable", detail) from None
     service().live.refresh("bundle", "experiment", "metrics")
     return json_response({"generation": now})

@@ -1,7 +1,7 @@
 """Routes of placements: recommendations for one, for a page of them, and reports."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -13,6 +13,7 @@ from serving.access import needs
 from serving.json_codec import json_response
 from serving.paging import page_of
 from serving.placements import Visitor, arm_of, find, merged, visitor_of
+from serving.problems import problem_for
 from serving.recommending import recommend
 from serving.reports import rates
 from serving.schemas.events import Period
@@ -40,7 +41,10 @@ def recommend_at(name: str, params: RecommendationParams) -> Response:
 @bp.output(Pages)
 @bp.doc(responses={404: "Unknown item or placement", 501: "No query encoder"})
 def recommend_page(page: PageParams) -> Response:
-    """Return recommendations for several placements of a page, no product twice; the first has priority."""
+    """Return recommendations for several placements of a page, no product twice; the first has priority.
+
+    The part of a placement that fails has the error in the place of products; only if all fail the request does.
+    """
     if page.seeds.user_id is not None:
         require("server")
     given = request.get_json()
@@ -51,12 +55,19 @@ def recommend_page(page: PageParams) -> Response:
     }
     hidden: set[str] = set()
     visitor = visitor_of(page)
-    answers = []
+    answers, failures = [], []
     for each in page.placements:
         limit = {} if each.limit is None else {"limit": each.limit}
-        answer = _at(each.placement, {"seeds": seeds, **common, **limit}, visitor, frozenset(hidden))
-        hidden |= _with_variants(item["item_id"] for item in answer["items"])
-        answers.append(answer)
+        try:
+            answer = _at(each.placement, {"seeds": seeds, **common, **limit}, visitor, frozenset(hidden))
+        except Exception as error:
+            failures.append(problem_for(error))
+            answers.append({"placement": each.placement, "error": failures[-1].body()})
+        else:
+            hidden |= _with_variants(item["item_id"] for item in answer["items"])
+            answers.append(answer)
+    if len(failures) == len(answers):
+        raise failures[0]
     return json_response({"placements": answers})
 
 
@@ -68,7 +79,7 @@ def recommend_page(page: PageParams) -> Response:
 def report(period: Period) -> Response:
     """Count impressions, clicks, carts and purchases by placement, strategy, generation and arm."""
     start = datetime.combine(period.from_, time(), UTC)
-    end = datetime.combine(period.to, time(), UTC) + timedelta(days=1)
+    end = datetime.combine(period.to, time.max, UTC)
     with deadline(REPORT_SECONDS):
         lines = rates(service().store.events.counts(start, end))
     page, cursor = page_of(lines, Attribution._fields, period.limit, period.cursor)

@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from recommender.errors import UnknownItemError
+from recommender.items.ids import other_form
 from recommender.items.sales import SALE, complete_offer
 from serving.access import needs, source_of_request
 from serving.item_changes import checked, waits, with_availability
@@ -64,9 +65,11 @@ def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @bp.input(ItemId, location="path", arg_name="item")
 @bp.input(ProductData, arg_name="product")
 @bp.output(Changed)
+@bp.doc(responses=_UNKNOWN)
 @needs("server")
 def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
-    """Change some attributes of a product; they count in the next request."""
+    """Change some attributes of a product; they count in the next request. `PUT` adds a product."""
+    _check_known(item.item_id)
     return _put({item.item_id: _attributes_of(item.item_id, product)})
 
 
@@ -135,11 +138,16 @@ def _earlier(item_id: str) -> Mapping[str, Any]:
     return {} if entry is None else entry.attributes or {}
 
 
-def _remove(item_id: str) -> Response:
+def _check_known(item_id: str) -> None:
+    """Raise `UnknownItemError`, with the id in another form if that is known, unless there is such a product."""
     recommender = service().live.recommender
     try:
         recommender.product(item_id)
-    except UnknownItemError as error:
-        raise Problem(404, "unknown-item", str(error)) from None
+    except UnknownItemError:
+        raise UnknownItemError(item_id, other_form(item_id, recommender.__contains__)) from None
+
+
+def _remove(item_id: str) -> Response:
+    _check_known(item_id)
     revision = service().live.overlay.put({item_id: None}, queue={item_id}, source=source_of_request())
     return json_response({"revision": revision, "queued": [item_id]})

@@ -6,10 +6,13 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
+from recommender.errors import RequestError
+from recommender.filters import size
 from recommender.ranking.request import Request
 from recommender.ranking.results import item_dict
 from recommender.ranking.why_not import ItemStatus
 from serving.image_fetch import fetched
+from serving.images import check_image
 from serving.json_codec import json_response
 from serving.metrics import stage
 from serving.recommending import (
@@ -27,6 +30,7 @@ from serving.schemas.requests import ExplanationParams, RecommendationParams, Se
 from serving.schemas.responses import Answer, Explanations
 from serving.service import require, service
 
+MAX_EXPLAINED = 20_000
 bp = APIBlueprint("questions", __name__, url_prefix="/v1")
 
 
@@ -56,6 +60,8 @@ def search(params: SearchParams) -> Response:
     recommender = here.live.recommender
     stored, warnings = stored_events(here, params.user_id, params.session_id)
     image = params.image if params.image_url is None else fetched(params.image_url, here.settings.image_hosts)
+    if image is not None:
+        check_image(image, "/image" if params.image_url is None else "/image_url")
     user, more = user_attributes(here, recommender, params.user_id, params.user)
     node = filter_of(here, params.filter)
     check_fields(here, recommender, params.fields)
@@ -100,6 +106,9 @@ def explain(params: ExplanationParams) -> Response:
         exclude_history=params.exclude.seen,
         exclude_purchased_days=params.exclude.purchased_days,
     )
+    if request.node is not None and size(request.node) * len(params.item_ids) > MAX_EXPLAINED:
+        detail = f"{len(params.item_ids)} products times {size(request.node)} conditions and values of the filter"
+        raise RequestError(f"{detail} are more than {MAX_EXPLAINED}; ask for fewer products at once", "/item_ids")
     statuses = recommender.why_not(request, params.item_ids)
     return json_response({"bundle": recommender.generation, "items": [_status_dict(each) for each in statuses]})
 

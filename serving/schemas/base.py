@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from recommender.errors import nearest
-from serving.problems import Problem
+from serving.problems import MAX_ERRORS, Problem
 
 _SHOWN = 60
 
@@ -24,6 +24,9 @@ class RequestModel(BaseModel):
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:
+            if error.error_count() > MAX_ERRORS:
+                detail = f"the request has {error.error_count()} errors; its form is in /openapi.json"
+                raise Problem(422, "invalid-request", detail, [{"pointer": "", "detail": detail}]) from None
             entries = [_entry(cls, details) for details in error.errors(include_url=False)]
             raise Problem(422, "invalid-request", entries[0]["detail"], entries) from None
 

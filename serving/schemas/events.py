@@ -2,25 +2,64 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, model_validator
 
 from recommender.events import MAX_AMOUNT, Event, add_lines, as_return
 from serving.schemas.base import RequestModel
 from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId
 
+# Members of Google Analytics 4's events and of their items that say nothing here.
+_GA4 = (
+    *("affiliation", "coupon", "creative_name", "creative_slot", "currency", "discount", "index", "item_list_id"),
+    *("item_list_name", "location_id", "promotion_id", "promotion_name"),
+)
+_GA4_EVENT = ("customer_type", "payment_type", "shipping", "shipping_tier", "tax", "transaction_id")
+_GA4_ITEM = (
+    "item_brand",
+    "item_name",
+    "item_variant",
+    "item_category",
+    *(f"item_category{n}" for n in range(2, 6)),
+)
 
-class EventItem(RequestModel):
+
+def _ignores(*names: str) -> ConfigDict:
+    """Return the configuration of a model whose JSON schema has members that are ignored."""
+    ignored = {name: {"description": "Of Google Analytics 4; ignored."} for name in names}
+    return ConfigDict(json_schema_extra=lambda schema: schema["properties"].update(ignored))
+
+
+class Ga4Model(RequestModel):
+    """A request whose members of Google Analytics 4 are accepted and ignored."""
+
+    ignored: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignored(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.keys().isdisjoint(cls.ignored):
+            return value
+        return {name: each for name, each in value.items() if name not in cls.ignored}
+
+
+class EventItem(Ga4Model):
     """One product of an event."""
+
+    model_config = _ignores(*_GA4, *_GA4_ITEM)
+    ignored = (*_GA4, *_GA4_ITEM)
 
     item_id: StoredId
     quantity: Amount | None = None
     price: Amount | None = None
 
 
-class EventMessage(RequestModel):
+class EventMessage(Ga4Model):
     """An event; it is stored once however often it is sent."""
+
+    model_config = _ignores(*_GA4, *_GA4_EVENT)
+    ignored = (*_GA4, *_GA4_EVENT)
 
     event_id: StoredId
     event_name: EventName
@@ -68,13 +107,8 @@ class EventMessage(RequestModel):
 class EventBatch(RequestModel):
     """Events, with a receipt for each."""
 
-    events: Annotated[
-        tuple[Any, ...],
-        Field(min_length=1, max_length=1000),
-        WithJsonSchema(
-            {"type": "array", "items": EventMessage.model_json_schema(), "minItems": 1, "maxItems": 1000}
-        ),
-    ]
+    # each is validated by itself, so that an invalid one does not affect the others
+    events: tuple[SkipValidation[EventMessage], ...] = Field(min_length=1, max_length=1000)
 
 
 class Login(RequestModel):

@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
@@ -47,12 +48,18 @@ StoredId = Annotated[Id, AfterValidator(_storable), Field(description=f"At most 
 Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)]
-Weights = dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+MAX_WEIGHTS = 100
+Weights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(max_length=MAX_WEIGHTS)]
 if TYPE_CHECKING:
     EventName = str
 else:
     EventName = Literal[tuple(EVENT_WEIGHTS)]
 MAX_IMAGE_BYTES = 5 << 20
+MAX_PAGE_EVENTS = 2000
+
+
+_PAIR = r"[a-z]+=\d+(\.\d+)?"
+_PAIRS = f"^{_PAIR}(,{_PAIR})*$"
 
 
 def _split(value: object) -> object:
@@ -62,7 +69,7 @@ def _split(value: object) -> object:
 def _pairs(value: object) -> object:
     if not isinstance(value, str):
         return value
-    pairs = [part.partition("=") for part in value.split(",")]
+    pairs = [part.partition("=") for part in value.split(",", MAX_WEIGHTS)]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise ValueError(f"{wrong[0]!r} has no weight, expected name=weight such as image=1,category=0.5")
     return {name.strip(): weight.strip() for name, _, weight in pairs}
@@ -83,7 +90,14 @@ Image = Annotated[
     bytes,
     BeforeValidator(_decoded),
     Field(max_length=MAX_IMAGE_BYTES),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/*",
+            "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        }
+    ),
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -110,13 +124,13 @@ class QueryParams(CommonParams):
     weights: Annotated[
         Weights | None,
         BeforeValidator(_pairs),
-        WithJsonSchema({"type": "string", "examples": ["image=1,category=0.5"]}),
+        WithJsonSchema({"type": "string", "pattern": _PAIRS, "examples": ["image=1,category=0.5"]}),
     ] = None
     fields: Annotated[
         tuple[str, ...],
         BeforeValidator(_split),
         WithJsonSchema({"type": "string", "examples": ["title,price"]}),
-    ] = Field(default=(), description="Attributes of the products to return.")
+    ] = Field(default=(), max_length=50, description="Attributes of the products to return.")
 
 
 class ItemQueryParams(QueryParams):
@@ -261,9 +275,21 @@ class PageParams(RequestModel):
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        events = len(self.seeds.events) * len(self.placements)
+        if events > MAX_PAGE_EVENTS:
+            found = f"{len(self.seeds.events)} events for each of {len(self.placements)} placements"
+            raise ValueError(f"{found}; at most {MAX_PAGE_EVENTS} are allowed in all: send the latest")
+        return self
+
 
 class SearchParams(CommonParams):
     """A text query, an image query or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("text", "image", "image_url")]}
+    )
 
     text: Text | None = None
     image: Image | None = Field(default=None, description="An image file.")

@@ -71,10 +71,27 @@ class Answer(BaseModel):
     warnings: list[str]
 
 
-class Pages(BaseModel):
-    """Recommendations for each placement of a page, in the order of the request."""
+class ProblemDetails(BaseModel):
+    """An error (RFC 9457)."""
 
-    placements: list[Answer]
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] = []
+
+
+class FailedPlacement(BaseModel):
+    """A placement of a page that has no answer, and why."""
+
+    placement: str
+    error: ProblemDetails
+
+
+class Pages(BaseModel):
+    """Recommendations for each placement of a page, or its error, in the order of the request."""
+
+    placements: list[Answer | FailedPlacement]
 
 
 class PlacedItem(BaseModel):
@@ -243,13 +260,3 @@ class Info(BaseModel):
     attributes: list[str]
     weights: dict[str, dict[str, float]]
     metrics: dict[str, Any]
-
-
-class ProblemDetails(BaseModel):
-    """An error (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, str]] = []

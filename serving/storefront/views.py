@@ -13,6 +13,7 @@ from recommender.ranking.results import Recommendations
 from recommender.ranking.strategies import in_cart
 from recommender.recommender import Recommender
 from serving.access import accepts_forms, needs
+from serving.images import check_image
 from serving.pages import page_response
 from serving.problems import Problem, problem_of
 from serving.service import service
@@ -57,7 +58,9 @@ def photo() -> Response:
         raise Problem(422, "invalid-request", "expected a photo: JPEG, PNG or WebP")
     if not service().encodes_queries:
         raise Problem(501, "no-query-encoder", "photos need an encoder: serve with --query-encoder")
-    answer = rec.search(image=file.read(), k=PAGE)
+    image = file.read()
+    check_image(image)
+    answer = rec.search(image=image, k=PAGE)
     return _part(
         "results", cards=catalogue.cards(rec, answer), answer=answer, note="", words="", more=False, page=1
     )

@@ -1,5 +1,7 @@
 """Errors are problem documents: with the pointer and the nearest right value."""
 
+import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.routes import bundles
 from tests.serving_fakes import EVENT
 
 
@@ -123,6 +126,46 @@ def test_a_bug_is_logged_with_the_returned_request_id(
     assert request_id in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert "secret" not in str(body)
+
+
+def test_a_report_may_end_on_the_last_day(client: FlaskClient) -> None:
+    assert client.get("/v1/reports/placements?from=0001-01-01&to=9999-12-31").json["placements"] == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rollback(*_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(bundles, "rollback", rollback)
+    for path in ("/v1/bundles:rollback", "/v1/bundles/g0:activate"):
+        detail = check_problem(client.post(path), 503, "not-writable")["detail"]
+        assert f"{tmp_path / 'bundles'} cannot be written: Read-only file system" in detail
+
+
+def test_a_change_of_an_unknown_product_is_refused(client: FlaskClient) -> None:
+    body = check_problem(client.patch("/v1/items/a", json={"price": 3}), 404, "unknown-item")
+    assert body["errors"][0]["suggestion"] == "A"
+    check_problem(client.patch("/v1/items/Z", json={"price": 3}), 404, "unknown-item")
+    check_problem(client.delete("/v1/items/Z"), 404, "unknown-item")
+
+
+def test_the_events_of_a_page_are_bounded(client: FlaskClient) -> None:
+    body = {"seeds": {"events": [{"item_id": "A"}] * 1000}, "placements": [{"placement": "popular"}] * 3}
+    check_problem(client.post("/v1/pages/recommendations", json=body), 422, "invalid-request")
+
+
+def test_boosts_are_bounded_together(client: FlaskClient) -> None:
+    rule = {"when": {"should": [{"field": "price", "exists": True}] * 150}, "add": 1}
+    assert client.post("/v1/recommendations", json={"boost": [rule]}).status_code == 200
+    check_problem(client.post("/v1/recommendations", json={"boost": [rule, rule]}), 422, "invalid-request")
+
+
+def test_explanations_are_bounded(client: FlaskClient) -> None:
+    body = {"item_ids": ["A"] * 100, "filter": {"should": [{"field": "title", "any": ["x"] * 30}] * 20}}
+    detail = check_problem(client.post("/v1/explanations", json=body), 422, "invalid-request")["detail"]
+    assert "ask for fewer products" in detail
 
 
 JSON = st.recursive(

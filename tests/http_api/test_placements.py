@@ -3,6 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from recommender.ranking.request import Request
+from recommender.ranking.results import Recommendations
 from serving.placements import arm_of
 from serving.settings import Experiment
 from tests.http_api.helpers import NOW, Start, ids, post, rec_of, send
@@ -71,3 +75,27 @@ def test_an_experiment_is_named_and_reported(start: Start) -> None:
     assert {line["arm"] for line in report} == {"a", "b"}
     assert sum(line["impressions"] for line in report) == 80
     assert {line["click_rate"] for line in report} == {0.25}
+
+
+def test_one_failing_placement_does_not_fail_the_page(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = start(placements={"usual": {"question": {"strategy": "similar"}}, "popular": {}})
+    rec = rec_of(client)
+    run = rec.run
+
+    def failing(request: Request) -> Recommendations:
+        if request.strategy == "similar":
+            raise ZeroDivisionError("secret")
+        return run(request)
+
+    monkeypatch.setattr(rec, "run", failing)
+    body = {"placements": [{"placement": "usual"}, {"placement": "popular"}, {"placement": "populr"}]}
+    failed, whole, unknown = post(client, "pages/recommendations", **body)["placements"]
+    assert (failed["placement"], failed["error"]["status"]) == ("usual", 500)
+    assert failed["error"]["detail"].split()[1] in caplog.text
+    assert "secret" not in str(failed)
+    assert (whole["placement"], len(whole["items"])) == ("popular", 12)
+    assert unknown["error"]["type"] == "urn:problem:unknown-placement"
+    alone = client.post("/v1/pages/recommendations", json={"placements": [{"placement": "populr"}]})
+    assert (alone.status_code, alone.json) == (404, unknown["error"])
