@@ -7,7 +7,7 @@ from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from recommender.recommender import load
-from recommender.stores import open_store
+from recommender.stores import default_store, open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
@@ -20,6 +20,7 @@ from serving.routes import (
     docs,
     events,
     operations,
+    overlay,
     page,
     placements,
     products,
@@ -39,6 +40,7 @@ ROUTES = (
     users,
     products,
     bundle_routes,
+    overlay,
     operations,
     page,
     docs,
@@ -104,12 +106,6 @@ def create_app(
     if watch_seconds is not None:
         live.watch(watch_seconds)
     return app
-
-
-def default_store(bundles: Path) -> str:
-    """Return the URL of the SQLite file beside a bundle's folder, such as ``bundles.sqlite``."""
-    folder = bundles.resolve()
-    return f"sqlite:///{folder.with_name(folder.name + '.sqlite')}"
 
 
 def _generations(settings: Settings) -> set[str]:

@@ -18,10 +18,10 @@ from granian.server.common import AbstractServer
 from recommender.bundle import open_bundle
 from recommender.errors import ConfigError
 from recommender.progress import notice
-from recommender.stores import open_store
+from recommender.stores import default_store, open_store
 from serving import logs, metrics
 from serving import query_encoder as encoding
-from serving.app import create_app, default_store
+from serving.app import create_app
 from serving.settings import Settings
 
 if TYPE_CHECKING:
