@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recommender.filters import parse
 from recommender.filters.compile import evaluate, resolve
 from recommender.items import Attributes
+from recommender.items.layered import ABSENT, LayeredMap
 from recommender.items.overlay import OverlaySnapshot, OverlayState
 from recommender.stores import Store
 from recommender.stores.base import OverlayEntry
@@ -103,6 +104,22 @@ def test_changes_by_steps_are_the_whole_overlay(steps: list[dict[str, OverlayEnt
         node = parse(condition)
         masks = [evaluate(resolve(node, each, None), each) for each in (state.attributes, whole.attributes)]
         assert np.array_equal(*masks), condition
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.integers()), max_size=4)))
+def test_a_layered_map_is_a_dict(steps: list[dict[str, int | None]]) -> None:
+    layered: LayeredMap[int] = LayeredMap()
+    known: dict[str, int] = {}
+    versions = []
+    for step in steps:
+        versions.append((layered, known))
+        layered = layered.changed({key: ABSENT if value is None else value for key, value in step.items()})
+        known = {key: value for key, value in {**known, **step}.items() if value is not None}
+    for version, expected in [*versions, (layered, known)]:
+        assert dict(version) == expected
+        assert len(version) == len(expected)
+        assert [version.get(key) for key in "abcdefgh"] == [expected.get(key) for key in "abcdefgh"]
+        assert [key in version for key in "abcdefgh"] == [key in expected for key in "abcdefgh"]
 
 
 def _entry(item_id: str, attributes: Any, at: float, **times: float) -> OverlayEntry:
