@@ -45,30 +45,38 @@ def recommend(
     recommender = service.live.generation(arm.generation if arm else None)
     stored, warnings = stored_events(service, seeds.user_id)
     now = datetime.now(UTC)
-    node = filter_of(params.filter, placement)
     check_fields(recommender, params.fields)
     user, more = user_attributes(service, recommender, seeds.user_id, params.user)
     request = Request(
         **seed_arguments(seeds, stored, now),
         user=user,
-        context=params.context,
-        strategy=params.strategy,
-        k=params.limit,
         trending=service.trending.products,
-        filter=node,
-        weights=params.weights,
-        exclude=hidden.union(params.exclude.item_ids),
-        exclude_history=params.exclude.seen,
-        exclude_purchased_days=params.exclude.purchased_days,
-        explain=params.explain != "none",
-        boost=_boosts(params, placement),
-        diversity=params.diversity.model_dump(exclude_none=True) if params.diversity else None,
-        pin={pin.position: pin.item_id for pin in placement.pin},
-        fallback=params.fallback,
+        **rules_of(params, placement, hidden),
     )
     with stage("search"):
         result = recommender.run(request)
     return response_body(recommender, result, params, [*warnings, *more], name, arm.name if arm else "")
+
+
+def rules_of(
+    params: RecommendationParams, placement: Placement, hidden: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Return the arguments of `Request` that say how to answer, whoever asks."""
+    return {
+        "context": params.context,
+        "strategy": params.strategy,
+        "k": params.limit,
+        "filter": filter_of(params.filter, placement),
+        "weights": params.weights,
+        "exclude": hidden.union(params.exclude.item_ids),
+        "exclude_history": params.exclude.seen,
+        "exclude_purchased_days": params.exclude.purchased_days,
+        "explain": params.explain != "none",
+        "boost": _boosts(params, placement),
+        "diversity": params.diversity.model_dump(exclude_none=True) if params.diversity else None,
+        "pin": {pin.position: pin.item_id for pin in placement.pin},
+        "fallback": params.fallback,
+    }
 
 
 def seed_arguments(seeds: Seeds, stored: Sequence[Event], now: datetime) -> dict[str, Any]:

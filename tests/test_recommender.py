@@ -1,5 +1,6 @@
 """Results on the demo bundle: their properties, and every form of request."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from recommender.errors import BundleError, RequestError, UnknownItemError
 from recommender.events import Event
 from recommender.ranking.request import Request
 from recommender.recommender import Recommender
+from recommender.stores.base import OverlayEntry
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,9 @@ class Overlay:
     """Changes held in memory."""
 
     def __init__(self, changes: Mapping[str, Mapping[str, object]]) -> None:
-        self._changes = changes
+        self._changes = {
+            item_id: OverlayEntry(item_id, change, time.time()) for item_id, change in changes.items()
+        }
 
     def revision(self) -> int:
         return len(self._changes)
@@ -34,7 +38,7 @@ class Overlay:
     def put(self, item_id: str, attributes: Mapping[str, object]) -> int:
         raise NotImplementedError
 
-    def read(self) -> Mapping[str, Mapping[str, object]]:
+    def read(self, since: int = 0) -> Mapping[str, OverlayEntry]:
         return self._changes
 
     def close(self) -> None:
