@@ -12,6 +12,8 @@ from recommender.errors import ConfigError, RequestError, full_installation
 from recommender.progress import notice
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
     from recommender.catalog import Catalog, Interactions, Users
@@ -40,6 +42,7 @@ def fit(
     store: str | None = None,
     strict: bool = False,
     max_removed: float = 0.2,
+    as_of: "datetime | str | None" = None,
     cache: Path | str | None = None,
 ) -> "Recommender":
     """Train on products and events, publish a generation and open it.
@@ -64,12 +67,16 @@ def fit(
         Names of columns and other entries as in a TOML's ``[catalog]``, ``[events]`` and ``[users]``:
         ``{"id": "sku"}``.
     store
-        URL of an event store whose events and attributes of users are added.
+        URL of an event store whose events and attributes of users are added, and whose live changes of products
+        where they are newer than the products; those that were put over the API are learned, too.
     strict
         Whether a problem that leaves rows out is an error.
     max_removed
         The largest share of the products of the current generation in `out` that may be missing from `products`,
         or out of stock there; more is an error, before the training. See `update`.
+    as_of
+        The moment of the products, by default that of the file, or now for a frame: live changes that are older do
+        not count any more.
     cache
         Folder of encoder vectors and checkpoints; by default ``~/.cache/recommender``.
 
@@ -92,10 +99,12 @@ def fit(
     """
     with full_installation("recommender.fit"):
         from training.fit import fit as train
+    from recommender.items.moments import past_seconds
     from recommender.recommender import load
 
+    seconds = past_seconds(as_of, "as_of")
     config = _config_of(products, events, users, images, encoder, columns, event_columns, user_columns)
-    catalog, interactions, attributes = _frames_of(config, products, events, users, images, strict)
+    catalog, interactions, attributes = _frames_of(config, products, events, users, images, strict, seconds)
     generation = train(
         config,
         out,
@@ -106,6 +115,7 @@ def fit(
         strict=strict,
         max_removed=max_removed,
         cache_dir=None if cache is None else Path(cache),
+        as_of=seconds,
     )
     rec = load(out, generation=generation)
     if lost := rec.manifest.metrics.get("lost"):
@@ -121,6 +131,7 @@ def update(
     max_removed: float = 0.2,
     images: Path | str | None = None,
     store: str | None = None,
+    as_of: "datetime | str | None" = None,
     cache: Path | str | None = None,
 ) -> "UpdateResult":
     """Publish changed, new and removed products in seconds, without training.
@@ -140,7 +151,10 @@ def update(
     images
         Folder or zip of product images; by default that of the fit.
     store
-        URL of an event store whose queue of changed products is published, too.
+        URL of an event store whose queue of changed products is published, too, and whose live changes that are
+        older than `products` are absorbed.
+    as_of
+        See `fit`.
     cache
         See `fit`.
 
@@ -160,13 +174,17 @@ def update(
         raise RequestError("nothing to update from; give products, store or both", "/products")
     with full_installation("recommender.update"):
         from training.update.updater import Updater, config_of
+    from recommender.items.moments import past_seconds
     from recommender.stores import open_store
 
+    seconds = past_seconds(as_of, "as_of")
     changed = Path(products) if isinstance(products, str) else products
     config = config_of(Path(bundles), None, None, None if images is None else Path(images))
     folder = None if cache is None else Path(cache)
     with open_store(store) if store is not None else nullcontext() as live:
-        updater = Updater(Path(bundles), config, changed, complete, live, folder, max_removed=max_removed)
+        updater = Updater(
+            Path(bundles), config, changed, complete, live, folder, max_removed=max_removed, as_of=seconds
+        )
         return updater.update()
 
 
@@ -264,6 +282,7 @@ def _frames_of(
     users: "Events",
     images: Path | str | None,
     strict: bool,
+    as_of: float | None = None,
 ) -> "tuple[Catalog | None, Interactions | None, Users | None]":
     """Return the catalogue, the events and the users where they are frames; None where `fit` is to read files."""
     from recommender.catalog import Catalog, Interactions, Users
@@ -272,9 +291,9 @@ def _frames_of(
     catalog = interactions = attributes = None
     if not isinstance(products, str | Path | Config):
         mapping = config.catalog.model_dump(exclude={"path", "images"}, exclude_defaults=True)
-        catalog = Catalog.from_frame(products, images, strict=strict, **mapping)
+        catalog = Catalog.from_frame(products, images, strict=strict, as_of=as_of, **mapping)
     if config.events is not None and events is not None and not isinstance(events, str | Path):
-        catalog = catalog or Catalog.load(config, strict=strict)
+        catalog = catalog or Catalog.load(config, strict=strict, as_of=as_of)
         mapping = config.events.model_dump(exclude={"path", "weights"}, exclude_defaults=True)
         interactions = Interactions.from_frame(events, catalog, config.events.weights, strict=strict, **mapping)
     if config.users is not None and users is not None and not isinstance(users, str | Path):

@@ -146,6 +146,11 @@ class Recommender:
         check_id(item_id)
         return self._products.of(item_id)
 
+    def row_time(self, item_id: str) -> float:
+        """Return the moment of the catalogue's row of a product in POSIX seconds; NaN if only the API has it."""
+        row = self.attributes.row_of(item_id)
+        return float(self.row_times[row]) if row >= 0 else float("nan")
+
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle, with live changes."""
         return self._products.fields(item_id, names)

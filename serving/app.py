@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from recommender.errors import StoreUnavailableError
 from recommender.recommender import load
-from recommender.stores import open_store
+from recommender.stores import default_store, open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
@@ -25,6 +25,7 @@ from serving.routes import (
     docs,
     events,
     operations,
+    overlay,
     page,
     placements,
     products,
@@ -45,6 +46,7 @@ ROUTES = (
     users,
     products,
     bundle_routes,
+    overlay,
     operations,
     page,
     docs,
@@ -148,12 +150,6 @@ def file_of(url: str) -> Path | None:
     """Return the file of an SQLite store; None if it is none or in memory."""
     scheme, _, path = url.partition(":///")
     return Path(path) if scheme == "sqlite" and path and path != ":memory:" else None
-
-
-def default_store(bundles: Path) -> str:
-    """Return the URL of the SQLite file beside a bundle's folder, such as ``bundles.sqlite``."""
-    folder = bundles.resolve()
-    return f"sqlite:///{folder.with_name(folder.name + '.sqlite')}"
 
 
 def _generations(settings: Settings) -> set[str]:

@@ -69,32 +69,39 @@ def recommend(
     recommender = service.live.generation(generation)
     stored, warnings = stored_events(service, seeds.user_id, params.session_id)
     now = datetime.now(UTC)
-    node = filter_of(service, params.filter, placement)
     check_fields(service, recommender, params.fields)
-    if params.diversity is not None:
-        check_names(service, params.diversity.max_per or (), "/diversity/max_per")
+    check_private(service, params, placement)
     user, more = user_attributes(service, recommender, seeds.user_id, params.user)
     request = Request(
         **seed_arguments(recommender, params, stored, now),
         user=user,
-        context=params.context,
-        strategy=params.strategy,
-        k=params.limit,
         trending=service.trending.products,
-        filter=node,
-        weights=params.weights,
-        exclude=hidden.union(params.exclude.item_ids),
-        exclude_history=params.exclude.seen,
-        exclude_purchased_days=params.exclude.purchased_days,
-        explain=params.explain != "none",
-        boost=_boosts(service, params, placement),
-        diversity=params.diversity.model_dump(exclude_none=True) if params.diversity else None,
-        pin={pin.position: pin.item_id for pin in placement.pin},
-        fallback=params.fallback,
+        **rules_of(params, placement, hidden, service.access.fixed.get("filter")),
     )
     with stage("search"):
         result = recommender.run(request)
     return response_body(service, recommender, result, params, [*warnings, *more], name, arm)
+
+
+def rules_of(
+    params: RecommendationParams, placement: Placement, hidden: frozenset[str] = frozenset(), fixed: Any = None
+) -> dict[str, Any]:
+    """Return the arguments of `Request` that say how to answer, whoever asks; `fixed` is the filter of a key."""
+    return {
+        "context": params.context,
+        "strategy": params.strategy,
+        "k": params.limit,
+        "filter": _combined(params.filter, placement, fixed),
+        "weights": params.weights,
+        "exclude": hidden.union(params.exclude.item_ids),
+        "exclude_history": params.exclude.seen,
+        "exclude_purchased_days": params.exclude.purchased_days,
+        "explain": params.explain != "none",
+        "boost": _boosts(params, placement),
+        "diversity": params.diversity.model_dump(exclude_none=True) if params.diversity else None,
+        "pin": {pin.position: pin.item_id for pin in placement.pin},
+        "fallback": params.fallback,
+    }
 
 
 def seed_arguments(
@@ -163,13 +170,17 @@ def with_fixed(service: Service, params: Params) -> Params:
     return params.model_copy(update={name: value for name, value in fixed.items() if name in known})
 
 
-def filter_of(service: Service, filter: Any, placement: Placement = NO_PLACEMENT) -> Node | None:
-    """Return the parsed filter of a request, together with those of its placement and of its key."""
-    nodes: list[Node] = [] if filter is None else [parse(filter)]
-    if nodes and filter != placement.question.get("filter"):
-        check_names(service, fields_of(nodes[0]) - {"id"}, "/filter")
-    if (fixed := service.access.fixed.get("filter")) is not None:
-        nodes.append(parse(fixed))
+def filter_of(service: Service, filter: Any) -> Node | None:
+    """Return the parsed filter of a request, together with that of its key."""
+    node = _combined(filter, NO_PLACEMENT, service.access.fixed.get("filter"))
+    if filter is not None:
+        check_names(service, fields_of(parse(filter)) - {"id"}, "/filter")
+    return node
+
+
+def _combined(filter: Any, placement: Placement, fixed: Any) -> Node | None:
+    """Return one filter for those of a request, of its placement and of its key."""
+    nodes = [parse(each) for each in (filter, fixed) if each is not None]
     default = placement.question.get("filter")
     if default is not None and default != filter:
         nodes.append(parse(default))
@@ -193,6 +204,18 @@ def check_fields(service: Service, recommender: Recommender, fields: Sequence[st
         if name not in known:
             message = f"unknown field {name!r}; expected one of {', '.join(known)}"
             raise RequestError(message, f"/fields/{position}", nearest(name, known))
+
+
+def check_private(service: Service, params: RecommendationParams, placement: Placement) -> None:
+    """Raise `RequestError` if the request's own filter or rules, not those of its placement, use private fields."""
+    if not service.access.private_fields:
+        return
+    if params.filter is not None and params.filter != placement.question.get("filter"):
+        check_names(service, fields_of(parse(params.filter)) - {"id"}, "/filter")
+    for position, boost in enumerate(params.boost):
+        check_names(service, fields_of(parse(boost.when)) - {"id"}, f"/boost/{position}/when")
+    if params.diversity is not None:
+        check_names(service, params.diversity.max_per or (), "/diversity/max_per")
 
 
 def check_names(service: Service, names: Iterable[str], pointer: str) -> None:
@@ -276,7 +299,7 @@ def no_encoder() -> Problem:
     return Problem(501, "no-query-encoder", detail)
 
 
-def _boosts(service: Service, params: RecommendationParams, placement: Placement) -> list[Boost]:
+def _boosts(params: RecommendationParams, placement: Placement) -> list[Boost]:
     boosts = [
         Boost(parse(boost.when, pointer=f"/boost/{position}/when"), boost.add)
         for position, boost in enumerate(params.boost)
@@ -284,6 +307,4 @@ def _boosts(service: Service, params: RecommendationParams, placement: Placement
     conditions = sum(len([*leaves(boost.when)]) for boost in boosts)
     if conditions > MAX_LEAVES or sum(size(boost.when) for boost in boosts) > MAX_VALUES:
         raise RequestError(f"boosts have more than {MAX_LEAVES} conditions or {MAX_VALUES} values", "/boost")
-    for position, boost in enumerate(boosts):
-        check_names(service, fields_of(boost.when) - {"id"}, f"/boost/{position}/when")
     return boosts + [Boost(parse(bury), BURIED) for bury in placement.bury]

@@ -22,10 +22,10 @@ from granian.log import LogLevels
 from recommender.bundle import open_bundle
 from recommender.errors import ConfigError, RecommenderError, StoreError, StoreUnavailableError
 from recommender.progress import notice
-from recommender.stores import deadline, open_store, store_modules
+from recommender.stores import deadline, default_store, open_store, store_modules
 from serving import logs, metrics
 from serving import query_encoder as encoding
-from serving.app import create_app, default_store, file_of
+from serving.app import create_app, file_of
 from serving.bodies import BodyReader
 from serving.processes import end_with
 from serving.rsgi import Application

@@ -57,6 +57,9 @@ class FakeRecommender:
             n: changed.get(n, v) for n, v in self.attributes.fields(self.attributes.row_of(item_id), names).items()
         }
 
+    def row_time(self, item_id: str) -> float:
+        return float("nan")
+
     def changes(self, item_id: str) -> Mapping[str, Any]:
         entry = self.overlay.read().get(item_id)
         return {} if entry is None else entry.attributes or {}

@@ -27,9 +27,12 @@ def test_searches_of_synthetic_vectors_reach_high_recall() -> None:
 
 
 def test_a_published_bundle_is_timed_at_its_own_and_at_other_weights(demo_bundles: Path) -> None:
-    bundle = run("retrieval", demo_bundles, "--queries", 5)["bundle"]
-    assert {"similar", "recommend", "image alone", "random 1"} <= set(bundle)
-    assert all(figures["p50_us"] > 0 for figures in bundle.values())
+    report = run("retrieval", demo_bundles, "--queries", 5, "--changes", 100)
+    assert {"similar", "recommend", "image alone", "random 1"} <= set(report["bundle"])
+    assert all(figures["p50_us"] > 0 for figures in report["bundle"].values())
+    live = report["live changes"]
+    assert live["entries"] == 100
+    assert live["similar with a filter, each after a change"]["p50_ms"] > 0
 
 
 def test_a_large_index_is_measured_by_stage_and_can_be_saved(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Results on the demo bundle: their properties, and every form of request."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from recommender.events import Event
 from recommender.ranking.queries import QueryCache
 from recommender.ranking.request import Request
 from recommender.recommender import Recommender
+from recommender.stores.base import OverlayEntry
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,9 @@ class Overlay:
     """Changes held in memory."""
 
     def __init__(self, changes: Mapping[str, Mapping[str, object]]) -> None:
-        self._changes = changes
+        self._changes = {
+            item_id: OverlayEntry(item_id, change, time.time()) for item_id, change in changes.items()
+        }
 
     def revision(self) -> int:
         return len(self._changes)
@@ -36,7 +40,7 @@ class Overlay:
     def put(self, item_id: str, attributes: Mapping[str, object]) -> int:
         raise NotImplementedError
 
-    def read(self) -> Mapping[str, Mapping[str, object]]:
+    def read(self, since: int = 0) -> Mapping[str, OverlayEntry]:
         return self._changes
 
     def close(self) -> None:

@@ -167,7 +167,9 @@ def test_changes_over_http_are_embedded_again_after_a_rollback(
     updater.changed, updater.store = None, store
     store.overlay.put({first: {"title": "A red kite"}}, queue=[first])
     before = updater.update().generation
-    store.overlay.put({"new-mug": {"title": "Red striped mug"}, second: None}, queue=["new-mug", second], added=["new-mug"])
+    store.overlay.put(
+        {"new-mug": {"title": "Red striped mug"}, second: None}, queue=["new-mug", second], added=["new-mug"]
+    )
     store.overlay.put({third: {"price": 3.0}})  # an offer, never queued
     assert updater.update().generation is not None
     assert updater.update().generation is None

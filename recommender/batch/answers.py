@@ -1,7 +1,7 @@
 """Recommendations for every product or every user in one file: Parquet, CSV or JSON Lines."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -171,10 +171,11 @@ def for_users(
     histories: Iterable[tuple[str, Sequence[Event]]],
     request: "Request",
     chunk: int,
+    attributes: Callable[[str], Mapping[str, Any] | None] = lambda user_id: None,
 ) -> Iterator[pa.Table]:
-    """Yield the results for some users, `chunk` of them in each table."""
+    """Yield the results for some users, `chunk` of them in each table; `attributes` returns those of a user."""
     for some in chunks(histories, chunk):
-        requests = [request.for_history(history) for _, history in some]
+        requests = [request.for_history(history, attributes(user)) for user, history in some]
         yield _table("user_id", [user for user, _ in some], recommender.run_many(requests), request.explain)
 
 

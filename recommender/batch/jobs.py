@@ -16,6 +16,7 @@ from recommender.progress import progress
 if TYPE_CHECKING:
     from recommender.ranking.request import Request
     from recommender.recommender import Recommender
+    from recommender.stores import Store
 
 SIZE = 50_000
 _CHUNK = 1024
@@ -48,6 +49,11 @@ class Job:
         URL of the store with the overlay of live changes.
     source
         Where the histories come from, JSON-able; part of the identity.
+    described
+        What stands for `options` in the identity, JSON-able, such as the placement that they are of; by default
+        they themselves.
+    since
+        Name of the state of the last run, of which only the users who changed are answered; part of the identity.
     """
 
     bundles: str
@@ -59,19 +65,21 @@ class Job:
     size: int = SIZE
     store: str | None = None
     source: Any = None
+    described: Mapping[str, Any] | None = None
+    since: str = ""
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What the answers to a history depend on."""
+        options = self.options or {} if self.described is None else self.described
+        given = {name: value for name, value in options.items() if value is not None}
+        return {"generation": self.generation, "kind": self.kind, "k": self.k, "options": given}
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for partitions to belong to the same job."""
-        options = {name: value for name, value in (self.options or {}).items() if value is not None}
-        return {
-            "generation": self.generation,
-            "kind": self.kind,
-            "k": self.k,
-            "options": options,
-            "partition_size": self.size,
-            "source": self.source,
-        }
+        since = {"since": self.since} if self.since else {}
+        return {**self.answers, "partition_size": self.size, "source": self.source, **since}
 
     @property
     def folder(self) -> Folder:
@@ -80,12 +88,12 @@ class Job:
 
     def run(self, name: str) -> Partition:
         """Compute one partition and write it."""
-        return self.folder.write(name, schema(self._seed_name, self.request.explain), self._tables(name))
+        return self.folder.write(name, schema(self.seed_name, self.request.explain), self._tables(name))
 
     def _tables(self, name: str) -> Iterator[pa.Table]:
         if self.kind == "user":
             histories = grouped(self.folder.below(_HISTORIES).read(name))
-            return for_users(self.recommender, histories, self.request, _CHUNK)
+            return for_users(self.recommender, histories, self.request, _CHUNK, self._attributes)
         start = _number(name) * self.size
         return for_products(self.recommender, self.ids[start : start + self.size], self.request, _CHUNK)
 
@@ -95,7 +103,8 @@ class Job:
         return batch_request("similar" if self.kind == "similar" else "for_you", self.k, self.options or {})
 
     @property
-    def _seed_name(self) -> str:
+    def seed_name(self) -> str:
+        """The first column."""
         return "user_id" if self.kind == "user" else "seed_item_id"
 
     @cached_property
@@ -108,10 +117,24 @@ class Job:
     def recommender(self) -> "Recommender":
         """The bundle, opened on first use."""
         from recommender.recommender import load
+
+        overlay = self._opened_store.overlay if self.store else None
+        return load(self.bundles, overlay, generation=self.generation)
+
+    @cached_property
+    def _opened_store(self) -> "Store":
         from recommender.stores import open_store
 
-        overlay = open_store(self.store).overlay if self.store else None
-        return load(self.bundles, overlay, generation=self.generation)
+        assert self.store is not None
+        return open_store(self.store)
+
+    def _attributes(self, user_id: str) -> Mapping[str, Any] | None:
+        """Return the stored attributes of a user that the bundle learned from."""
+        known = self.recommender.profile_columns["user"]
+        if self.store is None or not known:
+            return None
+        stored = self._opened_store.users.get(user_id) or {}
+        return {name: stored[name] for name in known if name in stored} or None
 
 
 def in_process(job: Job, names: list[str]) -> Iterator[Partition]:

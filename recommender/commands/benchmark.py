@@ -72,18 +72,22 @@ def retrieval(
     n: Annotated[int, typer.Option("--n", help="Number of synthetic vectors.")] = 100_000,
     dim: Annotated[int, typer.Option("--dim", help="Dimension of the vectors.")] = 512,
     queries: Annotated[int, typer.Option("--queries", help="Number of queries.")] = 500,
+    changes: Annotated[
+        int, typer.Option("--changes", min=1, help="Number of live changes over the published bundle.")
+    ] = 100_000,
     seed: Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Time searches at equal recall, beside other libraries.
 
-    hnswlib, Faiss, USearch and Voyager, those that are installed; and with filters.
+    hnswlib, Faiss, USearch and Voyager, those that are installed; and with filters. Of a published bundle, also
+    the question after a live change.
     """
     _one_thread()
     if bundles is not None:
         from recommender.commands.benchmarks import published_bundle
 
-        report = published_bundle.measure_bundle(bundles, queries, seed)
+        report = published_bundle.measure_bundle(bundles, queries, seed, changes)
         emit(report, published_bundle.table(report), as_json)
     else:
         from recommender.commands.benchmarks import retrieval

@@ -103,20 +103,23 @@ def fit(
     store: options.EventStore = None,
     strict: options.Strict = False,
     max_removed: options.MaxRemoved = 0.2,
+    as_of: options.AsOf = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on a shop's files and publish a generation.
 
-    With --store, on the events of the store as well. A catalogue that lacks more than a share of the products that
-    are published in --out is refused.
+    With --store, on the events of the store and on products changed or put over HTTP as well. A catalogue that
+    lacks more than a share of the products that are published in --out is refused.
     """
     shop = config_of(config, data, catalog, images, events)
     import recommender
     from recommender.commands.summary import FitSummary
+    from recommender.items.moments import past_seconds
     from training.fit import fit
 
     started = perf_counter()
-    generation = fit(shop, out, store_url=store, strict=strict, max_removed=max_removed)
+    moment = past_seconds(as_of, "as_of")
+    generation = fit(shop, out, store_url=store, strict=strict, max_removed=max_removed, as_of=moment)
     seconds = perf_counter() - started
     summary = FitSummary.of(recommender.load(out, generation=generation), out, seconds)
     emit(summary.to_dict(), str(summary), as_json)
@@ -135,23 +138,31 @@ def update(
     config: options.ConfigFile = None,
     data: options.Data = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images.")] = None,
-    store: options.EventStore = None,
+    as_of: options.AsOf = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="URL of the store. [default: that of a service without one, if it is there]"),
+    ] = None,
     watch: Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Publish changed, new and removed products in seconds.
 
-    Those of a file, and those that a service queued in the store. A file that would remove, or make unavailable,
-    more than a share of the products is refused: it may be truncated.
+    Those of a file, and those that a service queued in the store; of both the newer. A file that would remove, or
+    make unavailable, more than a share of the products is refused: it may be truncated.
     """
+    from recommender.items.moments import past_seconds
+    from recommender.stores import open_store, store_beside
+
+    store = store_beside(bundles) if store is None else store
     if catalog is None and store is None:
         raise typer.BadParameter("give --catalog, --store or both")
-    from recommender.stores import open_store
+    moment = past_seconds(as_of, "as_of")
     from training.update.updater import Updater, config_of
 
     with open_store(store) if store is not None else nullcontext() as live:
         shop = config_of(bundles, config, data, images)
-        updater = Updater(bundles, shop, catalog, complete, live, max_removed=max_removed)
+        updater = Updater(bundles, shop, catalog, complete, live, max_removed=max_removed, as_of=moment)
         for result in updater.watch(watch) if watch is not None else [updater.update()]:
             emit(asdict(result), str(result), as_json)
 

@@ -33,6 +33,14 @@ MaxRemoved = Annotated[
         help="Largest share of the current products that may be removed, or become out of stock, at once.",
     ),
 ]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        help="Moment of the products, such as 2026-11-23T02:00Z; older changes over HTTP no longer count. "
+        "[default: that of the file]",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Count = Annotated[int, typer.Option("-k", "--limit", help="Number of products to return.")]
 Filter = Annotated[

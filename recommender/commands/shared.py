@@ -1,13 +1,14 @@
 """Shared by the commands: read options, open a bundle, print an answer."""
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pyarrow import Table
 
@@ -109,35 +110,44 @@ def _whole(value: str, option: str, example: str) -> int:
 
 
 @contextmanager
-def opened(bundles: Path, store_url: str | None = None) -> "Iterator[tuple[Recommender, OpenStore | None]]":
-    """Open the current generation, with the overlay of the store if there is one."""
+def opened(
+    bundles: Path, store_url: str | None = None, generation: str | None = None
+) -> "Iterator[tuple[Recommender, OpenStore | None]]":
+    """Open a generation, by default the current one, with the overlay of the store if there is one."""
     import recommender
 
     if store_url is None:
-        yield recommender.load(bundles), None
+        yield recommender.load(bundles, generation=generation), None
         return
     from recommender.stores import open_store
 
     with open_store(store_url) as store:
-        yield recommender.load(bundles, overlay=store.overlay), store
+        yield recommender.load(bundles, overlay=store.overlay, generation=generation), store
 
 
 def event_tables_of(
     rec: "Recommender", file: Path | None, store: "OpenStore | None"
 ) -> "tuple[Iterator[Table], Any]":
     """Return events as a stream of tables, and what identifies their source; see `events_of`."""
-    from recommender.batch.histories import tables_of_events, tables_of_file
+    from recommender.batch.histories import tables_of_events
+
+    if file is None or store is not None:
+        return tables_of_events(events_of(rec, file, store)), "store"
+    read, source = file_tables_of(rec, file)
+    return read(), source
+
+
+def file_tables_of(rec: "Recommender", file: Path) -> "tuple[Callable[[], Iterator[Table]], Any]":
+    """Return a function that reads a file of events as a stream of tables, and what identifies it."""
+    from recommender.batch.histories import tables_of_file
     from recommender.errors import DataError
 
-    events = events_of(rec, file, store)
-    if file is None:
-        return tables_of_events(events), "store"
     try:
         stat = file.stat()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from error
     source = {"file": str(file.resolve()), "bytes": stat.st_size, "modified": stat.st_mtime}
-    return tables_of_file(file, _events_config(rec, file)), source
+    return partial(tables_of_file, file, _events_config(rec, file)), source
 
 
 def is_ray(engine: str, address: str | None, gpus: float = 0) -> bool:

@@ -10,10 +10,8 @@ from recommender.commands.shared import (
     diversity_of,
     emit,
     engine_of,
-    event_tables_of,
     events_of,
     opened,
-    trending_of,
     weights_of,
 )
 
@@ -25,11 +23,16 @@ def batch(
     ],
     out: Annotated[
         str,
-        typer.Option("--out", help="A .parquet, .csv or .jsonl file; or a folder (or its URL) of Parquet files."),
+        typer.Option(
+            "--out",
+            help="A .parquet, .csv or .jsonl file; a folder (or its URL) of Parquet files; or a database's URL.",
+        ),
     ],
     events: options.Events = None,
     store: options.EventStore = None,
-    k: options.Count = 20,
+    k: Annotated[
+        int | None, typer.Option("-k", "--limit", help="Products for each. [default: 20, or the placement's]")
+    ] = None,
     filter: options.Filter = None,
     weights: options.Weights = None,
     strategy: Annotated[
@@ -42,6 +45,21 @@ def batch(
     mmr: options.Mmr = None,
     max_per: options.MaxPer = None,
     explain: Annotated[bool, typer.Option("--explain", help="Add the columns reason, reasons and parts.")] = False,
+    placement: Annotated[
+        str | None, typer.Option("--placement", help="Answer as the service does at this placement.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", help="The service's TOML, which has the placements.")
+    ] = None,
+    arm: Annotated[str | None, typer.Option("--arm", help="Arm of the placement's experiment.")] = None,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(
+            "--changed-since",
+            help="State file of the last run, or its URL: only users who changed since are answered.",
+        ),
+    ] = None,
+    table: Annotated[str, typer.Option("--table", help="Table of the database of --out.")] = "recommendations",
     size: Annotated[
         int, typer.Option("--partition-size", min=1, help="Products or users per file of a folder.")
     ] = 50_000,
@@ -51,37 +69,36 @@ def batch(
 ) -> None:
     """Write recommendations for every product or every user.
 
-    Into one file, or a folder; into a folder, an interrupted run is resumed.
+    Into one file, a folder or a table; but for one file, an interrupted run is resumed. With --changed-since only
+    for users with other events than at the last run, or for all if the generation or the request is another.
     """
-    from recommender.batch import Job, is_folder, read_histories, write_partitions, write_similar, write_users
-    from recommender.batch.answers import batch_request
+    from recommender.batch import is_folder, is_sql
+    from recommender.commands.batch import Batch
 
-    if engine == "ray" and not is_folder(out):
-        raise typer.BadParameter("--engine ray writes a folder: --out FOLDER/")
-    with opened(bundles, store) as (rec, live):
-        request: dict[str, Any] = {
-            "filter": filter,
-            "weights": weights_of(weights),
-            "strategy": strategy,
-            "variants": variants if variants != "collapse" else None,
-            "stock": stock if stock != "available" else None,
-            "exclude_history": False if include_history else None,
-            "exclude_purchased_days": exclude_purchased_days,
-            "diversity": diversity_of(mmr, max_per),
-            "explain": explain or None,
-            "trending": trending_of(live) if strategy == "trending" else None,
-        }
-        batch_request("similar" if kind == "similar" else "for_you", k, request)  # wrong values before any work
-        if is_folder(out):
-            tables, source = event_tables_of(rec, events, live) if kind == "user" else ((), None)
-            job = Job(str(bundles.resolve()), rec.generation, kind, out, k, request, size, store, source)
-            rows = write_partitions(job, tables, engine_of(engine, address))
-        elif kind == "similar":
-            rows = write_similar(rec, Path(out), k, **request)
-        else:
-            tables, _ = event_tables_of(rec, events, live)
-            rows = write_users(rec, read_histories(tables), Path(out), k, **request)
-    emit({"out": out, "rows": rows}, f"wrote {rows:,} rows to {out}", as_json)
+    in_parts = is_sql(out) or is_folder(out)
+    if not in_parts and (engine == "ray" or changed_since is not None):
+        option = "--engine ray" if engine == "ray" else "--changed-since"
+        raise typer.BadParameter(f"{option} writes a folder or a table: --out FOLDER/")
+    if changed_since is not None and kind == "similar":
+        raise typer.BadParameter("--changed-since is for users: --kind user")
+    given: dict[str, Any] = {
+        "filter": filter,
+        "weights": weights_of(weights),
+        "strategy": strategy,
+        "variants": variants if variants != "collapse" else None,
+        "stock": stock if stock != "available" else None,
+        "exclude_history": False if include_history else None,
+        "exclude_purchased_days": exclude_purchased_days,
+        "diversity": diversity_of(mmr, max_per),
+        "explain": explain or None,
+    }
+    run = Batch(bundles, kind, out, store, events, k, given, size, changed_since, table)
+    if placement is not None:
+        run = run.at_placement(settings, placement, arm)
+    elif settings is not None or arm is not None:
+        raise typer.BadParameter("--settings and --arm need --placement")
+    done = run.write(engine_of(engine, address))
+    emit(done, done.pop("text"), as_json)
 
 
 def map_products(

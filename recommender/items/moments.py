@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from recommender.errors import RequestError
 from recommender.items.schema import MISSING
 
 # No shop has events from before the web; earlier moments are zeros, defaults and mistaken units.
@@ -217,3 +218,30 @@ def _from_number(number: float) -> datetime | None:
     if local is not None and local.time.year >= EARLIEST.year:
         return local.utc()
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
+
+
+def past_seconds(value: Any, name: str) -> float | None:
+    """Return a moment of the past in POSIX seconds; None for None.
+
+    Parameters
+    ----------
+    value
+        In any of the forms of `as_moment`.
+    name
+        Of the parameter, for the error.
+
+    Raises
+    ------
+    RequestError
+        If it is no moment, before 1990, or in the future.
+    """
+    if value is None:
+        return None
+    try:
+        moment = as_moment(value)
+    except ValueError:
+        moment = None
+    if moment is None or not EARLIEST <= moment <= datetime.now(UTC):
+        expected = "a moment of the past such as 2026-11-23T02:00Z"
+        raise RequestError(f"{name} is {str(value)[:60]!r}; expected {expected}", f"/{name}")
+    return moment.timestamp()

@@ -14,6 +14,7 @@ from recommender.core.segment import Segment
 from recommender.filters import Subset
 from recommender.items import Attributes, sales
 from recommender.items.availability import OUT_OF_STOCK, canonical_availability
+from recommender.items.layered import ABSENT, LayeredMap
 from recommender.items.live_columns import OF_THE_BUNDLE, LiveColumn, changed_columns, with_live_columns
 from recommender.retrieval.eligibility import Eligibility
 
@@ -153,14 +154,14 @@ class OverlayState:
     revision: int
     since: float
     until: float
-    by_id: Mapping[str, Mapping[str, Any] | None]
+    by_id: LayeredMap[Mapping[str, Any] | None]
     attributes: Attributes
     listed: Mask | None
     in_stock: Mask | None
     fields: Fields
     version: int = 0
     _columns: Mapping[str, LiveColumn] = field(default_factory=dict, compare=False)
-    _sales: "Mapping[str, tuple[float, OverlayEntry]]" = field(default_factory=dict, compare=False)
+    _sales: "LayeredMap[tuple[float, OverlayEntry]]" = field(default_factory=LayeredMap, compare=False)
     _eligibility: dict[tuple[bool, bool], Eligibility] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -171,8 +172,9 @@ class OverlayState:
         listed[attributes.ids.removed] = False
         since = sales.now()
         until = attributes.prices_until(since)
-        fields = _cached_fields(attributes, {})
-        empty = cls(attributes, times, 0, since, until, {}, attributes, _none_if_all(listed), None, fields)
+        none: LayeredMap[Mapping[str, Any] | None] = LayeredMap()
+        fields = _cached_fields(attributes, none)
+        empty = cls(attributes, times, 0, since, until, none, attributes, _none_if_all(listed), None, fields)
         empty = replace(empty, in_stock=empty._in_stock(attributes, empty.listed))
         if overlay is None:
             return empty
@@ -196,27 +198,30 @@ class OverlayState:
         revision
             Of the overlay with them.
         """
-        moment, until, on_sale = sales.now(), self.until, {**self._sales}
+        moment, until = sales.now(), self.until
         if not self.since <= moment < until:
             until = self.bundle.prices_until(moment)
-            entries = {item_id: entry for item_id, (_, entry) in on_sale.items()} | {**entries}
+            entries = {item_id: entry for item_id, (_, entry) in self._sales.items()} | {**entries}
         elif not entries:
             return replace(self, revision=revision)
-        by_id, rows = {**self.by_id}, {item_id: self.bundle.row_of(item_id) for item_id in entries}
+        changes: dict[str, Mapping[str, Any] | None] = {}
+        on_sale: dict[str, tuple[float, OverlayEntry]] = {}
         values: dict[str, dict[int, Any]] = {"price": {}} if "price" in self._columns else {}
         removed: dict[int, bool] = {}
         for item_id, entry in entries.items():
-            row, before = rows[item_id], by_id.pop(item_id, {})
+            row, before = self.bundle.row_of(item_id), self.by_id.get(item_id, {})
             now, end = self._current(entry, row, moment)
-            on_sale.pop(item_id, None)
+            changes[item_id] = now if now is None or now else ABSENT
             if entry is not None and end < np.inf:
                 on_sale[item_id] = (end, entry)
-            if now is None or now:
-                by_id[item_id] = now
+                until = min(until, end)
+            elif item_id in self._sales:
+                on_sale[item_id] = ABSENT
             if row >= 0:
                 removed[row] = now is None
                 for name in {**(before or {}), **(now or {})}:
                     values.setdefault(name, {})[row] = (now or {}).get(name, OF_THE_BUNDLE)
+        by_id = self.by_id.changed(changes)
         columns = changed_columns(self.bundle, self._columns, values)
         attributes, listed = with_live_columns(self.bundle, columns), self._listed(removed)
         same_stock = listed is self.listed and "availability" not in values
@@ -224,7 +229,7 @@ class OverlayState:
             self,
             revision=revision,
             since=moment,
-            until=min([until, *(end for end, _ in on_sale.values())]),
+            until=until,
             by_id=by_id,
             attributes=attributes,
             listed=listed,
@@ -232,7 +237,7 @@ class OverlayState:
             fields=_cached_fields(attributes, by_id),
             version=_VERSIONS(),
             _columns=columns,
-            _sales=on_sale,
+            _sales=self._sales.changed(on_sale),
             _eligibility=self._eligibility if same_stock else {},
         )
 

@@ -6,19 +6,43 @@ add a module; the conformance tests find it too.
 
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from recommender.errors import StoreError, nearest
-from recommender.stores.base import EventStore, ItemOverlay, Store, UserStore
+from recommender.stores.base import EventStore, ItemOverlay, OverlayEntry, Store, UserStore
 from recommender.stores.deadlines import deadline
 
-__all__ = ["EventStore", "ItemOverlay", "Store", "UserStore", "deadline", "open_store", "store_modules"]
+__all__ = [
+    "EventStore",
+    "ItemOverlay",
+    "OverlayEntry",
+    "Store",
+    "UserStore",
+    "deadline",
+    "default_store",
+    "open_store",
+    "store_beside",
+    "store_modules",
+]
 
 
 def store_modules() -> dict[str, ModuleType]:
     """Return the modules that open a store, by URL scheme."""
     modules = [import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
     return {scheme: module for module in modules for scheme in getattr(module, "SCHEMES", ())}
+
+
+def default_store(bundles: Path) -> str:
+    """Return the URL of the SQLite file beside a bundle's folder, such as ``bundles.sqlite``."""
+    folder = bundles.resolve()
+    return f"sqlite:///{folder.with_name(folder.name + '.sqlite')}"
+
+
+def store_beside(bundles: Path) -> str | None:
+    """Return the URL of `default_store` if the file is there, so that a service has used it; None otherwise."""
+    folder = bundles.resolve()
+    return default_store(bundles) if folder.with_name(folder.name + ".sqlite").exists() else None
 
 
 def open_store(url: str, timeout: float | None = None) -> Store:

@@ -124,6 +124,9 @@ class EventStore(Protocol):
     def scan(self, batch: int = 10_000) -> Iterator[Event]:
         """Yield every event of a plausible moment, oldest first, reading `batch` at a time."""
 
+    def activity(self) -> Iterator[tuple[str, int, datetime]]:
+        """Yield of each user the number of events and the moment of the latest."""
+
     def merge(self, session_id: str, user_id: str) -> int:
         """Assign the anonymous events of a session to a user, and return their number.
 

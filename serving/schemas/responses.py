@@ -196,6 +196,31 @@ class Changed(BaseModel):
     queued: list[str]
 
 
+class LiveChange(BaseModel):
+    """The live changes of a product.
+
+    `earlier` has the moments of the attributes that were changed before `updated_at`. It is `in_force` as far as
+    the catalogue's row is older.
+    """
+
+    item_id: str
+    removed: bool
+    attributes: dict[str, Any]
+    updated_at: str
+    earlier: dict[str, str]
+    source: str
+    queued: bool
+    in_force: bool
+
+
+class Overlay(BaseModel):
+    """A page of live changes; `cursor` is that of the next page, null on the last."""
+
+    entries: list[LiveChange]
+    cursor: str | None
+    revision: int
+
+
 class Generation(BaseModel):
     """One published generation: what it replaced, or the generation of the same update that it compacts."""
 

@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
-from serving.app import default_store
+from recommender.stores import default_store
 from tests.serving_fakes import EVENT, HEALTHY
 
 

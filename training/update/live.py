@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recommender.bundle import current, lineage_of
+from recommender.bundle import current, lineage_of, open_bundle
 from recommender.bundle.generations import names
 from recommender.catalog import Catalog
 from recommender.catalog.images.sources import open_images
 from recommender.config import Config
+from recommender.core.blocks import Double
+from recommender.items import Attributes
 from recommender.items.columns import posix
 from recommender.items.sales import SALE, complete_offer
+from recommender.loading import open_attributes, open_row_times
 from recommender.progress import notice
 from recommender.stores import open_store
 from recommender.stores.base import ItemOverlay, OverlayEntry
@@ -54,10 +57,16 @@ class CatalogTimes:
 def reconcile(overlay: ItemOverlay, root: Path, generation: str) -> None:
     """Bring queue and overlay in line with a generation that has become current, such as by a rollback.
 
-    What was embedded in generations that it does not follow is queued again, what they absorbed counts again, and
-    what no rollback can need is deleted.
+    What was embedded in generations that it does not follow is queued again, what they absorbed counts again, what
+    its own rows supersede is absorbed (they may be of an update without the store), and what no rollback needs is
+    deleted.
     """
     restored = overlay.restore(generation)
+    bundle = open_bundle(root, generation)
+    rows = open_attributes(bundle)
+    times = open_row_times(bundle, len(rows))
+    older = [entry for entry in entries_of(overlay) if entry.is_older(_row_time(entry, rows, times))]
+    overlay.absorb(older, generation)
     again = overlay.requeue(lineage_of(root, generation).overlay_revision)
     if again or restored:
         notice(
@@ -65,6 +74,11 @@ def reconcile(overlay: ItemOverlay, root: Path, generation: str) -> None:
             f"again; {restored:,} that those had absorbed count again"
         )
     overlay.purge(min(names(root)))
+
+
+def _row_time(entry: OverlayEntry, attributes: Attributes, times: Double) -> float:
+    row = attributes.row_of(entry.item_id)
+    return float(times[row]) if row >= 0 else np.nan
 
 
 def settle(
@@ -187,7 +201,8 @@ class _Merged:
     def catalog(self, config: Config | None) -> Catalog:
         if not self._changed and not self._added and not self._removed:
             return self._catalog
-        frame = pd.DataFrame({"id": pd.Series([*self._catalog.ids, *self._added], dtype=object)})
+        before = self._catalog.frame
+        frame = pd.DataFrame({"id": pd.Series([*self._catalog.ids, *self._added], dtype=before["id"].dtype)})
         for name, kind in self._kinds.items():
             frame[name] = self._column(name, kind)
         kept = np.setdiff1d(np.arange(len(frame)), self._removed)
@@ -205,9 +220,7 @@ class _Merged:
             if name in change:
                 cells[row] = _cell(change[name], kind)
         cells += [_cell(change.get(name), kind) for change in self._added.values()]
-        if kind == "date":
-            return pd.Series(pd.to_datetime(cells), dtype="datetime64[us]")
-        return pd.Series(cells, dtype=np.float64 if kind == "number" else object)
+        return pd.Series(cells, dtype=self._catalog.frame[name].dtype)
 
 
 def _cell(value: Any, kind: str) -> Any:

@@ -91,7 +91,7 @@ class FileChanges:
     times: CatalogTimes = field(default_factory=lambda: CatalogTimes({}))
 
     def put(self, entry: OverlayEntry, known: float, is_known: bool) -> None:
-        """Apply what is newer of a queued entry than the catalogue's row.
+        """Apply what is newer of a live change than the catalogue's row.
 
         Parameters
         ----------
@@ -103,7 +103,11 @@ class FileChanges:
             Whether the bundle has the product.
         """
         item_id = entry.item_id
-        change = entry.since(float(np.fmax(known, self.times.rows.get(item_id, np.nan))))
+        if entry.attributes is not None:
+            known = self.times.latest(entry, known)
+        else:  # what the catalogue does not have is removed, whatever is newer
+            known = float(np.fmax(known, self.times.rows.get(item_id, np.nan)))
+        change = entry.since(known)
         if change is None:
             self.changed.pop(item_id, None)
             self.removed.add(item_id)
@@ -248,23 +252,24 @@ class Updater:
     def _publish(
         self, recommender: Recommender, file: FileChanges, queued: Sequence[OverlayEntry], started: float
     ) -> UpdateResult:
-        """Publish the file's changes and the queued ones, of which the newer wins; empty queue and overlay."""
-        known = {entry.item_id: _row_time(recommender, entry.item_id) for entry in queued}
-        for entry in queued:
-            file.put(entry, known[entry.item_id], entry.item_id in recommender)
-        removed = sorted(item_id for item_id in file.removed if item_id in recommender)
+        """Publish the file's changes and live ones, of which the newer wins; empty queue and overlay of them."""
         entries = entries_of(self.store.overlay) if self.store is not None else []
+        waiting = {entry.item_id for entry in queued}
+        is_newer = any(file.decides(entry, recommender.row_time(entry.item_id)) for entry in entries)
+        for entry in [*queued, *(each for each in entries if each.item_id not in waiting)]:
+            if entry.item_id in waiting or entry.item_id in file.changed:
+                file.put(entry, recommender.row_time(entry.item_id), entry.item_id in recommender)
+        removed = sorted(item_id for item_id in file.removed if item_id in recommender)
         revision = max((entry.queued or 0 for entry in queued), default=0)
-        is_newer = any(file.decides(entry, _row_time(recommender, entry.item_id)) for entry in entries)
         result = self._publish_delta(recommender, file, removed, revision, is_newer, started)
         if self.store is not None:
             now = load(self.root)
-            waiting = {entry.item_id for entry in entries if (entry.queued or 0) > 0} - known.keys()
+            later = {entry.item_id for entry in entries if (entry.queued or 0) > 0} - waiting  # of the next update
             older = [
                 entry
                 for entry in entries
-                if entry.is_older(file.times.latest(entry, _row_time(now, entry.item_id)))
-                and entry.item_id not in waiting
+                if entry.is_older(file.times.latest(entry, now.row_time(entry.item_id)))
+                and entry.item_id not in later
             ]
             settle(self.store.overlay, self.root, queued, older)
         return result
@@ -292,15 +297,11 @@ class Updater:
             generation = compact(self.root)
         return UpdateResult(generation, len(embedded.ids), len(removed), compacted, seconds)
 
-
     def _embedded(self, recommender: Recommender, changed: Mapping[str, Cells]) -> EmbeddedProducts:
         if not changed:
             return EmbeddedProducts.none(recommender)
         if self.encoder is None:
             self.encoder = create_for_products(recommender.bundle)
-        return embed(recommender, complete_catalog(recommender, changed, self.config), self.encoder, self.cache_dir)
-
-
-def _row_time(recommender: Recommender, item_id: str) -> float:
-    row = recommender.attributes.row_of(item_id)
-    return float(recommender.row_times[row]) if row >= 0 else np.nan
+        return embed(
+            recommender, complete_catalog(recommender, changed, self.config), self.encoder, self.cache_dir
+        )

@@ -46,9 +46,7 @@ def measure_live_changes(bundles: Path, changes: int = CHANGES, seed: int = 0) -
     return figures
 
 
-def _changes(
-    ids: list[str], n: int, generator: np.random.Generator
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _changes(ids: list[str], n: int, generator: np.random.Generator) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for number in range(n):
         yield ids[number] if number < len(ids) else f"new {number:06}", _change(generator)
 

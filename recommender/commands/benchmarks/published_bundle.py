@@ -1,4 +1,4 @@
-"""Time and recall of a published bundle: by id, by history, at other weights; and the memory its workers share."""
+"""Time and recall of a published bundle: by id, history, other weights, after live changes; and its memory."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import recommender
+from recommender.commands.benchmarks.live_changes import CHANGES, measure_live_changes
 from recommender.commands.benchmarks.memory import memory
 from recommender.commands.benchmarks.other_libraries import K
 from recommender.commands.benchmarks.synthetic import intrinsic_dimension
@@ -19,8 +20,8 @@ RANDOM_WEIGHTS = 20
 PER_WEIGHTS = 50
 
 
-def measure_bundle(bundles: Path, queries: int, seed: int) -> dict[str, Any]:
-    """Time products from id to ids and scores, histories, and products at other weights.
+def measure_bundle(bundles: Path, queries: int, seed: int, changes: int = CHANGES) -> dict[str, Any]:
+    """Time products from id to ids and scores, histories, products at other weights, and products after changes.
 
     A history is a product and two of its neighbours, or three products at random, which no shopper has.
     """
@@ -37,7 +38,8 @@ def measure_bundle(bundles: Path, queries: int, seed: int) -> dict[str, Any]:
     others = other_weights(rec.weights["item"], generator)
     for name, weights in progress(others.items(), "other weights", len(others), "weighting"):
         bundle[name] = answers(rec.similar, ids[:PER_WEIGHTS], weights=weights)
-    return report | {"bundle": bundle, "memory": memory(bundles, ids)}
+    live = measure_live_changes(bundles, changes, seed)
+    return report | {"bundle": bundle, "live changes": live, "memory": memory(bundles, ids)}
 
 
 def answers(method: Callable[..., Recommendations], requests: Sequence[Any], **options: Any) -> dict[str, Any]:
@@ -76,4 +78,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"{name:20} recall {row['recall']:.4f}  p50 {row['p50_us']:.0f} us  {', '.join(row['plans'])}"
         for name, row in report["bundle"].items()
     ]
+    live = dict(report["live changes"])
+    lines.append(f"with {live.pop('entries'):,} live changes; the first question {live.pop('first_ms'):.0f} ms")
+    lines += [f"{name:45} p50 {row['p50_ms']:.2f} ms  p99 {row['p99_ms']:.2f} ms" for name, row in live.items()]
     return "\n".join([*lines, f"memory, MiB: {report['memory']}"])

@@ -139,6 +139,14 @@ class SqlEvents:
             for row in rows:
                 yield Event(*row)
 
+    def activity(self) -> Iterator[tuple[str, int, datetime]]:
+        """See `EventStore.activity`."""
+        user, latest = _EVENTS.c.user_id, sa.func.max(_EVENTS.c.timestamp)
+        users = sa.select(user, sa.func.count(), latest).where(user != "").group_by(user)
+        with self._database.transaction() as connection:
+            for row in connection.execute(users):
+                yield row[0], row[1], row[2]
+
     def merge(self, session_id: str, user_id: str) -> int:
         """See `EventStore.merge`."""
         of_session = (_EVENTS.c.session_id == session_id) & (_EVENTS.c.user_id == "")
