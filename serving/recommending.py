@@ -207,7 +207,7 @@ def check_fields(service: Service, recommender: Recommender, fields: Sequence[st
 
 
 def check_private(service: Service, params: RecommendationParams, placement: Placement) -> None:
-    """Raise `RequestError` if the request's own filter or rules, not those of its placement, use private fields."""
+    """Raise `RequestError` if the request itself, not its placement, filters or ranks by private fields."""
     if not service.access.private_fields:
         return
     if params.filter is not None and params.filter != placement.question.get("filter"):
