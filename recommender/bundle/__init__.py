@@ -6,6 +6,7 @@ from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, open_bundle
 from recommender.bundle.prune import prune
 from recommender.bundle.publish import Staging
+from recommender.bundle.replica import local_copy, pull
 from recommender.bundle.rollback import rollback
 from recommender.bundle.thumbnails import DeltaThumbnails, Thumbnails, write_thumbnails
 
@@ -21,8 +22,10 @@ __all__ = [
     "current",
     "generations",
     "lineage_of",
+    "local_copy",
     "open_bundle",
     "prune",
+    "pull",
     "rollback",
     "write_thumbnails",
 ]
