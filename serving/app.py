@@ -6,11 +6,14 @@ from pathlib import Path
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from recommender.bundle.remote import origin
+from recommender.errors import ConfigError
 from recommender.recommender import load
 from recommender.stores import open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
+from serving.follower import Follower
 from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
 from serving.middleware import Api, RequestLog, allow_origins
@@ -79,15 +82,18 @@ def create_app(
     store = open_store(settings.store or default_store(bundles))
     if encoder is not None:
         load = partial(load, encoder=RemoteEncoder(encoder))  # type: ignore[call-arg]
+    follower = Follower(bundles)
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     live.add_task("events", trending.refresh)
+    live.add_task("replica", follower.check)
     live.add_task("metrics", partial(metrics.update_gauges, live))
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
-    app.extensions[KEY] = Service(live, store, trending, settings, bundles, access, encoder is not None)
+    live.add_task("rates", access.check_rates)
+    app.extensions[KEY] = Service(live, store, trending, settings, bundles, access, follower, encoder is not None)
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
@@ -102,12 +108,15 @@ def create_app(
     if settings.storefront:
         app.register_blueprint(storefront.bp)
     if watch_seconds is not None:
+        follower.watch(settings.poll_seconds)
         live.watch(watch_seconds)
     return app
 
 
 def default_store(bundles: Path) -> str:
     """Return the URL of the SQLite file beside a bundle's folder, such as ``bundles.sqlite``."""
+    if (url := origin(bundles)) is not None:
+        raise ConfigError(f"{url} is served by any number of machines, which share a store; give it: --store")
     folder = bundles.resolve()
     return f"sqlite:///{folder.with_name(folder.name + '.sqlite')}"
 

@@ -15,7 +15,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
 
-from recommender.bundle import open_bundle
+from recommender.bundle import local_copy, open_bundle
 from recommender.errors import ConfigError
 from recommender.progress import notice
 from recommender.stores import open_store
@@ -81,7 +81,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     Parameters
     ----------
     bundles
-        The folder that `recommender fit` publishes into.
+        The folder that `recommender fit` publishes into, or its URL.
     config
         A TOML file of `Settings`.
     **given
@@ -92,8 +92,8 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     BundleError, StoreError, ConfigError
         Before the port is opened, if there is no valid bundle, store or configuration.
     """
-    bundles = Path(bundles)
     settings = Settings.load(config, **given)
+    bundles = local_copy(bundles, settings.cache, offline=True)
     url = settings.store or default_store(bundles)
     open_bundle(bundles).close()
     open_store(url).close()  # makes the tables once, before the workers would all do it

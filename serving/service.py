@@ -7,6 +7,7 @@ from flask import current_app
 
 from recommender.stores import Store
 from serving.access import Access
+from serving.follower import Follower
 from serving.hot_reload import LiveRecommender
 from serving.settings import Scope, Settings
 from serving.trending import Trending
@@ -32,6 +33,8 @@ class Service:
         The folder that bundles are published into.
     access
         Checks keys and rates.
+    follower
+        Follows the URL of the bundles, if they have one.
     encodes_queries
         Whether there is an encoder of text and image queries.
     """
@@ -42,10 +45,12 @@ class Service:
     settings: Settings
     bundles: Path
     access: Access
+    follower: Follower
     encodes_queries: bool = False
 
     def close(self) -> None:
         """Stop reloading and close the store."""
+        self.follower.close()
         self.live.close()
         self.store.close()
 

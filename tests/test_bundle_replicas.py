@@ -214,7 +214,7 @@ def test_a_copy_without_its_store_stays_in_service(memory: str, tmp_path: Path) 
     name = publish(local_copy(memory, tmp_path), 1.0)
     fs, path = fsspec.url_to_fs(memory)
     fs.rm(path, recursive=True)
-    with pytest.raises(BundleError, match="nothing is published in .* any more"):
+    with pytest.raises(BundleError, match=r"nothing is published in .* any more"):
         local_copy(memory, tmp_path)
     assert current(local_copy(memory, tmp_path, offline=True)) == name
     with pytest.raises(BundleError, match="any more"):
@@ -319,13 +319,15 @@ def test_a_changed_manifest_is_refused(memory: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_url_that_cannot_be_used_says_so(_s3: str, tmp_path: Path, url: str, words: str) -> None:
+@pytest.mark.usefixtures("_s3")
+def test_a_url_that_cannot_be_used_says_so(tmp_path: Path, url: str, words: str) -> None:
     with pytest.raises(BundleError, match=words):
         open_bundle(local_copy(url, tmp_path))
 
 
-def test_a_bucket_that_is_missing_is_not_published_to(_s3: str, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="s3://no-such-bucket-here/bundles cannot be used: .*bucket"):
+@pytest.mark.usefixtures("_s3")
+def test_a_bucket_that_is_missing_is_not_published_to(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"s3://no-such-bucket-here/bundles cannot be used: .*bucket"):
         publish(local_copy("s3://no-such-bucket-here/bundles", tmp_path), 1.0)
 
 

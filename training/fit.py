@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from recommender.bundle import Staging
+from recommender.bundle import Staging, local_copy
 from recommender.catalog import Catalog, Interactions
 from recommender.catalog.influence import bound_influence
 from recommender.catalog.losses import Loss, loss_line, refuse_losses
@@ -79,7 +79,7 @@ def fit(
     config
         Paths of the files and the meaning of their columns.
     out
-        The bundle's folder.
+        The bundle's folder, or its URL.
     catalog, interactions, users
         Products, events and attributes of users that were read already, such as from frames; by default those of
         the config's files.
@@ -114,14 +114,14 @@ def fit(
     ConfigError, DataError, EncoderError, BundleError
         If a file, a column, the encoder or the output folder cannot be used.
     """
-    timer, config, seed = StageTimer(), config.with_encoder_files(), config.train.seed
+    timer, config, seed, out = StageTimer(), config.with_encoder_files(), config.train.seed, local_copy(out)
     with Staging(out):
         pass  # an output folder that is not writable is better found before the training than after
     checked_share(max_removed)
     with timer.stage("reading"):
         catalog = catalog or Catalog.load(config, strict=strict)
         refuse_losses(catalog.report.losses, strict)
-        check_fit(Path(out), catalog, config.catalog.path.name, max_removed)
+        check_fit(out, catalog, config.catalog.path.name, max_removed)
         interactions = _read_interactions(config, catalog, interactions, users, store_url, strict, until)
     with timer.stage("encoding"):
         chosen = choose_encoder(config, catalog, cache_dir)
@@ -149,7 +149,7 @@ def fit(
         if lost := loss_line(losses):
             metrics["lost"] = lost
         stored, files = reports.get("evaluation"), chosen.folder
-        return publish(Path(out), model, items, encoded, config, metrics, stored, encoder_files=files)
+        return publish(out, model, items, encoded, config, metrics, stored, encoder_files=files)
 
 
 def evaluate_config(

@@ -1,6 +1,6 @@
 """Bundles: generations of a recommender, published atomically and opened only when complete."""
 
-from recommender.bundle.generations import GenerationList, current, generations
+from recommender.bundle.generations import GenerationList, current, generations, published
 from recommender.bundle.lineage import Lineage, lineage_of
 from recommender.bundle.manifest import FORMAT, Manifest
 from recommender.bundle.open import Bundle, open_bundle
@@ -25,6 +25,7 @@ __all__ = [
     "local_copy",
     "open_bundle",
     "prune",
+    "published",
     "pull",
     "rollback",
     "write_thumbnails",

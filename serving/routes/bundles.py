@@ -3,7 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from recommender.bundle import current, generations, lineage_of, rollback
+from recommender.bundle import current, generations, lineage_of, published, rollback
 from recommender.errors import BundleError
 from serving.access import needs
 from serving.json_codec import json_response
@@ -20,7 +20,7 @@ bp = APIBlueprint("bundles", __name__, url_prefix="/v1")
 def list_generations() -> Response:
     """List the published generations, the newest last."""
     folder = service().bundles
-    now = current(folder)
+    now = published(folder) or current(folder)
     known = [
         {
             "generation": each.generation,
@@ -58,5 +58,6 @@ def _activated(generation: str | None) -> Response:
         now = rollback(service().bundles, generation)
     except BundleError as error:
         raise Problem(409, "conflict", str(error)) from None
+    service().follower.wake()  # the parts of that generation may not be here
     service().live.refresh()
     return json_response({"generation": now})
