@@ -1,6 +1,5 @@
 """Follows bundles at a URL: pulls another generation into the local copy, which hot reload then opens."""
 
-import logging
 import os
 from pathlib import Path
 from threading import Event, Thread
@@ -9,8 +8,6 @@ from recommender.bundle import pull
 from recommender.bundle.disk import try_lock
 from recommender.bundle.remote import origin
 from recommender.errors import BundleError, RecommenderError
-
-logger = logging.getLogger(__name__)
 
 
 class Follower:
@@ -38,7 +35,7 @@ class Follower:
             Thread(target=self._watch, args=(seconds,), name="follower", daemon=True).start()
 
     def check(self) -> None:
-        """Raise a `BundleError` if the last pull failed."""
+        """Raise a `BundleError` if the last pull failed; a task of hot reload, which logs it."""
         if self._problem is not None:
             raise BundleError(self._problem)
 
@@ -67,6 +64,4 @@ class Follower:
                 pull(self._bundles)
             self._problem = None
         except (RecommenderError, OSError) as error:
-            if self._problem != str(error):
-                logger.error("replica: %s", error)
             self._problem = str(error)

@@ -1,12 +1,10 @@
 """Rate limits that all workers and replicas share, in Redis."""
 
-import logging
 from time import monotonic
 from typing import Any, Protocol
 
 from recommender.errors import ConfigError, StoreError
 
-logger = logging.getLogger(__name__)
 # A request waits no longer for Redis, and for so long afterwards none does.
 TIMEOUT_SECONDS = 0.05
 RETRY_SECONDS = 5.0
@@ -82,14 +80,12 @@ class SharedRateLimiter:
         try:
             answer = self._script(keys=["rate:" + "\0".join(caller)], args=[self._interval, self._tolerance])
         except (self._errors, OSError) as error:
-            if not self._problem:
-                logger.error("rates: each worker counts for itself: %s", error)
             self._away_until, self._problem = monotonic() + RETRY_SECONDS, str(error)
             return self._own.wait(caller)
         self._problem = ""
         return float(answer)
 
     def check(self) -> None:
-        """Raise a `StoreError` while each process counts for itself."""
+        """Raise a `StoreError` while each process counts for itself; a task of hot reload, which logs it."""
         if self._problem:
             raise StoreError(f"rates are counted by each worker: {self._problem}")

@@ -20,8 +20,8 @@ from recommender.errors import BundleError, RecommenderError
 from recommender.progress import progress
 
 FILE = ".remote"  # in a local copy
-# Numbers that are kept: a publisher that is more publications behind would take one that was removed.
-KEPT_NUMBERS = 100
+# Numbers that are retained: a publisher that is more publications behind would take one that was removed.
+RETAINED_NUMBERS = 100
 # A part that no manifest references may be that of a publication under way for so long.
 UPLOAD_TIME = timedelta(days=1)
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)(::|://)", re.IGNORECASE)
@@ -106,8 +106,8 @@ class Remote:
                 written = self._read(path)
             except FileNotFoundError:
                 raise refusal or BundleError(f"{self.url} does not keep {path}") from None
-            if written == data and number > KEPT_NUMBERS:
-                self._remove(f"current/{number - KEPT_NUMBERS:08d}")
+            if written == data and number > RETAINED_NUMBERS:
+                self._remove(f"current/{number - RETAINED_NUMBERS:08d}")
             return bool(written == data)
 
     def names(self) -> list[str]:

@@ -103,8 +103,8 @@ def mirror(root: Path) -> int:
     for new in there - here:
         if (content := remote.manifest(new)) is not None:
             write_atomically(manifest_path(root, new), content)
-    for gone in here - there:
-        remove_unless_open(manifest_path(root, gone))
+    for removed in here - there:
+        remove_unless_open(manifest_path(root, removed))
     if name is not None and name != read_name(root / PUBLISHED):
         write_atomically(root / PUBLISHED, f"{name}\n".encode())
     return number
