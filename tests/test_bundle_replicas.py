@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
+from typing import Any
 from uuid import uuid4
 
 import fsspec
 import numpy as np
 import pytest
 
+import recommender
 from recommender.bundle import (
     Staging,
     current,
@@ -28,6 +30,7 @@ from recommender.bundle import (
 from recommender.bundle.generations import published
 from recommender.bundle.remote import Remote
 from recommender.errors import BundleError
+from tests.made_bundles import DemoProduct, draw_product, publish_products
 from tests.object_store import ENVIRONMENT, new_bucket, s3_server
 
 
@@ -344,3 +347,35 @@ def test_a_lost_copy_is_made_anew(memory: str, tmp_path: Path) -> None:
     name = publish(local_copy(memory, tmp_path), 1.0)
     shutil.rmtree(tmp_path)
     assert current(local_copy(memory, tmp_path)) == name
+
+
+def run(*arguments: str) -> dict[str, object]:
+    from typer.testing import CliRunner
+
+    from recommender.cli import app
+
+    done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_commands_and_load_take_a_url(memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOMMENDER_CACHE", str(tmp_path / "cache"))
+    generator = np.random.default_rng(0)
+    products: list[DemoProduct] = []
+    for n in range(20):
+        products.append(draw_product(generator, f"P{n:02}", [each.item_id for each in products]))
+    names = [publish_products(local_copy(memory), products[:size]) for size in (19, 20)]
+    rec = recommender.load(memory)
+    assert (rec.generation, len(rec)) == (names[1], 20)
+    assert len(recommender.load(memory, generation=names[0])) == 19
+    assert run("similar", memory, "P00", "-k", "3")["items"]
+
+    monkeypatch.setenv("RECOMMENDER_CACHE", str(tmp_path / "another"))
+    listed: Any = run("bundles", "list", memory)["generations"]
+    assert [(each["generation"], each["current"]) for each in listed] == [(names[0], False), (names[1], True)]
+    assert run("bundles", "rollback", memory) == {"generation": names[0]}
+    assert parts_in(local_copy(memory, parts=False)) == set()
+    assert recommender.load(memory).generation == names[0]
+    assert run("bundles", "prune", memory, "--keep", "1") == {"removed": []}  # the newest, and the current one
