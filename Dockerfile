@@ -17,7 +17,7 @@ RUN pip install --no-deps .
 
 FROM build AS build-full
 COPY . .
-RUN pip install --constraint constraints.txt ".[postgres]"
+RUN pip install --constraint constraints.txt ".[postgres,redis,s3]"
 
 FROM python:3.11-slim-bookworm AS run
 RUN useradd --create-home --uid 10001 recommender

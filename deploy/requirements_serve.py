@@ -7,7 +7,7 @@ metadata of the installed packages, the versions from constraints.txt.
 import configparser
 import sys
 from collections.abc import Iterator
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -27,10 +27,11 @@ HEADER = """\
 
 
 def declared() -> list[Requirement]:
-    """Return the package's own requirements for serving, PostgreSQL included."""
+    """Return the package's own requirements for serving, with PostgreSQL, S3 and Redis."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    text = config["options"]["install_requires"] + config["options.extras_require"]["postgres"]
+    extras = config["options.extras_require"]
+    text = config["options"]["install_requires"] + "".join(extras[name] for name in ("postgres", "s3", "redis"))
     requirements = [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
     return [each for each in requirements if canonicalize_name(each.name) not in TRAINING_ONLY]
 
@@ -51,7 +52,11 @@ def closure(requirements: list[Requirement]) -> set[str]:
 
 
 def _required_by(requirement: Requirement) -> Iterator[Requirement]:
-    for line in requires(requirement.name) or ():
+    try:
+        lines = requires(requirement.name) or ()
+    except PackageNotFoundError:  # needed on another Python than this one, such as async-timeout
+        return
+    for line in lines:
         needed = Requirement(line)
         environments = [
             {"extra": extra, "python_version": python, "python_full_version": f"{python}.0"}

@@ -55,7 +55,7 @@ def fit(
     events
         A frame or a file with user_id, item_id, event_name and timestamp; None trains on the products alone.
     out
-        The folder to publish into.
+        The folder to publish into, or its URL, such as ``s3://shop/bundles``.
     users
         A frame or a file of users' attributes: user_id, and such as age and segment, learned with the events.
     images
@@ -139,7 +139,7 @@ def update(
     Parameters
     ----------
     bundles
-        The folder of generations.
+        The folder of generations, or its URL.
     products
         A frame or a file of changed and new products, with the columns that the bundle was fitted on.
     complete
@@ -174,17 +174,17 @@ def update(
         raise RequestError("nothing to update from; give products, store or both", "/products")
     with full_installation("recommender.update"):
         from training.update.updater import Updater, config_of
+    from recommender.bundle import local_copy
     from recommender.items.moments import past_seconds
     from recommender.stores import open_store
 
     seconds = past_seconds(as_of, "as_of")
     changed = Path(products) if isinstance(products, str) else products
-    config = config_of(Path(bundles), None, None, None if images is None else Path(images))
+    root = local_copy(bundles)
+    config = config_of(root, None, None, None if images is None else Path(images))
     folder = None if cache is None else Path(cache)
     with open_store(store) if store is not None else nullcontext() as live:
-        updater = Updater(
-            Path(bundles), config, changed, complete, live, folder, max_removed=max_removed, as_of=seconds
-        )
+        updater = Updater(root, config, changed, complete, live, folder, max_removed=max_removed, as_of=seconds)
         return updater.update()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recommender.bundle import Bundle, open_bundle
+from recommender.bundle import Bundle, local_copy, open_bundle
 from recommender.core.blocks import Layout
 from recommender.errors import RequestError, UnknownItemError, nearest
 from recommender.events import History
@@ -57,7 +57,8 @@ def load(
     Parameters
     ----------
     bundles
-        The folder that `recommender fit --out` or `recommender.fit` wrote.
+        The folder that `recommender fit --out` or `recommender.fit` wrote, or its URL, such as ``s3://shop/bundles``,
+        of which a local copy is opened.
     overlay
         Live changes of attributes and availability, such as those of `open_store(url).overlay`.
     encoder
@@ -75,7 +76,8 @@ def load(
     BundleError
         If there is no bundle, or it is incomplete, damaged or of a newer format.
     """
-    return Recommender(open_bundle(bundles, generation), overlay, encoder)
+    root = local_copy(bundles, parts=generation is None)
+    return Recommender(open_bundle(root, generation), overlay, encoder)
 
 
 class Recommender:

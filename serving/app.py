@@ -7,13 +7,15 @@ from pathlib import Path
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from recommender.errors import StoreUnavailableError
+from recommender.bundle.remote import origin
+from recommender.errors import ConfigError, StoreUnavailableError
 from recommender.recommender import load
 from recommender.stores import default_store, open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, tracing
 from serving.access import Access
 from serving.attributing import Signer, VisitorLimit
+from serving.follower import Follower
 from serving.health import Health, check_disk
 from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
@@ -90,7 +92,7 @@ def create_app(
         If there can be no such store; one that does not answer is opened as soon as it does.
     """
     bundles, settings = Path(bundles), settings or Settings.load()
-    url, timeout = settings.store or default_store(bundles), settings.store_timeout_ms / 1000
+    url, timeout = store_url(bundles, settings), settings.store_timeout_ms / 1000
     live_store = LiveStore(partial(open_store, url, timeout), timeout, STORE_THREADS)
     with suppress(StoreUnavailableError):
         live_store.open(START_SECONDS)
@@ -98,6 +100,7 @@ def create_app(
     remote = None if encoder is None else RemoteEncoder(encoder)
     if remote is not None:
         load = partial(load, encoder=remote)  # type: ignore[call-arg]
+    follower = Follower(bundles)
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
     live.add_task("store", partial(live_store.refresh, live.refresh_overlay))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
@@ -109,12 +112,14 @@ def create_app(
     secret = settings.signing_key
     signer = Signer(store.events, None if secret is None else secret.get_secret_value())
     live.add_task("signing key", signer.refresh)
+    live.add_task("replica", follower.check)
     live.add_task("metrics", partial(metrics.update_gauges, live))
     health = Health(live, live_store, remote is not None, starting_until)
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
+    live.add_task("rates", access.check_rates)
     visitors = VisitorLimit(settings.visitors_per_address)
     app.extensions[KEY] = Service(
         live,
@@ -123,6 +128,7 @@ def create_app(
         settings,
         bundles,
         access,
+        follower,
         health,
         signer,
         visitors,
@@ -142,6 +148,7 @@ def create_app(
     if settings.storefront:
         app.register_blueprint(storefront.bp)
     if watch_seconds is not None:
+        follower.watch(settings.poll_seconds)
         live.watch(watch_seconds)
     return app
 
@@ -150,6 +157,13 @@ def file_of(url: str) -> Path | None:
     """Return the file of an SQLite store; None if it is none or in memory."""
     scheme, _, path = url.partition(":///")
     return Path(path) if scheme == "sqlite" and path and path != ":memory:" else None
+
+
+def store_url(bundles: Path, settings: Settings) -> str:
+    """Return the URL of the service's store: that of the settings, or of the file beside a bundle's folder."""
+    if settings.store is None and (url := origin(bundles)) is not None:
+        raise ConfigError(f"{url} is served by any number of machines, which share a store; give it: --store")
+    return settings.store or default_store(bundles)
 
 
 def _generations(settings: Settings) -> set[str]:

@@ -112,7 +112,7 @@ def update_gauges(live: "LiveRecommender") -> None:
     if recall is not None:
         gauges.recall.set(recall)
     gauges.published.set(datetime.fromisoformat(manifest.created_at).timestamp())
-    for concern in ("bundle", "experiment", "store", "events", "encoder", "disk"):
+    for concern in ("bundle", "experiment", "store", "events", "encoder", "disk", "replica", "rates"):
         gauges.problems.labels(concern).set(concern in live.problems)
 
 

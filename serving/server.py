@@ -19,13 +19,13 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from recommender.bundle import open_bundle
+from recommender.bundle import local_copy, open_bundle
 from recommender.errors import ConfigError, RecommenderError, StoreError, StoreUnavailableError
 from recommender.progress import notice
-from recommender.stores import deadline, default_store, open_store, store_modules
+from recommender.stores import deadline, open_store, store_modules
 from serving import logs, metrics
 from serving import query_encoder as encoding
-from serving.app import create_app, file_of
+from serving.app import create_app, file_of, store_url
 from serving.bodies import BodyReader
 from serving.processes import end_with
 from serving.rsgi import Application
@@ -179,7 +179,7 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
     Parameters
     ----------
     bundles
-        The folder that `recommender fit` publishes into.
+        The folder that `recommender fit` publishes into, or its URL.
     config
         A TOML file of `Settings`.
     **given
@@ -191,12 +191,12 @@ def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None
         Before the port is opened, if there is no valid bundle or configuration, if there can be no such store, or
         if the port is taken. A database that does not answer is no error: it is waited for while serving.
     """
-    bundles = Path(bundles)
     settings = Settings.load(config, **given)
+    bundles = local_copy(bundles, settings.cache, offline=True)
     logs.configure(settings.log_level)
     _check(bundles, settings)
     check_port(settings.host, settings.port)
-    url = settings.store or default_store(bundles)
+    url = store_url(bundles, settings)
     notice(f"serving {bundles} on http://{settings.host}:{settings.port}/, events go to {_shown(url)}")
     if settings.insecure and not settings.keys:
         logger.warning("there are no API keys: everybody who reaches %s may call everything", settings.host)
@@ -246,7 +246,7 @@ def check_port(host: str, port: int) -> None:
 def _check(bundles: Path, settings: Settings) -> None:
     """Raise an error if workers could not start; makes the store's tables once, before they would all do it."""
     open_bundle(bundles).close()
-    url = settings.store or default_store(bundles)
+    url = store_url(bundles, settings)
     if (file := file_of(url)) is not None and not file.parent.is_dir():
         raise StoreError(
             f"unable to open database file {file}: its folder does not exist; create it, or change --store"

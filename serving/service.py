@@ -8,6 +8,7 @@ from flask import current_app
 from recommender.stores import Store
 from serving.access import Access
 from serving.attributing import Signer, VisitorLimit
+from serving.follower import Follower
 from serving.health import Health
 from serving.hot_reload import LiveRecommender
 from serving.settings import Scope, Settings
@@ -34,6 +35,8 @@ class Service:
         The folder that bundles are published into.
     access
         Checks keys and rates.
+    follower
+        Follows the URL of the bundles, if they have one.
     health
         Of this worker.
     signer
@@ -50,6 +53,7 @@ class Service:
     settings: Settings
     bundles: Path
     access: Access
+    follower: Follower
     health: Health
     signer: Signer
     visitors: VisitorLimit
@@ -57,6 +61,7 @@ class Service:
 
     def close(self) -> None:
         """Stop reloading and close the store."""
+        self.follower.close()
         self.live.close()
         self.store.close()
 

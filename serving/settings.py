@@ -186,12 +186,21 @@ class Settings(BaseSettings):
     store_timeout_ms: int = Field(
         2000, ge=10, le=60_000, description="How long other requests wait for the store, such as new events."
     )
+    cache: Path | None = Field(
+        None, description="Folder of local copies of bundles at a URL; by default ~/.cache/recommender."
+    )
+    poll_seconds: float = Field(5, gt=0, le=3600, description="How often to look at a URL for another generation.")
+    redis: str | None = Field(
+        None, description="Redis, as redis://host:6379/0, in which rates are counted for all workers and replicas."
+    )
     query_encoder: bool = Field(False, description="Answer text and image queries with an encoder process.")
     storefront: bool = Field(False, description="Demo pages at /shop.")
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
     trending_days: int = Field(7, ge=1, le=365, description="Window of the strategy trending, in days.")
     rate: float = Field(
-        2000, gt=0, description="Mean rate limit per worker, key and address, in requests per second."
+        2000,
+        gt=0,
+        description="Mean rate limit per key and address, in requests per second; per worker without redis.",
     )
     burst: int = Field(400, ge=1, description="Requests above the rate that are allowed in a burst.")
     proxies: int = Field(0, ge=0, le=5, description="Number of trusted proxies that set X-Forwarded-For.")

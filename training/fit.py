@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from recommender.bundle import Staging
+from recommender.bundle import Staging, local_copy
 from recommender.catalog import Catalog, Interactions
 from recommender.catalog.influence import bound_influence
 from recommender.catalog.losses import Loss, loss_line, refuse_losses
@@ -81,7 +81,7 @@ def fit(
     config
         Paths of the files and the meaning of their columns.
     out
-        The bundle's folder.
+        The bundle's folder, or its URL.
     catalog, interactions, users
         Products, events and attributes of users that were read already, such as from frames; by default those of
         the config's files.
@@ -119,7 +119,7 @@ def fit(
     ConfigError, DataError, EncoderError, BundleError
         If a file, a column, the encoder or the output folder cannot be used.
     """
-    timer, config, seed = StageTimer(), config.with_encoder_files(), config.train.seed
+    timer, config, seed, out = StageTimer(), config.with_encoder_files(), config.train.seed, local_copy(out)
     with Staging(out):
         pass  # an output folder that is not writable is better found before the training than after
     checked_share(max_removed)
@@ -128,7 +128,7 @@ def fit(
         catalog = catalog or Catalog.load(config, strict=strict, as_of=as_of)
         refuse_losses(catalog.report.losses, strict)
         live = LiveChanges.read(store_url)
-        check_fit(Path(out), catalog, config.catalog.path.name, max_removed, added_ids(live.entries))
+        check_fit(out, catalog, config.catalog.path.name, max_removed, added_ids(live.entries))
         times = CatalogTimes.of(catalog, complete=True)
         catalog = with_overlay(catalog, live.entries, config if from_file else None)
         interactions = _read_interactions(config, catalog, interactions, users, store_url, strict, until)
@@ -160,7 +160,7 @@ def fit(
         stored, files = reports.get("evaluation"), chosen.folder
         revision = live.revision
         generation = publish(
-            Path(out),
+            out,
             model,
             items,
             encoded,
@@ -170,7 +170,7 @@ def fit(
             encoder_files=files,
             overlay_revision=revision,
         )
-        live.settle(Path(out), times)
+        live.settle(out, times)
         return generation
 
 

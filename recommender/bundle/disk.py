@@ -1,8 +1,10 @@
-"""Crash-safe file operations: fsync, atomic replacement, file locks and digests."""
+"""Crash-safe file operations: fsync, atomic replacement, staging folders, file locks and digests."""
 
 import fcntl
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +64,34 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
+def remove_unless_open(path: Path) -> bool:
+    """Remove a file unless a process holds a lock on it; returns whether it was removed."""
+    lock = try_lock(path)
+    if lock is None:
+        return False
+    path.unlink()
+    os.close(lock)
+    return True
+
+
 @contextmanager
-def exclusive_lock(root: Path) -> Iterator[None]:
+def exclusive_lock(root: Path, name: str = ".lock") -> Iterator[None]:
     """Hold the lock of a folder: publishing, pruning and rollback wait here for each other."""
-    with (root / ".lock").open("ab") as file:
+    with (root / name).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def staging_folder(root: Path) -> Iterator[Path]:
+    """Make a folder in ``.staging`` that no sweep removes until the end, when it is removed."""
+    with exclusive_lock(root):  # a sweep must not see half a folder
+        folder = Path(tempfile.mkdtemp(dir=root / ".staging"))
+        lock = try_lock(folder / ".lock")
+    try:
+        yield folder
+    finally:
+        with exclusive_lock(root):
+            shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recommender.bundle.manifest import Manifest, read_manifest
+from recommender.bundle.remote import origin
 from recommender.errors import BundleError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PUBLISHED = ".published"  # in a local copy: the current generation of its store
 
 
 class GenerationList(list[Manifest]):
@@ -38,9 +41,28 @@ def current(root: Path | str) -> str:
     try:
         return (Path(root) / "CURRENT").read_text("utf-8", "replace").strip()
     except OSError as error:
+        place = origin(Path(root)) or root
         raise BundleError(
-            f"no bundle in {root} (CURRENT: {error.strerror}); publish one: recommender fit --out {root}"
+            f"no bundle in {place} (CURRENT: {error.strerror}); publish one: recommender fit --out {place}"
         ) from None
+
+
+def served(root: Path) -> str | None:
+    """Return the name of the generation that is opened from a folder; None where nothing was published."""
+    return read_name(root / "CURRENT")
+
+
+def published(root: Path) -> str | None:
+    """Return the name of the current generation; in a local copy that of its store, which may not be here yet."""
+    return read_name(root / PUBLISHED) or served(root)
+
+
+def read_name(path: Path) -> str | None:
+    """Return the name of a generation that a file has; None without the file."""
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return None
 
 
 def names(root: Path | str) -> list[str]:
@@ -74,4 +96,4 @@ def unknown_generation(root: Path, generation: str) -> BundleError:
     known = names(root)
     suggestion = nearest(generation, known)
     hint = f"did you mean {suggestion!r}?" if suggestion else f"there are: {', '.join(known) or 'none'}"
-    return BundleError(f"no generation {generation!r} in {root}; {hint}")
+    return BundleError(f"no generation {generation!r} in {origin(root) or root}; {hint}")

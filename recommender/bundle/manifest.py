@@ -116,8 +116,23 @@ def read_manifest(path: Path) -> Manifest:
     BundleError
         The file is no manifest, has an unsupported format, or was changed after it was published.
     """
+    return parse_manifest(path.read_bytes(), path.stem, path)
+
+
+def parse_manifest(content: bytes, name: str, path: Path | str) -> Manifest:
+    """Parse and check the content of a manifest; see `read_manifest`.
+
+    Parameters
+    ----------
+    content
+        Of the file.
+    name
+        The generation's name.
+    path
+        Shown in errors.
+    """
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(content)
         version = data["format"]
         if version in range(OLDEST, FORMAT + 1):
             published = Manifest.from_dict(data)
@@ -127,12 +142,12 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} is not a manifest ({error!r}); {REMEDY}") from None
     if version not in range(OLDEST, FORMAT + 1):
         raise _unsupported(path, version, data.get("package_version"))
-    if manifest.generation != path.stem or path.stem.rpartition("-")[2] != published.digest()[:8]:
+    if manifest.generation != name or name.rpartition("-")[2] != published.digest()[:8]:
         raise BundleError(f"{path} is not what was published under that name: it was changed since; {REMEDY}")
     return manifest
 
 
-def _unsupported(path: Path, version: object, package: str | None) -> BundleError:
+def _unsupported(path: Path | str, version: object, package: str | None) -> BundleError:
     newer = isinstance(version, int) and version > FORMAT
     writer = f"hybrid-recommender {package}" if package else "another version of hybrid-recommender"
     remedy = f"upgrade (pip install --upgrade hybrid-recommender) or {REMEDY}" if newer else REMEDY

@@ -9,6 +9,8 @@ import numpy as np
 from recommender.bundle.disk import lock_shared, sha256
 from recommender.bundle.generations import current, manifest_path, unknown_generation
 from recommender.bundle.manifest import REMEDY, Manifest, read_manifest
+from recommender.bundle.parts import part_folder
+from recommender.bundle.replica import fetch
 from recommender.bundle.shapes import check_shapes, map_array
 from recommender.errors import BundleError
 
@@ -68,7 +70,7 @@ def open_bundle(root: Path | str, generation: str | None = None, verify: bool = 
     Parameters
     ----------
     root
-        The bundle's folder.
+        The bundle's folder; a local copy of one at a URL downloads what it lacks.
     generation
         Its name, see `generations`.
     verify
@@ -84,6 +86,7 @@ def open_bundle(root: Path | str, generation: str | None = None, verify: bool = 
     name, lock = _locked(root, generation)
     try:
         manifest = read_manifest(manifest_path(root, name))
+        fetch(root, manifest)
         for part in manifest.parts:
             _check_files(part_folder(root, manifest, part), manifest.parts[part]["files"], verify)
         check_shapes(manifest, lambda part: part_folder(root, manifest, part))
@@ -91,11 +94,6 @@ def open_bundle(root: Path | str, generation: str | None = None, verify: bool = 
         os.close(lock)
         raise
     return Bundle(root, manifest, lock)
-
-
-def part_folder(root: Path, manifest: Manifest, part: str) -> Path:
-    """Return the folder of a part of a generation."""
-    return root / "parts" / str(manifest.parts[part]["path"])
 
 
 def _locked(root: Path, generation: str | None) -> tuple[str, int]:

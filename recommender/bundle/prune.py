@@ -4,9 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
-from recommender.bundle.disk import exclusive_lock, fsync, try_lock
-from recommender.bundle.generations import current, generations, manifest_path, names
+from recommender.bundle.disk import exclusive_lock, fsync, remove_unless_open, try_lock
+from recommender.bundle.generations import current, generations, manifest_path, names, published
 from recommender.bundle.lineage import ancestors, lineage_of
+from recommender.bundle.remote import Remote
+from recommender.bundle.replica import mirror
 from recommender.errors import BundleError
 
 
@@ -20,7 +22,7 @@ def prune(root: Path | str, keep: int = 2) -> list[str]:
     Parameters
     ----------
     root
-        The bundle's folder.
+        The bundle's folder; of a local copy, the store is pruned. A store's parts go with the prune after.
     keep
         Generations to retain, at least 1; with 1, none is left to roll back to.
 
@@ -32,10 +34,15 @@ def prune(root: Path | str, keep: int = 2) -> list[str]:
     if keep < 1:
         raise BundleError(f"cannot keep {keep} generations; expected at least 1")
     root = Path(root)
-    current(root)  # raises where there is no bundle, before a lock file is created
+    if published(root) is None:
+        current(root)  # raises, before a lock file is created
     with exclusive_lock(root):
+        mirror(root)
         retained = _retained(root, keep)
-        removed = [name for name in names(root) if name not in retained and _remove(root, name)]
+        unwanted = [name for name in names(root) if name not in retained]
+        removed = [name for name in unwanted if remove_unless_open(manifest_path(root, name))]
+        if (remote := Remote.of(root)) is not None:
+            remote.remove(removed)
         # A manifest must not reappear after a power failure and reference parts that are removed.
         fsync(root / "generations")
         sweep(root)
@@ -52,18 +59,8 @@ def _retained(root: Path, keep: int) -> set[str]:
         if name not in compacted:
             newest.append(name)
         compacted.add(lineage_of(root, name).compacted)
-    now = current(root)
+    now = published(root) or current(root)
     return {*newest, now, *ancestors(root, now, keep - 1)}
-
-
-def _remove(root: Path, name: str) -> bool:
-    path = manifest_path(root, name)
-    lock = try_lock(path)
-    if lock is None:
-        return False
-    path.unlink()
-    os.close(lock)
-    return True
 
 
 def sweep(root: Path) -> None:

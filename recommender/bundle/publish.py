@@ -1,11 +1,8 @@
 """Publish a generation atomically: stage its parts, fsync, rename, then replace CURRENT."""
 
 import errno
-import hashlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -13,12 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from recommender.bundle.disk import exclusive_lock, fsync, sha256, try_lock, write_atomically
-from recommender.bundle.generations import current, manifest_path, names
+from recommender.bundle.disk import exclusive_lock, fsync, staging_folder, write_atomically
+from recommender.bundle.generations import manifest_path, names, published
 from recommender.bundle.lineage import LINEAGE, Lineage, lineage_of
 from recommender.bundle.manifest import FORMAT, Manifest
-from recommender.bundle.open import Bundle, part_folder
+from recommender.bundle.open import Bundle
+from recommender.bundle.parts import described, move_part, part_folder
 from recommender.bundle.prune import sweep
+from recommender.bundle.replica import make_current, mirror, upload
 from recommender.bundle.shapes import check_shapes
 from recommender.errors import BundleError
 from recommender.version import __version__
@@ -42,7 +41,7 @@ class Staging:
     Parameters
     ----------
     root
-        The bundle's folder, created if missing.
+        The bundle's folder, created if missing; into a local copy of one at a URL, the store is published to.
 
     Raises
     ------
@@ -59,8 +58,8 @@ class Staging:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             with exclusive_lock(self.root):
                 sweep(self.root)
-                self._folder = Path(tempfile.mkdtemp(dir=self.root / ".staging"))
-                self._lock = try_lock(self._folder / ".lock")
+            self._staging = staging_folder(self.root)
+            self._folder = self._staging.__enter__()
         except OSError as error:
             raise BundleError(f"cannot publish in {self.root}: {error.strerror} ({error.filename})") from error
         return self
@@ -68,10 +67,7 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with exclusive_lock(self.root):  # a sweep must not see half a folder
-            shutil.rmtree(self._folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
+        self._staging.__exit__(None, None, None)
         if getattr(error, "errno", None) in _FULL or _FULL_MESSAGE.search(str(error)):
             raise BundleError(
                 f"no room to publish in {self.root}: {error}; free some space and fit again. "
@@ -120,61 +116,44 @@ class Staging:
             was opened; nothing was published.
         """
         folders = {path.name: path for path in sorted(self._folder.iterdir()) if path.is_dir()}
-        parts = {name: _described(folder) for name, folder in folders.items()}
+        parts = {name: described(folder) for name, folder in folders.items()}
         shared = {} if parent is None else {n: p for n, p in parent.manifest.parts.items() if n in reuse}
         fixed = {"format": FORMAT, "package_version": __version__, "parts": shared | parts}
         draft = Manifest.from_dict({**manifest_fields, **fixed})
         check_shapes(draft, lambda name: folders[name] if name in folders else part_folder(self.root, draft, name))
+        upload(self.root, folders, draft)
         with exclusive_lock(self.root):
-            if parent is not None and current(self.root) != parent.generation:
-                raise BundleError(f"{current(self.root)} was published meanwhile; open it and publish again")
-            lineage = self._lineage(parent, compaction, overlay_revision)
-            draft = draft.with_fields(extra={**draft.extra, LINEAGE: asdict(lineage)})
-            for name, folder in folders.items():
-                self._move(folder, parts[name])
-            fsync(self.root / "parts")
-            manifest = _named(self.root, draft)
-            write_atomically(manifest_path(self.root, manifest.generation), manifest.to_json())
-            write_atomically(self.root / "CURRENT", f"{manifest.generation}\n".encode())
-        return manifest.generation
+            while True:
+                number = mirror(self.root)
+                if parent is not None and published(self.root) != parent.generation:
+                    raise BundleError(f"{published(self.root)} was published meanwhile; open it and publish again")
+                manifest = self._manifest(draft, parent, compaction, overlay_revision)
+                for name, folder in folders.items():
+                    if folder.exists():  # else moved already, when another was published first
+                        move_part(self.root, folder, parts[name])
+                fsync(self.root / "parts")
+                path = manifest_path(self.root, manifest.generation)
+                write_atomically(path, manifest.to_json())
+                if make_current(self.root, manifest.generation, number):
+                    return manifest.generation
+                path.unlink()
+
+    def _manifest(
+        self, draft: Manifest, parent: Bundle | None, compaction: bool, overlay_revision: int
+    ) -> Manifest:
+        lineage = self._lineage(parent, compaction, overlay_revision)
+        return _named(self.root, draft.with_fields(extra={**draft.extra, LINEAGE: asdict(lineage)}))
 
     def _lineage(self, parent: Bundle | None, compaction: bool, overlay_revision: int) -> Lineage:
-        if not (self.root / "CURRENT").exists():
+        name = published(self.root)
+        if name is None:
             return Lineage(overlay_revision=overlay_revision)
-        name = current(self.root)
         before = lineage_of(self.root, name)
         if compaction:
             return replace(before, compacted=name)
         if parent is None:  # a fit, which has what its catalogue has
             return Lineage(name, overlay_revision=overlay_revision)
         return Lineage(name, overlay_revision=max(before.overlay_revision, overlay_revision))
-
-    def _move(self, folder: Path, part: Mapping[str, Any]) -> None:
-        """Move a part to the folder of its hash, unless it exists; a damaged one is replaced."""
-        target = self.root / "parts" / part["path"]
-        if target.exists():
-            if all(_intact(target / file, entry) for file, entry in part["files"].items()):
-                return
-            target.rename(self._folder / f".damaged-{folder.name}")
-        folder.rename(target)
-
-
-def _intact(path: Path, entry: Mapping[str, Any]) -> bool:
-    return path.is_file() and path.stat().st_size == entry["bytes"] and sha256(path) == entry["sha256"]
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    """Fsync a part, and return its manifest entry; a part's hash is that of its files' names and hashes."""
-    inside = sorted(folder.rglob("*"))
-    for path in [*inside, folder]:
-        fsync(path)
-    files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in inside
-        if path.is_file()
-    }
-    listing = "".join(f"{entry['sha256']}  {file}\n" for file, entry in files.items())
-    return {"path": hashlib.sha256(listing.encode()).hexdigest()[:32], "files": files}
 
 
 def _named(root: Path, draft: Manifest) -> Manifest:

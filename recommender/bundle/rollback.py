@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from recommender.bundle.disk import exclusive_lock, write_atomically
-from recommender.bundle.generations import current, names, unknown_generation
+from recommender.bundle.disk import exclusive_lock
+from recommender.bundle.generations import current, names, published, unknown_generation
 from recommender.bundle.lineage import lineage_of
 from recommender.bundle.open import open_bundle
+from recommender.bundle.remote import Remote
+from recommender.bundle.replica import make_current, mirror
 from recommender.errors import BundleError
 
 
@@ -18,7 +20,7 @@ def rollback(root: Path | str, generation: str | None = None) -> str:
     Parameters
     ----------
     root
-        The bundle's folder.
+        The bundle's folder; of a local copy, the store is rolled back.
     generation
         Its name; by default that of the current one's `Lineage.previous`.
 
@@ -34,14 +36,21 @@ def rollback(root: Path | str, generation: str | None = None) -> str:
     """
     root = Path(root)
     if generation is None:
-        current(root)  # raises where there is no bundle, before a lock file is created
+        _published(root)  # raises where there is no bundle, before a lock file is created
     elif generation not in names(root):
         raise unknown_generation(root, generation)
     with exclusive_lock(root):
-        target = generation or _previous(root, current(root))
-        open_bundle(root, target).close()
-        write_atomically(root / "CURRENT", f"{target}\n".encode())
+        number = mirror(root)
+        target = generation or _previous(root, _published(root))
+        if Remote.of(root) is None:  # a store's files are checked there
+            open_bundle(root, target).close()
+        if not make_current(root, target, number):
+            raise BundleError(f"another generation became current in {root} meanwhile; list them, and try again")
     return target
+
+
+def _published(root: Path) -> str:
+    return published(root) or current(root)
 
 
 def _previous(root: Path, name: str) -> str:

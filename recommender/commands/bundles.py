@@ -8,14 +8,14 @@ from recommender.commands import options
 from recommender.commands.shared import emit
 
 
-def list_generations(bundles: options.Bundles, as_json: options.AsJson = False) -> None:
+def list_generations(bundles: options.BundleList, as_json: options.AsJson = False) -> None:
     """List the published generations, newest last.
 
     An asterisk marks the current one; each is shown with the one that it replaced, or that it compacts.
     """
-    from recommender.bundle import current, generations, lineage_of
+    from recommender.bundle import current, generations, lineage_of, published
 
-    current_name = current(bundles)
+    current_name = published(bundles) or current(bundles)
     rows = [
         {
             "generation": m.generation,
@@ -40,7 +40,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def rollback(
-    bundles: options.Bundles,
+    bundles: options.BundleList,
     generation: Annotated[
         str | None, typer.Argument(help="Its name. [default: the one before the last fit or update]")
     ] = None,
@@ -51,9 +51,9 @@ def rollback(
     However many generations it made. A second rollback takes back the one before. With a name, that generation is
     made current, also one that was taken back.
     """
-    from recommender.bundle import current, lineage_of, rollback
+    from recommender.bundle import lineage_of, published, rollback
 
-    before = current(bundles) if generation is None else None
+    before = published(bundles) if generation is None else None
     name = rollback(bundles, generation)
     lines = [f"{name} is current"]
     if before is not None:
@@ -64,7 +64,7 @@ def rollback(
 
 
 def prune(
-    bundles: options.Bundles,
+    bundles: options.BundleList,
     keep: Annotated[int, typer.Option("--keep", help="Number of newest generations to retain.")] = 2,
     as_json: options.AsJson = False,
 ) -> None:

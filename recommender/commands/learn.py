@@ -94,7 +94,7 @@ def encode(
 
 
 def fit(
-    out: Annotated[Path, typer.Option("--out", help="Folder to publish into.")],
+    out: options.Out,
     config: options.ConfigFile = None,
     data: options.Data = None,
     catalog: options.CatalogFile = None,
@@ -168,7 +168,10 @@ def update(
 
 
 def evaluate(
-    bundles: Annotated[Path | None, typer.Argument(help="Show the metrics published with it.")] = None,
+    bundles: Annotated[
+        Path | None,
+        typer.Argument(help="Show the metrics published with it.", parser=options.folder),
+    ] = None,
     config: options.ConfigFile = None,
     data: options.Data = None,
     catalog: options.CatalogFile = None,

@@ -5,7 +5,26 @@ from typing import Annotated, Literal
 
 import typer
 
-Bundles = Annotated[Path, typer.Argument(help="Folder of published generations.", show_default=False)]
+
+def folder(bundles: str) -> Path:
+    """Return the folder of bundles; of a URL that of its local copy, brought up to date."""
+    from recommender.bundle import local_copy
+
+    return local_copy(bundles)
+
+
+def listing(bundles: str) -> Path:
+    """Return the same without the parts of the current generation, which is enough to list and to roll back."""
+    from recommender.bundle import local_copy
+
+    return local_copy(bundles, parts=False)
+
+
+_HELP = "Folder of published generations, or its URL (s3://…)."
+Bundles = Annotated[Path, typer.Argument(help=_HELP, show_default=False, parser=folder)]
+BundleList = Annotated[Path, typer.Argument(help=_HELP, show_default=False, parser=listing)]
+BundlesUrl = Annotated[str, typer.Argument(help=_HELP, show_default=False)]
+Out = Annotated[str, typer.Option("--out", help="Folder to publish into, or its URL (s3://…).")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="The shop's TOML.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the TOML's relative paths. [default: the TOML's own]")

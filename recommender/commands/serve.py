@@ -11,7 +11,7 @@ from recommender.commands.shared import emit
 
 
 def serve(
-    bundles: options.Bundles,
+    bundles: options.BundlesUrl,
     config: Annotated[
         Path | None, typer.Option("--config", help="The service's TOML: settings, keys, placements.")
     ] = None,

@@ -48,7 +48,7 @@ class FitSummary:
     ahead: str = ""
 
     @classmethod
-    def of(cls, rec: "Recommender", bundles: Path, seconds: float) -> "FitSummary":
+    def of(cls, rec: "Recommender", bundles: Path | str, seconds: float) -> "FitSummary":
         """Summarise an opened generation that took `seconds` to fit."""
         from recommender.evaluation.table import ahead
 

@@ -3,7 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from recommender.bundle import current, generations, lineage_of, rollback
+from recommender.bundle import current, generations, lineage_of, published, rollback
 from recommender.errors import BundleError
 from serving.access import needs
 from serving.json_codec import json_response
@@ -23,7 +23,7 @@ bp = APIBlueprint("bundles", __name__, url_prefix="/v1")
 def list_generations(query: Page) -> Response:
     """List the published generations, the newest last."""
     folder = service().bundles
-    now = current(folder)
+    now = published(folder) or current(folder)
     known = [
         {
             "generation": each.generation,
@@ -66,5 +66,6 @@ def _activated(generation: str | None) -> Response:
     except OSError as error:
         detail = f"{service().bundles} cannot be written: {error.strerror}; activate where bundles are published"
         raise Problem(503, "not-writable", detail) from None
+    service().follower.wake()  # the parts of that generation may not be here
     service().live.refresh("bundle", "experiment", "metrics")
     return json_response({"generation": now})

@@ -8,7 +8,7 @@ from time import perf_counter, sleep
 import numpy as np
 import pandas as pd
 
-from recommender.bundle import current, open_bundle
+from recommender.bundle import current, open_bundle, pull
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders.base import Encoder
@@ -173,6 +173,7 @@ class Updater:
             If the file or the encoder cannot be loaded, or another generation was published meanwhile.
         """
         started = perf_counter()
+        pull(self.root)
         queued = self._queued()
         stamp = self.changed.stat().st_mtime if isinstance(self.changed, Path) else float(self.changed is not None)
         if stamp == self._stamp and not queued:

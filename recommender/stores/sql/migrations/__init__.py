@@ -1,10 +1,14 @@
-"""Migrate the tables of a database by Alembic; the migrations are in `versions/`."""
+"""Migrate the tables of a database by Alembic; the migrations are in `versions/`.
+
+They only expand: new tables, new columns that are nullable or have a default in the database, new indexes. So
+services of the version before go on with a store that a newer one has migrated, while replicas are upgraded one by
+one. What is no longer used is removed by a later release than the one that stopped using it.
+"""
 
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from recommender.errors import StoreError
 from recommender.stores.sql.database import Database
 
 HEAD = "0005"
@@ -12,25 +16,26 @@ _LOCK = 0x7265636F  # id of the advisory lock
 
 
 def migrate(database: Database) -> None:
-    """Create or migrate the tables; safe to run in several processes at once.
+    """Create or migrate the tables; safe to run in several processes at once. A newer schema is left as it is.
 
     Raises
     ------
     StoreError
-        The database does not respond, or has the schema of a newer version of this package.
+        The database does not respond.
     """
     with database.transaction() as connection:
-        if _version(connection) == HEAD:
+        if not _is_older(_version(connection)):
             return
     with database.transaction() as connection:
         database.lock(connection, _LOCK)
-        version = _version(connection)
-        if version is not None and version > HEAD:
-            raise StoreError(
-                f"the store {database.name} has schema version {version}, this package supports up to {HEAD}; "
-                "upgrade hybrid-recommender"
-            )
-        _upgrade(connection)
+        if not database.is_sqlite:  # an index of a large table takes longer than a request may
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        if _is_older(_version(connection)):
+            upgrade(connection)
+
+
+def _is_older(version: str | None) -> bool:
+    return version is None or version < HEAD
 
 
 def _version(connection: sa.Connection) -> str | None:
@@ -40,7 +45,8 @@ def _version(connection: sa.Connection) -> str | None:
     return version
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def upgrade(connection: sa.Connection, revision: str = "head") -> None:
+    """Run the migrations up to a revision."""
     from alembic import command
     from alembic.config import Config
 
@@ -48,4 +54,4 @@ def _upgrade(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
