@@ -112,14 +112,16 @@ def create_app(
     secret = settings.signing_key
     signer = Signer(store.events, None if secret is None else secret.get_secret_value())
     live.add_task("signing key", signer.refresh)
-    live.add_task("replica", follower.check)
-    live.add_task("metrics", partial(metrics.update_gauges, live))
-    health = Health(live, live_store, remote is not None, starting_until)
+    if origin(bundles) is not None:
+        live.add_task("replica", follower.check)
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
-    live.add_task("rates", access.check_rates)
+    if settings.redis is not None:
+        live.add_task("rates", access.check_rates)
+    live.add_task("metrics", partial(metrics.update_gauges, live))
+    health = Health(live, live_store, remote is not None, starting_until)
     visitors = VisitorLimit(settings.visitors_per_address)
     app.extensions[KEY] = Service(
         live,

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -11,6 +12,11 @@ from serving.hot_reload import LiveRecommender
 from serving.live_store import LiveStore
 
 MIN_FREE_BYTES = 1 << 20
+# Components of replicas whose failure leaves every answer as it is, and what it means.
+_SHARED = {
+    "replica": "the store of bundles cannot be reached, or what is there is damaged; the copy answers",
+    "rates": "Redis does not answer; each worker counts for itself",
+}
 
 
 class Component(NamedTuple):
@@ -59,6 +65,7 @@ class Health:
             self._components["encoder"] = self._encoder
         if "disk" in live.tasks:
             self._components["disk"] = self._disk
+        self._components |= {name: partial(self._shared, name) for name in _SHARED if name in live.tasks}
 
     def components(self) -> dict[str, Component]:
         """Return the components by name; waits for nothing."""
@@ -91,6 +98,10 @@ class Health:
         if errors := self._problems("disk"):
             return Component("down", "it is full: no event can be stored", errors)
         return OK
+
+    def _shared(self, name: str) -> Component:
+        errors = self._problems(name)
+        return Component("degraded", _SHARED[name], errors) if errors else OK
 
     def _problems(self, *tasks: str) -> list[str]:
         problems = self._live.problems

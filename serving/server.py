@@ -9,9 +9,10 @@ import signal
 import socket
 import tempfile
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from serving.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
 
     from apiflask import APIFlask
 
@@ -42,8 +44,8 @@ logger = logging.getLogger(__name__)
 BACKPRESSURE = 1024
 # Running requests end sooner; an unfinished request is not waited for any longer.
 STOP_SECONDS = 4
-# A new worker has so long to start before the one that it replaces is stopped.
-HANDOVER_SECONDS = 5.0
+# A worker is stopped after its successor had so long to open the bundle, and to listen then.
+START_SECONDS, LISTEN_SECONDS = 60.0, 0.5
 # Of the encoder: until then the service is not ready without it.
 ENCODER_SECONDS = 60.0
 # How often workers that ended are replaced, and how long a start waits for the store.
@@ -126,10 +128,29 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
     def __init__(self, may_reload: "Callable[[], bool]" = lambda: True, **options: Any) -> None:
         super().__init__(**options)
         self._may_reload = may_reload
+        self._is_reloading = False
+        register_after_fork(self, _end_by_signals)
 
     def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
-        worker = super()._spawn_worker(idx, target, partial(_begin, callback_loader))
-        worker.start = _blocking_signals(worker.start)
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        worker = super()._spawn_worker(idx, target, partial(_begin, callback_loader, sender))
+        start = worker.start
+
+        def start_and_wait() -> None:
+            # a process that begins has its parent's handlers, which are of no use there: signals wait for `_begin`
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+            try:
+                start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            sender.close()
+            until = time.monotonic() + (START_SECONDS if self._is_reloading else 0)
+            while worker.is_alive() and time.monotonic() < until and not self.interrupt_signal:
+                if receiver.poll(0.1):
+                    break
+            receiver.close()
+
+        worker.start = start_and_wait
         return worker
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
@@ -141,9 +162,8 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
                 return
             if self.reload_signal:
                 self.reload_signal = False
-                for idx in range(self.workers if self._may_reload() else 0):
-                    if not self.interrupt_signal:
-                        self._respawn_workers([idx], spawn_target, target_loader, HANDOVER_SECONDS)
+                if self._may_reload():
+                    self._reload_workers(spawn_target, target_loader)
             # those that ended at once are replaced at the next check: they would do so again
             born_before = time.monotonic() - CHECK_SECONDS / 2
             ended = [each.idx for each in self.wrks if each.birth < born_before and not each.is_alive()]
@@ -151,26 +171,30 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
                 logger.error("workers ended and are replaced: %s", ended)
                 self._respawn_workers(ended, spawn_target, target_loader)
 
-
-def _blocking_signals(start: "Callable[[], None]") -> "Callable[[], None]":
-    """Let signals wait while a process starts: until `_begin` it has its parent's handlers, of no use there."""
-
-    def start_blocked() -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
-        try:
-            start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    return start_blocked
+    def _reload_workers(self, spawn_target: Any, target_loader: Any) -> None:
+        """Replace the workers one after the other, each as soon as its successor has its app."""
+        self._is_reloading = True
+        for idx in range(self.workers):
+            if not self.interrupt_signal:
+                self._respawn_workers([idx], spawn_target, target_loader, LISTEN_SECONDS)
+        self._is_reloading = False
 
 
-def _begin(load_app: "Callable[[], Application]") -> Application:
-    """Make a worker's app; signals end the worker meanwhile, until the server handles them."""
+def _begin(load_app: "Callable[[], Application]", begun: "Connection") -> Application:
+    """Make a worker's app and tell the parent."""
+    _end_by_signals()
+    app = load_app()
+    with suppress(OSError):  # where the parent does not wait
+        begun.send(True)
+    begun.close()
+    return app
+
+
+def _end_by_signals(server: object = None) -> None:
+    """Let signals end this worker, which has no requests yet."""
     for number in _STOP:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
-    return load_app()
 
 
 def serve(bundles: Path | str, config: Path | None = None, **given: Any) -> None:

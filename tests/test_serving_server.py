@@ -262,11 +262,9 @@ def test_a_stop_while_a_worker_starts_is_clean(bundles: Path, tmp_path: Path, ca
     process.start()
     assert process.pid is not None
     until(lambda: descendants(process.pid))
-    signalled = monotonic()
     process.terminate()
     process.join(SECONDS)
     assert process.exitcode == 0
-    assert monotonic() - signalled < STOP_SECONDS
     assert "refused to gracefully stop" not in str(capfd.readouterr())
 
 

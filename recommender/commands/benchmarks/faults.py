@@ -1,4 +1,4 @@
-"""Fault injection on a running service: killed processes, damaged bundles, a database that stops.
+"""Fault injection on a running service: killed processes, damaged bundles, a database that stops or hangs.
 
 Everything runs on copies in a temporary folder. Each experiment reports its counts and whether it passed.
 PostgreSQL's own programs are needed for its part, which is left out where they are not installed.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from statistics import linear_regression
+from statistics import linear_regression, quantiles
 from threading import Event, Thread
 from typing import Any
 
@@ -24,6 +24,7 @@ import httpx
 from recommender.bundle import Staging, open_bundle, prune
 from recommender.commands.benchmarks.malformed import MalformedRequests
 from recommender.commands.benchmarks.postgres import Postgres, missing
+from recommender.commands.benchmarks.proxy import Proxy
 from recommender.commands.benchmarks.service import (
     WORKERS,
     ServiceProcess,
@@ -41,6 +42,7 @@ ENOUGH = 20  # answers between two faults, so that each comes under load on a sl
 USERS = 20  # so few that their histories soon are as long as the service reads
 SHARE = 100  # malformed requests of one connection, and so of one worker
 SAMPLES = 40  # of the memory
+SECONDS = 10.0  # of load on a healthy database, and on one that hangs
 
 
 def measure_faults(source: Path, kills: int, swaps: int, requests: int, minutes: float) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def measure_faults(source: Path, kills: int, swaps: int, requests: int, minutes:
             "bundle swapped under load": partial(swapped, bundles, swaps),
             "damaged bundle published": partial(damaged, bundles),
             "database stopped and started": partial(without_database, bundles),
+            "database hangs": partial(frozen_database, bundles),
             "malformed requests": partial(malformed, bundles, requests),
         }
         if minutes:
@@ -296,6 +299,60 @@ def without_database(bundles: Path) -> dict[str, Any]:
     }
     right = (before, meanwhile.status_code, after, similar, user) == (200, 503, 200, 200, 200)
     return facts | {"passed": right and facts["Retry-After"] is not None}
+
+
+def frozen_database(bundles: Path) -> dict[str, Any]:
+    """Let PostgreSQL hang under load, behind a proxy that stops forwarding; only what needs it may notice."""
+    if reason := missing():
+        return {"left out": reason}
+    item_id = load(bundles).ids[0]
+    paths = {"similar": f"/v1/similar?item_id={item_id}", "user": "/v1/users/u-1/recommendations"}
+    paths["live"] = "/healthz/live"
+    taken: dict[str, list[float]] = {}
+    statuses: Counter[tuple[str, int]] = Counter()
+
+    def get(client: httpx.Client, number: int) -> None:
+        name = [*paths, "event"][number % 4]
+        start = time.perf_counter()
+        if name == "event":
+            answer = client.post("/v1/events", json=event(number, item_id))
+        else:
+            answer = client.get(paths[name])
+        taken.setdefault(name, []).append(1e3 * (time.perf_counter() - start))
+        statuses[name, answer.status_code] += 1
+
+    def measured(url: str) -> tuple[dict[str, dict[str, float]], Counter[tuple[str, int]]]:
+        taken.clear()
+        statuses.clear()
+        with load_on(get, url):
+            time.sleep(SECONDS)
+        ms = {name: {"p99": quantiles(times, n=100)[98], "max": max(times)} for name, times in taken.items()}
+        return {n: {k: round(v, 1) for k, v in each.items()} for n, each in ms.items()}, statuses.copy()
+
+    with tempfile.TemporaryDirectory(prefix="faults-pg-") as folder:
+        database = Postgres(Path(folder))
+        database.start()
+        with Proxy.to_unix_socket(database.socket) as proxy:
+            url = f"postgresql://shop@127.0.0.1:{proxy.port}/postgres"
+            with running(bundles, url) as service:
+                measured(service.url)  # warms up
+                healthy, _ = measured(service.url)
+                proxy.freeze()
+                hanging, answered = measured(service.url)
+                proxy.thaw()
+                start = time.monotonic()
+                wait_until(lambda: health(service.url) == "ready")
+                wait_until(
+                    lambda: httpx.post(f"{service.url}/v1/events", json=event(0, item_id)).status_code == 200
+                )
+                whole = round(time.monotonic() - start, 1)
+        database.stop()
+    wrong = sum(
+        count for (name, code), count in answered.items() if code not in (200, 503 if name == "event" else 200)
+    )
+    facts = {"ms healthy": healthy, "ms hanging": hanging, "failed": wrong, "seconds until whole": whole}
+    right = hanging["similar"]["p99"] <= 2 * healthy["similar"]["p99"] and hanging["user"]["p99"] <= 250
+    return facts | {"passed": right and hanging["live"]["p99"] <= 50 and not wrong and whole <= 5}
 
 
 def memory(bundles: Path, minutes: float) -> dict[str, Any]:

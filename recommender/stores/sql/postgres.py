@@ -40,8 +40,8 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
 def _until(end: float, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """Yield from `gen`, but raise an error instead of waiting after `end`."""
-    state = next(gen)
     try:
+        state = next(gen)
         while True:
             ready = yield state
             if not ready and monotonic() >= end:
