@@ -584,6 +584,7 @@ def test_an_old_store_is_migrated(url: str) -> None:
     for _ in range(2):
         with open_store(url) as store:
             assert [stored.item_id for stored in store.events.history("u1")] == ["A"]
+            assert store.events.trending(EARLIEST) == [("A", 1.0)]  # as before
             assert changes(store) == {"B": {"price": 9}}
             assert store.overlay.queued() == []
             assert abs(store.overlay.page()[0].updated_at - time.time()) < 600  # of the migration
