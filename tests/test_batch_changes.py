@@ -227,7 +227,7 @@ def test_events_of_a_file_are_compared_too(bundles: Path, events: list[Event], t
     more = [*tables, *tables_of_events([Event("001", "view_item", DAY, "u07"), Event("001", "view_item", DAY)])]
     job = replace(job, out=str(tmp_path / "2"))
     second = write_changed(job, FileEvents(lambda: iter(more)), first.state)
-    assert (second.users, second.gone, second.is_whole) == (["u07"], [], False)
+    assert (second.users, second.removed, second.is_whole) == (["u07"], [], False)
     rec = recommender.load(bundles)
     history = by_user([*events, Event("001", "view_item", DAY, "u07")])["u07"]
     write_users(rec, {"u07": history}, tmp_path / "one.parquet", 3)

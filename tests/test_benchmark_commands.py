@@ -46,6 +46,9 @@ def test_batch_ranking_equals_numpy(demo_bundles: Path) -> None:
     report = run("batch", demo_bundles, "--sample", 40, "-k", 5)
     assert report["ranking alone"]["numpy"]["lists equal to ours"] == 1
     assert report["history to file"]["users/s"] > 0
+    runs = report["runs for users who changed"]
+    assert (runs["first"]["users"], runs["second"]["users"]) == (40, 1)
+    assert report["similar, by matrix products"]["products per CPU s"] > 0
 
 
 def test_the_service_is_measured_beside_a_bare_route(demo_bundles: Path) -> None:

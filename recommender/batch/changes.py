@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import fsspec
 import pyarrow as pa
@@ -146,7 +146,8 @@ class RunState:
         return sorted(user for user, activity in self.users.items() if previous.users.get(user) != activity)
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """What a run did.
 
     Parameters
@@ -155,7 +156,7 @@ class Run(NamedTuple):
         Rows in all partitions.
     users
         Users who were answered: those who changed.
-    gone
+    removed
         Users of the last run who have no events any more.
     is_whole
         Whether all users were answered.
@@ -165,7 +166,7 @@ class Run(NamedTuple):
 
     rows: int
     users: Sequence[str]
-    gone: Sequence[str]
+    removed: Sequence[str]
     is_whole: bool
     state: RunState
 
@@ -194,11 +195,11 @@ def write_changed(job: Job, source: Source, previous: RunState, run: Map = in_pr
         If the folder holds the results of another job.
     """
     job = replace(job, since=previous.digest)
-    kept = f"{job.out.rstrip('/')}/{STATE}"
+    path = f"{job.out.rstrip('/')}/{STATE}"
     if job.folder.manifest() is None:
-        RunState(job.answers, source.activity()).write(kept)
-    state = RunState.read(kept)
+        RunState(job.answers, source.activity()).write(path)
+    state = RunState.read(path)
     users = state.changed_since(previous)
-    gone = sorted(previous.users.keys() - state.users.keys())
+    removed = sorted(previous.users.keys() - state.users.keys())
     rows = write_partitions(job, source.tables(users), run)
-    return Run(rows, users, gone, not state.holds_for(previous), state)
+    return Run(rows, users, removed, not state.holds_for(previous), state)

@@ -263,8 +263,8 @@ def modified_at(path: Path) -> float:
 def _row_times(moments: "pd.Series[pd.Timestamp]", as_of: float) -> NDArray[np.float64]:
     """Return POSIX seconds; the moment of the file where a row has none, or one that is yet to come."""
     seconds = moments.to_numpy("datetime64[us]").astype(np.int64) / 1e6
-    said = moments.notna().to_numpy(bool) & (seconds <= time.time())
-    return np.where(said, seconds, as_of)
+    given = moments.notna().to_numpy(bool) & (seconds <= time.time())
+    return np.where(given, seconds, as_of)
 
 
 def _boilerplate(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,7 @@ COUNT = 20
 
 @dataclass(frozen=True)
 class Batch:
-    """What `recommender batch` was asked for.
+    """A run of `recommender batch`.
 
     Parameters
     ----------
@@ -97,11 +97,11 @@ class Batch:
         from recommender.batch import read_histories, write_similar, write_users
 
         if self.kind == "similar":
-            return {"out": self.out, "rows": write_similar(rec, Path(self.out), k, **options), "asked": len(rec)}
+            return {"out": self.out, "rows": write_similar(rec, Path(self.out), k, **options), "count": len(rec)}
         tables, _ = self._tables(rec, live)
-        asked = _Counted()
-        rows = write_users(rec, asked.over(read_histories(tables)), Path(self.out), k, **options)
-        return {"out": self.out, "rows": rows, "asked": asked.n}
+        count = _Counted()
+        rows = write_users(rec, count.over(read_histories(tables)), Path(self.out), k, **options)
+        return {"out": self.out, "rows": rows, "count": count.n}
 
     def _in_parts(
         self, rec: "Recommender", live: "Store | None", k: int, options: Mapping[str, Any], engine: "Map"
@@ -119,15 +119,15 @@ class Batch:
             tables, source = self._tables(rec, live) if self.kind == "user" else ((), None)
             job = replace(job, source=source)
             self._discard_other(job, to_table)
-            rows, asked = write_partitions(job, tables, engine), _asked(job, rec)
+            rows, count = write_partitions(job, tables, engine), _count(job, rec)
             self._deliver(job, None)
             self._remove_parts(job)
-            return {"out": self.out, "rows": rows, "asked": asked}
+            return {"out": self.out, "rows": rows, "count": count}
         run = self._changed(job, rec, live, to_table, engine)
-        self._deliver(job, None if run.is_whole else [*run.users, *run.gone])
+        self._deliver(job, None if run.is_whole else [*run.users, *run.removed])
         run.state.write(self.changed_since)
         self._remove_parts(job)
-        return {"out": self.out, "rows": run.rows, "asked": len(run.users), "known": len(run.state.users)}
+        return {"out": self.out, "rows": run.rows, "count": len(run.users), "known": len(run.state.users)}
 
     def _tables(self, rec: "Recommender", live: "Store | None") -> "tuple[Iterator[Table], Any]":
         """Return the events, those of a placement as the service reads them, and what identifies their source."""
@@ -189,7 +189,7 @@ class _Counted:
             yield item
 
 
-def _asked(job: "Job", rec: "Recommender") -> int:
+def _count(job: "Job", rec: "Recommender") -> int:
     """Return how many products or users have an answer."""
     if job.kind == "similar":
         return len(rec)
@@ -201,12 +201,12 @@ def _asked(job: "Job", rec: "Recommender") -> int:
 
 def _reported(done: dict[str, Any], kind: str, cpu: float) -> dict[str, Any]:
     """Return what was done, with its speed, and the text of it."""
-    asked, known = done.pop("asked"), done.pop("known", None)
+    count, known = done.pop("count"), done.pop("known", None)
     name = "users" if kind == "user" else "products"
-    speed = round(asked / cpu) if cpu else 0
-    whom = f"{asked:,} {name}" if known is None else f"{asked:,} {name} of {known:,} who changed"
+    speed = round(count / cpu) if cpu else 0
+    whom = f"{count:,} {name}" if known is None else f"{count:,} {name} of {known:,} who changed"
     text = f"wrote {done['rows']:,} rows for {whom} to {_without_password(done['out'])}: {cpu:.1f} CPU s"
-    figures = {name: asked, "cpu_seconds": round(cpu, 2), f"{name}_per_cpu_second": speed}
+    figures = {name: count, "cpu_seconds": round(cpu, 2), f"{name}_per_cpu_second": speed}
     out = {**done, "out": _without_password(done["out"]), **figures}
     return {**out, "text": f"{text}, {speed:,} {name} per CPU second"}
 

@@ -190,7 +190,8 @@ def batch(
 ) -> None:
     """Measure the throughput of batch recommendations.
 
-    From histories to files, and of ranking alone beside numpy and implicit.
+    From histories to files, of a second run after some users changed, and of ranking alone beside numpy and
+    implicit.
     """
     from recommender.commands.benchmarks.batch import measure_batch
     from recommender.commands.output import show_figures

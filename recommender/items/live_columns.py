@@ -93,9 +93,9 @@ class NumberColumn:
         """See `LiveColumn.changed`."""
         base, live, current = self._base.values, self._live.copy(), self.cells.values
         current = current.copy() if base is self._before else np.where(live, current, base)
-        gone = [row for row, value in values.items() if value is OF_THE_BUNDLE]
+        removed = [row for row, value in values.items() if value is OF_THE_BUNDLE]
         new = {row: value for row, value in values.items() if value is not OF_THE_BUNDLE}
-        live[gone], current[gone] = False, base[gone]
+        live[removed], current[removed] = False, base[removed]
         live[[*new]], current[[*new]] = True, self._type.of(new.values()).values
         return NumberColumn(self._base, self._type, live, current)
 

@@ -205,8 +205,8 @@ class _Merged:
         frame = pd.DataFrame({"id": pd.Series([*self._catalog.ids, *self._added], dtype=before["id"].dtype)})
         for name, kind in self._kinds.items():
             frame[name] = self._column(name, kind)
-        kept = np.setdiff1d(np.arange(len(frame)), self._removed)
-        order = kept[np.argsort(frame["id"].to_numpy(object)[kept], kind="stable")]
+        retained = np.setdiff1d(np.arange(len(frame)), self._removed)
+        order = retained[np.argsort(frame["id"].to_numpy(object)[retained], kind="stable")]
         frame = frame.iloc[order].reset_index(drop=True)
         times = np.append(self._times, np.full(len(self._added), np.nan))[order]
         images, refs = self._catalog.images, frame.get("image_link", pd.Series(dtype=object))
