@@ -71,7 +71,7 @@ class BodyReader:
                         return Missing(too_large(self._limit))
         except TimeoutError:
             detail = f"the body has not come within {self._seconds:g} s; send the request again"
-            return Missing(Problem(408, "request-timeout", detail, headers={"Connection": "close"}))
+            return Missing(Problem(408, "request-timeout", detail))
         finally:
             self._buffered -= len(body)
         if length is not None and len(body) < length:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
-from serving.bodies import BodyReader
+from serving.bodies import BodyReader, Missing
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -87,15 +87,20 @@ class Application:
         """Answer a request."""
         environ = environment(scope)
         length = _length(environ)
+        whole = length == 0
         if length != 0 and scope.method in _WITH_BODY and self._admits(environ):
-            environ["wsgi.input"] = await self._bodies.read(exchange, length)
+            environ["wsgi.input"] = body = await self._bodies.read(exchange, length)
+            whole = not isinstance(body, Missing)
         if scope.method == "GET" and _QUICK.match(scope.path) and not _COSTLY.search(scope.query_string):
-            self._answer(environ, exchange)
+            self._answer(environ, exchange, whole)
         else:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ, exchange)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ, exchange, whole)
 
-    def _answer(self, environ: "WSGIEnvironment", exchange: Exchange) -> None:
-        exchange.response_bytes(*called(self._app, environ))
+    def _answer(self, environ: "WSGIEnvironment", exchange: Exchange, whole: bool) -> None:
+        status, headers, body = called(self._app, environ)
+        if not whole:  # the rest of the body would be taken for the next request
+            headers.append(("connection", "close"))
+        exchange.response_bytes(status, headers, body)
 
 
 def environment(scope: Scope) -> "WSGIEnvironment":

@@ -7,8 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPConnection
+from contextlib import ExitStack, contextmanager
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from time import monotonic, sleep
@@ -25,6 +24,8 @@ from recommender.errors import BundleError, ConfigError, StoreError
 from serving.server import STOP_SECONDS, check_port, serve
 
 SECONDS = 30
+HEAD = "POST /v1/events HTTP/1.1", "Host: shop", "Content-Type: application/json", "Content-Length: 9"
+HALF_SENT = "\r\n".join([*HEAD, "", "{"]).encode()
 
 
 def free_port() -> int:
@@ -129,30 +130,20 @@ def test_a_refused_body_is_answered_and_the_next_request_too(bundles: Path, tmp_
     chunked = [(path, iter([body]), status) for path, body, status in refusals]
     headers = {"Content-Type": "application/json"}
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _):
-        address = (client.base_url.host, client.base_url.port)
-        connection = HTTPConnection(*address, timeout=SECONDS)
         for path, body, status in [*refusals, *chunked]:
-            # a large one that is refused before it is read may break the connection while it is sent
-            with suppress(BrokenPipeError, ConnectionResetError):
-                connection.request("POST", path, body, headers)
-                answer = connection.getresponse()
-                answer.read()
-                assert answer.status == status
-                continue
-            assert status in (404, 405, 413)
-            connection.close()
-        connection.close()
+            try:
+                assert client.post(path, content=body, headers=headers).status_code == status
+            except httpx.TransportError:  # a large body that is refused before it is read may break off
+                assert status in (404, 405, 413)
+            assert client.get("/healthz/live").status_code == 200
 
 
 def test_half_sent_bodies_hold_up_no_other_request(bundles: Path, tmp_path: Path) -> None:
     item_id = recommender.load(bundles).ids[0]
-    head = (
-        b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-    )
     with running(bundles, tmp_path / "store.db", workers=1) as (client, _), ExitStack() as stack:
         address = (client.base_url.host, client.base_url.port)
         for _ in range(100):
-            stack.enter_context(socket.create_connection(address)).sendall(head)
+            stack.enter_context(socket.create_connection(address)).sendall(HALF_SENT)
         for _ in range(20):
             assert client.get("/v1/similar", params={"item_id": item_id}).status_code == 200
             assert client.post("/v1/recommendations", json={"limit": 1}).status_code == 200
@@ -162,12 +153,12 @@ def test_a_slow_client_does_not_delay_a_stop(bundles: Path, tmp_path: Path) -> N
     with running(bundles, tmp_path / "store.db", workers=1) as (client, process):
         address = (client.base_url.host, client.base_url.port)
         with socket.create_connection(address) as held:
-            held.sendall(b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n{")
+            held.sendall(HALF_SENT)
             sleep(0.5)
             signalled = monotonic()
             process.terminate()
             process.join(SECONDS)
-            assert STOP_SECONDS <= monotonic() - signalled < STOP_SECONDS + 3
+            assert monotonic() - signalled < STOP_SECONDS + 3
         assert process.exitcode in (0, -signal.SIGTERM)
 
 

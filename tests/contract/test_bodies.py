@@ -92,8 +92,8 @@ def test_half_sent_bodies_hold_up_nothing_and_get_a_408(app: APIFlask) -> None:
 )
 def test_a_refused_request_is_answered_before_its_body_is_read(app: APIFlask, scope: Scope, status: int) -> None:
     exchange = Exchange([], ends=False)
-    ((found, _, _),) = served(app, (scope, exchange))
-    assert (found, exchange.read) == (status, False)
+    ((found, headers, _),) = served(app, (scope, exchange))
+    assert (found, exchange.read, headers["connection"]) == (status, False, "close")
 
 
 def test_a_chunked_body_is_limited_too(app: APIFlask) -> None:
