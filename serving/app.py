@@ -1,5 +1,6 @@
 """The app factory: assembles the parts, and nothing else."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -102,40 +103,51 @@ def create_app(
         load = partial(load, encoder=remote)  # type: ignore[call-arg]
     follower = Follower(bundles)
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
-    live.add_task("store", partial(live_store.refresh, live.refresh_overlay))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
-    live.add_task("events", trending.refresh)
-    if remote is not None:
-        live.add_task("encoder", remote.check)
-    if (database := file_of(url)) is not None:
-        live.add_task("disk", partial(check_disk, database.parent))
     secret = settings.signing_key
     signer = Signer(store.events, None if secret is None else secret.get_secret_value())
-    live.add_task("signing key", signer.refresh)
-    if origin(bundles) is not None:
-        live.add_task("replica", follower.check)
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     access = Access(app, settings)
-    if settings.redis is not None:
-        live.add_task("rates", access.check_rates)
-    live.add_task("metrics", partial(metrics.update_gauges, live))
+    database = file_of(url)
+    tasks: dict[str, Callable[[], None] | None] = {
+        "store": partial(live_store.refresh, live.refresh_overlay),
+        "events": trending.refresh,
+        "encoder": None if remote is None else remote.check,
+        "disk": None if database is None else partial(check_disk, database.parent),
+        "signing key": signer.refresh,
+        "replica": None if origin(bundles) is None else follower.check,
+        "rates": None if settings.redis is None else access.check_rates,
+        "metrics": partial(metrics.update_gauges, live),
+    }
+    for name, task in tasks.items():
+        if task is not None:
+            live.add_task(name, task)
     health = Health(live, live_store, remote is not None, starting_until)
     visitors = VisitorLimit(settings.visitors_per_address)
     app.extensions[KEY] = Service(
-        live,
-        store,
-        trending,
-        settings,
-        bundles,
-        access,
-        follower,
-        health,
-        signer,
-        visitors,
-        remote is not None,
+        live=live,
+        store=store,
+        trending=trending,
+        settings=settings,
+        bundles=bundles,
+        access=access,
+        follower=follower,
+        health=health,
+        signer=signer,
+        visitors=visitors,
+        encodes_queries=remote is not None,
     )
+    _add_routes(app, access, settings)
+    if watch_seconds is not None:
+        follower.watch(settings.poll_seconds)
+        live.watch(watch_seconds)
+    return app
+
+
+def _add_routes(app: Api, access: Access, settings: Settings) -> None:
+    """Add what surrounds every request, and the routes."""
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
@@ -149,10 +161,6 @@ def create_app(
         app.register_blueprint(module.bp)
     if settings.storefront:
         app.register_blueprint(storefront.bp)
-    if watch_seconds is not None:
-        follower.watch(settings.poll_seconds)
-        live.watch(watch_seconds)
-    return app
 
 
 def file_of(url: str) -> Path | None:
