@@ -24,6 +24,7 @@ View = TypeVar("View", bound=Callable[..., object])
 # Callers whose rate is stored; beyond that the one that was quiet longest is evicted.
 MAX_CALLERS = 100_000
 _SCOPE, _FORMS = "scope", "forms"
+MAX_PARAMETERS = 100
 CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _ADDRESS = re.compile(r"(?:localhost|[\d.]+|\[[0-9a-f:.]+\])(?::\d+)?")
@@ -86,6 +87,9 @@ class Access:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy is slow
         if current.endpoint is None:
             return
+        if current.query_string.count(b"&") > MAX_PARAMETERS:
+            detail = f"the query has more than {MAX_PARAMETERS} parameters"
+            raise Problem(422, "invalid-request", detail, [{"pointer": "", "detail": detail}])
         view = self._views[current.endpoint]
         self._check_sender(current, view)
         scope: Scope | None = getattr(view, _SCOPE, "public")

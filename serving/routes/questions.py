@@ -30,7 +30,7 @@ from serving.schemas.requests import ExplanationParams, RecommendationParams, Se
 from serving.schemas.responses import Answer, Explanations
 from serving.service import require, service
 
-MAX_EXPLAINED = 20_000
+MAX_EXPLAINED = 5_000
 bp = APIBlueprint("questions", __name__, url_prefix="/v1")
 
 

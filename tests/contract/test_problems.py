@@ -156,6 +156,11 @@ def test_the_events_of_a_page_are_bounded(client: FlaskClient) -> None:
     check_problem(client.post("/v1/pages/recommendations", json=body), 422, "invalid-request")
 
 
+def test_the_parameters_of_a_query_are_bounded(client: FlaskClient) -> None:
+    query = "&".join(f"a{number}=1" for number in range(102))
+    assert "100 parameters" in check_problem(client.get(f"/v1/similar?{query}"), 422, "invalid-request")["detail"]
+
+
 def test_boosts_are_bounded_together(client: FlaskClient) -> None:
     rule = {"when": {"should": [{"field": "price", "exists": True}] * 150}, "add": 1}
     assert client.post("/v1/recommendations", json={"boost": [rule]}).status_code == 200
