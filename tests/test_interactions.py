@@ -195,7 +195,7 @@ def test_json_lines_of_the_http_api(tmp_path):
     first, second, third = read_events(path, EventsConfig(path=path))
     assert first == Event(
         "b", "add_to_cart", datetime(2026, 11, 23, 6, 41, 7, tzinfo=UTC), "u-819",
-        event_id="e-7d1", session_id="s-5f2", recommendation_id="r-1", quantity=2.0, price=64.9,
+        event_id="e-7d1", session_id="s-5f2", recommendation_id="r-1", quantity=11.0, price=64.9,
     )  # fmt: skip
     assert second == replace(first, item_id="0001", quantity=None, price=None)
     assert (third.user_id, third.session_id) == ("", "s-5f2")
