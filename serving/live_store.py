@@ -92,7 +92,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._returned_at = 0.0
+        self._moved_at = 0.0  # when the last slot was taken, or one was given back since
         self._condition = Condition(Lock())
 
     @contextmanager
@@ -102,18 +102,19 @@ class Slots:
             if not self._free:
                 self._wait()
             self._free -= 1
+            if not self._free:
+                self._moved_at = monotonic()
         try:
             yield
         finally:
             with self._condition:
                 self._free += 1
-                self._returned_at = monotonic()
+                self._moved_at = monotonic()
                 self._condition.notify()
 
     def _wait(self) -> None:
-        started = monotonic()
         while not self._free:
-            patience = max(self._returned_at, started) + STALL_SECONDS - monotonic()
+            patience = self._moved_at + STALL_SECONDS - monotonic()
             if patience <= 0 or remaining() == 0:
                 raise StoreUnavailableError("the store does not answer the requests before this one")
             self._condition.wait(patience)

@@ -256,7 +256,7 @@ def test_a_stop_while_a_worker_starts_is_clean(bundles: Path, tmp_path: Path, ca
     process.terminate()
     process.join(SECONDS)
     assert process.exitcode == 0
-    assert "refused to gracefully stop" not in str(capfd.readouterr())
+    assert "refused to gracefully stop" not in capfd.readouterr().out
 
 
 def test_a_frozen_database_stops_neither_a_start_nor_a_reload_nor_other_requests(
@@ -269,7 +269,7 @@ def test_a_frozen_database_stops_neither_a_start_nor_a_reload_nor_other_requests
     event = {"event_id": "e", "event_name": "purchase", "timestamp": "2026-11-23T06:40:00Z", "user_id": "u"}
     event["items"] = [{"item_id": item_id}]  # type: ignore[assignment]
     proxy.freeze()
-    with running(bundles, url_of(proxy), workers=1) as (client, process):
+    with running(bundles, url_of(proxy), workers=1, store_timeout_ms=6000) as (client, process):
         assert process.pid is not None
         assert client.get("/healthz/ready").json()["components"]["store"]["status"] == "down"
         assert statuses(client, user) == statuses(client, similar) == {200}
@@ -293,12 +293,12 @@ def test_a_frozen_database_stops_neither_a_start_nor_a_reload_nor_other_requests
             for path in ("/healthz/live", similar):
                 asked = monotonic()
                 assert statuses(client, path) == {200}
-                assert monotonic() - asked < 1.5  # of the two that an event may wait
+                assert monotonic() - asked < 5  # of the six that an event may wait
             assert {each.result().status_code for each in busy} <= {200, 503}
         process.terminate()
         process.join(SECONDS)
         assert process.exitcode == 0
-    assert "refused to gracefully stop" not in str(capfd.readouterr())
+    assert "refused to gracefully stop" not in capfd.readouterr().out
 
 
 def test_the_page_shows_products_neighbours_and_reasons(bundles: Path, tmp_path: Path, browser: Any) -> None:
