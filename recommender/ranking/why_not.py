@@ -73,10 +73,17 @@ class WhyNot:
             return ItemStatus(item_id, None, ("not_embedded_yet" if item_id in overlay.by_id else "unknown",))
         query, scores = self._resolved.query, self._scores
         parts = self._scorer.parts(query, np.array([row], dtype=np.int32))[0]
-        rank = 0 if scores[row] == OUT else 1 + int(np.count_nonzero(scores > scores[row]))
+        rank = 0 if scores[row] == OUT else self._rank(row)
         recommendation = self._explainer.item(row, rank, parts, self._scorer, query, "")
         failed = self._failed(row)
         return ItemStatus(item_id, recommendation, () if rank else self._left_out(row, failed), failed)
+
+    def _rank(self, row: int) -> int:
+        """Return the rank of an eligible row; where variants are collapsed, products are counted, not variants."""
+        better = np.flatnonzero(self._scores > self._scores[row])
+        if (groups := self._eligibility.groups) is not None:
+            better = np.setdiff1d(groups[better], groups[row])
+        return 1 + len(better)
 
     def _left_out(self, row: int, failed: tuple[str, ...]) -> tuple[str, ...]:
         in_stock = self._products.overlay_state().in_stock
