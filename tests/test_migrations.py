@@ -104,7 +104,7 @@ def test_a_store_of_a_newer_version_is_used(database: Database) -> None:
         assert store.events.add([event(1)]) == [False]
         assert store.events.history("u1") == [event(1), event(2)]
         store.overlay.put({"A": {"price": 9}}, queue={"A"})
-        assert store.overlay.read() == {"A": {"price": 9}}
+        assert {id: entry.attributes for id, entry in store.overlay.read().items()} == {"A": {"price": 9}}
         assert [each.item_id for each in store.overlay.queued()] == ["A"]
         store.users.put("u1", {"age": 34})
         assert store.users.get("u1") == {"age": 34}

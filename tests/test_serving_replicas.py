@@ -18,7 +18,7 @@ from recommender.bundle import Staging, local_copy, open_bundle
 from recommender.errors import ConfigError
 from serving.server import serve
 from tests.object_store import ENVIRONMENT, new_bucket, s3_server
-from tests.test_serving_server import await_ready, free_port
+from tests.test_serving_server import await_live, free_port
 from tests.test_stores import fresh_schema, postgres  # noqa: F401
 
 REDIS = os.environ.get("RECOMMENDER_TEST_REDIS", "redis://127.0.0.1:6379/0")
@@ -47,7 +47,7 @@ def running(url: str, **settings: object) -> Iterator[httpx.Client]:
     process.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{options['port']}", timeout=SECONDS) as client:
         try:
-            await_ready(client, process)
+            await_live(client, process)
             yield client
         finally:
             process.terminate()

@@ -3,6 +3,7 @@
 import gc
 import json
 import time
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +31,13 @@ from training.update.compact import compact
 from training.update.live import CatalogTimes, with_overlay
 from training.update.updater import Updater
 
-NOW = time.time()
 MUG = {"title": "Red striped mug", "product_type": "Kitchen > Mugs", "price": 4.0}
+
+
+@cache
+def now() -> float:
+    """Return the moment of the first test, which is after the bundle was made."""
+    return time.time()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def updater(bundles: Path, demo_shop: Shop, tmp_path: Path, encoder: Encoder, st
     config, path = Config.load(demo_shop.config), tmp_path / "changed.csv"
     path.write_bytes((demo_shop.config.parent / "products.csv").read_bytes())
     cache = demo_shop.config.parent / "cache"
-    return Updater(bundles, config, path, store=store, cache_dir=cache, encoder=encoder, as_of=NOW + 3600)
+    return Updater(bundles, config, path, store=store, cache_dir=cache, encoder=encoder, as_of=now() + 3600)
 
 
 def again(updater: Updater) -> Updater:
@@ -74,17 +80,17 @@ def entries(store: Store) -> dict[str, OverlayEntry]:
 def test_newer_rows_win_over_changes_and_deletions(updater: Updater, table: pd.DataFrame, store: Store) -> None:
     first = current(updater.root)
     priced, deleted, later = table["id"][:3]
-    store.overlay.put({priced: {"price": 0.5}}, at=NOW)
-    store.overlay.put({deleted: None}, queue=[deleted], at=NOW)
-    store.overlay.put({later: {"price": 0.7, "title": "Later"}}, queue=[later], at=NOW + 7200)
+    store.overlay.put({priced: {"price": 0.5}}, at=now())
+    store.overlay.put({deleted: None}, queue=[deleted], at=now())
+    store.overlay.put({later: {"price": 0.7, "title": "Later"}}, queue=[later], at=now() + 7200)
     assert served(updater).product(priced)["price"] == 0.5
     assert deleted not in served(updater).ids
     done = updater.update()
     assert done.generation is not None
-    now = served(updater)
-    assert now.product(priced)["price"] == float(table["price"][0])
-    assert deleted in now.ids
-    assert (now.product(later)["price"], now.product(later)["title"]) == (0.7, "Later")
+    live = served(updater)
+    assert live.product(priced)["price"] == float(table["price"][0])
+    assert deleted in live.ids
+    assert (live.product(later)["price"], live.product(later)["title"]) == (0.7, "Later")
     assert entries(store).keys() == {later}  # the others are absorbed
     assert again(updater).update().generation is None
     assert rollback(updater.root) == first
@@ -96,11 +102,11 @@ def test_newer_rows_win_over_changes_and_deletions(updater: Updater, table: pd.D
 
 def test_older_rows_do_not(updater: Updater, table: pd.DataFrame, store: Store) -> None:
     priced, deleted = table["id"][:2]
-    store.overlay.put({priced: {"price": 0.5}, deleted: None}, queue=[deleted], at=NOW + 7200)
+    store.overlay.put({priced: {"price": 0.5}, deleted: None}, queue=[deleted], at=now() + 7200)
     updater.update()
-    now = served(updater)
-    assert now.product(priced)["price"] == 0.5
-    assert deleted not in now.ids
+    live = served(updater)
+    assert live.product(priced)["price"] == 0.5
+    assert deleted not in live.ids
     assert entries(store).keys() == {priced, deleted}
     assert deleted not in recommender.load(updater.root)  # the generation has it, too
 
@@ -109,7 +115,7 @@ def test_an_update_without_the_store_has_times_all_the_same(
     updater: Updater, table: pd.DataFrame, store: Store
 ) -> None:
     priced = table["id"][0]
-    store.overlay.put({priced: {"price": 0.5}}, at=NOW)
+    store.overlay.put({priced: {"price": 0.5}}, at=now())
     table.assign(price=["9.5", *table["price"][1:]]).to_csv(updater.changed, index=False)
     updater.store = None
     assert updater.update().embedded == 1
@@ -121,16 +127,16 @@ def test_an_update_without_the_store_has_times_all_the_same(
 
 def test_rows_may_have_times_of_their_own(updater: Updater, table: pd.DataFrame, store: Store) -> None:
     first, second, third = table["id"][:3]
-    store.overlay.put({item_id: {"price": 0.5} for item_id in (first, second, third)}, at=NOW - 60)
-    moments = [NOW - 120, NOW - 30, None]
+    store.overlay.put({item_id: {"price": 0.5} for item_id in (first, second, third)}, at=now() - 4)
+    moments = [now() - 6, now() - 2, None]  # the fit of the bundle takes longer
     updated = [moment and pd.Timestamp(moment, unit="s", tz="UTC").isoformat() for moment in moments]
     table[:3].assign(changed_on=updated).to_csv(updater.changed, index=False)
     columns = updater.config.catalog.model_copy(update={"updated_at": "changed_on"})
     updater.config = updater.config.model_copy(update={"catalog": columns})
     updater.update()
-    now = served(updater)
-    assert "changed_on" not in now.attributes.names
-    assert [now.product(item_id)["price"] for item_id in (first, second, third)] == [
+    live = served(updater)
+    assert "changed_on" not in live.attributes.names
+    assert [live.product(item_id)["price"] for item_id in (first, second, third)] == [
         0.5, *map(float, table["price"][1:3])
     ]  # fmt: skip
     assert entries(store).keys() == {first}
@@ -140,11 +146,11 @@ def test_products_of_the_api_stay_until_the_catalogue_has_them_or_they_are_remov
     updater: Updater, table: pd.DataFrame, store: Store
 ) -> None:
     first = current(updater.root)
-    store.overlay.put({"mug": MUG, "cup": MUG}, queue=["mug", "cup"], added=["mug", "cup"], at=NOW)
+    store.overlay.put({"mug": MUG, "cup": MUG}, queue=["mug", "cup"], added=["mug", "cup"], at=now())
     updater.complete = True
     assert updater.update().embedded == 2
     table.drop(index=7).to_csv(updater.changed, index=False)
-    updater._stamp, updater.as_of = 0.0, NOW + 7200
+    updater._stamp, updater.as_of = 0.0, now() + 7200
     assert updater.update().removed == 1  # which the file lacks
     compact(updater.root)
     assert {"mug", "cup"} < {*served(updater).ids}
@@ -153,10 +159,10 @@ def test_products_of_the_api_stay_until_the_catalogue_has_them_or_they_are_remov
     assert served(updater).product("mug")["title"] == MUG["title"]
     assert again(updater).update().embedded == 2
     assert {"mug", "cup"} < {*served(updater).ids}
-    store.overlay.put({"cup": None}, queue=["cup"], at=NOW + 60)
+    store.overlay.put({"cup": None}, queue=["cup"], at=now() + 60)
     assert again(updater).update().removed == 1
     assert "cup" not in served(updater).ids
-    updater.changed, updater.as_of = updater.root.parent / "with.csv", NOW + 9000
+    updater.changed, updater.as_of = updater.root.parent / "with.csv", now() + 9000
     pd.concat([table, table[:1].assign(id="mug", title="A mug of the catalogue")]).to_csv(
         updater.changed, index=False
     )
@@ -164,7 +170,7 @@ def test_products_of_the_api_stay_until_the_catalogue_has_them_or_they_are_remov
     assert served(updater).product("mug")["title"] == "A mug of the catalogue"
     assert not entries(store)
     table.to_csv(updater.changed, index=False)
-    updater.as_of = NOW + 10000
+    updater.as_of = now() + 10000
     assert again(updater).update().removed == 1  # the catalogue had it, and has it no longer
     assert "mug" not in served(updater).ids
 
@@ -173,7 +179,7 @@ def test_a_change_of_a_product_that_the_catalogue_has_dropped_adds_no_product(
     updater: Updater, table: pd.DataFrame, store: Store
 ) -> None:
     dropped = table["id"][5]
-    store.overlay.put({dropped: {"title": "Another"}}, queue=[dropped], at=NOW)
+    store.overlay.put({dropped: {"title": "Another"}}, queue=[dropped], at=now())
     table.drop(index=5).to_csv(updater.changed, index=False)
     updater.complete = True
     assert updater.update().removed == 1
@@ -186,7 +192,7 @@ def test_a_crash_before_absorbing_leaves_what_is_served_right(
     updater: Updater, table: pd.DataFrame, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priced = table["id"][0]
-    store.overlay.put({priced: {"price": 0.5}}, at=NOW)
+    store.overlay.put({priced: {"price": 0.5}}, at=now())
     with monkeypatch.context() as patch:
         patch.setattr("training.update.updater.settle", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -201,12 +207,12 @@ def test_a_change_during_an_update_is_not_absorbed(
     updater: Updater, table: pd.DataFrame, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priced = table["id"][0]
-    store.overlay.put({priced: {"price": 0.5}}, at=NOW)
+    store.overlay.put({priced: {"price": 0.5}}, at=now())
     publish = Updater._publish_delta
 
     def slow(self: Updater, *arguments: object) -> object:
         done = publish(self, *arguments)  # type: ignore[arg-type]
-        store.overlay.put({priced: {"price": 0.6}}, at=NOW + 9000)
+        store.overlay.put({priced: {"price": 0.6}}, at=now() + 9000)
         return done
 
     monkeypatch.setattr(Updater, "_publish_delta", slow)
@@ -216,7 +222,7 @@ def test_a_change_during_an_update_is_not_absorbed(
 
 def test_what_no_rollback_can_need_is_deleted(updater: Updater, table: pd.DataFrame, store: Store) -> None:
     first = current(updater.root)
-    store.overlay.put({table["id"][0]: {"price": 0.5}}, at=NOW)
+    store.overlay.put({table["id"][0]: {"price": 0.5}}, at=now())
     updater.update()
     gc.collect()  # a generation that is open is not pruned
     assert prune(updater.root, 1) == [first]

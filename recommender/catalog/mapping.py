@@ -272,7 +272,8 @@ def _attributes(table: Table, config: CatalogConfig) -> dict[str, pd.Series]:
     for name in config.attributes:
         table.require(name, "named in attributes")
         if name in mapped:
-            raise ConfigError(f"[catalog] attributes: {name!r} is mapped already; leave it out there")
+            what = "a standard column" if name in {"id", *sources} else "mapped to updated_at"
+            raise ConfigError(f"[catalog] attributes: {name!r} is {what}; leave it out there")
     return {name: table.frame[name] for name in config.attributes}
 
 

@@ -25,7 +25,7 @@ COUNT = 20
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchCommand:
     """A run of `recommender batch`.
 
     Parameters
@@ -56,7 +56,7 @@ class Batch:
     trending_days: int = 7
     generation: str | None = None
 
-    def at_placement(self, settings: Path | None, name: str, arm: str | None) -> "Batch":
+    def at_placement(self, settings: Path | None, name: str, arm: str | None) -> "BatchCommand":
         """Return the batch with the rules of a placement, which the service's settings have."""
         from serving.batch import placement_rules
 

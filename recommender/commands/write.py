@@ -73,7 +73,7 @@ def batch(
     for users with other events than at the last run, or for all if the generation or the request is another.
     """
     from recommender.batch import is_folder, is_sql
-    from recommender.commands.batch import Batch
+    from recommender.commands.batch import BatchCommand
 
     in_parts = is_sql(out) or is_folder(out)
     if not in_parts and (engine == "ray" or changed_since is not None):
@@ -92,7 +92,7 @@ def batch(
         "diversity": diversity_of(mmr, max_per),
         "explain": explain or None,
     }
-    run = Batch(bundles, kind, out, store, events, k, given, size, changed_since, table)
+    run = BatchCommand(bundles, kind, out, store, events, k, given, size, changed_since, table)
     if placement is not None:
         run = run.at_placement(settings, placement, arm)
     elif settings is not None or arm is not None:

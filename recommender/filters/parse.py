@@ -4,8 +4,8 @@ from functools import lru_cache
 from typing import Any
 
 from recommender.errors import RequestError
-from recommender.filters.budget import Budget
 from recommender.filters.conditions import And, Node
+from recommender.filters.limits import FilterLimits
 from recommender.filters.text import parse_text
 from recommender.filters.tree import parse_tree
 
@@ -54,8 +54,8 @@ def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Nod
 
 
 def _parse(value: Any, trusted: bool, pointer: str) -> Node:
-    budget = Budget(pointer) if trusted else Budget(pointer, MAX_DEPTH, MAX_LEAVES, MAX_VALUES)
-    return parse_text(value, budget, pointer) if isinstance(value, str) else parse_tree(value, budget, pointer)
+    limits = FilterLimits(pointer) if trusted else FilterLimits(pointer, MAX_DEPTH, MAX_LEAVES, MAX_VALUES)
+    return parse_text(value, limits, pointer) if isinstance(value, str) else parse_tree(value, limits, pointer)
 
 
 _cached = lru_cache(CACHED_FILTERS)(_parse)

@@ -5,8 +5,8 @@ import re
 from typing import Any, NoReturn
 
 from recommender.errors import RequestError, nearest
-from recommender.filters.budget import Budget
 from recommender.filters.conditions import And, Exists, Node, Not, Operand, Or, Range, SameAsSeed, field_in
+from recommender.filters.limits import FilterLimits
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -22,7 +22,7 @@ _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _TESTS = ("ANY", "EXCEPT", "EXISTS", "SAME_AS_SEED")
 
 
-def parse_text(text: str, budget: Budget, pointer: str) -> Node:
+def parse_text(text: str, limits: FilterLimits, pointer: str) -> Node:
     """Parse a line such as ``availability = "in_stock" AND price < 80 AND NOT brand: ANY("Acme", "Ark")``.
 
     A field is compared by ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=`` with a quoted string or a number (a date is
@@ -34,19 +34,19 @@ def parse_text(text: str, budget: Budget, pointer: str) -> Node:
     ----------
     text
         The filter; an empty one matches everything.
-    budget
+    limits
         Limits the nesting of parentheses, conditions and values.
     pointer
         JSON pointer to it in the request.
     """
-    return _Parser(text, budget, pointer).parse()
+    return _Parser(text, limits, pointer).parse()
 
 
 class _Parser:
     """A recursive-descent parser, one method per rule; tokens are read lazily."""
 
-    def __init__(self, text: str, budget: Budget, pointer: str) -> None:
-        self._source, self._budget, self._pointer = text, budget, pointer
+    def __init__(self, text: str, limits: FilterLimits, pointer: str) -> None:
+        self._source, self._limits, self._pointer = text, limits, pointer
         self._kind, self._text, self._at, self._end = "", "", 0, 0
         self._step()
 
@@ -73,20 +73,20 @@ class _Parser:
     def _not_expression(self) -> Node:
         negated = False
         while self._take("word", "NOT"):
-            self._budget.take("conditions", negated)  # a row of them is not free
+            self._limits.take("conditions", negated)  # a row of them is not free
             negated = not negated
         node = self._group() if self._take("sign", "(") else self._condition()
         return Not(node) if negated else node
 
     def _group(self) -> Node:
-        self._budget.enter(self._pointer)
+        self._limits.enter(self._pointer)
         node = self._or_expression()
         self._expect(")")
-        self._budget.leave()
+        self._limits.leave()
         return node
 
     def _condition(self) -> Node:
-        self._budget.take("conditions")
+        self._limits.take("conditions")
         name = self._name()
         if self._take("sign", ":"):
             return self._test(name)
@@ -127,7 +127,7 @@ class _Parser:
         return self._fail("a field's name")
 
     def _value(self) -> Operand:
-        self._budget.take("values")
+        self._limits.take("values")
         if self._kind == "string":
             return _unquoted(self._step())
         if self._kind == "number" and math.isfinite(float(self._text)):

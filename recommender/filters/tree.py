@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recommender.errors import RequestError, nearest
-from recommender.filters.budget import Budget
 from recommender.filters.conditions import (
     And,
     Exists,
@@ -18,12 +17,13 @@ from recommender.filters.conditions import (
     SameAsSeed,
     field_in,
 )
+from recommender.filters.limits import FilterLimits
 
 _GROUPS = ("must", "should", "must_not")
 _BOUNDS = ("gt", "gte", "lt", "lte")
 
 
-def parse_tree(value: Any, budget: Budget, pointer: str) -> Node:
+def parse_tree(value: Any, limits: FilterLimits, pointer: str) -> Node:
     """Parse ``{"must": [...], "should": [...], "must_not": [...]}`` or a condition by itself.
 
     All of `must`, at least one of `should` (unless it is empty) and none of `must_not` hold; their members are
@@ -34,7 +34,7 @@ def parse_tree(value: Any, budget: Budget, pointer: str) -> Node:
     ----------
     value
         The decoded JSON.
-    budget
+    limits
         Limits the nesting of trees, conditions and values.
     pointer
         JSON pointer to it in the request.
@@ -42,28 +42,28 @@ def parse_tree(value: Any, budget: Budget, pointer: str) -> Node:
     if not isinstance(value, Mapping):
         raise RequestError(f"expected an object such as {{'must': [...]}}; found {_short(value)}", pointer)
     if "field" in value or "ids" in value:
-        budget.take("conditions")
-        return _condition(value, budget, pointer)
+        limits.take("conditions")
+        return _condition(value, limits, pointer)
     _check_members(value, (*_GROUPS, "field", "ids"), pointer)
     if not any(value.values()):
-        budget.take("conditions")  # an empty tree is one that always holds
-    budget.enter(pointer)
-    must, should, must_not = (_group(value, group, budget, pointer) for group in _GROUPS)
-    budget.leave()
+        limits.take("conditions")  # an empty tree is one that always holds
+    limits.enter(pointer)
+    must, should, must_not = (_group(value, group, limits, pointer) for group in _GROUPS)
+    limits.leave()
     return And((*must, *([Or(should)] if should else []), *map(Not, must_not)))
 
 
-def _group(value: Mapping[str, Any], group: str, budget: Budget, pointer: str) -> tuple[Node, ...]:
+def _group(value: Mapping[str, Any], group: str, limits: FilterLimits, pointer: str) -> tuple[Node, ...]:
     at = f"{pointer}/{group}"
     members = _list(value.get(group, []), at)
-    return tuple(parse_tree(member, budget, f"{at}/{position}") for position, member in enumerate(members))
+    return tuple(parse_tree(member, limits, f"{at}/{position}") for position, member in enumerate(members))
 
 
-def _condition(value: Mapping[str, Any], budget: Budget, pointer: str) -> Node:
+def _condition(value: Mapping[str, Any], limits: FilterLimits, pointer: str) -> Node:
     _check_members(value, ("field", "ids", *_OPERATORS), pointer)
     for values in value.values():
         if isinstance(values, list | tuple):
-            budget.take("values", len(values))
+            limits.take("values", len(values))
     if value.keys() == {"ids"}:
         return IdIn(_strings(value["ids"], f"{pointer}/ids"))
     operator = next((key for key in value if key in _OPERATORS), None)

@@ -66,7 +66,7 @@ def _live(base: Cells, kind: str, attributes: Attributes) -> LiveColumn:
     type_ = KINDS[kind]
     if isinstance(base, Numbers) and issubclass(type_, Numbers):
         return NumberColumn(base, type_, np.zeros(len(attributes), dtype=bool), base.values)
-    return WordColumn(base, type_ is Multi, np.full(len(attributes), -1, dtype=np.int32), Vocabulary())
+    return WordColumn(base, type_ is Multi, np.full(len(attributes), -1, dtype=np.int32), LiveVocabulary())
 
 
 class NumberColumn:
@@ -100,7 +100,7 @@ class NumberColumn:
         return NumberColumn(self._base, self._type, live, current)
 
 
-class Vocabulary:
+class LiveVocabulary:
     """The distinct live values of a column of strings, each a code; it only grows, so that versions share it."""
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class WordColumn:
         Of the codes.
     """
 
-    def __init__(self, base: Cells, is_multi: bool, codes: Rows, vocabulary: Vocabulary) -> None:
+    def __init__(self, base: Cells, is_multi: bool, codes: Rows, vocabulary: LiveVocabulary) -> None:
         self._base, self._is_multi, self._codes, self._vocabulary = base, is_multi, codes, vocabulary
 
     @property

@@ -260,7 +260,7 @@ class Live(BaseModel):
     status: Literal["ok"]
 
 
-class Component(BaseModel):
+class ComponentStatus(BaseModel):
     """The status of one part of the service; errors only for a key of scope admin."""
 
     status: Literal["ok", "degraded", "starting", "down"]
@@ -273,7 +273,7 @@ class Ready(BaseModel):
 
     status: Literal["ready", "degraded", "starting"]
     bundle: str
-    components: dict[str, Component]
+    components: dict[str, ComponentStatus]
 
 
 class Info(BaseModel):

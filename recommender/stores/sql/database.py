@@ -133,7 +133,8 @@ class Database:
         connection.execute(sa.select(take(number)))
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; those in use as soon as they are given back."""
+        sa.event.listen(self.engine.pool, "checkin", lambda connection, _: connection and connection.close())
         self.engine.dispose()
         if self._connector is not None:
             self._connector.close()

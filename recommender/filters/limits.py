@@ -5,7 +5,7 @@ import math
 from recommender.errors import RequestError
 
 
-class Budget:
+class FilterLimits:
     """What is left of a filter's limits.
 
     Parameters
