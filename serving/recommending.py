@@ -165,7 +165,9 @@ def _is_same(sent: SessionEvent, stored: Event, session_id: str | None, now: dat
 
 def with_fixed(service: Service, params: Params) -> Params:
     """Return parameters with the members that the request's key fixes, but for the filter; see `filter_of`."""
-    fixed = {name: value for name, value in service.access.fixed.items() if name != "filter"}
+    if not (members := service.access.fixed):
+        return params
+    fixed = {name: value for name, value in members.items() if name != "filter"}
     known = type(params).model_fields
     return params.model_copy(update={name: value for name, value in fixed.items() if name in known})
 

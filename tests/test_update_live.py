@@ -348,7 +348,7 @@ def test_the_overlay_is_listed_over_http(bundles: Path, table: pd.DataFrame) -> 
         answer = client.get(
             "/v1/overlay", query_string={"limit": 2, **({"cursor": cursor} if cursor else {})}
         ).json
-        pages, cursor = [*pages, answer["entries"]], answer["cursor"]
+        pages, cursor = [*pages, answer["entries"]], answer["next_cursor"]
     assert [len(page) for page in pages] == [2, 2, 1]
     listed = [entry for page in pages for entry in page]
     assert [entry["item_id"] for entry in listed] == ids

@@ -322,12 +322,3 @@ class ExplanationParams(RequestModel):
     weights: Weights | None = None
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)
-
-
-class OverlayQuery(RequestModel):
-    """A page of the overlay."""
-
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    cursor: Annotated[str, StringConstraints(max_length=4096)] | None = Field(
-        None, description="That of the answer before, for the next page."
-    )

@@ -214,10 +214,10 @@ class LiveChange(BaseModel):
 
 
 class Overlay(BaseModel):
-    """A page of live changes; `cursor` is that of the next page, null on the last."""
+    """Live changes, in order of id."""
 
     entries: list[LiveChange]
-    cursor: str | None
+    next_cursor: str | None
     revision: int
 
 
