@@ -1,11 +1,15 @@
 """The settings: read, refused, documented."""
 
+import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from recommender.cli import app
 from recommender.errors import ConfigError
-from serving.settings import Settings
+from serving.settings import Key, Settings
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,25 @@ def test_settings_override_each_other(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RECOMMENDER_RATE", "5")
     found = Settings.load(tmp_path / "service.toml", rate=6, store=None)
     assert (found.port, found.workers, found.rate) == (1, 4, 6)
+
+
+def test_the_entry_of_a_new_key_is_one_of_the_settings() -> None:
+    limits = ["--expires", "2027-01-31", "--origin", "https://shop.example", "--rate", "50"]
+    fixed = ["--fixed", "limit=8", "--fixed", 'filter=brand != "Acme"']
+    shown = CliRunner().invoke(app, ["key", "--scope", "public", "--scope", "server", *limits, *fixed])
+    assert shown.exit_code == 0, shown.output
+    secret, entry = shown.output.split("\n\n")
+    found = Settings.model_validate(tomllib.loads(entry.replace("NAME", "shop"))).keys["shop"]
+    assert found.sha256 == Key.hash(secret.removeprefix("key: "))
+    assert (found.scopes, found.origins, found.rate) == (("public", "server"), ("https://shop.example",), 50)
+    assert found.fixed == {"limit": 8, "filter": 'brand != "Acme"'}
+    assert found.expires == datetime(2027, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--fixed", "colour=red"], ["--expires", "soon"], ["--origin", "shop"], ["--rate", "0"]]
+)
+def test_a_key_that_the_settings_would_refuse_is_not_made(wrong: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["key", *wrong])
+    assert refused.exit_code != 0
+    assert "key: " not in refused.stdout
