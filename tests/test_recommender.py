@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recommender
-from recommender.core.scoring import Query
+from recommender.core.scoring import Query, Scorer
 from recommender.errors import BundleError, RequestError, UnknownItemError
 from recommender.events import Event
+from recommender.ranking import rerank
 from recommender.ranking.queries import QueryCache
 from recommender.ranking.request import Request
 from recommender.recommender import Recommender
+from recommender.retrieval.planner import Planner, RowQuery, RowResult
 from recommender.stores.base import OverlayEntry
 
 
@@ -146,6 +149,24 @@ def test_a_history_that_is_asked_for_again_gets_the_answer_of_a_new_recommender(
     for request in [*requests, *requests]:
         wanted = recommender.load(demo_bundles).run(Request(strategy="for_you", explain=True, **request))
         assert rec.run(Request(strategy="for_you", explain=True, **request)).items == wanted.items
+
+
+def test_a_cap_that_nothing_satisfies_is_relaxed_without_sorting_all(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    search = Planner.search
+
+    def counted(self: Planner, scorer: Scorer, row_query: RowQuery, *rest: Any) -> RowResult:
+        sizes.append(row_query.k)
+        return search(self, scorer, row_query, *rest)
+
+    monkeypatch.setattr(Planner, "search", counted)
+    monkeypatch.setattr(rerank, "MAX_POOL", 55)
+    result = rec.recommend(rec.ids[:2], k=9, diversity={"max_per": {"availability": 1}}, variants="all")
+    assert sizes == [50, 55]
+    assert len(result.items) == 9
+    assert any("relaxed" in warning for warning in result.warnings)
 
 
 def test_cached_queries_have_no_more_numbers_than_allowed() -> None:

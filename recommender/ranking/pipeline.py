@@ -11,14 +11,14 @@ from recommender.filters import Node, Subset, SubsetCache
 from recommender.items.products import Products
 from recommender.ranking.explanation import Explainer
 from recommender.ranking.request import Boost, Request
-from recommender.ranking.rerank import Ranked, rerank
+from recommender.ranking.rerank import MAX_POOL, Ranked, rerank
 from recommender.ranking.results import Recommendation, Recommendations, RecommendationTable
 from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus, WhyNot
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
-RELAXED = "max_per relaxed: fewer than k products satisfy it"
+RELAXED = f"max_per relaxed: of the best {MAX_POOL:,} products, fewer than k satisfy it"
 SCORERS = 256  # cached, by weights
 
 

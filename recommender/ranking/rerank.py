@@ -15,6 +15,8 @@ from recommender.retrieval.selection import Selection, ranked
 
 # A re-ranker gets so many times k items at first, and so many times more where fewer than k satisfy it.
 POOL_FACTOR, MIN_POOL, POOL_GROWTH = 5, 50, 4
+# It gets no more items than so many, or POOL_FACTOR times k: caps that nothing satisfies would cost a sort of all.
+MAX_POOL = 2_000
 Search = Callable[[RowQuery], RowResult]
 
 
@@ -66,6 +68,7 @@ def _diversified(
     if not rerankers:
         return search(row_query), False
     size = max(POOL_FACTOR * row_query.k, MIN_POOL)
+    largest = max(size, MAX_POOL)
     while True:
         result = search(replace(row_query, k=size))
         best = result.selection
@@ -75,9 +78,9 @@ def _diversified(
             order = reranker.order(pool.take(positions), row_query.k)
             positions = [positions[position] for position in order.positions]
             satisfied = min(satisfied, order.satisfied)
-        if satisfied >= row_query.k or len(best.rows) < size:
+        if satisfied >= row_query.k or len(best.rows) < size or size == largest:
             break
-        size *= POOL_GROWTH
+        size = min(size * POOL_GROWTH, largest)
     shown = _at(best, positions[: row_query.k])
     return replace(result, selection=shown), satisfied < len(shown.rows)
 
