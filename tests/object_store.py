@@ -18,7 +18,8 @@ ENVIRONMENT = {
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Run the server; yields its address."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[s3]'")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install '.[s3]'")
+    s3fs.S3FileSystem.clear_instance_cache()  # fsspec would use clients of a server before again
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 

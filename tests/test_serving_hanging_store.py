@@ -255,11 +255,12 @@ def test_requests_do_not_queue_before_a_store_that_stalls() -> None:
     until(lambda: len(entered) == 2)
     with pytest.raises(StoreUnavailableError, match="before this one"), slots.one():
         pass
-    waiting = Thread(target=hold)
     release.set()
+    for holder in holders:
+        holder.join(PATIENCE)
+    waiting = Thread(target=hold)
     waiting.start()
-    for thread in (*holders, waiting):
-        thread.join(PATIENCE)
+    waiting.join(PATIENCE)
     assert len(entered) == 3
 
 
