@@ -137,8 +137,9 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
         start = worker.start
 
         def start_and_wait() -> None:
-            # a process that begins has its parent's handlers, which are of no use there: signals wait for `_begin`
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+            # a fork begins with its parent's handlers, of no use there: signals wait for `_end_by_signals`
+            forks = multiprocessing.get_start_method() == "fork"
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP if forks else ())
             try:
                 start()
             finally:
