@@ -122,7 +122,7 @@ def _events(table: pa.Table, number: int) -> Iterator[Event]:
 
 def synthetic_events(ids: list[str], users: int) -> Iterator[pa.Table]:
     """Yield events of users in tables; some products are far more popular than others."""
-    generator, start = np.random.default_rng(0), datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    generator, start = np.random.default_rng(0), datetime(2025, 1, 1, tzinfo=UTC).replace(tzinfo=None)
     item_ids = np.array(ids, dtype=object)
     for first in range(0, users, 50_000):
         some = np.repeat(np.arange(first, min(first + 50_000, users)), EVENTS)
