@@ -84,10 +84,10 @@ class RequestError(RecommenderError):
 
 
 class UnknownItemError(RequestError):
-    """The only seed of a question is an id that no bundle and no overlay has ever seen."""
+    """A request is about one product, whose id no bundle and no overlay has ever seen."""
 
-    def __init__(self, item_id: str, suggestion: str | None = None) -> None:
-        super().__init__(f"unknown item {item_id!r}", "/seeds/items", suggestion)
+    def __init__(self, item_id: str, suggestion: str | None = None, pointer: str = "/item_id") -> None:
+        super().__init__(f"unknown item {item_id!r}", pointer, suggestion)
         self.item_id = item_id
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ MAX_ID_BYTES = 1024
 MAX_AMOUNT = 1e15
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REQUIRED = ("event_id", "item_id", "event_name")
+_IDS = (*_REQUIRED, "user_id", "session_id", "recommendation_id")
+_AMOUNTS = ("value", "quantity", "price")
+_ids, _amounts = attrgetter(*_IDS), attrgetter(*_AMOUNTS)
 
 
 def latest_plausible() -> datetime:
@@ -101,19 +105,25 @@ class Event:
 
 def check_event(event: Event) -> None:
     """Raise `RequestError` unless a store can retain an event: its ids, its numbers and its moment."""
-    for name in ("event_id", "item_id", "event_name", "user_id", "session_id", "recommendation_id"):
-        text: str = getattr(event, name)
-        if (error := id_error(text)) is not None:
-            raise RequestError(f"{name} {error}", f"/{name}")
-        if not text and name in _REQUIRED:
-            raise RequestError(f"{name} is empty; expected an id", f"/{name}")
-    for name in ("value", "quantity", "price"):
-        number: float | None = getattr(event, name)
+    ids = _ids(event)
+    together = "".join(ids)
+    plain = together.isascii() and together.isprintable() and len(together) <= MAX_ID_LENGTH
+    if not plain or not all(ids[: len(_REQUIRED)]):  # one look at all of them is enough for almost all events
+        _check_ids(event)
+    for name, number in zip(_AMOUNTS, _amounts(event), strict=True):
         if number is not None and not abs(number) <= MAX_AMOUNT:  # not so for NaN either
             raise RequestError(f"{name} is {number}; expected a number of at most {MAX_AMOUNT:g}", f"/{name}")
     if event.timestamp.tzinfo is None or not is_plausible(event.timestamp):
         period = f"a moment with a time zone from {EARLIEST.year} until now"
         raise RequestError(f"timestamp is {event.timestamp.isoformat()}; expected {period}", "/timestamp")
+
+
+def _check_ids(event: Event) -> None:
+    for name, text in zip(_IDS, _ids(event), strict=True):
+        if (error := id_error(text)) is not None:
+            raise RequestError(f"{name} {error}", f"/{name}")
+        if not text and name in _REQUIRED:
+            raise RequestError(f"{name} is empty; expected an id", f"/{name}")
 
 
 def as_return(event_name: str, *amounts: float | None) -> str:

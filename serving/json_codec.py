@@ -57,11 +57,27 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogatepass")
-    if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(each) for name, each in value.items()}
-    return [_without_surrogates(each) for each in value] if isinstance(value, list) else value
+    """Return a decoded value in which texts with half a surrogate pair are bytes; it is changed in place."""
+    root = [value]
+    pending: list[Any] = [root]
+    while pending:
+        container = pending.pop()
+        if isinstance(container, dict):
+            for name in [name for name in container if _has_half(name)]:
+                container[name.encode("utf-8", "surrogatepass")] = container.pop(name)
+        for key, each in [*container.items()] if isinstance(container, dict) else enumerate(container):
+            if isinstance(each, dict | list):
+                pending.append(each)
+            elif isinstance(each, str) and _has_half(each):
+                container[key] = each.encode("utf-8", "surrogatepass")
+    return root[0]
+
+
+def _has_half(text: str) -> bool:
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from recommender.bundle import current
 from recommender.errors import BundleError, RequestError, UnknownItemError
+from recommender.items.ids import other_form
 from recommender.ranking.request import Request
 from recommender.ranking.results import Reason, Recommendation, Recommendations
 from recommender.stores import ItemOverlay
@@ -72,7 +73,7 @@ class FakeRecommender:
 
     def product(self, item_id: str) -> dict[str, Any]:
         if item_id not in self:
-            raise UnknownItemError(item_id)
+            raise UnknownItemError(item_id, other_form(item_id, self.__contains__))
         fields = self.attributes.fields(IDS.index(item_id), self.attributes.names)
         return {"id": item_id, **fields, **self.changes(item_id)}
 
@@ -89,9 +90,9 @@ class FakeRecommender:
         if strategy == "similar" and request.items[0] == "bug":
             raise ZeroDivisionError("secret")
         if strategy == "similar" and request.items[0] not in self:
-            raise UnknownItemError(request.items[0], "A")
+            raise UnknownItemError(request.items[0], "A", "/seeds/items")
         if len(request.current) == 1 and not request.past and request.current[0].item_id not in self:
-            raise UnknownItemError(request.current[0].item_id)
+            raise UnknownItemError(request.current[0].item_id, pointer="/seeds/items")
         if strategy == "for_you" and not request.events:
             strategy = "popular"
         eligible = [item_id for item_id in IDS if item_id not in request.all_excluded_ids]

@@ -176,9 +176,12 @@ def test_every_term_splits_exactly_by_seed(seed: int, rows: list[int], row: int)
         segment, np.array(rows, np.int32), np.random.default_rng(seed).dirichlet(np.ones(len(rows)))
     )
     scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights)
-    parts = dict(zip(scorer.terms, scorer.parts(query, np.array([row], np.int32))[0], strict=True))
+    explained = np.array([row, 29 - row, row], np.int32)
+    parts = dict(zip(scorer.terms, scorer.parts(query, explained).T, strict=True))
     for term in TERMS[:-1]:
-        assert by_seed(scorer, segment, query, row, term).sum() == pytest.approx(parts[term], abs=1e-6)
+        split = by_seed(scorer, segment, query, explained, term)
+        assert split.shape == (3, len(rows))
+        assert split.sum(axis=1) == pytest.approx(parts[term], abs=1e-6)
 
 
 def test_a_shop_without_events_has_an_empty_table() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.core.blocks import NO_ROWS, Double, Float, Rows
 
@@ -69,11 +70,26 @@ class Cooccurrence:
         attention
             a_t, shape (t,).
         """
-        seed_rows = [self.row(row) for row in rows.tolist()]
-        sizes = [len(columns) for columns, _ in seed_rows]
-        if not any(sizes):
+        seeds, columns, values = self._entries(rows)
+        if not len(columns):
             return NO_ROWS, np.empty(0)
-        columns = np.concatenate([columns for columns, _ in seed_rows])
-        values = np.concatenate([strengths for _, strengths in seed_rows]) * np.repeat(attention, sizes)
         distinct, inverse = np.unique(columns, return_inverse=True)
-        return distinct.astype(np.int32), np.bincount(inverse, weights=values).astype(np.float64)
+        sums = np.bincount(inverse, weights=values * attention[seeds])
+        return distinct.astype(np.int32), sums.astype(np.float64)
+
+    def cells(self, rows: Rows, columns: Rows) -> Double:
+        """Return C[rows, columns], shape (t, c)."""
+        cells = np.zeros((len(rows), len(columns)))
+        seeds, present, values = self._entries(rows)
+        for position, column in enumerate(columns.tolist()):
+            hits = np.flatnonzero(present == column)
+            cells[seeds[hits], position] = values[hits]
+        return cells
+
+    def _entries(self, rows: Rows) -> tuple[NDArray[np.intp], Rows, Float]:
+        """Return the entries of rows one after the other: the position of the row, column and strength of each."""
+        found = [self.row(row) for row in rows.tolist()]
+        seeds = np.repeat(np.arange(len(found)), [len(columns) for columns, _ in found])
+        if not len(seeds):
+            return seeds, NO_ROWS, np.empty(0, dtype=np.float32)
+        return seeds, np.concatenate([each for each, _ in found]), np.concatenate([each for _, each in found])

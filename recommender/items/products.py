@@ -80,12 +80,12 @@ class Products:
         state = self.overlay_state()
         return state.revision, state.until
 
-    def of(self, item_id: str) -> dict[str, Any]:
-        """Return the attributes of a product; raises `UnknownItemError` for an unknown id."""
+    def of(self, item_id: str, pointer: str = "/item_id") -> dict[str, Any]:
+        """Return the attributes of a product; raises `UnknownItemError`, with the pointer, for an unknown id."""
         row = self.attributes.row_of(item_id)
         changed = self.overlay_state().by_id.get(item_id, {})
         if changed is None or (row < 0 and not changed):
-            raise UnknownItemError(item_id, self.other_form(item_id))
+            raise UnknownItemError(item_id, self.other_form(item_id), pointer)
         known = self.attributes.fields(row, self.attributes.names) if row >= 0 else {}
         return {"id": item_id, **known, **changed}
 

@@ -1,16 +1,14 @@
 """Explanations: the terms of a score, split by seed item where that is exact, as reasons and as text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 
-from recommender.core.blocks import Double
-from recommender.core.cooccurrence import Cooccurrence
+from recommender.core.blocks import Double, Rows
 from recommender.core.scoring import Query, Repeats, Scorer
 from recommender.core.segment import Segment
 from recommender.items import Attributes
 from recommender.ranking.results import Reason, Recommendation
-from recommender.retrieval.selection import Selection
 
 CODES = {
     "image": "visual_similarity",
@@ -65,34 +63,47 @@ class Explainer:
         self._attributes, self._segment = attributes, segment
 
     def items(
-        self, best: Selection, scorer: Scorer, query: Query, strategy: str, pinned: frozenset[int]
-    ) -> tuple[Recommendation, ...]:
-        """Return selected rows with their explanations, best first."""
-        rows, parts = best.rows.tolist(), scorer.parts(query, best.rows)
-        return tuple(
-            self.item(row, rank, terms, scorer, query, strategy, row in pinned)
-            for rank, (row, terms) in enumerate(zip(rows, parts, strict=True), start=1)
-        )
-
-    def item(
         self,
-        row: int,
-        rank: int,
-        parts: Double,
+        rows: Rows,
+        ranks: Iterable[int],
         scorer: Scorer,
         query: Query,
-        strategy: str,
-        pinned: bool = False,
-    ) -> Recommendation:
-        """Return one row with its explanation; `parts` are the terms of its score, see `Scorer.parts`."""
+        strategy: str = "",
+        pinned: Collection[int] = (),
+    ) -> tuple[Recommendation, ...]:
+        """Return rows with their ranks and explanations, in their order."""
+        parts = scorer.parts(query, rows)
+        scores, named = scorer.total(parts).tolist(), parts.tolist()
+        seeds = StrongestSeeds(scorer, self._segment, query, rows)
         id_of = self._attributes.id_of
-        found = reasons(scorer, self._segment, query, row, parts, id_of, strategy)
-        if pinned:
-            found = (Reason("promoted", None, 0.0), *found)
-        named = {name: float(value) for name, value in zip(scorer.terms, parts, strict=True)}
-        score = float(scorer.total(parts[None])[0])
-        text = text_of(found, self._title, bought_text(query.repeats, row))
-        return Recommendation(id_of(row), rank, score, named, found, text)
+        items = []
+        for position, (row, rank) in enumerate(zip(rows.tolist(), ranks, strict=True)):
+            found = self._reasons(seeds, position, parts[position], strategy)
+            if row in pinned:
+                found = (Reason("promoted", None, 0.0), *found)
+            text = text_of(found, self._title, bought_text(query.repeats, row))
+            terms = dict(zip(scorer.terms, named[position], strict=True))
+            items.append(Recommendation(id_of(row), rank, scores[position], terms, found, text))
+        return tuple(items)
+
+    def _reasons(
+        self, seeds: "StrongestSeeds", position: int, parts: Double, strategy: str
+    ) -> tuple[Reason, ...]:
+        """Return the strongest reasons for one row; `parts` are the terms of its score, see `Scorer.parts`."""
+        positive = np.maximum(parts, 0.0)
+        total = positive.sum()
+        found = []
+        for column in np.argsort(-positive, kind="stable")[:MAX_REASONS]:
+            if total <= 0 or positive[column] / total < MIN_SHARE:
+                break
+            term = seeds.scorer.terms[column]
+            seed = seeds.of(term, position)
+            row = int(seeds.rows[position])
+            code = _prior_code(self._segment, row, strategy) if term == "prior" else CODES[term]
+            approximate = seed is not None and is_approximate(self._segment, seeds.query, term)
+            seed_id = None if seed is None else self._attributes.id_of(seed)
+            found.append(Reason(code, seed_id, float(positive[column] / total), approximate))
+        return tuple(found)
 
     def _title(self, item_id: str) -> str:
         row = self._attributes.row_of(item_id)
@@ -100,39 +111,30 @@ class Explainer:
         return str(title or item_id)
 
 
-def reasons(
-    scorer: Scorer,
-    segment: Segment,
-    query: Query,
-    row: int,
-    parts: Double,
-    id_of: Callable[[int], str],
-    strategy: str = "",
-) -> tuple[Reason, ...]:
-    """Return the strongest reasons for one row.
+class StrongestSeeds:
+    """The seed that adds most to a term of the score of each of some rows; a term is split when it is asked for.
 
     Parameters
     ----------
-    parts
-        The terms of its score, shape (M + 2,) or, with boosts, (M + 3,).
-    id_of
-        Row to id.
-    strategy
-        In some, another order replaces the prior.
+    scorer, segment, query
+        Of the request.
+    rows
+        Shape (c,).
     """
-    positive = np.maximum(parts, 0.0)
-    total = positive.sum()
-    found = []
-    for position in np.argsort(-positive, kind="stable")[:MAX_REASONS]:
-        if total <= 0 or positive[position] / total < MIN_SHARE:
-            break
-        term = scorer.terms[position]
-        seed = None if term in SEEDLESS_TERMS else _strongest_seed(scorer, segment, query, row, term)
-        share = float(positive[position] / total)
-        code = _prior_code(segment, row, strategy) if term == "prior" else CODES[term]
-        approximate = seed is not None and is_approximate(segment, query, term)
-        found.append(Reason(code, None if seed is None else id_of(seed), share, approximate))
-    return tuple(found)
+
+    def __init__(self, scorer: Scorer, segment: Segment, query: Query, rows: Rows) -> None:
+        self.scorer, self.query, self.rows = scorer, query, rows
+        self._segment = segment
+        self._strongest: dict[str, list[int]] = {}
+
+    def of(self, term: str, position: int) -> int | None:
+        """Return the row of the seed for the row at a position; None if the term has no seeds."""
+        if term in SEEDLESS_TERMS or not len(self.query.rows):
+            return None
+        if term not in self._strongest:
+            split = by_seed(self.scorer, self._segment, self.query, self.rows, term)
+            self._strongest[term] = self.query.rows[np.argmax(split, axis=1)].tolist()
+        return self._strongest[term][position]
 
 
 def _prior_code(segment: Segment, row: int, strategy: str) -> str:
@@ -143,8 +145,8 @@ def _prior_code(segment: Segment, row: int, strategy: str) -> str:
     return ORDER_CODES.get(strategy, CODES["prior"])
 
 
-def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> Double:
-    """Split one term of a row's score by seed, shape (t,); the split sums to the term.
+def by_seed(scorer: Scorer, segment: Segment, query: Query, rows: Rows, term: str) -> Double:
+    """Split one term of the scores of rows by seed, shape (c, t); the split sums to the term.
 
     The prior and boosts have no seed and split into zeros. A block that a sequence model made does not split
     exactly: its term is shared in proportion to the similarity of each seed's own block, and no longer sums to the
@@ -153,16 +155,15 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str)
     weight = scorer.weights.get(term, 0.0)
     if term in segment.layout.slices:
         columns = segment.layout.slices[term]
-        seeds = segment.vectors[query.rows, columns].astype(np.float64)
+        items, seeds = (segment.vectors[each, columns].astype(np.float64) for each in (rows, query.rows))
+        similarity = query.attention * (items @ seeds.T)
         scale = query.block_scales[segment.layout.index(term)]
-        similarity = query.attention * (seeds @ segment.vectors[row, columns].astype(np.float64))
         if np.isnan(scale):
-            return weight * _shared(similarity, segment, query, row, columns)
+            return weight * _shared(similarity, items @ query.vector[columns].astype(np.float64))
         return weight * (scale * similarity)
     if term == "cooccurrence":
-        strengths = [_cell(query.table, int(seed), row) for seed in query.rows]
-        return weight * query.attention * np.array(strengths, dtype=np.float64)
-    return np.zeros(len(query.rows))
+        return weight * query.attention * query.table.cells(query.rows, rows).T
+    return np.zeros((len(rows), len(query.rows)))
 
 
 def is_approximate(segment: Segment, query: Query, term: str) -> bool:
@@ -205,19 +206,7 @@ def text_of(found: tuple[Reason, ...], title: Callable[[str], str], bought: str 
     return text.format(title(first.seed)) if first.seed is not None else text.replace(" {}", " your choice")
 
 
-def _shared(similarity: Double, segment: Segment, query: Query, row: int, columns: slice) -> Double:
-    term = float(query.vector[columns].astype(np.float64) @ segment.vectors[row, columns].astype(np.float64))
+def _shared(similarity: Double, terms: Double) -> Double:
+    """Share the term of each row, shape (c,), in proportion to the positive similarities, shape (c, t)."""
     positive = np.maximum(similarity, 0.0)
-    return term * positive / max(positive.sum(), 1e-12)
-
-
-def _strongest_seed(scorer: Scorer, segment: Segment, query: Query, row: int, term: str) -> int | None:
-    if not len(query.rows):
-        return None
-    return int(query.rows[np.argmax(by_seed(scorer, segment, query, row, term))])
-
-
-def _cell(table: Cooccurrence, seed: int, row: int) -> float:
-    columns, values = table.row(seed)
-    hit = np.flatnonzero(columns == row)
-    return float(values[hit[0]]) if len(hit) else 0.0
+    return terms[:, None] * positive / np.maximum(positive.sum(axis=1, keepdims=True), 1e-12)

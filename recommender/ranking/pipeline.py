@@ -102,8 +102,7 @@ class Pipeline:
         """Return the rank of items for a request with their explanation, or why they are not eligible."""
         resolved = self._strategies.resolve_history(request)
         scorer, eligibility = self.scorer(resolved), self.eligibility(resolved)
-        status = WhyNot(self.products, self.explainer, resolved, scorer, eligibility)
-        return [status.of(item_id) for item_id in item_ids]
+        return WhyNot(self.products, self.explainer, resolved, scorer, eligibility).of([*item_ids])
 
     def scorer(self, resolved: ResolvedRequest) -> Scorer:
         """Return the scorer of a request."""
@@ -174,7 +173,8 @@ class Pipeline:
     def _items(self, resolved: ResolvedRequest, scorer: Scorer, ranked: Ranked) -> tuple[Recommendation, ...]:
         best = ranked.result.selection
         if resolved.request.explain:
-            return self.explainer.items(best, scorer, resolved.query, resolved.strategy, ranked.pinned)
+            ranks, query = range(1, len(best.rows) + 1), resolved.query
+            return self.explainer.items(best.rows, ranks, scorer, query, resolved.strategy, ranked.pinned)
         ids, scores = self.products.attributes.ids.ids_of(best.rows), best.scores.tolist()
         return tuple(map(Recommendation, ids, range(1, len(ids) + 1), scores))
 

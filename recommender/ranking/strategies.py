@@ -215,7 +215,7 @@ class Strategies:
         """Resolve a product that was added since the bundle: by its category."""
         values = self._products.overlay_state().by_id.get(item_id)
         if values is None:
-            raise UnknownItemError(item_id, self._products.other_form(item_id))
+            raise UnknownItemError(item_id, self._products.other_form(item_id), "/seeds/items")
         query = self._contents.of_columns(values)
         if query is None:
             return replace(self._popular(request), fallback_used="popular")
@@ -333,7 +333,7 @@ class Strategies:
     def _check_only_item(self, request: Request, rows: Sequence[int]) -> None:
         """Raise `UnknownItemError` if the one item that the request names was never seen."""
         if len(request.current) == 1 and not request.past and max(rows, default=-1) < 0:
-            self._products.of(request.current[0].item_id)
+            self._products.of(request.current[0].item_id, "/seeds/items")
 
     def _ignored(self, ids: Sequence[str]) -> tuple[str, ...]:
         """Return the warnings that name ids without a row: unknown ones, and products that have no vectors yet."""

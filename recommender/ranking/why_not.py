@@ -1,9 +1,12 @@
 """Why a product is recommended, or why not: its rank among all eligible products, or what excludes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from recommender.core.blocks import Float, Rows
 from recommender.core.scoring import Scorer
 from recommender.filters import fields_of
 from recommender.filters.compile import evaluate, resolve
@@ -64,26 +67,43 @@ class WhyNot:
         self._scores = scorer.estimate([resolved.query])[0]
         eligibility.mask_out(self._scores, None, resolved.excluded)
 
-    def of(self, item_id: str) -> ItemStatus:
-        """Return the status of one product."""
-        row, overlay = self._products.attributes.row_of(item_id), self._products.overlay_state()
-        if overlay.by_id.get(item_id, {}) is None:
+    def of(self, item_ids: Sequence[str]) -> list[ItemStatus]:
+        """Return the status of each of some products."""
+        row_of = self._products.attributes.row_of
+        known = {item_id: row for item_id in item_ids if (row := row_of(item_id)) >= 0}
+        rows, ranks = np.array([*known.values()], dtype=np.int32), map(self._rank, known.values())
+        explained = self._explainer.items(rows, ranks, self._scorer, self._resolved.query)
+        statuses = {
+            each.item_id: ItemStatus(each.item_id, each, () if each.rank else self._left_out(row, failed), failed)
+            for row, each, failed in zip(rows.tolist(), explained, self._failed(rows), strict=True)
+        }
+        return [self._of_live(item_id) or statuses[item_id] for item_id in item_ids]
+
+    def _of_live(self, item_id: str) -> ItemStatus | None:
+        """Return the status of a product that has no vectors, None if it has."""
+        live = self._products.overlay_state().by_id
+        if live.get(item_id, {}) is None:
             return ItemStatus(item_id, None, ("removed",))
-        if row < 0:
-            return ItemStatus(item_id, None, ("not_embedded_yet" if item_id in overlay.by_id else "unknown",))
-        query, scores = self._resolved.query, self._scores
-        parts = self._scorer.parts(query, np.array([row], dtype=np.int32))[0]
-        rank = 0 if scores[row] == OUT else self._rank(row)
-        recommendation = self._explainer.item(row, rank, parts, self._scorer, query, "")
-        failed = self._failed(row)
-        return ItemStatus(item_id, recommendation, () if rank else self._left_out(row, failed), failed)
+        if self._products.attributes.row_of(item_id) < 0:
+            return ItemStatus(item_id, None, ("not_embedded_yet" if item_id in live else "unknown",))
+        return None
 
     def _rank(self, row: int) -> int:
-        """Return the rank of an eligible row; where variants are collapsed, products are counted, not variants."""
-        better = np.flatnonzero(self._scores > self._scores[row])
-        if (groups := self._eligibility.groups) is not None:
-            better = np.setdiff1d(groups[better], groups[row])
-        return 1 + len(better)
+        """Return the rank of a row, 0 if it is not eligible; products count, not variants, where these collapse."""
+        score = self._scores[row]
+        if score == OUT:
+            return 0
+        if (groups := self._eligibility.groups) is None:
+            return 1 + int(np.count_nonzero(self._scores > score))
+        best = self._best_of_group
+        return 1 + int(np.count_nonzero(best > score)) - int(best[groups[row]] > score)
+
+    @cached_property
+    def _best_of_group(self) -> Float:
+        """The score of the best variant of each group."""
+        best = np.full(len(self._scores), OUT)
+        np.maximum.at(best, self._eligibility.groups, self._scores)
+        return best
 
     def _left_out(self, row: int, failed: tuple[str, ...]) -> tuple[str, ...]:
         in_stock = self._products.overlay_state().in_stock
@@ -91,15 +111,17 @@ class WhyNot:
         causes = {
             "out_of_stock": out_of_stock and not self._eligibility.allows(row) and not failed,
             "filter": bool(failed),
-            "excluded": row in set(self._resolved.excluded.tolist()),
+            "excluded": bool((self._resolved.excluded == row).any()),
         }
         return tuple(code for code, holds in causes.items() if holds)
 
-    def _failed(self, row: int) -> tuple[str, ...]:
-        if self._resolved.request.node is None:
-            return ()
-        attributes = self._products.overlay_state().attributes
-        node = resolve(self._resolved.request.node, attributes, self._resolved.seed_row)
-        conditions = node.nodes if isinstance(node, And) else (node,)
-        unmet = (each for each in conditions if not evaluate(each, attributes)[row])
-        return tuple(sorted({name for condition in unmet for name in fields_of(condition)}))
+    def _failed(self, rows: Rows) -> list[tuple[str, ...]]:
+        """Return of each row the fields of the filter's conditions that it does not match."""
+        failed: list[set[str]] = [set() for _ in rows]
+        if self._resolved.request.node is not None:
+            attributes = self._products.overlay_state().attributes
+            node = resolve(self._resolved.request.node, attributes, self._resolved.seed_row)
+            for condition in node.nodes if isinstance(node, And) else (node,):
+                for position in np.flatnonzero(~evaluate(condition, attributes)[rows]):
+                    failed[position] |= fields_of(condition)
+        return [tuple(sorted(names)) for names in failed]

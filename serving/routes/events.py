@@ -11,7 +11,7 @@ from recommender.items.ids import other_form
 from recommender.recommender import Recommender
 from serving.json_codec import json_response
 from serving.metrics import metrics
-from serving.problems import Problem
+from serving.problems import MAX_ERRORS, Problem
 from serving.schemas.events import EventBatch, EventMessage
 from serving.schemas.responses import Receipt, Receipts
 from serving.service import service
@@ -35,16 +35,22 @@ def store_event(message: EventMessage) -> Response:
 @bp.output(Receipts)
 @bp.doc(responses={503: "The store does not answer: send them again"})
 def store_events(batch: EventBatch) -> Response:
-    """Store up to 1,000 events, with a receipt for each; an invalid one does not affect the others."""
-    parsed = [_parsed(value) for value in batch.events]
+    """Store up to 1,000 events, with a receipt for each; an invalid one does not affect the others.
+
+    Events with several errors are described in full until the response has 100 errors.
+    """
+    parsed, left = [], MAX_ERRORS
+    for value in batch.events:
+        parsed.append(each := _parsed(value, max_errors=max(left, 1)))
+        left -= 0 if isinstance(each, EventMessage) else len(each["errors"])
     receipts = iter(_store([message for message in parsed if isinstance(message, EventMessage)]))
     outcomes = [next(receipts) if isinstance(each, EventMessage) else each for each in parsed]
     return json_response({"events": outcomes})
 
 
-def _parsed(value: Any) -> EventMessage | dict[str, Any]:
+def _parsed(value: Any, max_errors: int) -> EventMessage | dict[str, Any]:
     try:
-        return EventMessage.model_validate(value)
+        return EventMessage.model_validate(value, max_errors)
     except Problem as problem:
         event_id = value.get("event_id") if isinstance(value, dict) else None
         return {
@@ -60,17 +66,17 @@ def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
     here = service()
     recommender = here.live.recommender
     events: list[list[Event]] = [list(message.to_events()) for message in messages]
+    unknown = {event.item_id for some in events for event in some if event.item_id not in recommender}
     genuine = [_is_genuine(message) for message in messages]
     counts = [yes and admitted for yes, admitted in zip(genuine, _admitted(messages), strict=True)]
     flat = [(event, yes) for some, yes in zip(events, counts, strict=True) for event in some]
-    counted = [yes and event.item_id in recommender for event, yes in flat]
+    counted = [yes and event.item_id not in unknown for event, yes in flat]
     new = iter(here.store.events.add([event for event, _ in flat], counted))
     receipts = []
     for message, some, is_genuine in zip(messages, events, genuine, strict=True):
         status = "stored" if sum(next(new) for _ in some) else "known"
         metrics().events.labels(message.event_name, status).inc()
-        unknown = [event.item_id for event in some if event.item_id not in recommender]
-        warnings = [_unknown(item_id, recommender) for item_id in unknown]
+        warnings = [_unknown(event.item_id, recommender) for event in some if event.item_id in unknown]
         receipts.append(
             {
                 "event_id": message.event_id,

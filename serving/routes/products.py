@@ -6,8 +6,6 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response
 
-from recommender.errors import UnknownItemError
-from recommender.items.ids import other_form
 from recommender.items.sales import SALE, complete_offer
 from serving.access import needs, source_of_request
 from serving.item_changes import checked, waits, with_availability
@@ -69,7 +67,7 @@ def put_item(item_id: str, item: ItemId, product: ProductData) -> Response:
 @needs("server")
 def patch_item(item_id: str, item: ItemId, product: ProductData) -> Response:
     """Change some attributes of a product; they count in the next request. `PUT` adds a product."""
-    _check_known(item.item_id)
+    service().live.recommender.product(item.item_id)  # a 404 for an id never seen
     return _put({item.item_id: _attributes_of(item.item_id, product)})
 
 
@@ -138,16 +136,7 @@ def _earlier(item_id: str) -> Mapping[str, Any]:
     return {} if entry is None else entry.attributes or {}
 
 
-def _check_known(item_id: str) -> None:
-    """Raise `UnknownItemError`, with the id in another form if that is known, unless there is such a product."""
-    recommender = service().live.recommender
-    try:
-        recommender.product(item_id)
-    except UnknownItemError:
-        raise UnknownItemError(item_id, other_form(item_id, recommender.__contains__)) from None
-
-
 def _remove(item_id: str) -> Response:
-    _check_known(item_id)
+    service().live.recommender.product(item_id)  # a 404 for an id never seen
     revision = service().live.overlay.put({item_id: None}, queue={item_id}, source=source_of_request())
     return json_response({"revision": revision, "queued": [item_id]})

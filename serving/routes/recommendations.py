@@ -6,6 +6,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from recommender.errors import UnknownItemError
 from recommender.ranking.request import Request
 from serving.access import needs
 from serving.json_codec import json_response
@@ -113,8 +114,11 @@ def _similar(item_id: str, query: QueryParams) -> Response:
         weights=query.weights,
         explain=query.explain != "none",
     )
-    with stage("search"):
-        result = recommender.run(similar_request)
+    try:
+        with stage("search"):
+            result = recommender.run(similar_request)
+    except UnknownItemError as error:  # the request has no seeds to point at
+        raise UnknownItemError(item_id, error.suggestion) from None
     return json_response(response_body(service(), recommender, result, query), headers=headers)
 
 

@@ -1,10 +1,9 @@
 """Routes of users and sessions: attributes, list and erase events, merge a session."""
 
-from dataclasses import asdict
-
 from apiflask import APIBlueprint
 from flask import Response
 
+from recommender.stores.base import Erasure
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.paging import event_cursor, event_position
@@ -78,7 +77,7 @@ def get_by_query(user: UserId) -> Response:
 @needs("server")
 def erase(user_id: str, user: UserId) -> Response:
     """Erase the attributes and every event of a user; if these are imported again, they are refused."""
-    return json_response(service().store.events.erase(user.user_id)._asdict())
+    return _receipt(service().store.events.erase(user.user_id))
 
 
 @bp.post("/users:erase")
@@ -87,7 +86,7 @@ def erase(user_id: str, user: UserId) -> Response:
 @needs("server")
 def erase_by_body(user: UserId) -> Response:
     """Erase the attributes and every event of a user whose id may contain a slash."""
-    return json_response(service().store.events.erase(user.user_id)._asdict())
+    return _receipt(service().store.events.erase(user.user_id))
 
 
 @bp.delete("/sessions/<session_id>")
@@ -96,7 +95,7 @@ def erase_by_body(user: UserId) -> Response:
 @needs("server")
 def erase_session(session_id: str, session: SessionId) -> Response:
     """Erase every event of a session; if these are imported again, they are refused."""
-    return json_response(service().store.events.erase_session(session.session_id)._asdict())
+    return _receipt(service().store.events.erase_session(session.session_id))
 
 
 @bp.post("/sessions:erase")
@@ -105,7 +104,7 @@ def erase_session(session_id: str, session: SessionId) -> Response:
 @needs("server")
 def erase_session_by_body(session: SessionId) -> Response:
     """Erase every event of a session whose id may contain a slash."""
-    return json_response(service().store.events.erase_session(session.session_id)._asdict())
+    return _receipt(service().store.events.erase_session(session.session_id))
 
 
 @bp.post("/users:merge")
@@ -117,11 +116,15 @@ def merge(login: Login) -> Response:
     return json_response({"merged": service().store.events.merge(login.session_id, login.user_id)})
 
 
+def _receipt(erasure: Erasure) -> Response:
+    return json_response(erasure._asdict())
+
+
 def _events(user_id: str, query: UserEvents) -> Response:
     events = service().store.events.page(user_id, query.limit + 1, event_position(query.cursor))
     page = events[-query.limit :]
     cursor = event_cursor(page[0]) if len(events) > query.limit else None
-    return json_response({"user_id": user_id, "events": [asdict(event) for event in page], "next_cursor": cursor})
+    return json_response({"user_id": user_id, "events": page, "next_cursor": cursor})
 
 
 def _put(user_id: str, params: UserAttributes) -> Response:

@@ -10,6 +10,8 @@ from recommender.events import MAX_AMOUNT, Event, add_lines, as_return
 from serving.schemas.base import RequestModel
 from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId
 
+# Products of all events of a batch together.
+MAX_LINES = 5_000
 # Members of Google Analytics 4's events and of their items that say nothing here.
 _GA4 = (
     *("affiliation", "coupon", "creative_name", "creative_slot", "currency", "discount", "index", "item_list_id"),
@@ -108,7 +110,17 @@ class EventBatch(RequestModel):
     """Events, with a receipt for each."""
 
     # each is validated by itself, so that an invalid one does not affect the others
-    events: tuple[SkipValidation[EventMessage], ...] = Field(min_length=1, max_length=1000)
+    events: tuple[SkipValidation[EventMessage], ...] = Field(
+        min_length=1, max_length=1000, description=f"Their `items` are at most {MAX_LINES:,} in all."
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        items = (event.get("items") for event in self.events if isinstance(event, dict))
+        lines = sum(len(each) for each in items if isinstance(each, list))
+        if lines > MAX_LINES:
+            raise ValueError(f"the events have {lines:,} items in all; at most {MAX_LINES:,}: send fewer at once")
+        return self
 
 
 class Login(RequestModel):

@@ -146,9 +146,21 @@ def test_a_folder_that_cannot_be_written_is_named(
 
 def test_a_change_of_an_unknown_product_is_refused(client: FlaskClient) -> None:
     body = check_problem(client.patch("/v1/items/a", json={"price": 3}), 404, "unknown-item")
-    assert body["errors"][0]["suggestion"] == "A"
+    assert (body["errors"][0]["pointer"], body["errors"][0]["suggestion"]) == ("/item_id", "A")
     check_problem(client.patch("/v1/items/Z", json={"price": 3}), 404, "unknown-item")
     check_problem(client.delete("/v1/items/Z"), 404, "unknown-item")
+
+
+@pytest.mark.parametrize("path", ["items/Z", "items:get?item_id=Z", "items/Z/similar", "items/Z/complementary"])
+def test_an_unknown_product_of_a_path_or_a_query_is_no_seed(client: FlaskClient, path: str) -> None:
+    (error,) = check_problem(client.get(f"/v1/{path}"), 404, "unknown-item")["errors"]
+    assert error["pointer"] == "/item_id"
+
+
+def test_an_unknown_product_of_a_body_is_a_seed(client: FlaskClient) -> None:
+    body = {"seeds": {"items": [{"item_id": "Z"}]}}
+    (error,) = check_problem(client.post("/v1/recommendations", json=body), 404, "unknown-item")["errors"]
+    assert error["pointer"] == "/seeds/items"
 
 
 def test_the_events_of_a_page_are_bounded(client: FlaskClient) -> None:

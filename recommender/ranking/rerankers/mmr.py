@@ -1,16 +1,19 @@
 """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): relevant and diverse products."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from recommender.core.blocks import Double, unit
+from recommender.core.blocks import Double, Float, unit
 from recommender.errors import RequestError
 from recommender.ranking.rerankers.base import Order, Pool, Reranker
 
 # The best POOL_FACTOR * k products are re-ranked; the rest stay where they are.
 POOL_FACTOR = 5
+# Up to so many, one matrix product gives all similarities; more would take too much memory.
+MAX_MATRIX = 2_000
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,24 @@ class MaximalMarginalRelevance:
         """See `Reranker.order`."""
         c = len(pool.rows)
         size = min(c, POOL_FACTOR * k)
-        vectors = unit(np.asarray(pool.vectors[:size]))
-        relevance = _relevance(pool.scores[:size])
+        similarities = _similarities(unit(np.asarray(pool.vectors[:size])))
+        relevance = (1 - self.strength) * _relevance(pool.scores[:size])
         chosen: list[int] = []
-        similarity = np.full(size, -1.0)
-        remaining = np.ones(size, dtype=bool)
+        nearest = np.full(size, -1.0)
         for _ in range(size):
-            value = (1 - self.strength) * relevance - (self.strength * similarity if chosen else 0.0)
-            best = int(np.argmax(np.where(remaining, value, -np.inf)))
+            best = int(np.argmax(relevance - self.strength * nearest))
             chosen.append(best)
-            remaining[best] = False
-            similarity = np.maximum(similarity, vectors @ vectors[best])
+            relevance[best] = -np.inf
+            np.maximum(nearest, similarities(best), out=nearest)
         return Order([*chosen, *range(size, c)], c)
+
+
+def _similarities(vectors: Float) -> Callable[[int], Float]:
+    """Return a function from a position to the similarities of all vectors to that one, shape (size,)."""
+    if len(vectors) > MAX_MATRIX:
+        return lambda position: vectors @ vectors[position]
+    matrix = vectors @ vectors.T
+    return lambda position: matrix[position]
 
 
 def _relevance(scores: Double) -> Double:

@@ -1,7 +1,7 @@
 """Events of users in a SQL database."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from hashlib import blake2b
 from operator import attrgetter, itemgetter
@@ -38,7 +38,8 @@ _ERASURES = sa.Table(
     sa.Column("erased_at", Utc, nullable=False),
 )
 _SALT = sa.Table("erasure_salt", METADATA, sa.Column("salt", sa.Text, nullable=False))
-_EVENT_COLUMNS = [_EVENTS.c[field.name] for field in fields(Event)]
+_FIELDS = [field.name for field in fields(Event)]
+_EVENT_COLUMNS = [_EVENTS.c[name] for name in _FIELDS]
 _OLDEST_FIRST = (_EVENTS.c.timestamp, _EVENTS.c.event_id, _EVENTS.c.item_id)
 _NEWEST_FIRST = [column.desc() for column in _OLDEST_FIRST]
 # Stores have events from before those of wrong clocks were refused.
@@ -79,6 +80,7 @@ _SESSION = b"session"  # what makes the hash of a session differ from that of a 
 _first = itemgetter(0)
 _key = attrgetter("event_id", "item_id")
 _position = attrgetter("timestamp", "event_id", "item_id")
+_values = attrgetter(*_FIELDS)  # `asdict` copies each, in fifteen times the time
 
 
 class SqlEvents:
@@ -99,7 +101,8 @@ class SqlEvents:
         insert = self._database.insert(_EVENTS).on_conflict_do_nothing()
         keys = insert.returning(_EVENTS.c.event_id, _EVENTS.c.item_id)
         # sorted, so that two writers with the same events do not deadlock
-        values = [asdict(event) | {"counted": flag} for _, (event, flag) in sorted(rows.items(), key=_first)]
+        ordered = [row for _, row in sorted(rows.items(), key=_first)]
+        values = [dict(zip(_FIELDS, _values(event), strict=True), counted=flag) for event, flag in ordered]
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING, shared=True)
             new = {tuple(key) for key in connection.execute(keys, values)}
