@@ -1,10 +1,13 @@
 """Many strings in two arrays that can be memory-mapped."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+BLOCK = 16
 
 
 class Words:
@@ -48,8 +51,14 @@ class Words:
 
     def code_of(self, word: str) -> int:
         """Return the code of a word, or -1 if it is absent."""
-        code = bisect_left(self, word)
+        block = max(bisect_right(self._heads, word) - 1, 0) * BLOCK
+        code = bisect_left(self, word, block, min(block + BLOCK, len(self)))
         return code if code < len(self) and self[code] == word else -1
+
+    @cached_property
+    def _heads(self) -> list[str]:
+        """The first word of each block: decoding a word takes longer than to compare it."""
+        return [self[code] for code in range(0, len(self), BLOCK)]
 
 
 _FILES = ("words", "words-at")

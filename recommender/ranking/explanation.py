@@ -73,37 +73,32 @@ class Explainer:
     ) -> tuple[Recommendation, ...]:
         """Return rows with their ranks and explanations, in their order."""
         parts = scorer.parts(query, rows)
-        scores, named = scorer.total(parts).tolist(), parts.tolist()
+        positive = np.maximum(parts, 0.0)
+        shares = positive / np.maximum(positive.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        strongest = np.argsort(-positive, axis=1, kind="stable")[:, :MAX_REASONS]
         seeds = StrongestSeeds(scorer, self._segment, query, rows)
-        id_of = self._attributes.id_of
+        columns = (rows.tolist(), ranks, scorer.total(parts).tolist(), parts.tolist(), shares.tolist())
         items = []
-        for position, (row, rank) in enumerate(zip(rows.tolist(), ranks, strict=True)):
-            found = self._reasons(seeds, position, parts[position], strategy)
+        for position, (row, rank, score, terms, share) in enumerate(zip(*columns, strict=True)):
+            wanted = [column for column in strongest[position].tolist() if share[column] >= MIN_SHARE]
+            found = tuple(self._reason(seeds, position, column, share[column], strategy) for column in wanted)
             if row in pinned:
                 found = (Reason("promoted", None, 0.0), *found)
             text = text_of(found, self._title, bought_text(query.repeats, row))
-            terms = dict(zip(scorer.terms, named[position], strict=True))
-            items.append(Recommendation(id_of(row), rank, scores[position], terms, found, text))
+            named = dict(zip(scorer.terms, terms, strict=True))
+            items.append(Recommendation(self._attributes.id_of(row), rank, score, named, found, text))
         return tuple(items)
 
-    def _reasons(
-        self, seeds: "StrongestSeeds", position: int, parts: Double, strategy: str
-    ) -> tuple[Reason, ...]:
-        """Return the strongest reasons for one row; `parts` are the terms of its score, see `Scorer.parts`."""
-        positive = np.maximum(parts, 0.0)
-        total = positive.sum()
-        found = []
-        for column in np.argsort(-positive, kind="stable")[:MAX_REASONS]:
-            if total <= 0 or positive[column] / total < MIN_SHARE:
-                break
-            term = seeds.scorer.terms[column]
-            seed = seeds.of(term, position)
-            row = int(seeds.rows[position])
-            code = _prior_code(self._segment, row, strategy) if term == "prior" else CODES[term]
-            approximate = seed is not None and is_approximate(self._segment, seeds.query, term)
-            seed_id = None if seed is None else self._attributes.id_of(seed)
-            found.append(Reason(code, seed_id, float(positive[column] / total), approximate))
-        return tuple(found)
+    def _reason(
+        self, seeds: "StrongestSeeds", position: int, column: int, share: float, strategy: str
+    ) -> Reason:
+        """Return the reason that a term, the one in a column of the parts, is for the row at a position."""
+        term = seeds.scorer.terms[column]
+        seed = seeds.of(term, position)
+        row = int(seeds.rows[position])
+        code = _prior_code(self._segment, row, strategy) if term == "prior" else CODES[term]
+        approximate = seed is not None and is_approximate(self._segment, seeds.query, term)
+        return Reason(code, None if seed is None else self._attributes.id_of(seed), share, approximate)
 
     def _title(self, item_id: str) -> str:
         row = self._attributes.row_of(item_id)
@@ -168,7 +163,7 @@ def by_seed(scorer: Scorer, segment: Segment, query: Query, rows: Rows, term: st
 
 def is_approximate(segment: Segment, query: Query, term: str) -> bool:
     """Return whether a term of the score splits by seed only approximately."""
-    return term in segment.layout.slices and bool(np.isnan(query.block_scales[segment.layout.index(term)]).any())
+    return term in segment.layout.slices and bool(np.isnan(query.block_scales[segment.layout.index(term)]))
 
 
 def bought_text(repeats: Repeats, row: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from recommender.errors import RequestError
 from recommender.stores import deadline
 from recommender.stores.attribution import DRAWN, Attribution
 from serving.access import needs
@@ -17,7 +18,7 @@ from serving.problems import problem_for
 from serving.recommending import recommend
 from serving.reports import rates
 from serving.schemas.events import Period
-from serving.schemas.requests import PageParams, RecommendationParams
+from serving.schemas.requests import MAX_PAGE_PRODUCTS, PageParams, RecommendationParams
 from serving.schemas.responses import Answer, Pages, Report
 from serving.service import require, service
 
@@ -47,9 +48,10 @@ def recommend_page(page: PageParams) -> Response:
     """
     if page.seeds.user_id is not None:
         require("server")
+    _check_size(page)
     given = request.get_json()
-    seeds = given.get("seeds", {})
     common = {
+        "seeds": page.seeds,
         "session_id": page.session_id,
         **{name: given[name] for name in ("user", "context") if name in given},
     }
@@ -59,7 +61,7 @@ def recommend_page(page: PageParams) -> Response:
     for each in page.placements:
         limit = {} if each.limit is None else {"limit": each.limit}
         try:
-            answer = _at(each.placement, {"seeds": seeds, **common, **limit}, visitor, frozenset(hidden))
+            answer = _at(each.placement, {**common, **limit}, visitor, frozenset(hidden))
         except Exception as error:
             failures.append(problem_for(error))
             answers.append({"placement": each.placement, "error": failures[-1].body()})
@@ -84,6 +86,16 @@ def report(period: Period) -> Response:
         lines = rates(service().store.events.counts(start, end))
     page, cursor = page_of(lines, Attribution._fields, period.limit, period.cursor)
     return json_response({"from": period.from_, "to": period.to, "placements": page, "next_cursor": cursor})
+
+
+def _check_size(page: PageParams) -> None:
+    """Raise `RequestError` if the placements of a page have too many products together."""
+    placements, default = service().settings.placements, RecommendationParams().limit
+    defaults = {name: placement.question.get("limit", default) for name, placement in placements.items()}
+    products = sum(each.limit or defaults.get(each.placement, default) for each in page.placements)
+    if products > MAX_PAGE_PRODUCTS:
+        found = f"the placements have {products} products in all"
+        raise RequestError(f"{found}; at most {MAX_PAGE_PRODUCTS} are allowed: lower limits", "/placements")
 
 
 def _at(

@@ -56,6 +56,7 @@ else:
     EventName = Literal[tuple(EVENT_WEIGHTS)]
 MAX_IMAGE_BYTES = 5 << 20
 MAX_PAGE_EVENTS = 2000
+MAX_PAGE_PRODUCTS = 300
 
 
 _PAIR = r"[a-z]+=\d+(\.\d+)?"
@@ -271,7 +272,9 @@ class PageParams(RequestModel):
 
     seeds: Seeds = Seeds()
     session_id: Id | None = Field(default=None, description=SESSION)
-    placements: tuple[PagePlacement, ...] = Field(min_length=1, max_length=20)
+    placements: tuple[PagePlacement, ...] = Field(
+        min_length=1, max_length=20, description=f"With at most {MAX_PAGE_PRODUCTS} products in all."
+    )
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)
 
