@@ -70,6 +70,7 @@ _benchmark = _group(
     {
         "retrieval": benchmark.retrieval,
         "serve": benchmark.serve,
+        "limits": benchmark.limits,
         "faults": benchmark.faults,
         "scale": benchmark.scale,
         "encode": benchmark.encode,

@@ -56,6 +56,13 @@ def test_the_service_is_measured_beside_a_bare_route(demo_bundles: Path) -> None
     assert all(report[name]["rate"] > 0 for name in ("similar", "for_you", "bare"))
 
 
+def test_the_costliest_requests_are_measured_and_none_fails(demo_bundles: Path) -> None:
+    report = run("limits", demo_bundles, "--times", 1)
+    assert {each["status"] for each in report} <= {200, 422}
+    assert {"page: 20 placements", "1,000 events of 5 products"} <= {each["kind"] for each in report}
+    assert sum(each["worker_ms"] for each in report) > 0
+
+
 def test_no_fault_loses_data(demo_bundles: Path) -> None:
     report = run("faults", demo_bundles, "--kills", 1, "--swaps", 2, "--malformed", 60)
     assert all(result.get("passed", "left out" in result) for result in report.values())

@@ -114,6 +114,24 @@ def serve(
     emit(report, table(report), as_json)
 
 
+def limits(
+    bundles: options.Bundles,
+    times: Annotated[int, typer.Option("--times", min=1, help="How often each kind of request is sent.")] = 5,
+    query_encoder: Annotated[
+        bool, typer.Option("--query-encoder", help="Send texts and photos too, to the bundle's encoder.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure CPU time of the costliest requests, at their limits.
+
+    Of each kind that a public key may send, refused ones too: in the worker and in the encoder's process.
+    """
+    from recommender.commands.benchmarks.limits import measure_limits, table
+
+    report = measure_limits(bundles, times, query_encoder)
+    emit(report, table(report), as_json)
+
+
 def faults(
     bundles: options.Bundles,
     kills: Annotated[int, typer.Option("--kills", help="Kills of a worker, before one of the whole service.")] = 5,

@@ -89,9 +89,7 @@ class Explainer:
             items.append(Recommendation(self._attributes.id_of(row), rank, score, named, found, text))
         return tuple(items)
 
-    def _reason(
-        self, seeds: "StrongestSeeds", position: int, column: int, share: float, strategy: str
-    ) -> Reason:
+    def _reason(self, seeds: "StrongestSeeds", position: int, column: int, share: float, strategy: str) -> Reason:
         """Return the reason that a term, the one in a column of the parts, is for the row at a position."""
         term = seeds.scorer.terms[column]
         seed = seeds.of(term, position)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -66,6 +65,7 @@ class WhyNot:
         self._scorer, self._eligibility = scorer, eligibility
         self._scores = scorer.estimate([resolved.query])[0]
         eligibility.mask_out(self._scores, None, resolved.excluded)
+        self._best: Float | None = None
 
     def of(self, item_ids: Sequence[str]) -> list[ItemStatus]:
         """Return the status of each of some products."""
@@ -89,21 +89,21 @@ class WhyNot:
         return None
 
     def _rank(self, row: int) -> int:
-        """Return the rank of a row, 0 if it is not eligible; products count, not variants, where these collapse."""
+        """Return the rank of a row, 0 if it is not eligible; where variants collapse, products are counted."""
         score = self._scores[row]
         if score == OUT:
             return 0
         if (groups := self._eligibility.groups) is None:
             return 1 + int(np.count_nonzero(self._scores > score))
-        best = self._best_of_group
+        best = self._best_of(groups)
         return 1 + int(np.count_nonzero(best > score)) - int(best[groups[row]] > score)
 
-    @cached_property
-    def _best_of_group(self) -> Float:
-        """The score of the best variant of each group."""
-        best = np.full(len(self._scores), OUT)
-        np.maximum.at(best, self._eligibility.groups, self._scores)
-        return best
+    def _best_of(self, groups: Rows) -> Float:
+        """Return the score of the best variant of each group."""
+        if self._best is None:
+            self._best = np.full(len(self._scores), OUT)
+            np.maximum.at(self._best, groups, self._scores)
+        return self._best
 
     def _left_out(self, row: int, failed: tuple[str, ...]) -> tuple[str, ...]:
         in_stock = self._products.overlay_state().in_stock

@@ -35,7 +35,7 @@ class RequestModel(BaseModel):
 
     @classmethod
     def model_validate(cls, obj: Any, max_errors: int = MAX_ERRORS, **options: Any) -> Self:
-        """Parse `obj`; raises a `Problem` (422) that lists every error, unless there are more than `max_errors`."""
+        """Parse `obj`; raises a `Problem` (422) that lists its errors, unless there are more than `max_errors`."""
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, WithJsonSchema, model_validator
 
 from recommender.events import MAX_AMOUNT, Event, add_lines, as_return
 from serving.schemas.base import RequestModel
@@ -12,6 +12,7 @@ from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId
 
 # Products of all events of a batch together.
 MAX_LINES = 5_000
+MAX_CURSOR_LENGTH = 8192
 # Members of Google Analytics 4's events and of their items that say nothing here.
 _GA4 = (
     *("affiliation", "coupon", "creative_name", "creative_slot", "currency", "discount", "index", "item_list_id"),
@@ -116,7 +117,8 @@ class EventBatch(RequestModel):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        items = (event.get("items") for event in self.events if isinstance(event, dict))
+        events: tuple[Any, ...] = self.events
+        items = (event.get("items") for event in events if isinstance(event, dict))
         lines = sum(len(each) for each in items if isinstance(each, list))
         if lines > MAX_LINES:
             raise ValueError(f"the events have {lines:,} items in all; at most {MAX_LINES:,}: send fewer at once")
@@ -136,11 +138,19 @@ class SessionId(RequestModel):
     session_id: Id
 
 
+# Its characters are in the schema alone: the error of a wrong one says more than that one of them is wrong.
+Cursor = Annotated[
+    str,
+    StringConstraints(max_length=MAX_CURSOR_LENGTH),
+    WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR_LENGTH, "pattern": "^[A-Za-z0-9_=-]*$"}),
+]
+
+
 class Page(RequestModel):
     """Which part of a list to return."""
 
     limit: int = Field(default=1000, ge=1, le=1000)
-    cursor: Annotated[str, StringConstraints(max_length=8192)] | None = Field(
+    cursor: Cursor | None = Field(
         default=None, description="The `next_cursor` of the page before."
     )
 

@@ -159,6 +159,20 @@ def test_many_values_are_refused_before_they_are_decoded(client: FlaskClient) ->
     assert "2000 errors" in problem["detail"]
 
 
+@pytest.mark.parametrize("value", [b"[" * 1000 + b"]" * 1000, b'{"a":' * 500 + b"1" + b"}" * 500])
+def test_deeply_nested_values_are_refused(client: FlaskClient, value: bytes) -> None:
+    body = b'{"seeds": {"items": ' + value + b"}}"
+    check_problem(client.post("/v1/recommendations", data=body, **JSON), 422, "invalid-request")
+
+
+def test_half_a_character_is_refused_wherever_it_is(client: FlaskClient) -> None:
+    for body in (b'{"strategy": "\\ud800"}', b'{"seeds": {"events": [1, {"\\ud800": 1}]}}', b'{"\\ud800": []}'):
+        check_problem(client.post("/v1/recommendations", data=body, **JSON), 422, "invalid-request")
+    body = b'{"filter": {"should": [{"field": "title", "any": ["\\u00e9"]}]}, "limit": 1e999}'
+    (error,) = check_problem(client.post("/v1/recommendations", data=body, **JSON), 422, "invalid-request")["errors"]
+    assert error["pointer"] == "/limit"
+
+
 def test_an_answer_repeats_no_long_text(client: FlaskClient) -> None:
     for body in (
         {"x" * 500_000: 1},

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from recommender.errors import StoreError
 from recommender.ranking.request import Request
 from serving.hot_reload import LiveRecommender
+from serving.schemas.events import MAX_LINES
 from serving.service import KEY
+from tests.contract.test_problems import check_problem
 from tests.serving_fakes import EVENT, NOW, ids
 
 
@@ -44,6 +46,26 @@ def test_an_event_of_a_wrong_clock_is_refused_alone(client: FlaskClient, app: AP
     assert "from 1990 until now; check the sender's clock" in receipts[0]["errors"][0]["detail"]
     (event,) = app.extensions[KEY].store.events.scan()
     assert event.event_id == "1"
+
+
+def test_the_products_of_a_batch_are_bounded(client: FlaskClient) -> None:
+    items = [{"item_id": "A"}] * 200
+    events = [{**EVENT, "event_id": str(number), "items": items} for number in range(MAX_LINES // 200)]
+    assert client.post("/v1/events:batch", json={"events": events}).status_code == 200
+    problem = check_problem(
+        client.post("/v1/events:batch", json={"events": [*events, EVENT]}), 422, "invalid-request"
+    )
+    assert "at most 5,000" in problem["detail"]
+
+
+def test_many_wrong_events_are_described_until_there_are_enough_errors(client: FlaskClient) -> None:
+    wrong = {**EVENT, "event_id": ""} | {f"user_i{number}": "" for number in range(50)}
+    events = [wrong, wrong, wrong, {**EVENT, "event_nam": "purchase"}, EVENT]
+    receipts = client.post("/v1/events:batch", json={"events": events}).json["events"]
+    assert [receipt["status"] for receipt in receipts] == ["invalid"] * 4 + ["stored"]
+    assert [len(receipt.get("errors", ())) for receipt in receipts] == [51, 1, 1, 1, 0]
+    assert "51 errors" in receipts[1]["errors"][0]["detail"]
+    assert receipts[3]["errors"][0]["suggestion"] == "event_name"
 
 
 def test_an_id_in_another_form_is_pointed_out(client: FlaskClient) -> None:

@@ -168,6 +168,14 @@ def test_the_events_of_a_page_are_bounded(client: FlaskClient) -> None:
     check_problem(client.post("/v1/pages/recommendations", json=body), 422, "invalid-request")
 
 
+def test_the_products_of_a_page_are_bounded(client: FlaskClient) -> None:
+    body = {"placements": [{"placement": "popular", "limit": 100}] * 3}
+    assert client.post("/v1/pages/recommendations", json=body).status_code == 200
+    more = {"placements": [*body["placements"], {"placement": "popular"}]}
+    (error,) = check_problem(client.post("/v1/pages/recommendations", json=more), 422, "invalid-request")["errors"]
+    assert (error["pointer"], "at most 300" in error["detail"]) == ("/placements", True)
+
+
 def test_the_parameters_of_a_query_are_bounded(client: FlaskClient) -> None:
     query = "&".join(f"a{number}=1" for number in range(102))
     assert "100 parameters" in check_problem(client.get(f"/v1/similar?{query}"), 422, "invalid-request")["detail"]
