@@ -306,7 +306,11 @@ def _boosts(params: RecommendationParams, placement: Placement) -> list[Boost]:
         Boost(parse(boost.when, pointer=f"/boost/{position}/when"), boost.add)
         for position, boost in enumerate(params.boost)
     ]
-    conditions = sum(len([*leaves(boost.when)]) for boost in boosts)
-    if conditions > MAX_LEAVES or sum(size(boost.when) for boost in boosts) > MAX_VALUES:
-        raise RequestError(f"boosts have more than {MAX_LEAVES} conditions or {MAX_VALUES} values", "/boost")
+    nodes = [boost.when for boost in boosts]
+    if nodes and params.filter is not None:
+        nodes.append(parse(params.filter))
+    conditions = sum(len([*leaves(node)]) for node in nodes)
+    if conditions > MAX_LEAVES or sum(map(size, nodes)) > MAX_VALUES:
+        found = f"filter and boosts have more than {MAX_LEAVES} conditions or {MAX_VALUES} values"
+        raise RequestError(found, "/boost")
     return boosts + [Boost(parse(bury), BURIED) for bury in placement.bury]

@@ -11,7 +11,7 @@ from serving.schemas.base import RequestModel
 from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId
 
 # Products of all events of a batch together.
-MAX_LINES = 5_000
+MAX_LINES = 2_000
 MAX_CURSOR_LENGTH = 8192
 # Members of Google Analytics 4's events and of their items that say nothing here.
 _GA4 = (
@@ -150,9 +150,7 @@ class Page(RequestModel):
     """Which part of a list to return."""
 
     limit: int = Field(default=1000, ge=1, le=1000)
-    cursor: Cursor | None = Field(
-        default=None, description="The `next_cursor` of the page before."
-    )
+    cursor: Cursor | None = Field(default=None, description="The `next_cursor` of the page before.")
 
 
 class UserEvents(Page):

@@ -56,7 +56,7 @@ else:
     EventName = Literal[tuple(EVENT_WEIGHTS)]
 MAX_IMAGE_BYTES = 5 << 20
 MAX_PAGE_EVENTS = 2000
-MAX_PAGE_PRODUCTS = 300
+MAX_PAGE_PRODUCTS = 240
 
 
 _PAIR = r"[a-z]+=\d+(\.\d+)?"
@@ -223,7 +223,7 @@ class Diversity(RequestModel):
     mmr: float | None = Field(
         default=None, ge=0, le=1, description="0 is the order of the score, 1 variety alone."
     )
-    max_per: dict[str, Annotated[int, Field(ge=1, le=100)]] | None = Field(
+    max_per: Annotated[dict[str, Annotated[int, Field(ge=1, le=100)]], Field(max_length=5)] | None = Field(
         default=None,
         description="Maximum number of products that share a value of an attribute.",
         examples=[{"brand": 3}],
@@ -273,7 +273,7 @@ class PageParams(RequestModel):
     seeds: Seeds = Seeds()
     session_id: Id | None = Field(default=None, description=SESSION)
     placements: tuple[PagePlacement, ...] = Field(
-        min_length=1, max_length=20, description=f"With at most {MAX_PAGE_PRODUCTS} products in all."
+        min_length=1, max_length=12, description=f"With at most {MAX_PAGE_PRODUCTS} products in all."
     )
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)

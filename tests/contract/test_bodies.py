@@ -169,7 +169,9 @@ def test_half_a_character_is_refused_wherever_it_is(client: FlaskClient) -> None
     for body in (b'{"strategy": "\\ud800"}', b'{"seeds": {"events": [1, {"\\ud800": 1}]}}', b'{"\\ud800": []}'):
         check_problem(client.post("/v1/recommendations", data=body, **JSON), 422, "invalid-request")
     body = b'{"filter": {"should": [{"field": "title", "any": ["\\u00e9"]}]}, "limit": 1e999}'
-    (error,) = check_problem(client.post("/v1/recommendations", data=body, **JSON), 422, "invalid-request")["errors"]
+    (error,) = check_problem(client.post("/v1/recommendations", data=body, **JSON), 422, "invalid-request")[
+        "errors"
+    ]
     assert error["pointer"] == "/limit"
 
 

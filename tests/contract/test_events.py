@@ -55,7 +55,7 @@ def test_the_products_of_a_batch_are_bounded(client: FlaskClient) -> None:
     problem = check_problem(
         client.post("/v1/events:batch", json={"events": [*events, EVENT]}), 422, "invalid-request"
     )
-    assert "at most 5,000" in problem["detail"]
+    assert "at most 2,000" in problem["detail"]
 
 
 def test_many_wrong_events_are_described_until_there_are_enough_errors(client: FlaskClient) -> None:

@@ -169,11 +169,12 @@ def test_the_events_of_a_page_are_bounded(client: FlaskClient) -> None:
 
 
 def test_the_products_of_a_page_are_bounded(client: FlaskClient) -> None:
-    body = {"placements": [{"placement": "popular", "limit": 100}] * 3}
-    assert client.post("/v1/pages/recommendations", json=body).status_code == 200
-    more = {"placements": [*body["placements"], {"placement": "popular"}]}
+    placements = [{"placement": "unknown", "limit": 100}, {"placement": "unknown", "limit": 100}]
+    body = {"placements": [*placements, {"placement": "unknown", "limit": 40}]}
+    check_problem(client.post("/v1/pages/recommendations", json=body), 404, "unknown-placement")
+    more = {"placements": [*body["placements"], {"placement": "unknown"}]}
     (error,) = check_problem(client.post("/v1/pages/recommendations", json=more), 422, "invalid-request")["errors"]
-    assert (error["pointer"], "at most 300" in error["detail"]) == ("/placements", True)
+    assert (error["pointer"], "at most 240" in error["detail"]) == ("/placements", True)
 
 
 def test_the_parameters_of_a_query_are_bounded(client: FlaskClient) -> None:
@@ -181,10 +182,11 @@ def test_the_parameters_of_a_query_are_bounded(client: FlaskClient) -> None:
     assert "100 parameters" in check_problem(client.get(f"/v1/similar?{query}"), 422, "invalid-request")["detail"]
 
 
-def test_boosts_are_bounded_together(client: FlaskClient) -> None:
+def test_boosts_are_bounded_together_with_the_filter(client: FlaskClient) -> None:
     rule = {"when": {"should": [{"field": "price", "exists": True}] * 150}, "add": 1}
     assert client.post("/v1/recommendations", json={"boost": [rule]}).status_code == 200
-    check_problem(client.post("/v1/recommendations", json={"boost": [rule, rule]}), 422, "invalid-request")
+    for members in ({"boost": [rule, rule]}, {"boost": [rule], "filter": rule["when"]}):
+        check_problem(client.post("/v1/recommendations", json=members), 422, "invalid-request")
 
 
 def test_explanations_are_bounded(client: FlaskClient) -> None:
