@@ -45,7 +45,8 @@ def _lenient(text: str | bytes) -> Any:
     Such a text becomes bytes that are not UTF-8, the number infinite: no member of a request may be that. Decoding
     takes ten times as long then, so that there may be fewer values.
     """
-    if text.count(b"," if isinstance(text, bytes) else ",") > MAX_LENIENT_COMMAS:
+    commas = text.count(b",") if isinstance(text, bytes) else text.count(",")
+    if commas > MAX_LENIENT_COMMAS:
         raise ValueError("it has half a surrogate pair, or a number beyond all floats")
     try:
         return _without_surrogates(json.loads(text, parse_int=_number, parse_constant=_refuse))

@@ -32,12 +32,13 @@ def test_an_image_is_decoded_to_rgb() -> None:
 
 def test_images_are_checked_by_their_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)  # nothing may be decoded
-    for file in (png_header(2500, 2000), jpeg((4000, 3000)), jpeg((40, 30), progressive=True)):
+    for file in (png_header(2000, 2000), jpeg((5000, 5000)), jpeg((4000, 3000), progressive=True)):
         check_image(file)
     refused = [
         (b"", "it is empty"),
         (b"GIF89a", "6 bytes are none"),
-        (png_header(8000, 5000), "at most 5,000,000"),
+        (png_header(8000, 5000), "PNG has 40,000,000 pixels; at most 4,000,000"),
+        (jpeg((5000, 3000), progressive=True), "progressive JPEG has 15,000,000 pixels; at most 12,500,000"),
     ]
     refused += [(jpeg((40, 30), progressive=True) * 3, "more than 16 scans"), (b"<html>", "6 bytes are none")]
     for file, words in refused:

@@ -23,16 +23,19 @@ class MaxPer:
 
     def order(self, pool: Pool, k: int) -> Order:
         """See `Reranker.order`."""
-        values = {name: [_as_list(value) for value in pool.values(name)] for name in self.max_per}
-        counts: Counter[tuple[str, Any]] = Counter()
+        columns = [
+            (most, Counter[Any](), [_as_list(value) for value in pool.values(name)])
+            for name, most in self.max_per.items()
+        ]
         satisfied, exceeding = [], []
         for position in range(len(pool.rows)):
-            keys = [(name, value) for name, column in values.items() for value in column[position]]
-            if any(counts[key] >= self.max_per[key[0]] for key in keys):
+            shared = ((counts.get(each, 0), most) for most, counts, values in columns for each in values[position])
+            if any(count >= most for count, most in shared):
                 exceeding.append(position)
                 continue
             satisfied.append(position)
-            counts.update(keys)
+            for _, counts, values in columns:
+                counts.update(values[position])
         return Order(satisfied + exceeding, len(satisfied))
 
 
