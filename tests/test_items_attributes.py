@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recommender.errors import DataError, RequestError
 from recommender.items import Attributes, Ids, write_attributes
 from recommender.items.ids import other_form
+from recommender.items.strings import Words
 from tests.attribute_tables import Column, Table, attributes
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
@@ -120,3 +121,10 @@ def test_opening_reads_no_column_into_memory(tmp_path):
     stored = Attributes.open(tmp_path)
     mapped = [stored.ids.keys, stored.codes("title"), *stored.multi("tags")]
     assert all(isinstance(array.base, np.memmap) for array in mapped)
+
+
+@given(st.sets(st.text(min_size=1, max_size=3), max_size=80), st.text(max_size=3))
+def test_words_are_found_however_many_there_are(words: set[str], other: str) -> None:
+    packed = Words.of(sorted(words))
+    assert [packed.code_of(word) for word in sorted(words)] == list(range(len(words)))
+    assert (packed.code_of(other) >= 0) == (other in words)
