@@ -50,8 +50,8 @@ START_SECONDS, LISTEN_SECONDS = 60.0, 0.5
 ENCODER_SECONDS = 60.0
 # How often workers that ended are replaced, and how long a start waits for the store.
 CHECK_SECONDS, STORE_SECONDS = 1.0, 3.0
-# Of garbage, see `gc.set_threshold`. By default a body of 100,000 values has all objects of a worker looked at often,
-# which takes ten times as long as to decode the body.
+# Of garbage, see `gc.set_threshold`. By default a body of 100,000 values has all objects of a worker looked at
+# often, which takes ten times as long as to decode the body.
 COLLECTIONS = (50_000, 20, 20)
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
