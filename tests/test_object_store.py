@@ -1,4 +1,4 @@
-"""A shop at a URL from end to end: fitted, asked, served, updated, batched and rolled back, each on another machine."""
+"""A shop at a URL from end to end: fitted, asked, served, updated, batched, rolled back, each on another machine."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import recommender
 from recommender.cli import app
-from recommender.commands.benchmarks.service import running, wait_until
+from recommender.commands.benchmarks.service import running
 from tests.object_store import ENVIRONMENT, new_bucket, s3_server
 from tests.test_fitting import EVENTS, PRODUCTS
 
