@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from serving.metrics import metrics
 from serving.problems import Problem
-from serving.rates import SharedRateLimiter
+from serving.rates import SharedCounters, SharedRateLimiter
 from serving.settings import Key, Scope, Settings
 
 if TYPE_CHECKING:
@@ -66,14 +66,16 @@ class Access:
         Whose views have scopes.
     settings
         Have the keys and the rate. Without keys, everybody has every scope.
+    counters
+        Those that all processes share; None counts rates in this process alone.
     """
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, settings: Settings, counters: SharedCounters | None = None) -> None:
         self._views, self._urls = app.view_functions, app.url_map
         self._keys = settings.keys
-        self._limiter = _limiter(settings, settings.rate, settings.burst)
+        self._limiter = _limiter(counters, settings.rate, settings.burst)
         self._limiters = {
-            name: _limiter(settings, key.rate, max(1, round(key.rate)))
+            name: _limiter(counters, key.rate, max(1, round(key.rate)))
             for name, key in settings.keys.items()
             if key.rate is not None
         }
@@ -114,12 +116,6 @@ class Access:
         except (HTTPException, Problem):
             return False
         return True
-
-    def check_rates(self) -> None:
-        """Raise a `StoreError` while rates that should be shared are not."""
-        for limiter in (self._limiter, *self._limiters.values()):
-            if isinstance(limiter, SharedRateLimiter):
-                limiter.check()
 
     def require(self, scope: Scope) -> None:
         """Raise a `Problem` unless the key of the current request has a further scope."""
@@ -227,9 +223,9 @@ def _refused(why: str, status: int, kind: str, detail: str, headers: Mapping[str
     return Problem(status, kind, detail, headers=headers or {})
 
 
-def _limiter(settings: Settings, rate: float, burst: int) -> "RateLimiter | SharedRateLimiter":
+def _limiter(counters: SharedCounters | None, rate: float, burst: int) -> "RateLimiter | SharedRateLimiter":
     own = RateLimiter(rate, burst)
-    return own if settings.redis is None else SharedRateLimiter(settings.redis, rate, burst, own)
+    return own if counters is None else SharedRateLimiter(counters, rate, burst, own)
 
 
 class RateLimiter:

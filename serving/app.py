@@ -23,6 +23,7 @@ from serving.json_codec import OrjsonProvider
 from serving.live_store import LiveStore
 from serving.middleware import Api, RequestLog, allow_origins
 from serving.query_encoder import RemoteEncoder
+from serving.rates import SharedCounters, SharedVisitorLimit
 from serving.routes import bundles as bundle_routes
 from serving.routes import (
     docs,
@@ -109,7 +110,8 @@ def create_app(
     app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    access = Access(app, settings)
+    counters = None if settings.redis is None else SharedCounters(settings.redis)
+    access = Access(app, settings, counters)
     database = file_of(url)
     tasks: dict[str, Callable[[], None] | None] = {
         "store": partial(live_store.refresh, live.refresh_overlay),
@@ -118,14 +120,14 @@ def create_app(
         "disk": None if database is None else partial(check_disk, database.parent),
         "signing key": signer.refresh,
         "replica": None if origin(bundles) is None else follower.check,
-        "rates": None if settings.redis is None else access.check_rates,
+        "rates": None if counters is None else counters.check,
         "metrics": partial(metrics.update_gauges, live),
     }
     for name, task in tasks.items():
         if task is not None:
             live.add_task(name, task)
     health = Health(live, live_store, remote is not None, starting_until)
-    visitors = VisitorLimit(settings.visitors_per_address)
+    visitors = _visitor_limit(settings.visitors_per_address, counters)
     app.extensions[KEY] = Service(
         live=live,
         store=store,
@@ -161,6 +163,11 @@ def _add_routes(app: Api, access: Access, settings: Settings) -> None:
         app.register_blueprint(module.bp)
     if settings.storefront:
         app.register_blueprint(storefront.bp)
+
+
+def _visitor_limit(limit: int, counters: SharedCounters | None) -> VisitorLimit | SharedVisitorLimit:
+    own = VisitorLimit(limit)
+    return own if counters is None else SharedVisitorLimit(counters, limit, own)
 
 
 def file_of(url: str) -> Path | None:

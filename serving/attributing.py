@@ -2,13 +2,14 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
 from time import monotonic
 
 from recommender.stores import EventStore
 from recommender.stores.attribution import Attribution, is_signed
+from serving.rates import WINDOW_SECONDS
 
-WINDOW_SECONDS = 3600.0
 # Addresses whose visitors are remembered; beyond that the one that was quiet longest is forgotten.
 MAX_ADDRESSES = 5000
 
@@ -47,7 +48,7 @@ class Signer:
 class VisitorLimit:
     """Bounds how many visitors of one address count in an hour, since a script invents as many as it likes.
 
-    It counts in this process alone, so N workers admit up to N times as many.
+    It counts in this process alone, so N workers admit up to N times as many; see `SharedVisitorLimit`.
 
     Parameters
     ----------
@@ -61,16 +62,19 @@ class VisitorLimit:
         self._addresses: OrderedDict[str, tuple[float, set[int]]] = OrderedDict()
         self._lock = Lock()
 
-    def admits(self, address: str, visitor: str) -> bool:
-        """Return whether a visitor is among the first of its address in this hour."""
+    def admits(self, address: str, visitors: Sequence[str]) -> list[bool]:
+        """Return of each visitor whether it is among the first of its address in this hour."""
         now = monotonic()
         with self._lock:
-            start, visitors = self._addresses.pop(address, (now, set()))
+            start, known = self._addresses.pop(address, (now, set()))
             if now - start > WINDOW_SECONDS:
-                start, visitors = now, set()
-            self._addresses[address] = start, visitors
+                start, known = now, set()
+            self._addresses[address] = start, known
             if len(self._addresses) > MAX_ADDRESSES:
                 self._addresses.popitem(last=False)
-            if len(visitors) < self._limit:
-                visitors.add(hash(visitor))
-            return hash(visitor) in visitors
+            return [self._admit(known, hash(visitor)) for visitor in visitors]
+
+    def _admit(self, known: set[int], visitor: int) -> bool:
+        if len(known) < self._limit:
+            known.add(visitor)
+        return visitor in known

@@ -11,6 +11,7 @@ from serving.attributing import Signer, VisitorLimit
 from serving.follower import Follower
 from serving.health import Health
 from serving.hot_reload import LiveRecommender
+from serving.rates import SharedVisitorLimit
 from serving.settings import Scope, Settings
 from serving.trending import Trending
 
@@ -56,7 +57,7 @@ class Service:
     follower: Follower
     health: Health
     signer: Signer
-    visitors: VisitorLimit
+    visitors: VisitorLimit | SharedVisitorLimit
     encodes_queries: bool = False
 
     def close(self) -> None:

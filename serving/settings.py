@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     )
     poll_seconds: float = Field(5, gt=0, le=3600, description="How often to look at a URL for another generation.")
     redis: str | None = Field(
-        None, description="Redis, as redis://host:6379/0, in which rates are counted for all workers and replicas."
+        None, description="Redis, as redis://host:6379/0, which counts the limits of all workers and replicas."
     )
     query_encoder: bool = Field(False, description="Answer text and image queries with an encoder process.")
     storefront: bool = Field(False, description="Demo pages at /shop.")
@@ -222,8 +222,8 @@ class Settings(BaseSettings):
     visitors_per_address: int = Field(
         100,
         ge=1,
-        description="Visitors of one address whose events count in reports and trending, per hour and worker; "
-        "keys of scope server have no limit.",
+        description="Visitors of one address whose events count in reports and trending, per hour, and per worker "
+        "without redis; keys of scope server have no limit.",
     )
     keys: dict[Slug, Key] = Field(
         {}, description="API keys by name; without any, everybody on this machine may do everything."

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 import typer
 
 import recommender
@@ -44,6 +45,7 @@ from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
 from tests.made_bundles import draw_product, publish_products
+from tests.test_stores import fresh_schema, postgres  # noqa: F401
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = """
@@ -310,6 +312,56 @@ def test_a_table_has_the_latest_answers_of_all_users(
     command(bundles, "--kind", "similar", "--out", f"sqlite:///{path}", "--table", "neighbours", "-k", 2)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(DISTINCT seed_item_id) FROM neighbours").fetchone() == (60,)
+
+
+# COPY's own signs among them
+TEXTS = ["", "a,b", '"', 'say "no"', "two\nlines", "\\.", "\\N", "NULL", " ", "größe\t漢", "u1"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/recs.sqlite"
+        return
+    with fresh_schema(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+def read(database: str) -> list[tuple[Any, ...]]:
+    engine = sa.create_engine(database)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text("SELECT * FROM recs ORDER BY user_id, rank")).all()
+    engine.dispose()
+    return [tuple(row) for row in rows]
+
+
+def table_of(users: list[str], score: float = 1 / 3) -> pa.Table:
+    columns = [users, [1] * len(users), users[::-1], [score] * len(users), ["for_you"] * len(users)]
+    return pa.table([*columns, [None, *users[1:]], users, users], schema("user_id", explain=True))
+
+
+def test_every_text_is_delivered_as_it_is(database: str, tmp_path: Path) -> None:
+    folder, columns = Folder(str(tmp_path / "parts")), schema("user_id", explain=True)
+    folder.write("part-00000.parquet", columns, [table_of(TEXTS)])
+    SqlTable(database, "recs", columns).deliver(folder, None)
+    expected = {tuple(row.values()) for row in table_of(TEXTS).to_pylist()}
+    assert {*read(database)} == expected
+    folder.write("part-00000.parquet", columns, [table_of(["u1"], 0.5)])
+    SqlTable(database, "recs", columns).deliver(folder, ["u1", *TEXTS[:3]])
+    kept = {row for row in expected if row[0] not in ("u1", *TEXTS[:3])}
+    assert {*read(database)} == kept | {("u1", 1, "u1", 0.5, "for_you", None, "u1", "u1")}
+
+
+def test_a_delivery_that_the_database_refuses_leaves_the_table(database: str, tmp_path: Path) -> None:
+    folder, columns = Folder(str(tmp_path / "parts")), schema("user_id", explain=True)
+    folder.write("part-00000.parquet", columns, [table_of(["u1"])])
+    SqlTable(database, "recs", columns).deliver(folder, None)
+    before = read(database)
+    folder.write("part-00001.parquet", columns, [table_of(["u2", "u2"])])
+    with pytest.raises(StoreError, match=r"refuses: .*(unique|UNIQUE)"):
+        SqlTable(database, "recs", columns).deliver(folder, None)
+    assert read(database) == before
 
 
 def test_readers_see_the_run_before_until_the_swap(

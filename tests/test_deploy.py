@@ -1,7 +1,8 @@
-"""The files of deploy/: Kubernetes manifests, the Grafana dashboard and Prometheus' alerts."""
+"""compose.yaml and the files of deploy/: load balancer, Kubernetes, Grafana's dashboard and Prometheus' alerts."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ from serving.settings import Settings
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
+COMPOSE = yaml.safe_load((DEPLOY.parent / "compose.yaml").read_text())["services"]
 KUSTOMIZATION = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
 RULES = [
     rule
@@ -30,6 +32,63 @@ from serving.metrics import exposition, metrics
 metrics()
 print(exposition().decode())
 """
+
+
+def directives() -> dict[str, list[list[str]]]:
+    """Return the arguments of each directive of the load balancer, wherever it is."""
+    text = re.sub(r"#.*", "", (DEPLOY / "nginx.conf").read_text())
+    assert text.count("{") == text.count("}")
+    found: dict[str, list[list[str]]] = {}
+    for name, *arguments in (statement.split() for statement in re.split(r"[;{}]", text) if statement.strip()):
+        found.setdefault(name, []).append(arguments)
+    return found
+
+
+def test_two_replicas_share_a_store_and_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    service = COMPOSE["service"]
+    assert service["deploy"]["replicas"] >= 2
+    assert "ports" not in service  # two containers cannot have one port of the machine
+    for name, value in service["environment"].items():
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(\w+)\}", r"\1", value))
+        assert name.removeprefix("RECOMMENDER_").lower() in Settings.model_fields
+    settings = Settings.load()
+    assert settings.store is not None
+    assert settings.redis is not None
+    assert {"postgres", "redis", "service", "balancer"} <= set(COMPOSE)
+    assert settings.store.partition("@")[2].partition("/")[0] == "postgres"
+    assert settings.redis.partition("//")[2].partition(":")[0] == "redis"
+    assert settings.proxies == 1  # the balancer
+
+
+def test_containers_wait_for_what_they_need() -> None:
+    for name, service in COMPOSE.items():
+        for other, how in service.get("depends_on", {}).items():
+            has_check = "healthcheck" in COMPOSE[other] or "build" in COMPOSE[other]  # the Dockerfile has one
+            assert how == {"condition": "service_healthy"}, name
+            assert has_check, other
+
+
+def test_the_balancer_forwards_what_the_service_needs() -> None:
+    known = directives()
+    (mounted,) = COMPOSE["balancer"]["volumes"]
+    assert (DEPLOY.parent / mounted.partition(":")[0]).samefile(DEPLOY / "nginx.conf")
+    (published,) = COMPOSE["balancer"]["ports"]
+    assert [published.rpartition(":")[2]] in known["listen"]
+    port = Settings.model_fields["port"].default
+    assert known["set"] == [["$replicas", "service"]]
+    assert known["proxy_pass"] == [[f"http://$replicas:{port}"]]
+    headers = dict(known["proxy_set_header"])
+    assert headers == {"Host": "$http_host", "X-Forwarded-For": "$proxy_add_x_forwarded_for"}
+    (size,) = known["client_max_body_size"]
+    assert int(size[0].removesuffix("m")) << 20 == Settings.model_fields["max_body_bytes"].default
+    assert not any("non_idempotent" in arguments for arguments in known["proxy_next_upstream"])
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed: apt-get install nginx-light")
+def test_nginx_reads_its_file() -> None:
+    command = ["nginx", "-t", "-e", "stderr", "-c", str(DEPLOY / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "syntax is ok" in done.stderr  # whoever runs it: its folders are not this test's
 
 
 def manifests() -> list[Path]:

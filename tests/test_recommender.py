@@ -1,7 +1,9 @@
 """Results on the demo bundle: their properties, and every form of request."""
 
+import gc
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,32 @@ def test_cached_queries_have_no_more_numbers_than_allowed() -> None:
     cache.put("large", Query.free(np.zeros(36, np.float32)))
     assert cache.get("large") is None
     assert cache.get("d") is queries["d"]
+
+
+def test_a_cached_query_holds_no_events(rec: Recommender) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    events = [Event(item_id, "view_item", start, "held by nobody") for item_id in rec.ids[:9]]
+    rec.recommend(events)
+    del events
+    gc.collect()
+    held = [each for each in gc.get_objects() if isinstance(each, Event) and each.user_id == "held by nobody"]
+    assert held == []
+
+
+def test_another_time_name_or_value_of_an_event_is_another_query(rec: Recommender) -> None:
+    base = Event(rec.ids[0], "rate", datetime(2026, 1, 1, tzinfo=UTC), value=5.0)
+    later, other = replace(base, timestamp=datetime(2026, 1, 9, tzinfo=UTC)), replace(base, item_id=rec.ids[1])
+    histories = [
+        [base, other],
+        [replace(base, value=4.0), other],
+        [replace(base, event_name="purchase"), other],
+        [later, other],
+    ]
+    first = [rec.recommend(history, 5) for history in histories]
+    again = [rec.recommend(history, 5) for history in reversed(histories)]
+    fresh = [recommender.load(rec.bundle.root).recommend(history, 5) for history in histories]
+    for one, two, three in zip(first, reversed(again), fresh, strict=True):
+        assert one.items == two.items == three.items
 
 
 def test_every_form_of_a_history_gives_the_same_result(rec: Recommender) -> None:

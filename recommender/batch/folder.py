@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,8 +77,9 @@ class Folder:
             file.write(json.dumps(manifest, indent=2).encode() + b"\n")
 
     def remove(self) -> None:
-        """Remove the folder and its content."""
-        self._fs.rm(self._path(), recursive=True)
+        """Remove the folder and its content; in an object store an empty folder is none."""
+        with suppress(FileNotFoundError):
+            self._fs.rm(self._path(), recursive=True)
 
     @property
     def _fs(self) -> Any:

@@ -1,9 +1,11 @@
 """Deliver a batch to a table of a SQL database: staged, then swapped in one transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import sqlalchemy as sa
 
 from recommender.batch.answers import chunks
@@ -69,19 +71,24 @@ class SqlTable:
                 for each in (self._staged, self._seeds):
                     each.drop(connection, checkfirst=True)
                     each.create(connection)
-            for rows in _rows(folder):
-                self._insert(self._staged, rows)
+            for batch in _batches(folder):
+                self._stage(self._staged, batch)
             for some in chunks(seeds or (), _ROWS):
-                self._insert(self._seeds, [{"id": seed} for seed in some])
+                self._stage(self._seeds, pa.record_batch({"id": pa.array(some, pa.string())}))
             with self._database.transaction() as connection:
                 self._check(connection)
                 self._swap(connection, everything=seeds is None)
         finally:
             self._database.close()
 
-    def _insert(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    def _stage(self, table: sa.Table, batch: pa.RecordBatch) -> None:
         with self._database.transaction() as connection:
-            connection.execute(sa.insert(table), rows)
+            if self._database.is_sqlite:
+                connection.execute(sa.insert(table), batch.to_pylist())
+            else:
+                from recommender.stores.sql.postgres import copy_csv
+
+                copy_csv(connection, table, batch.schema.names, _csv(batch))
 
     def _check(self, connection: sa.Connection) -> None:
         there = {column["name"] for column in sa.inspect(connection).get_columns(self._table.name)}
@@ -108,10 +115,16 @@ def _table(name: str, columns: pa.Schema) -> sa.Table:
     return sa.Table(name, sa.MetaData(), *parts)
 
 
-def _rows(folder: Folder) -> Iterator[list[dict[str, Any]]]:
+def _csv(batch: pa.RecordBatch) -> bytes:
+    """Return rows as CSV in which, as PostgreSQL reads it, an empty text is in quotes and a null is nothing."""
+    rows = BytesIO()
+    pa.csv.write_csv(batch, rows, pa.csv.WriteOptions(include_header=False))
+    return rows.getvalue()
+
+
+def _batches(folder: Folder) -> Iterator[pa.RecordBatch]:
     names = folder.names()
     for name in progress(names, "rows to the database", len(names), "partition"):
-        batches: Iterable[pa.RecordBatch] = folder.read(name)
-        for batch in batches:
+        for batch in folder.read(name):
             for start in range(0, len(batch), _ROWS):
-                yield batch.slice(start, _ROWS).to_pylist()
+                yield batch.slice(start, _ROWS)

@@ -203,18 +203,21 @@ def batch(
     bundles: options.Bundles,
     users: Annotated[int, typer.Option("--users", help="Number of users to scale the figures to.")] = 1_000_000,
     sample: Annotated[int, typer.Option("--sample", help="Number of users that are answered.")] = 4096,
+    runs: Annotated[
+        int | None, typer.Option("--runs", help="Users of the first and second run. [default: the sample]")
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--limit", help="Number of products per user.")] = 20,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure the throughput of batch recommendations.
 
-    From histories to files, of a second run after some users changed, and of ranking alone beside numpy and
-    implicit.
+    From histories to files; of a first run and a second after 1 % of the users changed, to Parquet and to tables
+    of SQLite and, where it is installed, PostgreSQL; and of ranking alone beside numpy and implicit.
     """
     from recommender.commands.benchmarks.batch import measure_batch
     from recommender.commands.output import show_figures
 
-    figures = measure_batch(bundles, users, sample, k)
+    figures = measure_batch(bundles, users, sample, k, runs)
     emit(figures, show_figures(figures), as_json)
 
 

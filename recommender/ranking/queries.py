@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from hashlib import blake2b
 from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from recommender.core.blocks import Float, Rows
 from recommender.core.scoring import Query, Repeats
 from recommender.core.segment import Segment
 from recommender.errors import RequestError
-from recommender.events import Event, as_steps
+from recommender.events import Event, Steps, as_steps
 from recommender.items import Attributes
 from recommender.ranking.request import Request
 from recommender.towers.item import ItemInputs, ItemTower
@@ -71,12 +72,12 @@ class HistoryQueries:
 
     def _of_events(self, request: Request, events: Sequence[Event], rows: Sequence[int]) -> Query:
         """Return the query of the events alone; a shopper who asks again without new events has it cached."""
-        now = request.moment.timestamp()
+        now, steps = request.moment.timestamp(), as_steps(events, rows)
         # a query changes with the day, see `RepeatModel.repeats`
-        key = None if request.items or request.negative_items else (tuple(events), now // DAY)
+        key = None if request.items or request.negative_items else (_digest(steps), now // DAY)
         query = None if key is None else self._cache.get(key)
         if query is None:
-            query = self._users.query(as_steps(events, rows), self._segment, now)
+            query = self._users.query(steps, self._segment, now)
             if key is not None:
                 self._cache.put(key, query)
         return query
@@ -142,6 +143,13 @@ class QueryCache:
             self._size += size
             while self._size > self._capacity:
                 self._size -= _numbers(self._queries.popitem(last=False)[1])
+
+
+def _digest(steps: Steps) -> bytes:
+    """Return what tells histories apart; the events themselves would take far more memory than their query."""
+    arrays = [each.tobytes() for each in (steps.rows, steps.times, steps.values)]
+    names = "\0".join([str(len(steps.rows)), *steps.names])
+    return blake2b(b"".join([names.encode(), *arrays]), digest_size=16).digest()
 
 
 def _numbers(query: Query) -> int:

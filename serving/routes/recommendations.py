@@ -97,6 +97,8 @@ def new(query: QueryParams) -> Response:
 
 
 def _similar(item_id: str, query: QueryParams) -> Response:
+    if query.session_id is not None:  # its events change the response, which an ETag does not tell
+        return _recommend(query, seeds=_item(item_id), strategy="similar")
     here = service()
     recommender, query = here.live.recommender, with_fixed(here, query)
     state = (recommender.revision, request.full_path, here.access.fixed, sorted(here.access.private_fields))
@@ -124,10 +126,13 @@ def _similar(item_id: str, query: QueryParams) -> Response:
 
 def _of_item(item_id: str, query: QueryParams) -> Response:
     service().live.recommender.product(item_id)  # a 404 for an id never seen
-    seeds = Seeds.model_validate({"items": [{"item_id": item_id}]})
-    return _recommend(query, seeds=seeds, strategy="complementary")
+    return _recommend(query, seeds=_item(item_id), strategy="complementary")
+
+
+def _item(item_id: str) -> Seeds:
+    return Seeds.model_validate({"items": [{"item_id": item_id}]})
 
 
 def _recommend(query: QueryParams, **params: Any) -> Response:
-    common = {name: getattr(query, name) for name in ("limit", "explain", "filter", "weights", "fields")}
+    common = {name: getattr(query, name) for name in QueryParams.model_fields}
     return json_response(recommend(service(), RecommendationParams(**params, **common)))

@@ -106,6 +106,7 @@ AttributeText = Annotated[str, StringConstraints(max_length=200)]
 AttributeValue = bool | Number | AttributeText | Annotated[tuple[AttributeText, ...], Field(max_length=50)] | None
 Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=50)]
 SESSION = "Its stored events count as if they were sent along; it keeps its arm of an experiment."
+STORED_SESSION = "A session whose stored events count as if they were sent along."
 USER = "Attributes of the user, over the stored ones, such as age; unknown ones say nothing."
 CONTEXT = "Circumstances of the request; unknown ones say nothing."
 Filter = dict[str, Any] | str
@@ -121,6 +122,7 @@ class CommonParams(RequestModel):
 class QueryParams(CommonParams):
     """CommonParams in a query string."""
 
+    session_id: Id | None = Field(default=None, description=STORED_SESSION)
     filter: str | None = Field(default=None, examples=['price < 50 AND NOT brand: ANY("Acme")'])
     weights: Annotated[
         Weights | None,

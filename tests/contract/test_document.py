@@ -67,7 +67,7 @@ def test_the_document_names_every_route_and_parameter(client: FlaskClient, app: 
     routes = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in app.url_map.iter_rules()}
     assert set(document["paths"]) == routes - {"/", "/docs", "/openapi.json", "/static/{filename}"}
     parameters = {p["name"] for p in document["paths"]["/v1/items/{item_id}/similar"]["get"]["parameters"]}
-    assert parameters == {"item_id", "limit", "filter", "weights", "explain", "fields"}
+    assert parameters == {"item_id", "limit", "filter", "weights", "explain", "fields", "session_id"}
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert all(operation["summary"] for operation in operations)

@@ -10,7 +10,7 @@ from recommender.filters import parse
 from recommender.ranking.request import Request
 from recommender.stores.attribution import SUFFIX_LENGTH, Attribution
 from serving.hot_reload import LiveRecommender
-from tests.serving_fakes import NOW, ids
+from tests.serving_fakes import EVENT, NOW, ids
 
 
 def test_similar_follows_the_contract(client: FlaskClient) -> None:
@@ -113,3 +113,37 @@ def test_session_events_reach_the_recommender(client: FlaskClient, requests: lis
     assert first.timestamp == datetime(2026, 11, 23, 4, 40, tzinfo=UTC)
     assert (second.item_id, second.event_name) == ("A", "view_item")
     assert abs(second.timestamp - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("items/A/similar?", {"strategy": "similar", "seeds": {"items": [{"item_id": "A"}]}}),
+        ("similar?item_id=A&", {"strategy": "similar", "seeds": {"items": [{"item_id": "A"}]}}),
+        ("items/A/complementary?", {"strategy": "complementary", "seeds": {"items": [{"item_id": "A"}]}}),
+        ("complementary?item_id=A&", {"strategy": "complementary", "seeds": {"items": [{"item_id": "A"}]}}),
+        ("users/u/recommendations?", {"strategy": "for_you", "seeds": {"user_id": "u"}}),
+        ("recommendations?user_id=u&", {"strategy": "for_you", "seeds": {"user_id": "u"}}),
+        ("trending?", {"strategy": "trending"}),
+        ("new?", {"strategy": "new"}),
+    ],
+)
+def test_events_stored_under_a_session_count_at_once_in_get_requests(
+    client: FlaskClient, requests: list[Request], path: str, body: dict[str, Any]
+) -> None:
+    before = client.get(f"/v1/{path}session_id=s%2F1")
+    assert before.headers.get("ETag") is None  # it would not change with the events
+    session = {**EVENT, "items": [{"item_id": "B"}], "user_id": None, "session_id": "s/1"}
+    assert client.post("/v1/events", json=session).status_code == 200
+    after = client.get(f"/v1/{path}session_id=s%2F1")
+    assert set(ids(before)) - set(ids(after)) == {"B"}
+    assert [event.item_id for event in requests[-1].session] == ["B"]
+    assert ids(client.post("/v1/recommendations", json={**body, "session_id": "s/1"})) == ids(after)
+    assert ids(client.get(f"/v1/{path}session_id=another")) == ids(before)
+
+
+def test_a_session_of_a_get_request_has_a_valid_id(client: FlaskClient) -> None:
+    for session_id in ("", "a%00b", "x" * 513):
+        refused = client.get(f"/v1/items/A/similar?session_id={session_id}")
+        assert refused.status_code == 422
+        assert refused.json["errors"][0]["pointer"] == "/session_id"

@@ -14,7 +14,8 @@ from tests.http_api.helpers import Start
 
 
 @pytest.fixture
-def start(demo_bundles: Path, tmp_path: Path) -> Iterator[Start]:
+def start(demo_bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setattr("serving.app.START_SECONDS", 60.0)  # on a busy machine too, the store is open
     apps = []
 
     def started(**given: Any) -> FlaskClient:

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from serving.attributing import VisitorLimit
 from serving.service import KEY, Service
 from serving.settings import Key
 from tests.http_api.helpers import NOW, Start, ids, post, rec_of, send
+from tests.test_serving_rates import url as redis_url  # noqa: F401
 
 KEYS = {
     "public": {"sha256": Key.hash("public secret"), "scopes": ["public"]},
@@ -97,16 +99,35 @@ def test_one_address_does_not_decide_what_trends_with_invented_sessions(start: S
     assert trending(client) == {first: 25.0, second: 40.0}
 
 
+def test_replicas_share_the_visitors_of_an_address(
+    start: Start,
+    redis_url: str,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.rates.TIMEOUT_SECONDS", 1.0)
+    replicas = [start(keys=KEYS, visitors_per_address=3, redis=redis_url) for _ in range(2)]
+    address = {"REMOTE_ADDR": uuid4().hex}  # Redis has those of the last hour
+    headers = {"Authorization": "Bearer public secret"}
+    first = rec_of(replicas[0]).ids[0]
+    moment = (NOW - timedelta(hours=1)).isoformat()
+    for n in range(10):
+        event = {"event_id": f"e{n}", "event_name": "purchase", "timestamp": moment, "session_id": f"s{n}"}
+        sent = {**event, "items": [{"item_id": first}]}
+        stored = replicas[n % 2].post("/v1/events", json=sent, headers=headers, environ_overrides=address)
+        assert stored.json["status"] == "stored"
+    assert trending(replicas[0]) == {first: 15.0}  # three purchases
+
+
 def test_visitors_of_an_address_are_bounded_by_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("serving.attributing.monotonic", lambda: clock[0])
     limit = VisitorLimit(2)
-    assert [limit.admits("a", visitor) for visitor in "xyzx"] == [True, True, False, True]
-    assert limit.admits("b", "z")
+    assert limit.admits("a", ["x", "y", "z", "x"]) == [True, True, False, True]
+    assert limit.admits("b", ["z"]) == [True]
     clock[0] = 4000.0
-    assert limit.admits("a", "z")
+    assert limit.admits("a", ["z"]) == [True]
     monkeypatch.setattr("serving.attributing.MAX_ADDRESSES", 1)
-    assert limit.admits("c", "z")
+    assert limit.admits("c", ["z"]) == [True]
     assert len(limit._addresses) <= 2
 
 

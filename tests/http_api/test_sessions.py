@@ -53,6 +53,20 @@ def test_the_stored_events_of_a_session_count_as_if_they_were_sent(
     assert post(client, strategy=strategy, session_id="nobody")["items"] == anonymous["items"]
 
 
+def test_get_requests_take_a_session_too(client: FlaskClient) -> None:
+    item_id = rec_of(client).ids[10]
+    plain = client.get(f"/v1/items/{item_id}/complementary").json
+    visit(client)
+    seeds = {"items": [{"item_id": item_id}]}
+    for strategy in ("similar", "complementary"):
+        named = client.get(f"/v1/items/{item_id}/{strategy}?session_id=s").json
+        assert scores(named) == scores(post(client, strategy=strategy, seeds=seeds, session_id="s"))
+    assert scores(named) != scores(plain)
+    user = client.get("/v1/users/nobody/recommendations?session_id=s").json
+    assert scores(user) == scores(post(client, session_id="s"))
+    assert user["fallback_used"] is None
+
+
 def test_of_sent_events_those_that_are_not_stored_yet_count_too(client: FlaskClient) -> None:
     events = visit(client)
     other = {"item_id": rec_of(client).ids[VIEWED], "event_name": "add_to_cart"}

@@ -8,12 +8,9 @@ cores, while in the others only the products do.
 
 import resource
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -22,40 +19,42 @@ import pyarrow as pa
 import recommender
 from recommender.batch import (
     Job,
-    RunState,
-    SqlTable,
-    StoredEvents,
-    chunks,
-    write_changed,
     write_partitions,
     write_similar,
 )
-from recommender.batch.answers import schema
 from recommender.batch.histories import SCHEMA
+from recommender.commands.benchmarks.batch_runs import measure_runs
 from recommender.commands.benchmarks.own_searches import EMPTY
 from recommender.commands.benchmarks.synthetic import segment_of
+from recommender.commands.benchmarks.timing import timed_cpu
 from recommender.core.blocks import Double, Float, Rows
 from recommender.core.scoring import Query, Scorer
-from recommender.events import Event
 from recommender.progress import notice, progress
 from recommender.recommender import Recommender
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import Planner, RowQuery
-from recommender.stores import open_store
 
 BLOCK = 256  # users of one numpy product
 ROUNDS = 3  # the libraries take turns, and the median of each counts
 EVENTS = 10  # of a user, on average
-CHANGED = 100  # of so many users one has changed at the second run
 # The cluster of the estimate: AWS c7i.8xlarge, 32 vCPU (16 cores), at a price per hour that is assumed here.
 MACHINE, CORES, PRICE, MACHINES = "c7i.8xlarge", 16, 1.428, 50
 MANY_USERS, MANY_PRODUCTS = 100_000_000, 10_000_000
 
 
-def measure_batch(bundles: Path, users: int, sample: int, k: int) -> dict[str, Any]:
-    """Return users per second, CPU seconds for `users`, the peak memory, and an estimate for a large shop."""
+def measure_batch(bundles: Path, users: int, sample: int, k: int, runs: int | None = None) -> dict[str, Any]:
+    """Return users per second, CPU seconds for `users`, the peak memory, and an estimate for a large shop.
+
+    Parameters
+    ----------
+    users
+        The figures of `sample` users are scaled to so many.
+    runs
+        Users of the two runs of those who changed; by default `sample`.
+    """
     rec = recommender.load(bundles)
     sample = min(sample, users)
+    runs = runs or sample
     wall, cpu = write_files(rec, bundles, sample, k)
     products = min(sample, rec.n)
     figures = {
@@ -65,7 +64,7 @@ def measure_batch(bundles: Path, users: int, sample: int, k: int) -> dict[str, A
         "sample": sample,
         "history to file": scaled(wall, cpu, sample, users) | {"users per CPU s": sample / cpu},
         "similar, by matrix products": {"products per CPU s": products / similar_files(rec, products, k)},
-        "runs for users who changed": runs(rec, bundles, sample, k),
+        "runs for users who changed": measure_runs(rec, bundles, lambda: synthetic_events(rec.ids, runs), runs, k),
         "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "ranking alone": ranking(rec, sample, k, users),
     }
@@ -77,47 +76,14 @@ def write_files(rec: Recommender, bundles: Path, users: int, k: int) -> tuple[fl
     with TemporaryDirectory() as folder:
         job = Job(str(bundles), rec.generation, "user", f"{folder}/recs", k)
         _ = job.recommender.recommend_many([rec.ids[:2]], k)  # opened, compiled
-        return timed(lambda: write_partitions(job, synthetic_events(rec.ids, users)))[1:]
+        return timed_cpu(lambda: write_partitions(job, synthetic_events(rec.ids, users)))[1:]
 
 
 def similar_files(rec: Recommender, products: int, k: int) -> float:
     """Return the CPU seconds of writing the similar items of some products."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "similar.parquet"
-        return timed(lambda: write_similar(rec, out, k, item_ids=rec.ids[:products]))[2]
-
-
-def runs(rec: Recommender, bundles: Path, users: int, k: int) -> dict[str, Any]:
-    """Return the seconds of a first run from a store and of a second after some users changed, by delivery."""
-    with TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/store.sqlite") as store:
-        for number, table in enumerate(synthetic_events(rec.ids, users)):
-            for some in chunks(_events(table, number), 10_000):
-                store.events.add(some)
-        state, figures = RunState(), {}
-        job = Job(str(bundles), rec.generation, "user", f"{folder}/1", k)
-        _ = job.recommender.recommend_many([rec.ids[:2]], k)  # opened, compiled
-        for name in ("first", "second"):
-            source, before = StoredEvents(store.events), state
-            run, wall, cpu = timed(partial(write_changed, job, source, before))
-            seeds = None if run.is_whole else run.users
-            table_ = SqlTable(f"sqlite:///{folder}/recs.sqlite", "recs", schema(job.seed_name))
-            _, to_table, cpu_to_table = timed(partial(table_.deliver, job.folder, seeds))
-            figures[name] = {"users": len(run.users), "to Parquet, s": wall, "to Parquet, CPU s": cpu}
-            figures[name] |= {"then to a table, s": to_table, "then to a table, CPU s": cpu_to_table}
-            state, job = run.state, replace(job, out=f"{folder}/2")
-            now = datetime.now(UTC)
-            late = (f"u{user:08}" for user in range(0, users, CHANGED))
-            store.events.add([Event(rec.ids[0], "view_item", now, user, event_id=user) for user in late])
-    first, second = (sum(seconds for name, seconds in each.items() if "CPU" in name) for each in figures.values())
-    return {**figures, "share of the first's CPU": second / first}
-
-
-def _events(table: pa.Table, number: int) -> Iterator[Event]:
-    names = [name for name in SCHEMA.names if name != "value"]
-    for position, (user, item, kind, moment) in enumerate(
-        zip(*(table[n].to_pylist() for n in names), strict=True)
-    ):
-        yield Event(item, kind, moment.replace(tzinfo=UTC), user, event_id=f"{number}-{position}")
+        return timed_cpu(lambda: write_similar(rec, out, k, item_ids=rec.ids[:products]))[2]
 
 
 def synthetic_events(ids: list[str], users: int) -> Iterator[pa.Table]:
@@ -147,7 +113,7 @@ def ranking(rec: Recommender, users: int, k: int, total: int) -> dict[str, Any]:
     seconds: dict[str, list[list[float]]] = {name: [] for name in rankers}
     for _ in progress(range(ROUNDS), "ranking alone", ROUNDS, "round"):
         for name, rank in rankers.items():
-            lists[name], *spent = timed(rank)
+            lists[name], *spent = timed_cpu(rank)
             seconds[name].append(spent)
     wall, cpu = (
         dict(zip(rankers, np.median([*seconds.values()], axis=1)[:, which], strict=True)) for which in (0, 1)
@@ -212,13 +178,6 @@ def implicit(items: Float, queries: Float, k: int) -> Callable[[], Rows] | None:
     model.item_factors, model.user_factors = items, queries
     users = np.arange(len(queries))
     return lambda: model.recommend(users, None, N=k, filter_already_liked_items=False)[0]
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Return the result of `work`, and its wall and CPU seconds."""
-    wall, cpu = perf_counter(), process_time()
-    result = work()
-    return result, perf_counter() - wall, process_time() - cpu
 
 
 def scaled(wall: float, cpu: float, sample: int, users: int) -> dict[str, float]:

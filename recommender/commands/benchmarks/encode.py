@@ -7,10 +7,9 @@ of the time that the GPU waits.
 
 import io
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 
 from recommender.catalog import Catalog
+from recommender.commands.benchmarks.timing import timed_cpu
 from recommender.config import Config, EncoderConfig
 from recommender.core.blocks import Float
 from recommender.encoders import create, encode_catalog
@@ -61,7 +61,7 @@ def cache_and_memory(n: int, folder: Path) -> dict[str, float]:
     """Encode n products with tiny images, then read all from the cache; peak memory of both in MB."""
     frame = pd.DataFrame({"id": [f"{i:07}" for i in range(n)], "image_link": [f"{i}.png" for i in range(n)]})
     catalog = Catalog.from_frame(frame.assign(title="product " + frame["id"]), Squares())
-    seconds = [timed(lambda: encode_catalog(catalog, Wide(), folder / "many"))[1] for _ in range(2)]
+    seconds = [timed_cpu(lambda: encode_catalog(catalog, Wide(), folder / "many"))[1] for _ in range(2)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"cold items/s": 2 * n / seconds[0], "warm items/s": 2 * n / seconds[1], "peak MB": peak}
 
@@ -173,7 +173,8 @@ def plain_loop(catalog: Catalog, model: Any, preprocess: Any, tokenizer: Any) ->
     with torch.inference_mode():
         model.encode_text(tokenizer(["warm"]))
         model.encode_image(preprocess(Image.new("RGB", (MAX_SIDE, MAX_SIDE)))[None])
-        return {"images": len(refs) / timed(encode_images)[2], "texts": len(texts) / timed(encode_texts)[2]}
+        rate = {"images": len(refs) / timed_cpu(encode_images)[2]}
+        return rate | {"texts": len(texts) / timed_cpu(encode_texts)[2]}
 
 
 def warm_up(encoder: Encoder) -> None:
@@ -190,15 +191,8 @@ def measured(catalog: Catalog, encoder: Encoder, folder: Path) -> dict[str, floa
     for modality, empty in (("images", "title"), ("texts", "image_link")):
         if getattr(encoder, f"{modality[:-1]}_dim"):
             half = Catalog.from_frame(catalog.frame.assign(**{empty: ""}), catalog.images)
-            rates[modality] = len(half) / timed(lambda: encode_catalog(half, encoder, folder))[2]  # noqa: B023
+            rates[modality] = len(half) / timed_cpu(lambda: encode_catalog(half, encoder, folder))[2]  # noqa: B023
     return rates
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Return the result of `work`, and its wall and CPU seconds."""
-    wall, cpu = perf_counter(), process_time()
-    result = work()
-    return result, perf_counter() - wall, process_time() - cpu
 
 
 def table(figures: Mapping[str, Any]) -> str:

@@ -5,6 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from recommender.commands.benchmarks.service import children
+
+TICKS = os.sysconf("SC_CLK_TCK")
 # Debian's folders of the programs, which are not on the path.
 _FOLDERS = [str(folder) for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
 
@@ -45,9 +48,19 @@ class Postgres:
         """Stop the server at once."""
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the server and of all connections so far."""
+        main = int((self._data / "postmaster.pid").read_text().split()[0])
+        return sum(map(_used, [main, *children(main)]))
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._prefix, str(_program(program)), *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60)
+
+
+def _used(pid: int) -> float:
+    """Return the CPU seconds of a process and of its children that ended."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15])) / TICKS
 
 
 def _program(name: str) -> str | None:

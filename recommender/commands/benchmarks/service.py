@@ -31,7 +31,7 @@ class ServiceProcess:
 
     def __init__(
         self,
-        bundles: Path,
+        bundles: Path | str,
         store: str,
         workers: int = WORKERS,
         settings: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ class ServiceProcess:
 
 
 @contextmanager
-def running(bundles: Path, store: str, **options: Any) -> Iterator[ServiceProcess]:
+def running(bundles: Path | str, store: str, **options: Any) -> Iterator[ServiceProcess]:
     """Run the service; see `ServiceProcess`."""
     service = ServiceProcess(bundles, store, **options)
     service.start()

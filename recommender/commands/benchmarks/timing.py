@@ -2,10 +2,11 @@
 
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import zip_longest
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,14 @@ from recommender.core.blocks import Float, Rows
 from recommender.progress import progress
 
 Curve = list[tuple[float, float]]  # recall@10 and p50 in microseconds, a point per step
+T = TypeVar("T")
+
+
+def timed_cpu(work: Callable[[], T]) -> tuple[T, float, float]:
+    """Return the result of `work`, and its wall and CPU seconds."""
+    wall, used = time.perf_counter(), time.process_time()
+    result = work()
+    return result, time.perf_counter() - wall, time.process_time() - used
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """Connections to PostgreSQL that end with the deadline of the current thread, whatever the network does."""
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from threading import Thread
 from time import monotonic
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 
 from recommender.stores.deadlines import remaining
 
@@ -116,3 +117,21 @@ def limit_statements(connection: psycopg.Connection[Any], seconds: float) -> Non
         f" SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'"
     )
     connection.autocommit = False
+
+
+def copy_csv(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: bytes) -> None:
+    """Append rows in CSV to a table by COPY, in a fraction of the time of INSERT.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        If the database refuses, as from SQLAlchemy's own statements.
+    """
+    names = connection.dialect.identifier_preparer
+    listed = ", ".join(names.quote(column) for column in columns)
+    statement = f"COPY {names.format_table(table)} ({listed}) FROM STDIN (FORMAT csv)"
+    try:
+        with connection.connection.driver_connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[union-attr]
+            copy.write(rows)
+    except psycopg.Error as error:
+        raise sa.exc.DBAPIError.instance(statement, None, error, psycopg.Error) from error
