@@ -16,8 +16,7 @@ from training.cooccurrence.pairs import count_pairs, normalize_counts
 from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products
 from training.words import word_vectors
 
-SIMILAR_PRODUCTS = 64  # entries of a row of C from content similarity
-SHARPNESS = 8.0  # of the similarity: it is e times lower for a cosine lower by an eighth
+SIMILAR_PRODUCTS = 128  # entries of a row of C from content similarity
 # Above this many products the similarities of all pairs would take too long (it grows with the square).
 MAX_SIMILARITY_ROWS = 60_000
 
@@ -113,10 +112,8 @@ class CooccurrenceTables:
 def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[str]] | None = None) -> Table:
     """Return the similarity of each product to its nearest by its content, shape (n, n), at most 1.
 
-    similarity[i, j] = exp(sharpness · (cos(i, j) − 1)), the cosine over the image, text and category blocks and
-    the TF-IDF of the words, side by side. Summed over a history it is a soft maximum: a product very similar
-    to one item of the history comes before one that is a little similar to all. Words are exact where the vector
-    of a text is not: a name that few products share.
+    similarity[i, j] = max(cos(i, j), 0), the cosine over the image, text and category blocks and the TF-IDF of the
+    words, side by side. Words are exact where the vector of a text is not: a name that few products share.
 
     Parameters
     ----------
@@ -139,5 +136,5 @@ def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[
         content = content * scales[:, None]
         words.data *= np.repeat(scales, np.diff(words.indptr))
     table = top_inner_products(content, content, SIMILAR_PRODUCTS, "content similarity", words)
-    table.data = np.exp(SHARPNESS * (table.data - 1.0))
+    table.data = np.maximum(table.data, 0.0)
     return table
