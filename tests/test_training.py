@@ -98,13 +98,13 @@ def test_content_similarity_is_the_cosine_and_smooths_products_without_events() 
     content = unit(vectors[:, :6])
     cosines = content @ content.T
     np.fill_diagonal(cosines, 0.0)
-    np.testing.assert_allclose(dense, np.maximum(cosines, 0.0), atol=1e-6)
+    np.testing.assert_allclose(dense, cosines, atol=1e-6)
     nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
     tables = CooccurrenceTables(nothing, nothing, similarity)
     assert not len(tables.mixed(Mixture(1.0, 0.0)).indices)
     smoothed = tables.mixed(Mixture(0.0, 1.0))
     assert all(len(smoothed.row(row)[0]) for row in range(60))
-    assert smoothed.values.max() == pytest.approx(dense.max())
+    assert smoothed.values.max() == pytest.approx(np.exp(Mixture.sharpness * (dense.max() - 1.0)))
 
 
 def test_content_similarity_reads_rare_words() -> None:
