@@ -21,7 +21,7 @@ from training.behaviour.sequences import Sequences
 from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
 from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
 from training.cooccurrence.sparse import top_k
-from training.cooccurrence.tables import SHARPNESS, CooccurrenceTables, Mixture, content_similarity
+from training.cooccurrence.tables import CooccurrenceTables, Mixture, content_similarity
 from training.item_tower.category import train_category
 from training.items import variant_groups
 from training.prior import PriorShape
@@ -90,23 +90,21 @@ def test_top_k_keeps_the_largest_of_a_row_and_the_first_of_equals(values: np.nda
     assert (table.toarray() == values).all(), "what is given stays as it is"
 
 
-def test_content_similarity_is_sharp_and_smooths_products_without_events() -> None:
+def test_content_similarity_is_the_cosine_and_smooths_products_without_events() -> None:
     layout = Layout({"image": 6, "behaviour": 4})
     vectors = unit(np.random.default_rng(3).normal(size=(60, 10)))
     similarity = content_similarity(vectors, layout)
     dense = similarity.toarray()
     content = unit(vectors[:, :6])
     cosines = content @ content.T
-    np.fill_diagonal(cosines, -np.inf)
-    assert (dense.argmax(axis=1) == cosines.argmax(axis=1)).all()
-    assert dense.max() <= 1.0
-    assert not dense.diagonal().any()
+    np.fill_diagonal(cosines, 0.0)
+    np.testing.assert_allclose(dense, cosines, atol=1e-6)
     nothing = count_pairs(interactions(catalog(60), ("a", 0, 0)), 60)
     tables = CooccurrenceTables(nothing, nothing, similarity)
     assert not len(tables.mixed(Mixture(1.0, 0.0)).indices)
     smoothed = tables.mixed(Mixture(0.0, 1.0))
     assert all(len(smoothed.row(row)[0]) for row in range(60))
-    assert smoothed.values.max() == pytest.approx(dense.max())
+    assert smoothed.values.max() == pytest.approx(np.exp(Mixture.sharpness * (dense.max() - 1.0)))
 
 
 def test_content_similarity_reads_rare_words() -> None:
@@ -118,7 +116,7 @@ def test_content_similarity_reads_rare_words() -> None:
     assert words is not None
     cosines = (vectors @ vectors.T + (words @ words.T).toarray()) / 2
     np.fill_diagonal(cosines, -np.inf)
-    np.testing.assert_allclose(found.max(axis=1), np.exp(SHARPNESS * (cosines.max(axis=1) - 1)), rtol=1e-4)
+    np.testing.assert_allclose(found.max(axis=1), cosines.max(axis=1), rtol=1e-4)
     assert found[0, [20, 40]].min() > np.median(found[0])
     unread = content_similarity(vectors, layout, [[] for _ in texts]).toarray()
     np.testing.assert_array_equal(unread, content_similarity(vectors, layout).toarray())

@@ -84,6 +84,23 @@ def test_a_table_that_knows_more_than_neighbours_gets_its_share() -> None:
     assert set(found.weights["user"].weights) == {*data.segment.layout.names, "cooccurrence", "prior"}
 
 
+@pytest.mark.parametrize(("chosen", "sharpness"), [("a little like both", 2.0), ("much like one", 8.0)])
+def test_the_sharpness_of_the_similarity_is_found(chosen: str, sharpness: float) -> None:
+    groups, events = 15, []
+    cosines = np.zeros((4 * groups, 4 * groups))
+    for first in range(0, 4 * groups, 4):  # two products, one a little like both, one much like the first
+        cosines[[first, first + 1], first + 2] = 0.6
+        cosines[first, first + 3] = 0.75
+    for user in range(150):
+        first = 4 * (user % groups)
+        target = first + (2 if chosen == "a little like both" else 3)
+        events += [(user, first, 1), (user, first + 1, 1), (user, target, 20 + user % 20)]
+    n = len(cosines)
+    _, found = tuned(shop_of(n, events), 20, n, similarity=sparse.csr_array(cosines))
+    assert found.mixture.sharpness == sharpness
+    assert found.weights["user"].soft_recalls.mean() > 0.95
+
+
 def noise_and(term: str, queries: int = 120) -> HeldOutTerms:
     """Targets that one term alone decides."""
     generator = np.random.default_rng(2)
@@ -168,11 +185,13 @@ def test_the_mixture_of_weighted_tables_is_their_weighted_sum() -> None:
     generator = np.random.default_rng(5)
     parts = [sparse.random_array((8, 8), density=0.4, rng=generator, format="csr") for _ in range(3)]
     tables = CooccurrenceTables(parts[0], *parts)
-    mixture, weight = Mixture.of({"cooccurrence": 3.0, "similarity": 0.5, "autoencoder": 1.5})
+    mixture, weight = Mixture.of({"cooccurrence": 3.0, "similarity": 0.5, "autoencoder": 1.5}, 2.0)
     table = tables.mixed(mixture)
     dense = np.zeros((8, 8))
     for row in range(8):
         dense[row, table.row(row)[0]] = table.row(row)[1]
-    wanted = sum(w * part.toarray() for w, part in zip((3.0, 0.5, 1.5), parts, strict=True))
+    cosines = parts[1].toarray()
+    similar = np.where(cosines > 0, np.exp(2.0 * (cosines - 1.0)), 0.0)
+    wanted = 3.0 * parts[0].toarray() + 0.5 * similar + 1.5 * parts[2].toarray()
     np.testing.assert_allclose(weight * dense, wanted, atol=1e-6)
-    assert Mixture.of(dict.fromkeys(("cooccurrence", "similarity", "autoencoder"), 0.0))[1] == 0.0
+    assert Mixture.of(dict.fromkeys(("cooccurrence", "similarity", "autoencoder"), 0.0), 2.0)[1] == 0.0

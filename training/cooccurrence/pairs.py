@@ -14,7 +14,7 @@ WINDOW = 50  # events of one user that a product is paired with, on either side
 DAY = 86_400.0
 HALF_LIFE_DAYS = 60.0  # of the time between the two events of a pair
 GAP_DECAY = 0.8  # factor for each moment between the two
-BACKWARD = 0.7  # factor of a pair against its order in time; pairs of one moment have no order
+BACKWARD = 0.5  # factor of a pair against its order in time; pairs of one moment have no order
 SHRINKAGE = 3.0
 POPULARITY_POWERS = (0.5, 0.3)  # of the seed's and the partner's number of users
 

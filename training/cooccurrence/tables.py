@@ -16,8 +16,10 @@ from training.cooccurrence.pairs import count_pairs, normalize_counts
 from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products
 from training.words import word_vectors
 
-SIMILAR_PRODUCTS = 64  # entries of a row of C from content similarity
-SHARPNESS = 8.0  # of the similarity: it is e times lower for a cosine lower by an eighth
+SIMILAR_PRODUCTS = 128  # entries of a row of C from content similarity
+# Of the similarity. At 8 it is e times lower for a cosine lower by an eighth: a product very similar to one item
+# of the history comes before one that is a little similar to all. At 2 that one comes first.
+SHARPNESSES = (8.0, 2.0)
 # Above this many products the similarities of all pairs would take too long (it grows with the square).
 MAX_SIMILARITY_ROWS = 60_000
 
@@ -32,19 +34,23 @@ class Mixture:
         Of the normalized counts: neighbours by co-occurrence.
     similarity, autoencoder
         Of the tables of the same name, see `CooccurrenceTables`.
+    sharpness
+        Of the similarity, see `sharpened`.
     """
 
     cooccurrence: float = 0.77
     similarity: float = 0.23
     autoencoder: float = 0.0
+    sharpness: float = SHARPNESSES[0]
 
     @classmethod
-    def of(cls, weights: Mapping[str, float]) -> "tuple[Mixture, float]":
+    def of(cls, weights: Mapping[str, float], sharpness: float) -> "tuple[Mixture, float]":
         """Return the shares of weighted tables, and the sum of their weights: the weight of C."""
         total = sum(weights.values())
         if total <= 0:
             return cls(), 0.0
-        return cls(**{name: weight / total for name, weight in weights.items()}), total
+        shares = {name: weight / total for name, weight in weights.items()}
+        return cls(**shares, sharpness=sharpness), total
 
 
 @dataclass(frozen=True)
@@ -95,28 +101,31 @@ class CooccurrenceTables:
         table = autoencoder_table(interactions, n) if mixture.autoencoder else None
         return replace(self, counts=counts, normalized=normalize_counts(counts, interactions), autoencoder=table)
 
-    @property
-    def by_name(self) -> dict[str, Table]:
-        """The tables that C may be mixed of, each at most 1, by the names in a `Mixture`."""
-        tables = {"cooccurrence": self.normalized, "similarity": self.similarity}
+    def by_name(self, sharpness: float) -> dict[str, Table]:
+        """Return the tables that C may be mixed of, each at most 1, by the names in a `Mixture`."""
+        tables = {"cooccurrence": self.normalized, "similarity": sharpened(self.similarity, sharpness)}
         return tables if self.autoencoder is None else tables | {"autoencoder": self.autoencoder}
 
     def mixed(self, mixture: Mixture) -> Cooccurrence:
         """Return C, the sum of the tables by their shares."""
         total = sparse.csr_array(self.normalized.shape)
-        for name, table in self.by_name.items():
+        for name, table in self.by_name(mixture.sharpness).items():
             if share := getattr(mixture, name):
                 total = sparse.csr_array(total + share * table)
         return to_cooccurrence(total)
 
 
-def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[str]] | None = None) -> Table:
-    """Return the similarity of each product to its nearest by its content, shape (n, n), at most 1.
+def sharpened(cosines: Table, sharpness: float) -> Table:
+    """Return similarities of cosines, exp(sharpness · (cos − 1))."""
+    similarities = np.exp(sharpness * (cosines.data - 1.0))
+    return sparse.csr_array((similarities, cosines.indices, cosines.indptr), shape=cosines.shape)
 
-    similarity[i, j] = exp(sharpness · (cos(i, j) − 1)), the cosine over the image, text and category blocks and
-    the TF-IDF of the words, side by side. Summed over a history it is a soft maximum: a product very similar
-    to one item of the history comes before one that is a little similar to all. Words are exact where the vector
-    of a text is not: a name that few products share.
+
+def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[str]] | None = None) -> Table:
+    """Return the cosine of each product and those nearest to it by content, shape (n, n).
+
+    It is taken over the image, text and category blocks and the TF-IDF of the words, side by side. Words are exact
+    where the vector of a text is not: a name that few products share.
 
     Parameters
     ----------
@@ -138,6 +147,4 @@ def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[
         scales = (1 / np.maximum(norms, 1e-12)).astype(np.float32)
         content = content * scales[:, None]
         words.data *= np.repeat(scales, np.diff(words.indptr))
-    table = top_inner_products(content, content, SIMILAR_PRODUCTS, "content similarity", words)
-    table.data = np.exp(SHARPNESS * (table.data - 1.0))
-    return table
+    return top_inner_products(content, content, SIMILAR_PRODUCTS, "content similarity", words)

@@ -1,10 +1,10 @@
 """Tunes the hyperparameters on held-out interactions: recency decay, prior, mixture of C, weights of the score."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -16,7 +16,7 @@ from recommender.core.segment import Segment
 from recommender.progress import notice, progress
 from recommender.towers.sequence import SequenceTower
 from recommender.towers.user import UserTower, weighted_query
-from training.cooccurrence.tables import CooccurrenceTables, Mixture
+from training.cooccurrence.tables import SHARPNESSES, CooccurrenceTables, Mixture, sharpened
 from training.prior import CURVES, PopularityEvents, PriorShape
 from training.profile.fit import ProfileShape
 from training.tuning.held_out import HeldOutCase, HeldOutTerms, block_terms, held_out_terms, user_queries
@@ -45,10 +45,11 @@ RECENCY_DECAYS = (
     (0.4, float("inf")),
 )
 DEFAULT_PRIOR = PriorShape(30.0)
-# Half-lives of popularity in days, and the weights of the prior under which each is compared: which half-life is
-# best depends on how much popularity counts.
+# Half-lives of popularity in days, and the weights of the prior under which each is compared.
 HALF_LIVES = (1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
 PRIOR_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 20.0)
+# The weights of content similarity under which each of its sharpnesses is compared.
+SIMILARITY_WEIGHTS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 # The options are compared under the default weights, then again under the tuned ones.
 ROUNDS = 2
 
@@ -198,6 +199,25 @@ def tune(data: TuningData, initial: Hyperparameters, cases: list[HeldOutCase], s
 
 
 @dataclass(frozen=True)
+class Choice(Generic[T]):
+    """A term of which a shape is chosen together with its weight.
+
+    Parameters
+    ----------
+    term
+        Its name.
+    weights
+        Under which each shape is compared: which is best depends on how much the term counts.
+    values
+        Returns the term's values of the candidates in a shape, shape (b, c).
+    """
+
+    term: str
+    weights: Sequence[float]
+    values: Callable[[T], Float]
+
+
+@dataclass(frozen=True)
 class UserTuning:
     """Tunes what ranks for users on their held-out interactions.
 
@@ -215,25 +235,31 @@ class UserTuning:
     seed: int
 
     def tune(self, present: Hyperparameters) -> Hyperparameters:
-        """Choose recency decay and prior under the present weights, then tune the weights and the mixture of C.
+        """Choose recency decay, sharpness and prior under the present weights, then tune weights and mixture of C.
 
-        The prior's weight is chosen with its shape. C is a sum of tables, each of which has a weight while tuning.
+        C is a sum of tables, each of which has a weight while tuning.
         """
         weights = self._table_weights(present)
         towers = [
             replace(present.user_tower, position_decay=decay, half_life_days=days)
             for decay, days in RECENCY_DECAYS
         ]
-        scores = [self._score(self._terms(tower, present.prior), weights) for tower in _bar(towers)]
+        scores = [self._score(self._terms(tower, present), weights) for tower in _bar(towers)]
         tower = towers[best_by_standard_error(scores)]
-        terms = self._terms(tower, present.prior)
+        terms = self._terms(tower, present)
+        similarity = Choice("similarity", SIMILARITY_WEIGHTS, partial(self._similarity, tower))
+        sharpnesses = [*dict.fromkeys((present.mixture.sharpness, *SHARPNESSES))]
+        sharpness, weights["similarity"] = self._best(similarity, terms, weights, sharpnesses)
+        terms = terms.with_term("similarity", self._similarity(tower, sharpness))
+        popularity = Choice("prior", PRIOR_WEIGHTS, self._priors)
         halved = [replace(present.prior, half_life_days=days) for days in HALF_LIVES]
-        prior, weights["prior"] = self._best_prior(terms, weights, [present.prior, *halved])
+        prior, weights["prior"] = self._best(popularity, terms, weights, [present.prior, *halved])
         bent = [replace(prior, curve=curve) for curve in CURVES]
-        prior, weights["prior"] = self._best_prior(terms, weights, [prior, *bent])
+        prior, weights["prior"] = self._best(popularity, terms, weights, [prior, *bent])
         terms = terms.with_term("prior", self._priors(prior))
         tuned = never_worse(terms, tune_weights(terms, self.seed, weights))
-        mixture, cooccurrence = Mixture.of({name: tuned.weights[name] for name in self.data.tables.by_name})
+        mixed = {name: tuned.weights[name] for name in self._columns}
+        mixture, cooccurrence = Mixture.of(mixed, sharpness)
         names = (*self.data.segment.layout.names, "cooccurrence", "prior")
         published = {name: {**tuned.weights, "cooccurrence": cooccurrence}[name] for name in names}
         tuned = replace(tuned, weights=published)
@@ -241,20 +267,20 @@ class UserTuning:
             present, user_tower=tower, prior=prior, mixture=mixture, weights=present.weights | {"user": tuned}
         )
 
-    def _best_prior(
-        self, terms: HeldOutTerms, weights: Mapping[str, float], shapes: Sequence[PriorShape]
-    ) -> tuple[PriorShape, float]:
-        """Return a prior and its weight: the first at its present weight, unless another is clearly better."""
-        column = terms.terms.index("prior")
-        grid = np.tile([weights[term] for term in terms.terms], (len(PRIOR_WEIGHTS), 1))
-        grid[:, column] = PRIOR_WEIGHTS
-        options = [(shapes[0], weights["prior"])]
-        scores = [self._score(terms.with_term("prior", self._priors(shapes[0])), weights)]
-        for shape in _bar(shapes):
-            recalls = soft_recalls(terms.with_term("prior", self._priors(shape)), grid)
-            options.append((shape, PRIOR_WEIGHTS[int(recalls.mean(axis=0).argmax())]))
+    def _best(
+        self, choice: "Choice[T]", terms: HeldOutTerms, weights: Mapping[str, float], options: Sequence[T]
+    ) -> tuple[T, float]:
+        """Return an option and its term's weight: the first at its present weight, unless another is better."""
+        term = choice.term
+        grid = np.tile([weights[name] for name in terms.terms], (len(choice.weights), 1))
+        grid[:, terms.terms.index(term)] = choice.weights
+        best = [(options[0], weights[term])]
+        scores = [self._score(terms.with_term(term, choice.values(options[0])), weights)]
+        for option in _bar(options):
+            recalls = soft_recalls(terms.with_term(term, choice.values(option)), grid)
+            best.append((option, choice.weights[int(recalls.mean(axis=0).argmax())]))
             scores.append(cross_fitted(recalls))
-        return options[best_by_standard_error(scores)]
+        return best[best_by_standard_error(scores)]
 
     def _score(self, terms: HeldOutTerms, weights: Mapping[str, float]) -> Double:
         """Return the soft recall of each case, shape (b,)."""
@@ -264,9 +290,9 @@ class UserTuning:
         """Return the weight of each term while tuning, where the tables of C are terms of their own."""
         weights = dict(present.weights["user"].weights)
         shares = vars(present.mixture)
-        return weights | {name: weights["cooccurrence"] * shares[name] for name in self.data.tables.by_name}
+        return weights | {name: weights["cooccurrence"] * shares[name] for name in self._columns}
 
-    def _terms(self, tower: UserTower, prior: PriorShape) -> HeldOutTerms:
+    def _terms(self, tower: UserTower, present: Hyperparameters) -> HeldOutTerms:
         """Return the terms of each case: blocks, tables of C, prior."""
         segment, drawn = self.data.segment, self._drawn
         attention = [tower.attention(case.steps) for case in self.cases]
@@ -274,14 +300,25 @@ class UserTuning:
             self._requery(query, case, line)
             for query, case, line in zip(self._queries, self.cases, attention, strict=True)
         ]
+        histories = self._histories(tower)
+        tables = {name: (histories @ table).toarray() for name, table in self._columns.items()}
+        tables["similarity"] = self._similarity(tower, present.mixture.sharpness)
+        terms = block_terms(segment, queries, drawn.rows) | tables | {"prior": self._priors(present.prior)}
+        return drawn.with_terms(terms)
+
+    def _histories(self, tower: UserTower) -> sparse.csr_array:
+        """Return the attention of each case to the items of its history, shape (b, n)."""
+        attention = [tower.attention(case.steps) for case in self.cases]
         steps = np.concatenate([case.steps.rows for case in self.cases])
         starts = np.cumsum([0, *map(len, attention)])
-        histories = sparse.csr_array(
-            (np.concatenate(attention), steps, starts), shape=(len(starts) - 1, segment.n)
+        return sparse.csr_array(
+            (np.concatenate(attention), steps, starts), shape=(len(starts) - 1, self.data.segment.n)
         )
-        tables = {name: (histories @ table).toarray() for name, table in self._columns.items()}
-        terms = block_terms(segment, queries, drawn.rows) | tables | {"prior": self._priors(prior)}
-        return drawn.with_terms(terms)
+
+    def _similarity(self, tower: UserTower, sharpness: float) -> Float:
+        """Return the candidates' content similarity to each history, shape (b, c)."""
+        similarity = sharpened(self._columns["similarity"], sharpness)
+        return (self._histories(tower) @ similarity).toarray().astype(np.float32)
 
     def _requery(self, query: Query, case: HeldOutCase, attention: Double) -> Query:
         """Return the query of a case under another recency decay, which changes nothing of a sequence model's."""
@@ -306,9 +343,10 @@ class UserTuning:
 
     @cached_property
     def _columns(self) -> dict[str, sparse.csr_array]:
-        """The candidates' columns of each table."""
-        rows = self._drawn.rows
-        return {name: table[:, rows] for name, table in self.data.tables.by_name.items()}
+        """The candidates' columns of each table; of the similarity, the cosines."""
+        rows, tables = self._drawn.rows, self.data.tables
+        by_name = tables.by_name(Mixture.sharpness) | {"similarity": tables.similarity}
+        return {name: table[:, rows] for name, table in by_name.items()}
 
 
 def _bar(options: Sequence[T]) -> Iterable[T]:
