@@ -1,4 +1,4 @@
-"""A shop at a URL from end to end: fitted, asked, served, updated, rolled back, each on another machine."""
+"""A shop at a URL from end to end: fitted, asked, served, updated, batched, rolled back, each from elsewhere."""
 
 import json
 from collections.abc import Callable, Iterator
