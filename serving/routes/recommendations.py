@@ -1,5 +1,6 @@
 """GET routes: similar and complementary items, recommendations for a user, trending and new items."""
 
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -107,8 +108,10 @@ def _similar(item_id: str, query: QueryParams) -> Response:
         return Response(status=304, headers=headers)
     answer = here.answers.get(etag)  # it depends on nothing else, but for its id
     if answer is None:
-        result = _most_similar(here, recommender, item_id, query)
-        answer = result, encoded(content(recommender, result, query))
+        result = _most_similar(
+            here, recommender, item_id, query
+        )  # without `describe`, which holds the bundle open
+        answer = replace(result, describe=None), encoded(content(recommender, result, query))
         here.answers.put(etag, answer)
     result, rest = answer
     recommendation_id = counted(here, result, query.limit)
