@@ -8,18 +8,20 @@ import orjson
 from flask import Response
 from flask.json.provider import JSONProvider
 
+JSON = "application/json"
 MAX_LENIENT_COMMAS = 30_000
 
 
+def encoded(body: object) -> bytes:
+    """Return `body` as JSON; numpy's numbers are encoded too."""
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def json_response(
-    body: object,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    content_type: str = "application/json",
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = JSON
 ) -> Response:
-    """Return a response with `body` as JSON; numpy's numbers are encoded too."""
-    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, status, headers=headers, content_type=content_type)
+    """Return a response with `body` as JSON."""
+    return Response(encoded(body), status, headers=headers, content_type=content_type)
 
 
 class OrjsonProvider(JSONProvider):

@@ -284,10 +284,25 @@ def response_body(
     arm: str = "",
 ) -> dict[str, Any]:
     """Return a result as the HTTP API defines it, counted and with an id for attribution."""
-    attribution = Attribution(result.generation, placement, result.strategy, arm)
-    recommendation_id = service.signer.new_id(attribution)
-    count_answer(placement, result, min(params.limit, result.eligible))
-    body = {"recommendation_id": recommendation_id, "placement": placement or None, **result.to_dict()}
+    recommendation_id = counted(service, result, params.limit, placement, arm)
+    return {"recommendation_id": recommendation_id, **content(recommender, result, params, warnings, placement)}
+
+
+def counted(service: Service, result: Recommendations, limit: int, placement: str = "", arm: str = "") -> str:
+    """Count a result as an answer, and return its id for attribution."""
+    count_answer(placement, result, min(limit, result.eligible))
+    return service.signer.new_id(Attribution(result.generation, placement, result.strategy, arm))
+
+
+def content(
+    recommender: Recommender,
+    result: Recommendations,
+    params: QueryParams | RecommendationParams | SearchParams,
+    warnings: Sequence[str] = (),
+    placement: str = "",
+) -> dict[str, Any]:
+    """Return the members of a response but for its id."""
+    body = {"placement": placement or None, **result.to_dict()}
     body["warnings"].extend(warnings)
     if params.fields:
         for item in body["items"]:

@@ -1,10 +1,12 @@
 """The objects that views work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import current_app
 
+from recommender.ranking.cache import SizedCache
+from recommender.ranking.results import Recommendations
 from recommender.stores import Store
 from serving.access import Access
 from serving.attributing import Signer, VisitorLimit
@@ -16,6 +18,12 @@ from serving.settings import Scope, Settings
 from serving.trending import Trending
 
 KEY = "recommender"  # in `app.extensions`
+CACHED_BYTES = 16 << 20  # of answers, in each worker
+ITEM_BYTES = 250  # of one product of a result in memory
+
+
+def _no_answers() -> SizedCache[tuple[Recommendations, bytes]]:
+    return SizedCache(CACHED_BYTES, lambda answer: len(answer[1]) + ITEM_BYTES * len(answer[0]))
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Service:
         Makes and recognizes recommendation ids.
     visitors
         Bounds the visitors of an address that count.
+    answers
+        Results that anybody who asks the same gets, and their JSON without the id, by what they depend on.
     encodes_queries
         Whether there is an encoder of text and image queries.
     """
@@ -58,6 +68,7 @@ class Service:
     health: Health
     signer: Signer
     visitors: VisitorLimit | SharedVisitorLimit
+    answers: SizedCache[tuple[Recommendations, bytes]] = field(default_factory=_no_answers)
     encodes_queries: bool = False
 
     def close(self) -> None:

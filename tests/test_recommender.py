@@ -15,11 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import recommender
-from recommender.core.scoring import Query, Scorer
+from recommender.core.scoring import Scorer
 from recommender.errors import BundleError, RequestError, UnknownItemError
 from recommender.events import Event
 from recommender.ranking import rerank
-from recommender.ranking.queries import QueryCache
 from recommender.ranking.request import Request
 from recommender.recommender import Recommender
 from recommender.retrieval.planner import Planner, RowQuery, RowResult
@@ -169,21 +168,6 @@ def test_a_cap_that_nothing_satisfies_is_relaxed_without_sorting_all(
     assert sizes == [50, 55]
     assert len(result.items) == 9
     assert any("relaxed" in warning for warning in result.warnings)
-
-
-def test_cached_queries_have_no_more_numbers_than_allowed() -> None:
-    size, cache = 10, QueryCache(35)
-    queries = {
-        name: Query.free(np.full(size, float(position), np.float32)) for position, name in enumerate("abcd")
-    }
-    for name in "abc":
-        cache.put(name, queries[name])
-    assert cache.get("a") is queries["a"]  # and so it was used after b
-    cache.put("d", queries["d"])
-    assert [cache.get(name) is queries[name] for name in "abcd"] == [True, False, True, True]
-    cache.put("large", Query.free(np.zeros(36, np.float32)))
-    assert cache.get("large") is None
-    assert cache.get("d") is queries["d"]
 
 
 def test_a_cached_query_holds_no_events(rec: Recommender) -> None:

@@ -10,9 +10,10 @@ the number of threads.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,8 @@ class Query:
         What the user bought before.
     profile
         The vector of the user's attributes, shape (d,); None if nothing is known of them.
+    found
+        What was found for this query before, by the rules of the search; a copy of the query has its own.
     """
 
     vector: Float
@@ -82,6 +85,7 @@ class Query:
     table: Cooccurrence
     repeats: Repeats = NO_REPEATS
     profile: Float | None = None
+    found: dict[Hashable, Any] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def free(cls, vector: Float) -> "Query":

@@ -2,6 +2,8 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
+from typing import cast
+from weakref import ref
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
 RELAXED = f"max_per relaxed: of the best {MAX_POOL:,} products, fewer than k satisfy it"
 SCORERS = 256  # cached, by weights
+FOUND = 8  # results that a query remembers
 
 
 class Pipeline:
@@ -150,7 +153,7 @@ class Pipeline:
         request = resolved.request
         row_query = RowQuery(resolved.query, request.k, resolved.excluded, resolved.table_row)
         if not request.rerankers and not request.pin:
-            return Ranked(self.planner.search(scorer, row_query, eligibility, resolved.plan))
+            return Ranked(self._search(scorer, row_query, eligibility, resolved.plan))
 
         def search(wider: RowQuery) -> RowResult:
             return self.planner.search(scorer, wider, eligibility, resolved.plan)
@@ -159,6 +162,23 @@ class Pipeline:
         rows = {position: attributes.row_of(item_id) for position, item_id in (request.pin or {}).items()}
         pins = {position: row for position, row in rows.items() if row >= 0}
         return rerank(search, scorer, row_query, eligibility, request.rerankers, pins, attributes)
+
+    def _search(self, scorer: Scorer, row_query: RowQuery, eligibility: Eligibility, plan: str) -> RowResult:
+        """Search; the query of a history or of no one remembers what was found while the products stay eligible.
+
+        Shoppers load several pages between two of their events.
+        """
+        if row_query.table_row is not None:  # looking it up is no faster
+            return self.planner.search(scorer, row_query, eligibility, plan)
+        found, rules = row_query.query.found, (row_query.k, plan, row_query.excluded.tobytes())
+        known_scorer, known_eligibility, result = found.get(rules, (None, ref(eligibility), None))
+        if known_scorer is scorer and known_eligibility() is eligibility:
+            return cast(RowResult, result)
+        result = self.planner.search(scorer, row_query, eligibility, plan)
+        if len(found) >= FOUND:
+            found.clear()
+        found[rules] = scorer, ref(eligibility), result  # the masks of eligible products are large
+        return result
 
     def _ranked_many(
         self, resolved: Sequence[ResolvedRequest], scorer: Scorer, eligibility: Eligibility

@@ -1,12 +1,10 @@
 """Query vectors: of an item, of a history, of a text or an image."""
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from operator import itemgetter
-from threading import Lock
 from typing import TYPE_CHECKING
 from unicodedata import category
 
@@ -19,6 +17,7 @@ from recommender.core.segment import Segment
 from recommender.errors import RequestError
 from recommender.events import Event, Steps, as_steps
 from recommender.items import Attributes
+from recommender.ranking.cache import SizedCache
 from recommender.ranking.request import Request
 from recommender.towers.item import ItemInputs, ItemTower
 from recommender.towers.repeat import RepeatModel
@@ -53,7 +52,7 @@ class HistoryQueries:
 
     def __init__(self, attributes: Attributes, segment: Segment, users: UserTower) -> None:
         self._attributes, self._segment, self._users = attributes, segment, users
-        self._cache = QueryCache(CACHED_NUMBERS)
+        self._cache: SizedCache[Query] = SizedCache(CACHED_NUMBERS, _numbers)
 
     def query(self, request: Request) -> tuple[Query, list[int], list[str]]:
         """Return the query of a request's events, the row of each event (−1 if unknown) and the unknown ids."""
@@ -109,40 +108,6 @@ class HistoryQueries:
         events = request.events
         steps = as_steps(events, [self._attributes.row_of(event.item_id) for event in events])
         return (self._users.repeat or RepeatModel()).repeats(steps, request.moment.timestamp())
-
-
-class QueryCache:
-    """An LRU cache of queries, thread-safe, bounded by the numbers that they have.
-
-    Parameters
-    ----------
-    capacity
-        The most numbers of all its queries together.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity, self._size = capacity, 0
-        self._queries: OrderedDict[Hashable, Query] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Hashable) -> Query | None:
-        """Return a cached query; None if there is none."""
-        with self._lock:
-            query = self._queries.get(key)
-            if query is not None:
-                self._queries.move_to_end(key)
-            return query
-
-    def put(self, key: Hashable, query: Query) -> None:
-        """Cache a query, and evict those that were used least recently where it takes their room."""
-        size = _numbers(query)
-        with self._lock:
-            if key in self._queries or size > self._capacity:
-                return
-            self._queries[key] = query
-            self._size += size
-            while self._size > self._capacity:
-                self._size -= _numbers(self._queries.popitem(last=False)[1])
 
 
 def _digest(steps: Steps) -> bytes:

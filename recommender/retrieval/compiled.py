@@ -123,6 +123,24 @@ def beam(
     return size
 
 
+@njit(cache=True, nogil=True)
+def distinct(rows: Array, excluded: Array, mask: Array | None, marks: Array, mark: np.uint32, out: Array) -> int:
+    """Write each of `rows` once to `out`, without excluded ones and those not in `mask`; return their number.
+
+    `marks` (n,) uint32 does not hold `mark` yet.
+    """
+    for row in excluded:
+        marks[row] = mark
+    count = 0
+    for row in rows:
+        if marks[row] != mark:
+            marks[row] = mark
+            if mask is None or mask[row]:
+                out[count] = row
+                count += 1
+    return count
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _push(rows: Array, scores: Array, size: int, row: int, score: np.float32) -> int:
     """Push a row onto a binary max-heap; return the heap's size."""

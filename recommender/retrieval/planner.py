@@ -8,6 +8,7 @@ eligible rows). Where a plan returns fewer than k rows, `exact` follows.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from recommender.core.segment import Segment
 from recommender.retrieval.candidates import ENTRIES, Index
 from recommender.retrieval.codes import Codes
 from recommender.retrieval.eligibility import Eligibility, among
+from recommender.retrieval.kernels import kernels
 from recommender.retrieval.selection import Selection, grouped, nearest, ranked, select
 from recommender.retrieval.table_walk import walk_table
 
@@ -224,9 +226,11 @@ class Planner:
 
     def _candidates(self, budget: Budget) -> Plan:
         def plan(scorer: Scorer, row_query: RowQuery, eligibility: Eligibility) -> tuple[Selection, str, int]:
-            rows = eligibility.filter(self.candidates(scorer, row_query, eligibility, budget), row_query.excluded)
+            rows = self.candidates(scorer, row_query, eligibility, budget)
+            codes = self.index.codes if self.index is not None else None
+            estimate = None if codes is None else partial(self._estimated, codes, scorer, row_query)
             best = grouped(
-                lambda wanted: ranked(scorer, row_query.query, rows, wanted),
+                lambda wanted: ranked(scorer, row_query.query, rows, wanted, estimate),
                 len(rows),
                 row_query.k,
                 eligibility.groups,
@@ -255,7 +259,7 @@ class Planner:
         return budget.width > 0 and self.index is not None and self.index.graph is not None
 
     def candidates(self, scorer: Scorer, row_query: RowQuery, eligibility: Eligibility, budget: Budget) -> Rows:
-        """Return the candidate rows of the index, of C and of the prior, each once, shape (c,)."""
+        """Return the eligible candidate rows of the index, of C and of the prior, each once, shape (c,)."""
         assert self.index is not None
         query, weights = row_query.query, scorer.weights
         if self._walks(budget):
@@ -277,7 +281,16 @@ class Planner:
             sources.append(self.segment.popular[:EXTRA])
         if self.fresh is not None:
             sources.append(self._best_fresh(scorer, row_query, eligibility, self.fresh))
-        return np.unique(np.concatenate(sources)) if len(sources) > 1 else sources[0]
+        return self._distinct(np.concatenate(sources), row_query.excluded, eligibility)
+
+    def _distinct(self, rows: Rows, excluded: Rows, eligibility: Eligibility) -> Rows:
+        """Return each eligible row once."""
+        loops = kernels()
+        if loops is None or self.index is None:
+            return eligibility.filter(np.unique(rows), excluded)
+        mask = None if eligibility.subset is None else eligibility.subset.mask
+        out = np.empty_like(rows)
+        return out[: loops.distinct(rows, excluded, mask, *self.index.fresh_marks(self.segment.n), out)]
 
     def _best_fresh(self, scorer: Scorer, row_query: RowQuery, eligibility: Eligibility, fresh: Rows) -> Rows:
         """Return the fresh rows that could be among the best `EXTRA` of them."""

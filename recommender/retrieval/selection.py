@@ -14,6 +14,8 @@ OUT = np.float32(-np.inf)  # the score of an ineligible row
 EXACT_ROWS = 8
 # The compiled loops pay off above so many rows, and up to such a k (they insert into a sorted list).
 COMPILED_MIN_ROWS, COMPILED_MAX_K = 8_000, 256
+# From rows to estimated scores and twice their largest error.
+Estimate = Callable[[Rows], tuple[Float, float]]
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,20 @@ def grouped(best: Callable[[int], Selection], count: int, k: int, groups: Rows |
         size = min(count, 4 * size)
 
 
-def ranked(scorer: Scorer, query: Query, rows: Rows, size: int) -> Selection:
-    """Return the best `size` of `rows` by exact score, ties by id."""
+def ranked(scorer: Scorer, query: Query, rows: Rows, size: int, estimate: Estimate | None = None) -> Selection:
+    """Return the best `size` of `rows` by exact score, ties by id.
+
+    Parameters
+    ----------
+    estimate
+        Estimates scores; by default by the vectors.
+    """
     if len(rows) > EXACT_ROWS * size:
-        near = nearest(scorer.estimate([query], rows)[0], size, scorer.slack(query))
-        rows = rows[near]
+        if estimate is None:
+            line, slack = scorer.estimate([query], rows)[0], scorer.slack(query)
+        else:
+            line, slack = estimate(rows)
+        rows = rows[nearest(line, size, slack)]
     scores = scorer.total(scorer.parts(query, rows))
     id_ranks = rows if scorer.id_ranks is None else scorer.id_ranks[rows]
     order = np.lexsort((id_ranks, -scores))[:size]

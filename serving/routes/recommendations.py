@@ -1,5 +1,6 @@
 """GET routes: similar and complementary items, recommendations for a user, trending and new items."""
 
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -8,10 +9,12 @@ from flask import Response, request
 
 from recommender.errors import UnknownItemError
 from recommender.ranking.request import Request
+from recommender.ranking.results import Recommendations
+from recommender.recommender import Recommender
 from serving.access import needs
-from serving.json_codec import json_response
+from serving.json_codec import JSON, encoded, json_response
 from serving.metrics import stage
-from serving.recommending import check_fields, filter_of, recommend, response_body, with_fixed
+from serving.recommending import check_fields, content, counted, filter_of, recommend, with_fixed
 from serving.schemas.requests import (
     ItemQueryParams,
     QueryParams,
@@ -21,7 +24,7 @@ from serving.schemas.requests import (
     UserQueryParams,
 )
 from serving.schemas.responses import Answer
-from serving.service import service
+from serving.service import Service, service
 
 bp = APIBlueprint("recommendations", __name__, url_prefix="/v1")
 
@@ -106,6 +109,19 @@ def _similar(item_id: str, query: QueryParams) -> Response:
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if etag in request.headers.get("If-None-Match", ""):
         return Response(status=304, headers=headers)
+    answer = here.answers.get(etag)  # it depends on nothing else, but for its id
+    if answer is None:
+        result = _most_similar(here, recommender, item_id, query)
+        # without `describe`, which holds the bundle open
+        answer = replace(result, describe=None), encoded(content(recommender, result, query))
+        here.answers.put(etag, answer)
+    result, rest = answer
+    recommendation_id = counted(here, result, query.limit)
+    body = b'{"recommendation_id":%b,%b' % (encoded(recommendation_id), rest[1:])
+    return Response(body, headers=headers, content_type=JSON)
+
+
+def _most_similar(here: Service, recommender: Recommender, item_id: str, query: QueryParams) -> Recommendations:
     node = filter_of(here, query.filter)
     check_fields(here, recommender, query.fields)
     similar_request = Request(
@@ -118,10 +134,9 @@ def _similar(item_id: str, query: QueryParams) -> Response:
     )
     try:
         with stage("search"):
-            result = recommender.run(similar_request)
+            return recommender.run(similar_request)
     except UnknownItemError as error:  # the request has no seeds to point at
         raise UnknownItemError(item_id, error.suggestion) from None
-    return json_response(response_body(service(), recommender, result, query), headers=headers)
 
 
 def _of_item(item_id: str, query: QueryParams) -> Response:

@@ -102,8 +102,7 @@ def _by_walks(
 
     def answer(row: int) -> Selection:
         query = RowQuery(segment.item_query(row), width, np.sort(segment.variants(row)))
-        near = eligibility.filter(planner.candidates(scorer, query, eligibility, budget), query.excluded)
-        return ranked(scorer, query.query, near, width)
+        return ranked(scorer, query.query, planner.candidates(scorer, query, eligibility, budget), width)
 
     with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL
         for start in range(0, len(rows), BLOCK):

@@ -53,6 +53,12 @@ def get(path: str, key: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}\r\n".encode()
 
 
+def post(path: str, body: bytes, key: str = "") -> bytes:
+    """Return the bytes of a POST of JSON."""
+    head = get(path, key).replace(b"GET", b"POST", 1).removesuffix(b"\r\n")
+    return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
 def load(port: int, requests: Sequence[bytes], connections: int, seconds: float, seed: int) -> Round:
     """Send random requests over some connections, each the next as soon as the last is answered."""
     choose = Random(seed).choice

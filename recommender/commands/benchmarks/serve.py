@@ -1,10 +1,11 @@
 """Requests per second and latency of the service, beside a bare Flask route on the same server.
 
-Requests are similar items by id, and recommendations for a user whose history is in the store: ids at random,
-three fields of each product, with keys, limits, validation, metrics and logs on. The bare route sends as many
-bytes as the first of them. Rounds alternate, so that a busy machine slows all; shown are the medians of the
-rounds, and the CPU time of a request in the service (all its processes) and in the load generator. Every answer
-must be a 200.
+Requests are similar items by id, and recommendations for a user whose history is in the store: 2,000 ids and 1,000
+users at random, three fields of each product, with keys, limits, validation, metrics and logs on. Workers remember
+answers until something changes, so that most of these are repeated. Of the "new" ones hardly any is: similar items
+of all products, and users who each have one more event, of this moment. The bare route sends as many bytes as one
+answer. Rounds alternate, so that a busy machine slows all; shown are the medians of the rounds, and the CPU time
+of a request in the service (all its processes) and in the load generator. Every answer must be a 200.
 """
 
 import json
@@ -23,7 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 import recommender
-from recommender.commands.benchmarks.load_generator import get, load
+from recommender.commands.benchmarks.load_generator import get, load, post
 from recommender.commands.benchmarks.service import STDERR, cpu_seconds, free_port, running, status, wait_until
 from recommender.events import Event
 from recommender.progress import progress
@@ -47,7 +48,7 @@ class Setup:
 
 
 def measure_service(bundles: Path, setup: Setup) -> dict[str, Any]:
-    """Return requests per second, latencies and CPU time of both requests and of the bare route."""
+    """Return requests per second, latencies and CPU time of the requests and of the bare route."""
     rec = recommender.load(bundles)
     with tempfile.TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/store.db"
@@ -55,7 +56,7 @@ def measure_service(bundles: Path, setup: Setup) -> dict[str, Any]:
         measured = compare(rec, bundles, store, users, setup)
     report: dict[str, Any] = {"products": rec.n, "workers": setup.workers, "connections": setup.connections}
     report |= {name: summary(each) for name, each in measured.items()}
-    for name in ("similar", "for_you"):
+    for name in measured.keys() - {"bare"}:
         report[name]["share_of_bare"] = round(report[name]["rate"] / report["bare"]["rate"], 3)
     return report
 
@@ -78,20 +79,27 @@ def write_users(rec: Recommender, store: str) -> list[str]:
 def compare(
     rec: Recommender, bundles: Path, store: str, users: Sequence[str], setup: Setup
 ) -> dict[str, list[dict[str, float]]]:
-    """Return the rounds of both requests and of the bare route, which take turns."""
+    """Return the rounds of the requests and of the bare route, which take turns."""
     fields = ",".join([name for name in FIELDS if name in rec.attributes.names][:3])
-    ids = [quote(item_id) for item_id in Random(0).sample(rec.ids, min(IDS, rec.n)) if "/" not in item_id]
+    ids = [quote(item_id) for item_id in Random(0).sample(rec.ids, rec.n) if "/" not in item_id]
     similar = [get(f"/v1/items/{item_id}/similar?fields={fields}", KEYS["public"]) for item_id in ids]
     for_you = [get(f"/v1/users/{quote(user)}/recommendations?fields={fields}", KEYS["server"]) for user in users]
+    for_you_new = [post("/v1/recommendations", one_more(rec, user, fields), KEYS["server"]) for user in users]
     body = body_of(bundles, store, f"/v1/items/{ids[0]}/similar?fields={fields}")
-    measured: dict[str, list[dict[str, float]]] = {"similar": [], "for_you": [], "bare": []}
     log = Path(store.removeprefix("sqlite:///")).with_name("log")
     with (
         running(bundles, store, workers=setup.workers, settings=keys(), log=log) as service,
         bare(body, setup.workers) as bare_server,
     ):
         server = (service.port, service.process.pid)
-        turns = {"similar": (similar, *server), "for_you": (for_you, *server), "bare": (similar, *bare_server)}
+        turns = {
+            "similar": (similar[:IDS], *server),
+            "similar, new": (similar, *server),
+            "for_you": (for_you, *server),
+            "for_you, new": (for_you_new, *server),
+            "bare": (similar, *bare_server),
+        }
+        measured: dict[str, list[dict[str, float]]] = {name: [] for name in turns}
         for number in progress(range(setup.rounds + 1), "rounds", setup.rounds + 1, "round"):
             for name, (requests, port, pid) in turns.items():
                 before = cpu_seconds(pid)
@@ -103,11 +111,18 @@ def compare(
     return measured
 
 
+def one_more(rec: Recommender, user: str, fields: str) -> bytes:
+    """Return the body of a request for a user who has just viewed another product, which is not stored."""
+    seeds = {"user_id": user, "events": [{"item_id": Random(user).choice(rec.ids)}]}
+    return json.dumps({"seeds": seeds, "strategy": "for_you", "fields": fields.split(",")}).encode()
+
+
 def keys() -> dict[str, str]:
     """Return the environment variable that gives the service its keys."""
     from serving.settings import Key
 
-    entries = {name: {"sha256": Key.hash(key), "scopes": [name]} for name, key in KEYS.items()}
+    scopes = {"public": ["public"], "server": ["public", "server"]}
+    entries = {name: {"sha256": Key.hash(key), "scopes": scopes[name]} for name, key in KEYS.items()}
     return {"RECOMMENDER_KEYS": json.dumps(entries)}
 
 
@@ -176,8 +191,8 @@ def summary(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def table(report: Mapping[str, Any]) -> str:
     """Return the report as text."""
     lines = [f"{report['products']:,} products, {report['workers']} workers, {report['connections']} connections"]
-    lines += [" ".join([f"{'':8}", *(f"{title:>18}" for title in COLUMNS.values()), f"{'share of bare':>18}"])]
-    for name in ("similar", "for_you", "bare"):
+    lines += [" ".join([f"{'':12}", *(f"{title:>18}" for title in COLUMNS.values()), f"{'share of bare':>18}"])]
+    for name in ("similar", "similar, new", "for_you", "for_you, new", "bare"):
         figures = [f"{report[name][column]:18,.2f}" for column in COLUMNS]
-        lines.append(" ".join([f"{name:8}", *figures, f"{report[name].get('share_of_bare', 1):18.0%}"]))
+        lines.append(" ".join([f"{name:12}", *figures, f"{report[name].get('share_of_bare', 1):18.0%}"]))
     return "\n".join(lines)

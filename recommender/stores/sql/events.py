@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from operator import attrgetter, itemgetter
 from secrets import token_hex
+from typing import Any
 
 import sqlalchemy as sa
 
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, check_event, latest_plausible
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
 from recommender.stores.base import AttributionCount, Erasure, EventPosition
-from recommender.stores.sql.database import METADATA, Database, Utc
+from recommender.stores.sql.database import METADATA, Database, Utc, moment_of
 from recommender.stores.sql.users import USERS
 
 _EVENTS = sa.Table(
@@ -118,12 +119,12 @@ class SqlEvents:
         """See `EventStore.history`."""
         if not user_id and not session_id:
             return []
-        query: sa.Executable = _LATEST_OF_USER if user_id else _LATEST_OF_SESSION
+        query: sa.Select[Any] | sa.CompoundSelect[Any] = _LATEST_OF_USER if user_id else _LATEST_OF_SESSION
         if user_id and session_id:
             query = _LATEST_OF_BOTH
         values = {"user_id": user_id, "session_id": session_id, "limit": limit, "latest": latest_plausible()}
-        with self._database.transaction() as connection:
-            events = [Event(*row) for row in connection.execute(query, values)]
+        rows = self._database.rows(query, values)
+        events = [Event(item_id, name, moment_of(moment), *rest) for item_id, name, moment, *rest in rows]
         return sorted(events, key=_position)[-limit:]
 
     def page(self, user_id: str, limit: int, before: EventPosition | None = None) -> list[Event]:
