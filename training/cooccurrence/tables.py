@@ -17,9 +17,9 @@ from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_produ
 from training.words import word_vectors
 
 SIMILAR_PRODUCTS = 128  # entries of a row of C from content similarity
-# Of the similarity. At 8 it is e times lower for a cosine lower by an eighth: a product very similar to one item
-# of the history comes before one that is a little similar to all. At 2 that one comes first.
-SHARPNESSES = (8.0, 2.0)
+# Of the similarity, the default first. At 8 it is e times lower for a cosine lower by an eighth: a product very
+# similar to one item of a history comes before one a little similar to all; at 2 that one comes first.
+SHARPNESSES = (2.0, 8.0)
 # Above this many products the similarities of all pairs would take too long (it grows with the square).
 MAX_SIMILARITY_ROWS = 60_000
 
@@ -38,8 +38,8 @@ class Mixture:
         Of the similarity, see `sharpened`.
     """
 
-    cooccurrence: float = 0.77
-    similarity: float = 0.23
+    cooccurrence: float = 0.92
+    similarity: float = 0.08
     autoencoder: float = 0.0
     sharpness: float = SHARPNESSES[0]
 
