@@ -176,7 +176,7 @@ def test_a_cached_query_holds_no_events(rec: Recommender) -> None:
     rec.recommend(events)
     del events
     gc.collect()
-    held = [each for each in gc.get_objects() if isinstance(each, Event) and each.user_id == "held by nobody"]
+    held = [each for each in gc.get_objects() if type(each) is Event and each.user_id == "held by nobody"]
     assert held == []
 
 

@@ -39,7 +39,7 @@ Body = Callable[["Draw"], Any]
 
 
 @dataclass(frozen=True)
-class Kind:
+class RequestKind:
     """A kind of request: its path, and its body for some drawn values, as JSON values or bytes."""
 
     name: str
@@ -105,9 +105,9 @@ class Draw:
         return {"events": events}
 
 
-def kinds(rec: Recommender) -> Iterator[Kind]:
+def kinds(rec: Recommender) -> Iterator[RequestKind]:
     """Yield the kinds of requests at their limits."""
-    ask = partial(Kind, path="/v1/recommendations")
+    ask = partial(RequestKind, path="/v1/recommendations")
     names = [name for name in rec.attributes.names if rec.attributes.kind(name) != "date"]
 
     def session(**members: Any) -> Body:
@@ -134,11 +134,11 @@ def kinds(rec: Recommender) -> Iterator[Kind]:
     yield ask("10,000 products excluded", body=lambda draw: {"exclude": {"item_ids": draw.ids(VALUES)}})
     yield ask("boosts: 200 conditions, 10,000 values", body=partial(_boosted, names=names))
     yield ask("all of these", body=partial(_everything, names=names, varied=varied))
-    yield Kind(
+    yield RequestKind(
         "explanations: 100 products, 1,000 events, a filter", "/v1/explanations", partial(_why, names=names)
     )
-    yield Kind("page: 12 placements", "/v1/pages/recommendations", _page)
-    batch = partial(Kind, path="/v1/events:batch")
+    yield RequestKind("page: 12 placements", "/v1/pages/recommendations", _page)
+    batch = partial(RequestKind, path="/v1/events:batch")
     yield batch("1,000 events of 2 products", body=Draw.batch)
     yield batch("1,000 events of 2 unknown products", body=_unknown)
     yield batch("1,000 events of wrong names", body=_misspelt)
@@ -201,12 +201,14 @@ def _half_a_character() -> bytes:
     return b'{"a":"\\ud800","seeds":[' + b'{"a":[1]},' * LENIENT_COMMAS + b"1]}"
 
 
-def kinds_of_encoder(rec: Recommender) -> Iterator[Kind]:
+def kinds_of_encoder(rec: Recommender) -> Iterator[RequestKind]:
     """Yield the kinds of requests that need the query encoder, at their limits."""
     words = "a wide oak table in the style of the fifties "
-    yield Kind("text of 1,000 characters", "/v1/search", lambda draw: {"text": f"{draw.seed} {words * 40}"[:1000]})
+    yield RequestKind(
+        "text of 1,000 characters", "/v1/search", lambda draw: {"text": f"{draw.seed} {words * 40}"[:1000]}
+    )
     for kind in LARGEST:
-        yield Kind(f"the largest {kind}", "/v1/search", partial(_photo, kind=kind))
+        yield RequestKind(f"the largest {kind}", "/v1/search", partial(_photo, kind=kind))
 
 
 def _photo(draw: Draw, kind: str) -> dict[str, str]:
@@ -249,7 +251,7 @@ def measure_limits(bundles: Path, times: int, encoder: bool) -> list[dict[str, A
 
 
 def measure(
-    rec: Recommender, service: ServiceProcess, client: httpx.Client, kind: Kind, times: int
+    rec: Recommender, service: ServiceProcess, client: httpx.Client, kind: RequestKind, times: int
 ) -> dict[str, Any]:
     """Return the mean CPU milliseconds of one kind of request in the worker and in the encoder's process."""
     bodies = [kind.body(Draw(rec, seed)) for seed in range(times + 1)]
