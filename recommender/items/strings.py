@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-BLOCK = 16
+BLOCK = 16  # words, of which the first is kept decoded
 
 
 class Words:

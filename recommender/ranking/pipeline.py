@@ -22,7 +22,7 @@ from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
 RELAXED = f"max_per relaxed: of the best {MAX_POOL:,} products, fewer than k satisfy it"
 SCORERS = 256  # cached, by weights
-FOUND = 8  # results that a query remembers
+FOUND = 8  # results that a query remembers, of at most 2 kB each
 
 
 class Pipeline:

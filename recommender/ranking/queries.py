@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_NAMED_WORDS = 10
 MAX_SHOWN = 40  # characters of a word
-CACHED_NUMBERS = 4_000_000  # in the cached queries of one bundle, about 32 MB
+CACHED_NUMBERS = 4_000_000  # in the cached queries of one bundle, about 32 MB; what they found comes to it
 
 
 class HistoryQueries:

@@ -101,22 +101,24 @@ class CooccurrenceTables:
         table = autoencoder_table(interactions, n) if mixture.autoencoder else None
         return replace(self, counts=counts, normalized=normalize_counts(counts, interactions), autoencoder=table)
 
-    def by_name(self, sharpness: float) -> dict[str, Table]:
-        """Return the tables that C may be mixed of, each at most 1, by the names in a `Mixture`."""
-        tables = {"cooccurrence": self.normalized, "similarity": sharpened(self.similarity, sharpness)}
+    @property
+    def by_name(self) -> dict[str, Table]:
+        """The tables that C may be mixed of, by the names in a `Mixture`; the similarity as cosines."""
+        tables = {"cooccurrence": self.normalized, "similarity": self.similarity}
         return tables if self.autoencoder is None else tables | {"autoencoder": self.autoencoder}
 
     def mixed(self, mixture: Mixture) -> Cooccurrence:
         """Return C, the sum of the tables by their shares."""
         total = sparse.csr_array(self.normalized.shape)
-        for name, table in self.by_name(mixture.sharpness).items():
+        for name, table in self.by_name.items():
             if share := getattr(mixture, name):
-                total = sparse.csr_array(total + share * table)
+                strengths = sharpened(table, mixture.sharpness) if name == "similarity" else table
+                total = sparse.csr_array(total + share * strengths)
         return to_cooccurrence(total)
 
 
 def sharpened(cosines: Table, sharpness: float) -> Table:
-    """Return similarities of cosines, exp(sharpness · (cos − 1))."""
+    """Return the similarity of each cosine that a table has, exp(sharpness · (cos − 1)), shape (n, n) as well."""
     similarities = np.exp(sharpness * (cosines.data - 1.0))
     return sparse.csr_array((similarities, cosines.indices, cosines.indptr), shape=cosines.shape)
 

@@ -247,10 +247,11 @@ class UserTuning:
         scores = [self._score(self._terms(tower, present), weights) for tower in _bar(towers)]
         tower = towers[best_by_standard_error(scores)]
         terms = self._terms(tower, present)
-        similarity = Choice("similarity", SIMILARITY_WEIGHTS, partial(self._similarity, tower))
+        similarities = partial(self._similarity, self._histories(tower))
+        similarity = Choice("similarity", SIMILARITY_WEIGHTS, similarities)
         sharpnesses = [*dict.fromkeys((present.mixture.sharpness, *SHARPNESSES))]
         sharpness, weights["similarity"] = self._best(similarity, terms, weights, sharpnesses)
-        terms = terms.with_term("similarity", self._similarity(tower, sharpness))
+        terms = terms.with_term("similarity", similarities(sharpness))
         popularity = Choice("prior", PRIOR_WEIGHTS, self._priors)
         halved = [replace(present.prior, half_life_days=days) for days in HALF_LIVES]
         prior, weights["prior"] = self._best(popularity, terms, weights, [present.prior, *halved])
@@ -268,7 +269,7 @@ class UserTuning:
         )
 
     def _best(
-        self, choice: "Choice[T]", terms: HeldOutTerms, weights: Mapping[str, float], options: Sequence[T]
+        self, choice: Choice[T], terms: HeldOutTerms, weights: Mapping[str, float], options: Sequence[T]
     ) -> tuple[T, float]:
         """Return an option and its term's weight: the first at its present weight, unless another is better."""
         term = choice.term
@@ -295,14 +296,18 @@ class UserTuning:
     def _terms(self, tower: UserTower, present: Hyperparameters) -> HeldOutTerms:
         """Return the terms of each case: blocks, tables of C, prior."""
         segment, drawn = self.data.segment, self._drawn
-        attention = [tower.attention(case.steps) for case in self.cases]
-        queries = [
-            self._requery(query, case, line)
-            for query, case, line in zip(self._queries, self.cases, attention, strict=True)
-        ]
         histories = self._histories(tower)
-        tables = {name: (histories @ table).toarray() for name, table in self._columns.items()}
-        tables["similarity"] = self._similarity(tower, present.mixture.sharpness)
+        queries = [
+            self._requery(query, case, attention)
+            for query, case, attention in zip(
+                self._queries, self.cases, np.split(histories.data, histories.indptr[1:-1]), strict=True
+            )
+        ]
+        similarity = self._similarity(histories, present.mixture.sharpness)
+        tables = {
+            name: similarity if name == "similarity" else (histories @ table).toarray()
+            for name, table in self._columns.items()
+        }
         terms = block_terms(segment, queries, drawn.rows) | tables | {"prior": self._priors(present.prior)}
         return drawn.with_terms(terms)
 
@@ -315,10 +320,10 @@ class UserTuning:
             (np.concatenate(attention), steps, starts), shape=(len(starts) - 1, self.data.segment.n)
         )
 
-    def _similarity(self, tower: UserTower, sharpness: float) -> Float:
+    def _similarity(self, histories: sparse.csr_array, sharpness: float) -> Float:
         """Return the candidates' content similarity to each history, shape (b, c)."""
         similarity = sharpened(self._columns["similarity"], sharpness)
-        return (self._histories(tower) @ similarity).toarray().astype(np.float32)
+        return (histories @ similarity).toarray().astype(np.float32)
 
     def _requery(self, query: Query, case: HeldOutCase, attention: Double) -> Query:
         """Return the query of a case under another recency decay, which changes nothing of a sequence model's."""
@@ -344,9 +349,8 @@ class UserTuning:
     @cached_property
     def _columns(self) -> dict[str, sparse.csr_array]:
         """The candidates' columns of each table; of the similarity, the cosines."""
-        rows, tables = self._drawn.rows, self.data.tables
-        by_name = tables.by_name(Mixture.sharpness) | {"similarity": tables.similarity}
-        return {name: table[:, rows] for name, table in by_name.items()}
+        rows = self._drawn.rows
+        return {name: table[:, rows] for name, table in self.data.tables.by_name.items()}
 
 
 def _bar(options: Sequence[T]) -> Iterable[T]:
