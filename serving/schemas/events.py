@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SkipValidation,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from recommender.events import MAX_AMOUNT, Event, add_lines, as_return
 from serving.schemas.base import RequestModel
@@ -115,14 +123,14 @@ class EventBatch(RequestModel):
         min_length=1, max_length=1000, description=f"Their `items` are at most {MAX_LINES:,} in all."
     )
 
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        events: tuple[Any, ...] = self.events
+    @field_validator("events")
+    @classmethod
+    def _bounded(cls, events: tuple[Any, ...]) -> tuple[Any, ...]:
         items = (event.get("items") for event in events if isinstance(event, dict))
         lines = sum(len(each) for each in items if isinstance(each, list))
         if lines > MAX_LINES:
             raise ValueError(f"the events have {lines:,} items in all; at most {MAX_LINES:,}: send fewer at once")
-        return self
+        return events
 
 
 class Login(RequestModel):

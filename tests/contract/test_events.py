@@ -56,6 +56,7 @@ def test_the_products_of_a_batch_are_bounded(client: FlaskClient) -> None:
         client.post("/v1/events:batch", json={"events": [*events, EVENT]}), 422, "invalid-request"
     )
     assert "at most 2,000" in problem["detail"]
+    assert problem["errors"][0]["pointer"] == "/events"
 
 
 def test_many_wrong_events_are_described_until_there_are_enough_errors(client: FlaskClient) -> None:
