@@ -79,6 +79,7 @@ _benchmark = _group(
         "answers": benchmark.answers,
     },
 )
+_benchmark.callback()(benchmark.end_on_sigterm)
 _group(
     _benchmark,
     "quality",

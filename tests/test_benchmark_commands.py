@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from recommender.commands.benchmarks.service import children, wait_until
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -54,6 +57,18 @@ def test_batch_ranking_equals_numpy(demo_bundles: Path) -> None:
 def test_the_service_is_measured_beside_a_bare_route(demo_bundles: Path) -> None:
     report = run("serve", demo_bundles, "--seconds", 0.5, "--rounds", 1, "--connections", 2, "--workers", 1)
     assert all(report[name]["rate"] > 0 for name in ("similar", "for_you", "bare"))
+
+
+def test_a_benchmark_that_is_terminated_ends_its_services(demo_bundles: Path) -> None:
+    command = [sys.executable, "-m", "recommender.cli", "benchmark", "serve", str(demo_bundles), "--seconds", "60"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as benchmark:
+        wait_until(lambda: bool(children(benchmark.pid)))
+        time.sleep(1)
+        services = children(benchmark.pid)
+        benchmark.terminate()
+        assert benchmark.wait(60) == 143
+    assert services
+    assert not [pid for pid in services if Path(f"/proc/{pid}").exists()]
 
 
 def test_the_costliest_requests_are_measured_and_none_fails(demo_bundles: Path) -> None:
