@@ -36,6 +36,7 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
     from apiflask import APIFlask
 
@@ -156,6 +157,7 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
             receiver.close()
 
         worker.start = start_and_wait
+        worker.is_alive = partial(_is_alive, worker.inner)
         return worker
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
@@ -183,6 +185,15 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
             if not self.interrupt_signal:
                 self._respawn_workers([idx], spawn_target, target_loader, LISTEN_SECONDS)
         self._is_reloading = False
+
+
+def _is_alive(process: "BaseProcess") -> bool:
+    """Return whether a process runs; to Python one that another thread has just waited for is alive a while longer."""
+    try:
+        os.kill(process.pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return process.is_alive()
 
 
 def _begin(load_app: "Callable[[], Application]", begun: "Connection") -> Application:

@@ -21,7 +21,7 @@ import recommender
 from recommender.commands.benchmarks.proxy import Proxy
 from recommender.commands.benchmarks.service import children
 from recommender.errors import BundleError, ConfigError, StoreError
-from serving.server import STOP_SECONDS, check_port, serve
+from serving.server import STOP_SECONDS, _is_alive, check_port, serve
 
 SECONDS = 30
 HEAD = "POST /v1/events HTTP/1.1", "Host: shop", "Content-Type: application/json", "Content-Length: 9"
@@ -257,6 +257,14 @@ def test_a_stop_while_a_worker_starts_is_clean(bundles: Path, tmp_path: Path, ca
     process.join(SECONDS)
     assert process.exitcode == 0
     assert "refused to gracefully stop" not in capfd.readouterr().out
+
+
+def test_a_worker_that_another_thread_waited_for_is_not_alive() -> None:
+    process = multiprocessing.get_context("fork").Process(target=os.getpid)
+    process.start()
+    os.waitpid(process.pid or 0, 0)
+    assert process.is_alive()  # else nothing is to be mended
+    assert not _is_alive(process)
 
 
 def test_a_frozen_database_stops_neither_a_start_nor_a_reload_nor_other_requests(
