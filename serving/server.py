@@ -188,7 +188,7 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
 
 
 def _is_alive(process: "BaseProcess") -> bool:
-    """Return whether a process runs; to Python one that another thread has just waited for is alive a while longer."""
+    """Return whether a process runs: to Python, one that another thread has just waited for is still alive."""
     try:
         os.kill(process.pid or 0, 0)
     except ProcessLookupError:
