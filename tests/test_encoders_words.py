@@ -18,7 +18,7 @@ import recommender
 from recommender import Recommender
 from recommender.config import EncoderConfig
 from recommender.encoders import create
-from recommender.encoders.support.tokens import Tokenizer, fold, tokens_of, words_of
+from recommender.encoders.support.tokens import RelatedWords, Tokenizer, fold, tokens_of, words_of
 from serving.app import create_app
 from serving.query_encoder import run
 from serving.service import KEY
@@ -237,6 +237,18 @@ def test_a_compound_is_known_by_its_words(name: str, tmp_path: Path) -> None:
     (query,) = encoder.encode_texts(["Lederjacke"])
     order = [texts[row] for row in np.argsort(-encoder.encode_texts(texts) @ query)[:3]]
     assert all("Leder Jacke" in text for text in order) or name == "lstm"
+
+
+COMPOUNDS = st.lists(st.sampled_from(["a", "schuh", "damen", "hose", "abab"]), max_size=3).map("".join)
+
+
+@given(st.lists(COMPOUNDS, unique=True), COMPOUNDS)
+def test_related_words_begin_with_a_token_or_are_compounds_that_end_with_it(words: list[str], token: str) -> None:
+    begun = {word for word in words if word.startswith(token)} if len(token) >= 4 else set()
+    ended = {word for word in words if word.endswith(token) and len(word) >= len(token) + 4 and len(token) > 4}
+    related = RelatedWords(words).of(token)
+    assert set(related) == begun | ended
+    assert len(related) == len(set(related))
 
 
 @pytest.mark.parametrize("name", ["tfidf", "word2vec"])

@@ -16,7 +16,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the synthetic vectors
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end a benchmark as an exception does: it stops its services and removes its temporary folders."""
+    """Let SIGTERM end a benchmark as an exception does: its services stop, its temporary folders are removed."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 

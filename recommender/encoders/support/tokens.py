@@ -7,9 +7,10 @@ does.
 
 import json
 import re
-from collections.abc import Container, Iterable
-from functools import cache, lru_cache
-from itertools import chain, pairwise
+from bisect import bisect_left
+from collections.abc import Collection, Container, Sequence
+from functools import cache, cached_property, lru_cache
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from unicodedata import category, normalize
 
@@ -145,19 +146,46 @@ def tokenizer_of(folder: Path, vocabulary: Container[str]) -> Tokenizer | Tokeni
     return Tokenizer(vocabulary) if (folder / _FILE).exists() else TokenizerVersion1()
 
 
-def related_tokens(token: str, vocabulary: Iterable[str]) -> list[str]:
-    """Return the words of which a token is the first part, or the last one of a compound.
+class RelatedWords:
+    """Finds the words of which a token is the first part, or the last one of a compound.
 
-    >>> related_tokens("schuhe", ["damenschuhe", "lampe", "schuhen"])
-    ['damenschuhe', 'schuhen']
+    Parameters
+    ----------
+    vocabulary
+        All words.
+
+    Examples
+    --------
+    >>> RelatedWords(["damenschuhe", "lampe", "schuhen"]).of("schuhe")
+    ['schuhen', 'damenschuhe']
     """
-    if len(token) < _MIN_PART or not token.isalpha():
-        return []
-    return [word for word in vocabulary if word.startswith(token) or _is_last(token, word)]
+
+    def __init__(self, vocabulary: Collection[str]) -> None:
+        self._vocabulary = vocabulary
+
+    def of(self, token: str) -> list[str]:
+        """Return the words related to a token."""
+        if len(token) < _MIN_PART or not token.isalpha():
+            return []
+        words = _beginning_with(token, self._words)
+        if len(token) > _MIN_PART:
+            ends = _beginning_with(token[::-1], self._reversed)
+            words += [end[::-1] for end in ends if len(end) >= len(token) + _MIN_PART]
+        return list(dict.fromkeys(words))
+
+    @cached_property
+    def _words(self) -> list[str]:
+        return sorted(self._vocabulary)
+
+    @cached_property
+    def _reversed(self) -> list[str]:
+        return sorted(word[::-1] for word in self._vocabulary)
 
 
-def _is_last(part: str, word: str) -> bool:
-    return len(part) > _MIN_PART and len(word) >= len(part) + _MIN_PART and word.endswith(part)
+def _beginning_with(prefix: str, words: Sequence[str]) -> list[str]:
+    """Return those of some sorted words that begin with a prefix."""
+    start = bisect_left(words, prefix)
+    return list(takewhile(lambda word: word.startswith(prefix), islice(words, start, None)))
 
 
 @lru_cache(1 << 16)

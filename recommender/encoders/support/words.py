@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from recommender.core.blocks import Float, unit
 from recommender.encoders.base import Vectors
-from recommender.encoders.support.tokens import Tokenizer, related_tokens, tokenizer_of, write_version
+from recommender.encoders.support.tokens import RelatedWords, Tokenizer, tokenizer_of, write_version
 from recommender.encoders.support.trained import folder_fingerprint
 from recommender.errors import EncoderError
 
@@ -44,6 +44,7 @@ class WordVectors:
         self._vectors, self._weights = arrays["vectors"], arrays["weights"]
         self._row = {word: row for row, word in enumerate(json.loads((folder / "words.json").read_text("utf-8")))}
         self._tokenizer = tokenizer_of(folder, self._row)
+        self._related_words = RelatedWords(self._row)
         self._is_query = False
         if len(self._row) != len(self._vectors):
             raise EncoderError(f"{folder}: {len(self._row)} words, {len(self._vectors)} vectors; fit again")
@@ -71,7 +72,7 @@ class WordVectors:
         )
 
     def _related(self, token: str) -> list[str]:
-        return related_tokens(token, self._row) if self._is_query else []
+        return self._related_words.of(token) if self._is_query else []
 
     def _sum(self, counts: Counter[str]) -> Float:
         known = {self._row[word]: 1 + log(count) for word, count in counts.items() if word in self._row}
