@@ -150,7 +150,7 @@ class SessionId(RequestModel):
 Cursor = Annotated[
     str,
     StringConstraints(max_length=MAX_CURSOR_LENGTH),
-    WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR_LENGTH, "pattern": "^[A-Za-z0-9_=-]*$"}),
+    WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR_LENGTH, "pattern": "^[A-Za-z0-9_=-]+$"}),
 ]
 
 

@@ -175,7 +175,7 @@ class UserData(UserAttributes):
 class SeedItem(ItemId):
     """A seed product and its weight."""
 
-    weight: float = Field(default=1.0, gt=0, le=1000)
+    weight: float = Field(default=1.0, gt=0, le=1000, strict=True)
 
 
 class SessionEvent(RequestModel):
@@ -211,11 +211,12 @@ class Exclude(RequestModel):
     item_ids: tuple[Id, ...] = Field(default=(), max_length=10_000)
     seen: bool | None = Field(
         default=None,
+        strict=True,
         description="Exclude products of the user's events. By default all, but what the user bought may be "
         "returned where the shop's data show that products are bought again.",
     )
     purchased_days: int | None = Field(
-        default=None, ge=1, le=36_500, description="Exclude products bought within so many days."
+        default=None, ge=1, le=36_500, strict=True, description="Exclude products bought within so many days."
     )
 
 
@@ -223,12 +224,14 @@ class Diversity(RequestModel):
     """Re-ranking for variety."""
 
     mmr: float | None = Field(
-        default=None, ge=0, le=1, description="0 is the order of the score, 1 variety alone."
+        default=None, ge=0, le=1, strict=True, description="0 is the order of the score, 1 variety alone."
     )
-    max_per: Annotated[dict[str, Annotated[int, Field(ge=1, le=100)]], Field(max_length=5)] | None = Field(
-        default=None,
-        description="Maximum number of products that share a value of an attribute.",
-        examples=[{"brand": 3}],
+    max_per: Annotated[dict[str, Annotated[int, Field(ge=1, le=100, strict=True)]], Field(max_length=5)] | None = (
+        Field(
+            default=None,
+            description="Maximum number of products that share a value of an attribute.",
+            examples=[{"brand": 3}],
+        )
     )
 
 
@@ -236,7 +239,7 @@ class BoostParams(RequestModel):
     """A number added to the score of the products that match a filter."""
 
     when: Filter
-    add: float = Field(ge=-100, le=100)
+    add: float = Field(ge=-100, le=100, strict=True)
 
 
 class RecommendationParams(CommonParams):
