@@ -154,13 +154,16 @@ def test_centring_closes_a_planted_gap_between_texts_and_photos():
     generator = np.random.default_rng(0)
     things, has = generator.normal(size=(300, 8)).astype(np.float32), np.ones(300, bool)
     cones = {name: unit(things + 3 * sign) for name, sign in (("image", 1), ("text", -1))}
-    blocks = {name: fit_content(things, has, cone, 0) for name, cone in cones.items()}
+    colors = {"image": generator.random((300, 5)).astype(np.float32)}  # only photos have some
+    blocks = {name: fit_content(things, has, cone, 0, colors.get(name)) for name, cone in cones.items()}
     found = missing_modalities.gap(
         SimpleNamespace(
             item_tower=SimpleNamespace(content=blocks, projection=cones),
             layout=Layout({name: block.dim for name, block in blocks.items()}),
             segment=SimpleNamespace(
-                vectors=np.hstack([blocks[name].vectors(things, cone) for name, cone in cones.items()]),
+                vectors=np.hstack(
+                    [blocks[name].vectors(things, cone, colors.get(name)) for name, cone in cones.items()]
+                ),
                 present=np.ones((300, 2), bool),
             ),
         )

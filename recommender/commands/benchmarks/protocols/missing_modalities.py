@@ -85,7 +85,8 @@ def gap(rec: Recommender) -> dict[str, float]:
     centres = []
     for name, block in blocks.items():
         vectors = rec.segment.vectors[rec.segment.present[:, rec.layout.index(name)], rec.layout.slices[name]]
-        centres.append(unit(vectors[:, block.axes.shape[1] :]).mean(axis=0))
+        start, dim = block.axes.shape[1], len(block.aligned_mean)
+        centres.append(unit(vectors[:, start : start + dim]).mean(axis=0))
     after = centres[0] - centres[1]
     return {"before": round(float(np.linalg.norm(before)), 4), "after": round(float(np.linalg.norm(after)), 4)}
 
