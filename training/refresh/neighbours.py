@@ -21,7 +21,7 @@ ROUNDING = 1e-9
 def refreshed_neighbours(
     before: Segment, after: Segment, weights: Mapping[str, Mapping[str, float]], kinds: Sequence[str]
 ) -> Segment:
-    """Return the products with their neighbour table; it is that of before where no score of it has changed.
+    """Return the products with their neighbour table; it is that of before if no weight of it concerns events.
 
     A list stays the beginning of the exact ranking. What is not in it scored no more than its last entry, and has
     gained no more than the prior's largest rise: entries above that sum are certain, others are cut off. A request
@@ -38,8 +38,10 @@ def refreshed_neighbours(
     """
     assert before.neighbours is not None
     assert before.neighbour_scores is not None
-    table, scores = np.array(before.neighbours), np.array(before.neighbour_scores)
     changed = {kind: rows for kind, rows in rows_by_kind(kinds).items() if _depends(weights[kind])}
+    if not changed:
+        return replace(after, neighbours=before.neighbours, neighbour_scores=before.neighbour_scores)
+    table, scores = np.array(before.neighbours), np.array(before.neighbour_scores)
     for kind, rows in changed.items():
         update = _ListUpdate(before, after, weights[kind])
         for row, best in progress(update.lists(rows), f"neighbours of {kind}", len(rows), "product"):
@@ -83,6 +85,8 @@ class _ListUpdate:
                 bound = self._bound(row)
                 near = self._risen[line >= bound - self._scorer.slack(query)]
                 candidates = self._candidates(row, near, query.cooccurrence_rows)
+                estimates = self._scorer.estimate([query], candidates)[0]
+                candidates = candidates[estimates >= bound - self._scorer.slack(query)]
                 best = ranked(self._scorer, query, candidates, self._width)
                 certain = best.scores > bound
                 yield row, Selection(best.rows[certain], best.scores[certain])

@@ -82,7 +82,8 @@ def _write_arrays(folder: Path, recommender: Recommender, segment: Segment, coun
     segment.cooccurrence.save(folder, "cooccurrence")
     segment.complements.save(folder, "complements")
     np.save(folder / "prior.npy", segment.prior[:n])
-    if segment.neighbours is not None and segment.neighbour_scores is not None:
+    if segment.neighbours is not None and segment.neighbours is not recommender.segment.neighbours:
+        assert segment.neighbour_scores is not None
         np.save(folder / "neighbours.npy", segment.neighbours[:n])
         np.save(folder / "neighbour_scores.npy", segment.neighbour_scores[:n])
     if bundle.has("base", "codes.npy"):

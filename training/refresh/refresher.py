@@ -85,9 +85,7 @@ class Refresher:
         read = self.sources.read(recommender, before)
         interactions, now = read.interactions, read.counted
         if not np.any(interactions.event_weights() > 0):
-            raise DataError(
-                "no event of positive weight is of a product of this bundle: there is nothing to count"
-            )
+            raise DataError("no event of positive weight is of a product of this bundle; nothing can be counted")
         if now.digest == before.digest:
             return RefreshResult(events=now.count, unknown=read.unknown, until=now.until)
         notice("counting events")
