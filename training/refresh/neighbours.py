@@ -10,11 +10,11 @@ from recommender.core.scoring import Scorer
 from recommender.core.segment import Segment
 from recommender.progress import progress
 from recommender.retrieval.selection import Selection, ranked
-from training.retrieval.neighbours import BLOCK, rows_by_kind, with_neighbours
+from training.retrieval.neighbours import BLOCK, MAX_EXACT_ROWS, by_all_pairs, rows_by_kind
 
 # Products whose prior has risen most are compared with all others; what the rest may have gained limits the lists.
 MAX_RISEN = 512
-MIN_SHARE = 0.25  # of the entries of the table; with fewer left, all pairs are compared again
+MIN_SHARE = 0.25  # of the entries of the table; with fewer left by earlier refreshes, all pairs are compared again
 ROUNDING = 1e-9
 
 
@@ -44,11 +44,12 @@ def refreshed_neighbours(
     table, scores = np.array(before.neighbours), np.array(before.neighbour_scores)
     for kind, rows in changed.items():
         update = _ListUpdate(before, after, weights[kind])
-        for row, best in progress(update.lists(rows), f"neighbours of {kind}", len(rows), "product"):
+        lists = update.lists(rows)
+        if after.n <= MAX_EXACT_ROWS and np.mean(before.neighbours[rows] >= 0) < MIN_SHARE:
+            lists = update.full_lists(rows)
+        for row, best in progress(lists, f"neighbours of {kind}", len(rows), "product"):
             table[row], scores[row] = -1, 0.0
             table[row, : len(best.rows)], scores[row, : len(best.rows)] = best.rows, best.scores
-    if np.count_nonzero(table >= 0) < MIN_SHARE * np.count_nonzero(before.neighbours >= 0):
-        return with_neighbours(after, weights, kinds=kinds)
     return replace(after, neighbours=table, neighbour_scores=scores)
 
 
@@ -90,6 +91,12 @@ class _ListUpdate:
                 best = ranked(self._scorer, query, candidates, self._width)
                 certain = best.scores > bound
                 yield row, Selection(best.rows[certain], best.scores[certain])
+
+    def full_lists(self, rows: Rows) -> Iterator[tuple[int, Selection]]:
+        """Yield the list of each row from a comparison with all products."""
+        removed = np.flatnonzero(self._removed).astype(np.int32)
+        selections = by_all_pairs(self._after, self._scorer, self._width, rows, removed)
+        yield from zip(rows.tolist(), selections, strict=True)
 
     @property
     def _width(self) -> int:

@@ -175,6 +175,8 @@ class EventSources:
             tables.append(self._table(source, name))
             if file is not None:
                 file.check(tables[-1])
+        if not tables and self.store is None:
+            raise DataError("there are no events to count; give --events FILE, --store URL or both")
         of_files = [CountedFile.of(name, self._tables[name][1]) for name in files]
         if self.store is not None:
             tables.append(self._stored(self.store))
@@ -212,7 +214,12 @@ class EventSources:
     def _table(self, source: Path | pd.DataFrame, name: str | None) -> Table:
         """Return the valid events of a file or frame; a file is read again when it has changed."""
         name = name or LOG_FRAME
-        stamp = modified(source, name) if isinstance(source, Path) else 0.0
+        if isinstance(source, Path) and source is not self.events and not source.exists():
+            raise DataError(
+                f"the events of {name} are counted in this generation, and are not there any more: put the file "
+                "back, name the events of the fit with --config (log= in Python), or fit again"
+            )
+        stamp = modified(source) if isinstance(source, Path) and source.exists() else 0.0
         if name not in self._tables or self._tables[name][0] != stamp:
             report = DataReport()
             if isinstance(source, Path):
@@ -240,13 +247,8 @@ def log_path(config: Config) -> str | None:
     return str(path) if str(path) == LOG_FRAME else str(config.resolve(path).absolute())
 
 
-def modified(path: Path, name: str) -> float:
-    """Return when a file, or the newest of a folder's, was modified; raises `DataError` where there is none."""
-    if not path.exists():
-        raise DataError(
-            f"the events of {name} are counted in this generation, and are not there any more: put the file back, "
-            "name the events of the fit with --config (log= in Python), or fit again"
-        )
+def modified(path: Path) -> float:
+    """Return when a file, or the newest of a folder, was modified."""
     return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
 
 

@@ -1,5 +1,6 @@
 """Compaction: rebuilds base and index from a base and its delta, without training."""
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -106,9 +107,10 @@ def _renumbered(table: Cooccurrence, rows: Rows, n: int) -> Cooccurrence:
 
 def _write_statistics(staging: Staging, recommender: Recommender) -> None:
     """Write the tables that a refresh needs, and which products have counted events, for the renumbered rows."""
-    bundle, n, rows = recommender.bundle, recommender.segment.n, np.asarray(recommender.attributes.ids.in_order)
+    bundle, n = recommender.bundle, recommender.segment.n
+    rows, removed = np.asarray(recommender.attributes.ids.in_order), recommender.segment.cooccurrence.removed
     for name, table in CountStatistics.open(bundle).extended(n).items():
-        _renumbered(table, rows, n).save(staging.part(STATISTICS), name)
+        _renumbered(replace(table, removed=removed), rows, n).save(staging.part(STATISTICS), name)
     if bundle.has(REFRESH, COUNTED):
         counted = np.zeros(n, dtype=bool)
         known = bundle.array(REFRESH, COUNTED)

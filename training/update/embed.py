@@ -117,9 +117,10 @@ def embed(
     known = _known_rows(recommender, catalog.ids)
     _keep_observed(vectors, present, prior, known, recommender.segment)
     if recommender.bundle.has(REFRESH, COUNTED):
-        counted = known[known < len(has_events := recommender.bundle.array(REFRESH, COUNTED))]
-        kept = np.isin(known, counted[has_events[counted]]) & (known >= 0)
-        prior[kept] = recommender.segment.prior[known[kept]]
+        counted = recommender.bundle.array(REFRESH, COUNTED)
+        has_events = (known >= 0) & (known < len(counted))
+        has_events[has_events] = counted[known[has_events]]
+        prior[has_events] = recommender.segment.prior[known[has_events]]
     cells = {name: catalog.frame[name].tolist() for name in recommender.attributes.names}
     same = _unchanged(recommender, rows, vectors, cells)
     changed = np.flatnonzero(~same).tolist()
