@@ -112,11 +112,11 @@ def test_a_refresh_by_parts_equals_counting_at_once(seed: int, cuts: list[int], 
         publish_shop(folder / "once", log, seed)
         for number, part in enumerate(parts[1:]):
             refresher(folder / "parts", write(folder / f"{number}.csv", part)).refresh()
-        everything = [line for part in parts for line in part]
+        everything = [*dict.fromkeys(tuple(line) for part in parts for line in part)]
         refresher(folder / "once", write(folder / "all.csv", everything)).refresh()
         by_parts, once = recommender.load(folder / "parts"), recommender.load(folder / "once")
         assert_counted_alike(by_parts.segment, once.segment)
-        frame = frame_of(dict.fromkeys(map(tuple, everything)))
+        frame = frame_of(everything)
         assert_counted_alike(by_parts.segment, counted_at_once(folder / "parts", frame))
         assert_lists_begin_the_ranking(by_parts.segment)
         described = [rec.manifest.extra[REFRESH]["events"] for rec in (by_parts, once)]
