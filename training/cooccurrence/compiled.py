@@ -110,13 +110,13 @@ def normalize(
         smallest, ties = 0.0, 0
         if len(line) > k:
             smallest = np.partition(line, len(line) - k)[len(line) - k]
-            ties = k - np.count_nonzero(line > smallest)
+            ties = k - int(np.count_nonzero(line > smallest))
         for position in range(len(line)):
             value = line[position]
             tie = value == smallest and ties > 0
             if value > smallest or tie:
                 columns[end], strengths[end] = indices[first + position], value
                 end += 1
-                ties -= tie
+                ties -= int(tie)
         starts[row + 1] = end
     return starts, columns[:end], strengths[:end]

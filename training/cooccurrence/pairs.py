@@ -128,9 +128,10 @@ def normalize_counts(counts: Table, interactions: Interactions) -> Table:
     if kernels() is not None:
         from training.cooccurrence import compiled
 
-        powers = (popularity**power for power in POPULARITY_POWERS)
+        left, right = (popularity**power for power in POPULARITY_POWERS)
+        starts = counts.indptr.astype(np.int64)
         indptr, indices, values = compiled.normalize(
-            counts.indptr.astype(np.int64), counts.indices, counts.data, *powers, SHRINKAGE, MAX_PARTNERS
+            starts, counts.indices, counts.data, left, right, SHRINKAGE, MAX_PARTNERS
         )
         return sparse.csr_array((values, indices, indptr), shape=counts.shape)
     i, j = counts.tocoo().coords
