@@ -21,6 +21,7 @@ _HOMES = {
     "load": "recommender.recommender",
     "fit": "recommender.fitting",
     "update": "recommender.fitting",
+    "refresh": "recommender.fitting",
     "evaluate": "recommender.fitting",
     "Catalog": "recommender.catalog",
     "Interactions": "recommender.catalog",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from recommender.events import Event as Event
     from recommender.fitting import evaluate as evaluate
     from recommender.fitting import fit as fit
+    from recommender.fitting import refresh as refresh
     from recommender.fitting import update as update
     from recommender.ranking.request import Request as Request
     from recommender.ranking.results import Recommendations as Recommendations

@@ -40,6 +40,7 @@ _add(
         "encode": learn.encode,
         "fit": learn.fit,
         "update": learn.update,
+        "refresh": learn.refresh,
         "evaluate": learn.evaluate,
         "similar": ask.similar,
         "recommend": ask.recommend,

@@ -1,4 +1,4 @@
-"""Fit, update and evaluate from Python: pandas frames, paths or a `Config` in, an opened `Recommender` out.
+"""Fit, update, refresh and evaluate from Python: pandas frames, paths or a `Config`.
 
 Beside the command line, this is the only module of the library that imports `training`; it does so when called.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recommender.catalog import Catalog, Interactions, Users
     from recommender.config import Config
     from recommender.recommender import Recommender
+    from training.refresh.refresher import RefreshResult
     from training.update.updater import UpdateResult
 
     Products: TypeAlias = pd.DataFrame | Path | str | Config
@@ -186,6 +187,62 @@ def update(
     with open_store(store) if store is not None else nullcontext() as live:
         updater = Updater(root, config, changed, complete, live, folder, max_removed=max_removed, as_of=seconds)
         return updater.update()
+
+
+def refresh(
+    bundles: Path | str,
+    events: "pd.DataFrame | Path | str | None" = None,
+    *,
+    log: "pd.DataFrame | Path | str | None" = None,
+    store: str | None = None,
+) -> "RefreshResult":
+    """Count new events in seconds, without training.
+
+    Co-occurrence, complementary products and popularity are counted as `fit` counts them: from its own events,
+    which are read again, from those of earlier refreshes, and from new ones. An event that several of these have
+    counts once. Towers, weights and behaviour stay as they were fitted.
+
+    Parameters
+    ----------
+    bundles
+        The folder of generations, or its URL.
+    events
+        A frame or a file of new events, with the columns of those that the bundle was fitted on. A file is read
+        again by later refreshes and has to stay; a frame has to have all events since the fit.
+    log
+        The events of the fit, where they were a frame or their file has moved.
+    store
+        URL of an event store whose events are counted, too; needed where they were counted before.
+
+    Returns
+    -------
+    RefreshResult
+        The new generation, None if no event is new; how many events are counted, and how many new ones are of
+        unknown products.
+
+    Raises
+    ------
+    DataError
+        If events cannot be read, or some that were counted are missing.
+    BundleError
+        If the bundle was fitted without events or before refreshes, or another generation was published meanwhile.
+
+    Examples
+    --------
+    >>> recommender.refresh("bundles", "events-today.csv")  # doctest: +SKIP
+    """
+    with full_installation("recommender.refresh"):
+        from training.refresh.refresher import Refresher
+        from training.refresh.sources import EventSources
+        from training.update.updater import config_of
+    from recommender.bundle import local_copy
+    from recommender.stores import open_store
+
+    root = local_copy(bundles)
+    new, fitted = (Path(source) if isinstance(source, str) else source for source in (events, log))
+    with open_store(store) if store is not None else nullcontext() as live:
+        sources = EventSources(config_of(root, None, None, None), fitted, new, live and live.events)
+        return Refresher(root, sources).refresh()
 
 
 def evaluate(

@@ -1,7 +1,7 @@
 """Fits a shop: read, encode, split, train, tune, evaluate, refit, publish."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from training.new_products.tune import tune_new_products
 from training.prior import no_prior
 from training.profile.tune import tune_profile
 from training.publish import publish
+from training.refresh.sources import CountedEvents, log_path
 from training.repeat.occasions import type_numbers
 from training.repeat.tune import refit_repeat, tune_repeat
 from training.split import EventSplit, split_events
@@ -169,6 +170,7 @@ def fit(
             stored,
             encoder_files=files,
             overlay_revision=revision,
+            counted=None if interactions is None else _counted(interactions, config, store_url),
         )
         live.settle(out, times)
         return generation
@@ -241,7 +243,7 @@ def _train_with_events(
                 items, model.segment, hyperparameters, split.train, split.tuning, seed
             )
             served = hyperparameters.with_user_tower(model.user_tower)
-            model = TrainedModel.of(model.tower, model.segment, served, model.metrics)
+            model = TrainedModel.of(model.tower, model.segment, served, model.metrics, model.statistics)
     if split.test is None:
         return model, {}
     evaluation: Reports = {}
@@ -375,6 +377,11 @@ def _read_interactions(
     interactions = sources[0] if len(sources) == 1 else sources[0].joined(sources[1])
     interactions = interactions if until is None else interactions.before(until)
     return _with_users(bound_influence(interactions), users, stored) if len(interactions) else None
+
+
+def _counted(interactions: Interactions, config: Config, store_url: str | None) -> dict[str, Any]:
+    """Return which events the generation has counted, and from where, for `recommender refresh`."""
+    return asdict(CountedEvents.of(interactions, log_path(config), store_url is not None))
 
 
 def _with_users(interactions: Interactions, users: Users | None, stored: Users | None) -> Interactions:

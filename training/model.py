@@ -13,11 +13,11 @@ from recommender.core.segment import Segment
 from recommender.towers.item import ItemTower
 from recommender.towers.user import UserTower
 from training.behaviour.export import Behaviour
-from training.cooccurrence.complements import complements
 from training.cooccurrence.tables import CooccurrenceTables
 from training.item_tower.train import TrainedItemTower
 from training.items import TrainingItems
 from training.new_products.factors import NewProducts, with_events
+from training.refresh.statistics import CountStatistics
 from training.tuning.search import Hyperparameters
 
 
@@ -37,6 +37,8 @@ class TrainedModel:
         Kinds of request to term weights, see `Manifest`.
     metrics
         For the manifest: the prior, hyperparameters, loss curves and validation scores.
+    statistics
+        By which a refresh counts later events; None without events.
     """
 
     tower: ItemTower
@@ -44,15 +46,21 @@ class TrainedModel:
     segment: Segment
     weights: Mapping[str, Mapping[str, float]]
     metrics: Mapping[str, Any]
+    statistics: CountStatistics | None = None
 
     @classmethod
     def of(
-        cls, tower: ItemTower, segment: Segment, hyperparameters: Hyperparameters, metrics: Mapping[str, Any]
+        cls,
+        tower: ItemTower,
+        segment: Segment,
+        hyperparameters: Hyperparameters,
+        metrics: Mapping[str, Any],
+        statistics: CountStatistics | None = None,
     ) -> "TrainedModel":
         """Return a model with tuned hyperparameters, and their validation scores among its metrics."""
         weights = {kind: tuned.weights for kind, tuned in hyperparameters.weights.items()}
         all_metrics = {**metrics, "tuning": hyperparameters.metrics()}
-        return cls(tower, hyperparameters.user_tower, segment, weights, all_metrics)
+        return cls(tower, hyperparameters.user_tower, segment, weights, all_metrics, statistics)
 
 
 def assemble_segment(
@@ -115,16 +123,11 @@ def assemble_model(
     metrics
         Of the training so far.
     """
-    prior, prior_metrics = hyperparameters.prior.fit(interactions, segment.n)
-    segment = replace(
-        segment,
-        prior=prior,
-        cooccurrence=tables.mixed(hyperparameters.mixture),
-        complements=complements(segment, tables.counts, tables.normalized),
-    )
+    statistics = CountStatistics.of(tables, hyperparameters.mixture, hyperparameters.prior, new_products)
+    segment, prior_metrics = statistics.with_counts(segment, tables, interactions)
     tower, segment = new_products.applied(tower, segment, with_events(interactions, segment.n), seed)
     if hyperparameters.profile is not None:
         profile = hyperparameters.profile.fit(segment, interactions)
         hyperparameters = hyperparameters.with_user_tower(replace(hyperparameters.user_tower, profile=profile))
     all_metrics = {**metrics, "prior": prior_metrics, "new_products": new_products.to_dict()}
-    return TrainedModel.of(tower, segment, hyperparameters, all_metrics)
+    return TrainedModel.of(tower, segment, hyperparameters, all_metrics, statistics)

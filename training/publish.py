@@ -1,6 +1,7 @@
 """Writes a trained model as one generation of a bundle."""
 
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from recommender.bundle import Staging, write_thumbnails
+from recommender.bundle.delta import REFRESH
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.core.blocks import Mask, Rows
@@ -29,6 +31,7 @@ from recommender.progress import notice, progress
 from recommender.towers.user import UserTower
 from training.items import TrainingItems, category_kinds
 from training.model import TrainedModel
+from training.refresh.statistics import STATISTICS
 from training.retrieval.index import build_index
 
 THUMBNAIL_SIZE = (120, 160)
@@ -50,6 +53,7 @@ def publish(
     thumbnails: bool = True,
     encoder_files: Path | None = None,
     overlay_revision: int = 0,
+    counted: Mapping[str, Any] | None = None,
 ) -> str:
     """Write the parts, build the index and measure its recall, and make the generation current.
 
@@ -69,6 +73,9 @@ def publish(
         Folder of an encoder that was trained on this catalogue, which the bundle has to carry.
     overlay_revision
         The catalogue has what was queued in the overlay up to this revision.
+    counted
+        Which events were counted, see `training.refresh.sources.CountedEvents`; without it the generation cannot
+        be refreshed.
 
     Returns
     -------
@@ -103,6 +110,10 @@ def publish(
         write_thumbnails(staging.part("thumbnails"), make_thumbnails(items.catalog, has_thumbnail))
         if evaluation is not None:
             StoredEvaluation.of(evaluation, evaluation_key(root)).save(staging.part(PART))
+        refresh = {}
+        if model.statistics is not None and counted is not None:
+            model.statistics.save(staging.part(STATISTICS))
+            refresh = {REFRESH: model.statistics.to_dict() | {"rows": model.segment.n, "events": dict(counted)}}
         seconds = metrics.get("seconds", {}) | {"publishing": round(perf_counter() - started, 2)}
         return staging.publish(
             {
@@ -119,6 +130,7 @@ def publish(
                 | {"sequence": sequence, "repeat": repeat, "profile": profile},
                 "index": {"budgets": index.metrics["budgets"]},
                 "boilerplate": items.catalog.boilerplate,
+                **refresh,
             },
             overlay_revision=overlay_revision,
         )

@@ -1,7 +1,8 @@
-"""The delta of a generation: the products changed, added and removed since its base, in one small part."""
+"""What a generation has over its base: the counts of a refresh, and the delta of changed products."""
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,8 @@ from recommender.bundle.extended import extended_array
 from recommender.core.blocks import Rows
 
 DELTA = "delta"
+# The arrays that a refresh has in the place of those of the base, see `training.refresh`.
+REFRESH = "refresh"
 # Arrays that the delta has for the rows of `rows.npy`, for those of `neighbour_rows.npy`, and as a whole.
 BY_ROWS = ("vectors.npy", "present.npy", "prior.npy", "codes.npy", "graph.npy")
 BY_NEIGHBOUR_ROWS = ("neighbours.npy", "neighbour_scores.npy")
@@ -20,7 +23,17 @@ WHOLE = ("groups.npy", "codes_scales.npy", "row_times.npy")
 def array_loader(bundle: Bundle) -> Callable[[str], np.ndarray]:
     """Return a function that maps an array of the base by its file name, with the delta applied."""
     delta = Delta.of(bundle)
-    return partial(bundle.array, "base") if delta is None else delta.array
+    return partial(base_array, bundle) if delta is None else delta.array
+
+
+def base_path(bundle: Bundle, file: str) -> Path:
+    """Return the path of an array of the base, or of the one that a refresh has in its place."""
+    return bundle.path(REFRESH if bundle.has(REFRESH, file) else "base", file)
+
+
+def base_array(bundle: Bundle, file: str) -> np.ndarray:
+    """Map an array of the base, or the one that a refresh has in its place."""
+    return bundle.array(REFRESH if bundle.has(REFRESH, file) else "base", file)
 
 
 class Delta:
@@ -64,10 +77,11 @@ class Delta:
         """Map an array of the base with the delta applied."""
         if file in WHOLE and self._bundle.has(DELTA, file):
             return self._bundle.array(DELTA, file)
-        if file.endswith("_indptr.npy"):  # of co-occurrence: added products have none yet
-            starts = self._bundle.array("base", file)
-            return np.append(starts, np.repeat(starts[-1], self.added))
+        if file.endswith("_indptr.npy"):  # of co-occurrence: products added since it was counted have none yet
+            starts = base_array(self._bundle, file)
+            without = self._bundle.manifest.base_n + self.added + 1 - len(starts)
+            return np.append(starts, np.repeat(starts[-1], without))
         if file not in BY_ROWS + BY_NEIGHBOUR_ROWS:
-            return self._bundle.array("base", file)
+            return base_array(self._bundle, file)
         rows = self.rows if file in BY_ROWS else self._bundle.array(DELTA, "neighbour_rows.npy")
-        return extended_array(self._bundle.path("base", file), rows, self._bundle.array(DELTA, file))
+        return extended_array(base_path(self._bundle, file), rows, self._bundle.array(DELTA, file))

@@ -1,7 +1,7 @@
 """Interactions: the events of users with the products of a catalogue."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -128,12 +128,26 @@ class Interactions:
     ) -> Self:
         """Take events, such as those of a store; there may be none."""
         config = EventsConfig.model_validate({"path": "", "weights": dict(weights or {})})
-        rows = list(map(attrgetter(*_FIELDS), events))
-        frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype(dict.fromkeys(_AMOUNTS, "float64"))
-        frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
-        table = Table("events", frame, np.arange(1, len(frame) + 1, dtype=np.int64))
         report = DataReport()
-        return cls._of(event_table(table, config, report), config, catalog, report)
+        return cls._of(event_table(table_of_events(events), config, report), config, catalog, report)
+
+    @classmethod
+    def from_tables(cls, tables: Sequence[Table], catalog: Catalog, config: EventsConfig) -> Self:
+        """Take the events of several sources, an event that more than one of them has once.
+
+        Events are the same if user, product, name and moment are; where one source has several of them, as many
+        as the source that has most.
+
+        Parameters
+        ----------
+        tables
+            See `recommender.catalog.event_files.event_table`.
+        catalog
+            The products; events of others are reported and left out.
+        config
+            Weights of the events.
+        """
+        return cls._of(_union(tables), config, catalog, DataReport())
 
     @classmethod
     def _checked(
@@ -212,6 +226,33 @@ class Interactions:
         value = self.frame["value"].to_numpy(np.float64)
         rated = (names == "rate").to_numpy(bool) & ~np.isnan(value)
         return np.where(rated, weights * (value - 3.0), weights)
+
+
+def table_of_events(events: Iterable[Event]) -> Table:
+    """Return events, such as those of a store, as the table of a file."""
+    rows = list(map(attrgetter(*_FIELDS), events))
+    frame = pd.DataFrame(rows, columns=list(_FIELDS)).astype(dict.fromkeys(_AMOUNTS, "float64"))
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
+    return Table("events", frame, np.arange(1, len(frame) + 1, dtype=np.int64))
+
+
+def _union(tables: Sequence[Table]) -> Table:
+    """Return the events of all tables, without those of later ones that earlier ones have."""
+    frames = [table.frame for table in tables[:1]]
+    for table in tables[1:]:
+        moments = table.frame["timestamp"]
+        known = _numbered(pd.concat(frame[frame["timestamp"].isin(moments)] for frame in frames))
+        repeated = pd.MultiIndex.from_frame(_numbered(table.frame)).isin(pd.MultiIndex.from_frame(known))
+        frames.append(table.frame[~repeated])
+    frame = pd.concat(frames, ignore_index=True)
+    return Table("events", frame, np.arange(1, len(frame) + 1, dtype=np.int64))
+
+
+def _numbered(events: pd.DataFrame) -> pd.DataFrame:
+    """Return what identifies events that have no id, with the number of equal ones before each."""
+    users = events["user_id"].mask(events["user_id"] == "", SESSION + events["session_id"])
+    keys = events[["item_id", "event_name", "timestamp"]].assign(user_id=users)
+    return keys.assign(nth=keys.groupby([*keys], sort=False).cumcount())
 
 
 def _of_products(

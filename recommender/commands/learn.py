@@ -167,6 +167,43 @@ def update(
             emit(asdict(result), str(result), as_json)
 
 
+def refresh(
+    bundles: options.Bundles,
+    events: Annotated[Path | None, typer.Option("--events", help="File of new events.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="The shop's TOML, if the events of the fit have moved."),
+    ] = None,
+    data: options.Data = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="URL of the store. [default: that of a service without one, if it is there]"),
+    ] = None,
+    watch: Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Count new events in seconds, without training.
+
+    Co-occurrence, complementary products and popularity are counted from the
+    events of the fit, which are read again, those of a file and those of the
+    store; an event that two of them have counts once.
+    """
+    from recommender.stores import open_store, store_beside
+
+    store = store_beside(bundles) if store is None else store
+    from training.refresh.refresher import Refresher
+    from training.refresh.sources import EventSources
+    from training.update.updater import config_of
+
+    shop = config_of(bundles, config, data, None)
+    log = None if config is None or shop.events is None else shop.resolve(shop.events.path)
+    with open_store(store) if store is not None else nullcontext() as live:
+        sources = EventSources(shop, log, events, None if live is None else live.events)
+        refresher = Refresher(bundles, sources)
+        for result in refresher.watch(watch) if watch is not None else [refresher.refresh()]:
+            emit(asdict(result), str(result), as_json)
+
+
 def evaluate(
     bundles: Annotated[
         Path | None,

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recommender.catalog import Interactions
 from recommender.core.blocks import Double, Rows
+from recommender.retrieval.kernels import kernels
 from training.cooccurrence.sparse import Table, top_k
 
 MAX_PARTNERS = 200  # of a product, the strongest
@@ -45,13 +47,7 @@ class Pairs:
 
 def pairs_of(interactions: Interactions, window: int = WINDOW) -> Pairs:
     """Pair each positive event with the user's next `window` positive events."""
-    frame = interactions.frame
-    positive = np.asarray(interactions.event_weights()) > 0
-    users = frame["user_id"].to_numpy()[positive]
-    user = np.cumsum(np.append(True, users[1:] != users[:-1])) if len(users) else np.empty(0, dtype=int)
-    rows = frame["row"].to_numpy(dtype=np.int32)[positive]
-    times = frame["timestamp"].to_numpy().astype("datetime64[s]").astype(np.float64)[positive]
-    moment = np.cumsum(np.append(False, times[1:] != times[:-1]))
+    rows, user, times, moment = _positive(interactions)
     columns: list[list[np.ndarray]] = [[], [], [], []]
     for gap in range(1, min(window, len(rows) - 1) + 1):
         pair = (user[:-gap] == user[gap:]) & (rows[:-gap] != rows[gap:])
@@ -67,17 +63,46 @@ def pairs_of(interactions: Interactions, window: int = WINDOW) -> Pairs:
     return Pairs(first.astype(np.int32), second.astype(np.int32), gaps, days)
 
 
+def _positive(interactions: Interactions) -> tuple[Rows, NDArray[np.int64], Double, NDArray[np.int64]]:
+    """Return product, number of the user, time in seconds and number of the moment of each positive event."""
+    frame = interactions.frame
+    positive = np.asarray(interactions.event_weights()) > 0
+    users = frame["user_id"].to_numpy()[positive]
+    user = np.cumsum(np.append(True, users[1:] != users[:-1])) if len(users) else np.empty(0, dtype=np.int64)
+    rows = frame["row"].to_numpy(dtype=np.int32)[positive]
+    times = frame["timestamp"].to_numpy().astype("datetime64[s]").astype(np.float64)[positive]
+    return rows, user, times, np.cumsum(np.append(False, times[1:] != times[:-1]))
+
+
 def count_pairs(interactions: Interactions, n: int) -> Table:
     """Count the products chosen after and before each product, shape (n, n).
 
     c_ij sums decay^gap · 0.5^(days / half-life) over the pairs of one user, more for j after i than before.
     """
+    if kernels() is not None:
+        return _count_compiled(interactions, n)
     pairs = pairs_of(interactions)
     strength = GAP_DECAY ** (pairs.gap - 1.0) * 0.5 ** (pairs.days / HALF_LIFE_DAYS)
     forward = sparse.coo_array((strength, (pairs.first, pairs.second)), shape=(n, n)).tocsr()
     reversed_strength = strength * np.where(pairs.days > 0, BACKWARD, 1.0)
     backward = sparse.coo_array((reversed_strength, (pairs.second, pairs.first)), shape=(n, n)).tocsr()
     return sparse.csr_array(forward + backward)
+
+
+def _count_compiled(interactions: Interactions, n: int) -> Table:
+    """Return the same, product by product: a list of all pairs of a large shop would not fit into memory."""
+    from training.cooccurrence import compiled
+
+    rows, user, times, moment = _positive(interactions)
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(n + 1))
+    indptr = np.append(0, np.cumsum(compiled.sizes(rows, user, order, starts, WINDOW)))
+    indices, values = np.empty(indptr[-1], dtype=np.int32), np.empty(indptr[-1])
+    nearness = GAP_DECAY ** np.maximum(np.arange(WINDOW + 1) - 1.0, 0.0)
+    decay = np.log(2.0) / (HALF_LIFE_DAYS * DAY)
+    events = rows, user, times, moment, order, starts
+    compiled.count(*events, WINDOW, nearness, decay, BACKWARD, indptr, indices, values)
+    return sparse.csr_array((values, indices, indptr), shape=(n, n))
 
 
 def normalize_counts(counts: Table, interactions: Interactions) -> Table:
@@ -100,6 +125,15 @@ def normalize_counts(counts: Table, interactions: Interactions) -> Table:
     frame = interactions.frame[np.asarray(interactions.event_weights()) > 0]
     users = frame.drop_duplicates(["user_id", "row"])["row"].to_numpy()
     popularity = np.maximum(np.bincount(users, minlength=n), 1.0)
+    if kernels() is not None:
+        from training.cooccurrence import compiled
+
+        left, right = (popularity**power for power in POPULARITY_POWERS)
+        starts = counts.indptr.astype(np.int64)
+        indptr, indices, values = compiled.normalize(
+            starts, counts.indices, counts.data, left, right, SHRINKAGE, MAX_PARTNERS
+        )
+        return sparse.csr_array((values, indices, indptr), shape=counts.shape)
     i, j = counts.tocoo().coords
     scale = popularity[i] ** POPULARITY_POWERS[0] * popularity[j] ** POPULARITY_POWERS[1]
     values = counts.data / scale * counts.data / (counts.data + SHRINKAGE)

@@ -65,8 +65,16 @@ class NewProducts:
             factor = np.float32(self.behaviour)
             old = tower.behaviour
             tower = replace(tower, behaviour=replace(old, matrix=factor * old.matrix, table=factor * old.table))
+        return self.applied_to_counts(tower, replace(segment, vectors=vectors), known, seed)
+
+    def applied_to_counts(
+        self, tower: ItemTower, segment: Segment, known: Mask, seed: int
+    ) -> tuple[ItemTower, Segment]:
+        """Return the same of arrays whose behaviour blocks have their factor; see `applied`."""
+        if tower.behaviour is None:
+            return tower, segment
         cooccurrence = scaled_columns(segment.cooccurrence, ~known, self.cooccurrence)
-        segment = replace(segment, vectors=vectors, cooccurrence=cooccurrence)
+        segment = replace(segment, cooccurrence=cooccurrence)
         if self.level is None:
             return tower, segment
         predictor = self.placed(fit_prior_predictor(segment, known, seed), segment, known)

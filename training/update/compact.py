@@ -1,12 +1,13 @@
 """Compaction: rebuilds base and index from a base and its delta, without training."""
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
 from recommender.bundle import Staging, write_thumbnails
-from recommender.bundle.delta import Delta
+from recommender.bundle.delta import REFRESH, Delta
 from recommender.config import IndexConfig
 from recommender.core.blocks import Rows
 from recommender.core.cooccurrence import Cooccurrence
@@ -16,7 +17,9 @@ from recommender.loading import ROW_TIMES
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
 from training.publish import synthetic_queries
+from training.refresh.statistics import STATISTICS, CountStatistics
 from training.retrieval.index import build_index
+from training.update.delta import COUNTED
 
 
 def compact(root: Path) -> str:
@@ -54,9 +57,12 @@ def compact(root: Path) -> str:
         if (repeat := recommender.user_tower.repeat) is not None:
             repeat.of_rows(np.asarray(recommender.attributes.ids.in_order)).save(base)
         np.save(base / ROW_TIMES, recommender.row_times[np.asarray(recommender.attributes.ids.in_order)])
+        fields = manifest.to_dict() | {"index": {"budgets": index.metrics["budgets"]}}
+        if REFRESH in fields:
+            _write_statistics(staging, recommender)
+            fields[REFRESH] = fields[REFRESH] | {"rows": segment.n}
         _write_attributes(base / "attributes", recommender)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
-        fields = manifest.to_dict() | {"index": {"budgets": index.metrics["budgets"]}}
         del fields["delta"]
         seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}
         fields["metrics"] = manifest.metrics | {"recall": index.metrics, "seconds": seconds}
@@ -97,6 +103,19 @@ def _renumbered(table: Cooccurrence, rows: Rows, n: int) -> Cooccurrence:
         np.concatenate([empty.indices, *indices]),
         np.concatenate([empty.values, *values]),
     )
+
+
+def _write_statistics(staging: Staging, recommender: Recommender) -> None:
+    """Write the tables that a refresh needs, and which products have counted events, for the renumbered rows."""
+    bundle, n = recommender.bundle, recommender.segment.n
+    rows, removed = np.asarray(recommender.attributes.ids.in_order), recommender.segment.cooccurrence.removed
+    for name, table in CountStatistics.open(bundle).extended(n).items():
+        _renumbered(replace(table, removed=removed), rows, n).save(staging.part(STATISTICS), name)
+    if bundle.has(REFRESH, COUNTED):
+        counted = np.zeros(n, dtype=bool)
+        known = bundle.array(REFRESH, COUNTED)
+        counted[: len(known)] = known
+        np.save(staging.part(REFRESH) / COUNTED, counted[rows])
 
 
 def _write_attributes(folder: Path, recommender: Recommender) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recommender.bundle import Staging, write_thumbnails
-from recommender.bundle.delta import DELTA, Delta, array_loader
+from recommender.bundle.delta import DELTA, REFRESH, Delta, array_loader, base_path
 from recommender.bundle.extended import extended_array
 from recommender.core.blocks import NO_ROWS, Double, Float, Mask, Rows
 from recommender.core.cooccurrence import Cooccurrence
@@ -22,8 +22,9 @@ from recommender.recommender import Recommender
 from recommender.retrieval.codes import Codes
 from training.update.neighbours import NeighbourUpdate
 
-SHARED_PARTS = ("base", "towers", "thumbnails", "encoder", "evaluation")
+SHARED_PARTS = ("base", "statistics", REFRESH, "towers", "thumbnails", "encoder", "evaluation")
 GROUP = "item_group_id"
+COUNTED = "counted.npy"  # of a refresh: which products had events then
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class _DeltaWriter:
         for name, array in values.items():
             rows = self._delta_rows(getattr(old, name), array)
             np.save(folder / f"{name}.npy", rows)
-            arrays[name] = extended_array(self._bundle.path("base", f"{name}.npy"), self._rows, rows)
+            arrays[name] = extended_array(base_path(self._bundle, f"{name}.npy"), self._rows, rows)
         groups = self._groups()
         np.save(folder / "groups.npy", groups)
         np.save(folder / ROW_TIMES, self._row_times())

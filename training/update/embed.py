@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from recommender.bundle.delta import REFRESH
 from recommender.catalog import Catalog
 from recommender.catalog.images.sources import open_images
 from recommender.catalog.values.cells import strings
@@ -21,7 +22,7 @@ from recommender.progress import notice
 from recommender.recommender import Recommender
 from training.items import item_inputs
 from training.publish import make_thumbnails
-from training.update.delta import EmbeddedProducts
+from training.update.delta import COUNTED, EmbeddedProducts
 
 # Vectors that differ by less in each dimension are of the same image and text, encoded in batches of another size.
 TOLERANCE = 1e-5
@@ -106,14 +107,20 @@ def embed(
     """Compute the vectors of products with the bundle's towers; unchanged products are left out.
 
     A product with events keeps its behaviour block and its prior: its buyers' behaviour has not changed. Those of
-    other products are predicted.
+    other products are predicted; one whose first events were counted by a refresh keeps its prior.
     """
     encoded = encode_catalog(catalog, encoder, cache_dir)
     columns = {str(name): catalog.frame[name].tolist() for name in catalog.frame}
     vectors, present = recommender.item_tower.blocks(item_inputs(encoded, columns, catalog.texts()))
     rows = recommender.attributes.rows_of(catalog.ids)
     prior = recommender.item_tower.predicted_prior(vectors)
-    _keep_observed(vectors, present, prior, _known_rows(recommender, catalog.ids), recommender.segment)
+    known = _known_rows(recommender, catalog.ids)
+    _keep_observed(vectors, present, prior, known, recommender.segment)
+    if recommender.bundle.has(REFRESH, COUNTED):
+        counted = recommender.bundle.array(REFRESH, COUNTED)
+        has_events = (known >= 0) & (known < len(counted))
+        has_events[has_events] = counted[known[has_events]]
+        prior[has_events] = recommender.segment.prior[known[has_events]]
     cells = {name: catalog.frame[name].tolist() for name in recommender.attributes.names}
     same = _unchanged(recommender, rows, vectors, cells)
     changed = np.flatnonzero(~same).tolist()
