@@ -61,10 +61,18 @@ def child(folder: Path, out: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
+def checks_of(path: Path) -> int:
+    """Return the number of validation checks in a checkpoint, which may be replaced while it is read."""
+    link = path.with_suffix(".read")
+    link.unlink(missing_ok=True)
+    link.hardlink_to(path)
+    return len(Checkpoint(link).load()[1]["checks"])
+
+
 def kill_once(running: "subprocess.Popen[str]", folder: Path, checks: int) -> None:
     """Kill -9 as soon as the checkpoint has so many validation checks."""
     deadline = time.monotonic() + 120
-    while not any(len(Checkpoint(path).load()[1]["checks"]) >= checks for path in folder.glob("*.safetensors")):
+    while not any(checks_of(path) >= checks for path in folder.glob("*.safetensors")):
         assert running.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)

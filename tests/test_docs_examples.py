@@ -76,6 +76,8 @@ def shop(demo_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("products.csv", "events.csv", "photos.zip"):
         shutil.copy(demo_shop.config.parent / name, folder / name)
     shutil.copy(folder / "events.csv", folder / "purchases.csv")
+    columns, *_, last = (folder / "events.csv").read_text("utf-8").splitlines()
+    (folder / "today.csv").write_text(f"{columns}\n{last}\n", "utf-8")
     head, first, *_ = (folder / "products.csv").read_text("utf-8").splitlines()
     (folder / "changed.csv").write_text(f"{head}\nnew-{first}\n", "utf-8")
     return folder
