@@ -11,7 +11,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
@@ -43,13 +46,21 @@ def _plausible(moment: datetime) -> datetime:
     return moment
 
 
+def _not_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")]
 StoredId = Annotated[Id, AfterValidator(_storable), Field(description=f"At most {MAX_ID_BYTES} bytes in UTF-8.")]
 Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+NotBoolean = BeforeValidator(_not_boolean)  # pydantic takes true for 1
+Amount = Annotated[float, NotBoolean, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)]
 MAX_WEIGHTS = 100
-Weights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(max_length=MAX_WEIGHTS)]
+Weight = Annotated[float, NotBoolean, Field(ge=0, allow_inf_nan=False)]
+Weights = Annotated[dict[str, Weight], Field(max_length=MAX_WEIGHTS)]
 if TYPE_CHECKING:
     EventName = str
 else:
@@ -100,10 +111,23 @@ Image = Annotated[
         }
     ),
 ]
+
+
+def _attribute(value: object, parsed: ValidatorFunctionWrapHandler) -> object:
+    """Return a parsed attribute; one error in the place of those of each kind that it is not."""
+    try:
+        return parsed(value)
+    except ValidationError:
+        raise ValueError("expected a number, true, false, null or up to 50 texts of 200 characters") from None
+
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 AttributeText = Annotated[str, StringConstraints(max_length=200)]
-AttributeValue = bool | Number | AttributeText | Annotated[tuple[AttributeText, ...], Field(max_length=50)] | None
+AttributeTexts = Annotated[tuple[AttributeText, ...], Field(max_length=50)]
+AttributeValue = Annotated[
+    Annotated[bool, Field(strict=True)] | Number | AttributeText | AttributeTexts | None, WrapValidator(_attribute)
+]
 Attributes = Annotated[dict[AttributeName, AttributeValue], Field(max_length=50)]
 SESSION = "Its stored events count as if they were sent along; it keeps its arm of an experiment."
 STORED_SESSION = "A session whose stored events count as if they were sent along."
@@ -115,7 +139,7 @@ Filter = dict[str, Any] | str
 class CommonParams(RequestModel):
     """Options of every request."""
 
-    limit: int = Field(default=12, ge=1, le=100, description="Maximum number of products.")
+    limit: Annotated[int, NotBoolean] = Field(default=12, ge=1, le=100, description="Maximum number of products.")
     explain: Literal["none", "summary"] = Field(default="none", description="Parts of each score, and reasons.")
 
 
@@ -269,7 +293,7 @@ class PagePlacement(RequestModel):
     """One placement of a page."""
 
     placement: str
-    limit: int | None = Field(default=None, ge=1, le=100)
+    limit: Annotated[int, NotBoolean] | None = Field(default=None, ge=1, le=100)
 
 
 class PageParams(RequestModel):
