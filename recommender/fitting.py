@@ -217,8 +217,8 @@ def refresh(
     Returns
     -------
     RefreshResult
-        The new generation, None if no event is new; how many events are counted, and how many new ones are of
-        unknown products.
+        The new generation, None if no event is new; how many events are counted, and how many of `events` and the
+        store are of unknown products.
 
     Raises
     ------

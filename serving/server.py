@@ -189,11 +189,13 @@ class Server(Granian):  # type: ignore[misc, valid-type]  # granian has no types
 
 def _is_alive(process: "BaseProcess") -> bool:
     """Return whether a process runs: to Python, one that another thread has just waited for is still alive."""
+    if not process.is_alive():
+        return False
     try:
         os.kill(process.pid or 0, 0)
     except ProcessLookupError:
         return False
-    return process.is_alive()
+    return True
 
 
 def _begin(load_app: "Callable[[], Application]", begun: "Connection") -> Application:

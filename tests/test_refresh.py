@@ -256,6 +256,8 @@ def test_events_of_a_store_are_counted_and_those_of_erased_users_are_not(
     store.events.erase("b")
     gone = refresher(root, store=store.events).refresh()
     assert gone.added == -4
+    unknown = write(tmp_path / "unknown.csv", [(1, 500, 9, "purchase")])
+    assert refresher(root, unknown, store=store.events).refresh().unknown == 1
     assert not len(recommender.load(root).segment.complements.row(5)[0]) or gone.events == len(LOG)
 
 

@@ -30,9 +30,8 @@ def check_shapes(manifest: Manifest, folder_of: Callable[[str], Path]) -> None:
     n, d, blocks = manifest.base_n, sum(manifest.blocks.values()), len(manifest.blocks)
     base = _by_row(n, d, blocks) | _by_neighbour_row(n) | {"index_axes.npy": ("float32", (d, None))}
     base |= _table("cooccurrence", n) | _table("complements", n)
-    base |= _table("similarity", n) | _table("autoencoder", n)
     _check(manifest, "base", base, folder_of)
-    _check(manifest, "statistics", base, folder_of)
+    _check(manifest, "statistics", _table("similarity", n) | _table("autoencoder", n), folder_of)
     if "refresh" in manifest.parts:
         rows = manifest.extra["refresh"]["rows"]
         tables = _table("cooccurrence", rows) | _table("complements", rows) | {"counted.npy": ("bool", (rows,))}

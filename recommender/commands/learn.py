@@ -139,11 +139,8 @@ def update(
     data: options.Data = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images.")] = None,
     as_of: options.AsOf = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", help="URL of the store. [default: that of a service without one, if it is there]"),
-    ] = None,
-    watch: Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")] = None,
+    store: options.ServiceStore = None,
+    watch: options.Watch = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Publish changed, new and removed products in seconds.
@@ -175,11 +172,8 @@ def refresh(
         typer.Option("--config", help="The shop's TOML, if the events of the fit have moved."),
     ] = None,
     data: options.Data = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", help="URL of the store. [default: that of a service without one, if it is there]"),
-    ] = None,
-    watch: Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")] = None,
+    store: options.ServiceStore = None,
+    watch: options.Watch = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Count new events in seconds, without training.
@@ -189,12 +183,11 @@ def refresh(
     store; an event that two of them have counts once.
     """
     from recommender.stores import open_store, store_beside
-
-    store = store_beside(bundles) if store is None else store
     from training.refresh.refresher import Refresher
     from training.refresh.sources import EventSources
     from training.update.updater import config_of
 
+    store = store_beside(bundles) if store is None else store
     shop = config_of(bundles, config, data, None)
     log = None if config is None or shop.events is None else shop.resolve(shop.events.path)
     with open_store(store) if store is not None else nullcontext() as live:

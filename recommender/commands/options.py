@@ -32,6 +32,11 @@ Data = Annotated[
 CatalogFile = Annotated[Path | None, typer.Option("--catalog", help="File of products, instead of a TOML.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder or zip of product images, with --catalog.")]
 Events = Annotated[Path | None, typer.Option("--events", help="File of events.")]
+ServiceStore = Annotated[
+    str | None,
+    typer.Option("--store", help="URL of the store. [default: that of a service without one, if it is there]"),
+]
+Watch = Annotated[float | None, typer.Option("--watch", help="Repeat every so many seconds.")]
 EventStore = Annotated[
     str | None, typer.Option("--store", help="URL of the event store, such as sqlite:///shop.sqlite.")
 ]

@@ -32,7 +32,7 @@ class RefreshResult:
     added
         How many more than before.
     unknown
-        How many of the new events are of unknown products; they are not counted.
+        How many events of the new file and the store are of unknown products; they are not counted.
     until
         Moment of the latest event.
     seconds

@@ -180,7 +180,8 @@ class EventSources:
         of_files = [CountedFile.of(name, self._tables[name][1]) for name in files]
         if self.store is not None:
             tables.append(self._stored(self.store))
-        new = tables[-1:] if self.store is not None or self.events is not None else []
+        sources_of_new = (self.events is not None) + (self.store is not None)  # the last tables
+        new = tables[len(tables) - sources_of_new :]
         unknown = unknown_products(new, catalog, self._mapping)
         interactions = bound_influence(Interactions.from_tables(tables, catalog, self._mapping))
         interactions = replace(interactions, frame=interactions.frame.assign(row=rows[interactions.frame["row"]]))
@@ -253,7 +254,7 @@ def modified(path: Path) -> float:
 
 
 def unknown_products(tables: Sequence[Table], catalog: Catalog, mapping: EventsConfig) -> int:
-    """Return how many of new events are of unknown products, and print these."""
+    """Return how many events of some tables are of unknown products, and print these."""
     unknown = 0
     for table in tables:
         report = Interactions.from_tables([table], catalog, mapping).report
