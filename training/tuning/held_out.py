@@ -76,6 +76,10 @@ class HeldOutTerms:
     targets: Mask
     terms: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.features).all():
+            raise FloatingPointError("a term of the score is not a finite number")
+
     def subset(self, queries: Mask) -> "HeldOutTerms":
         """Return some of the queries, shape (b,)."""
         return replace(

@@ -180,7 +180,9 @@ def soft_recalls(held_out: HeldOutTerms, weights: Double) -> Double:
         candidates = order[eligible[order]]
         targets = np.flatnonzero(is_target[candidates])
         targets = targets[:: -(-len(targets) // MAX_TARGETS)]
-        ranks = _ranks(columns @ features[candidates].T, targets, held_out.multiplicity[candidates])
+        with np.errstate(invalid="ignore"):  # some kernels of OpenBLAS flag lanes that they discard
+            scores = columns @ features[candidates].T
+        ranks = _ranks(scores, targets, held_out.multiplicity[candidates])
         recalls[query] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
     return recalls
 
