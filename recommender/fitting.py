@@ -45,6 +45,7 @@ def fit(
     max_removed: float = 0.2,
     as_of: "datetime | str | None" = None,
     cache: Path | str | None = None,
+    warm_start: Path | str | None = None,
 ) -> "Recommender":
     """Train on products and events, publish a generation and open it.
 
@@ -80,6 +81,10 @@ def fit(
         not count any more.
     cache
         Folder of encoder vectors and checkpoints; by default ``~/.cache/recommender``.
+    warm_start
+        A folder of bundles, such as `out`: the training starts from its current generation, with its towers and
+        hyperparameters, and learns what is new, in a fraction of the time. ``manifest.metrics["warm_start"]`` says
+        how well that generation predicted the new events, and whether a full fit is due.
 
     Returns
     -------
@@ -117,6 +122,7 @@ def fit(
         max_removed=max_removed,
         cache_dir=None if cache is None else Path(cache),
         as_of=seconds,
+        warm_start=warm_start,
     )
     rec = load(out, generation=generation)
     if lost := rec.manifest.metrics.get("lost"):

@@ -27,7 +27,7 @@ from recommender.events import EVENT_WEIGHTS, PLAYED
 from recommender.recommender import load
 from recommender.stores import open_store
 from recommender.towers.user import UserTower
-from training.behaviour.train import train_behaviour
+from training.behaviour.train import Start, train_behaviour
 from training.behaviour.validation import validation_score
 from training.checkpoint import checkpoint_folder
 from training.cooccurrence.pairs import pairs_of
@@ -53,6 +53,7 @@ from training.tuning.search import Hyperparameters, TuningData, default_hyperpar
 from training.tuning.similar_items import bought_together, content_weights, partners, substitutes, tune_for_items
 from training.update.guard import MAX_REMOVED, check_fit, checked_share
 from training.update.live import CatalogTimes, LiveChanges, added_ids, with_overlay
+from training.warm_start import WARM_START, WarmStart
 
 Reports: TypeAlias = dict[str, EvaluationReport]
 Evaluate: TypeAlias = Callable[[TrainedModel, EventSplit], Reports]
@@ -74,6 +75,7 @@ def fit(
     include_history: bool = False,
     run: MapFunction = map,
     as_of: float | None = None,
+    warm_start: Path | str | None = None,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
 
@@ -109,6 +111,9 @@ def fit(
         bundle is read from the cache folder.
     as_of
         Moment of the catalogue's file in POSIX seconds, by default that of its last modification.
+    warm_start
+        A bundle's folder, or its URL: the training starts from its current generation and learns what is new
+        since, with the same towers and hyperparameters. Only its drift is measured, see `WarmStart.drift`.
 
     Returns
     -------
@@ -124,6 +129,7 @@ def fit(
     with Staging(out):
         pass  # an output folder that is not writable is better found before the training than after
     checked_share(max_removed)
+    start = None if warm_start is None else WarmStart.open(local_copy(warm_start))
     with timer.stage("reading"):
         from_file = catalog is None
         catalog = catalog or Catalog.load(config, strict=strict, as_of=as_of)
@@ -134,7 +140,7 @@ def fit(
         catalog = with_overlay(catalog, live.entries, config if from_file else None)
         interactions = _read_interactions(config, catalog, interactions, users, store_url, strict, until)
     with timer.stage("encoding"):
-        chosen = choose_encoder(config, catalog, cache_dir)
+        chosen = choose_encoder(config, catalog, cache_dir) if start is None else start.encoder(config)
         config = config.model_copy(update={"encoder": chosen.config})
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     losses = [*catalog.report.losses, *_lost_photos(catalog, encoded, config)]
@@ -144,7 +150,10 @@ def fit(
     _require_content_or_events(items, interactions)
     with checkpoint_folder(_checkpoint_path(interactions, learn_until, cache_dir)) as checkpoints:
         reports: Reports = {}
-        if interactions is None:
+        drift: dict[str, Any] = {}
+        if start is not None:
+            model, drift[WARM_START] = _continue(start, items, interactions, seed, timer, checkpoints)
+        elif interactions is None:
             model = _train_without_events(items, free_encoding(chosen.encoder, cache_dir), seed, timer)
         else:
             folder = None if run is map else cache_location(cache_dir)
@@ -155,7 +164,7 @@ def fit(
                 items, interactions, split, encode, seed, timer, checkpoints, evaluate_on
             )
         figures: dict[str, Any] = {name: report.to_dict() for name, report in reports.items()}
-        metrics = {"evaluation": {}, **figures, "seconds": timer.seconds, **chosen.metrics}
+        metrics = {"evaluation": {}, **figures, **drift, "seconds": timer.seconds, **chosen.metrics}
         if lost := loss_line(losses):
             metrics["lost"] = lost
         stored, files = reports.get("evaluation"), chosen.folder
@@ -245,20 +254,51 @@ def _train_with_events(
             served = hyperparameters.with_user_tower(model.user_tower)
             model = TrainedModel.of(model.tower, model.segment, served, model.metrics, model.statistics)
     if split.test is None:
-        return model, {}
+        return replace(model, behaviour=behaviour), {}
     evaluation: Reports = {}
     if measure is not None:
         with timer.stage("evaluation"):
             evaluation = measure(model, split)
     with timer.stage("refit"):
-        share = 1.0 if behaviour is None else behaviour.share
-        behaviour = train_behaviour(items, item_tower, interactions, seed, share, folder=checkpoints)
+        start = None if behaviour is None else Start.after(behaviour, split.train)
+        behaviour = train_behaviour(items, item_tower, interactions, seed, start=start, folder=checkpoints)
         tower, segment = assemble_segment(items, item_tower, behaviour)
         tables = tables.refit(interactions, hyperparameters.mixture)
         hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
         hyperparameters = refit_repeat(hyperparameters, interactions, type_numbers(items.catalog), seed)
         model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
-        return model, evaluation
+        return replace(model, behaviour=behaviour), evaluation
+
+
+def _continue(
+    start: WarmStart,
+    items: TrainingItems,
+    interactions: Interactions | None,
+    seed: int,
+    timer: StageTimer,
+    checkpoints: Path,
+) -> tuple[TrainedModel, dict[str, Any]]:
+    """Continue a generation's training with the events that are new; return the model and the drift."""
+    if interactions is None:
+        raise DataError("--from learns from new events, and there are none: name a file in [events], or a --store")
+    hyperparameters, new_products = start.hyperparameters(), start.statistics.new_products
+    with timer.stage("drift"):
+        drift = start.drift(items.catalog, interactions, seed)
+    with timer.stage("item tower"):
+        item_tower = start.item_tower(items)
+    with timer.stage("behaviour"):
+        behaviour = train_behaviour(
+            items, item_tower, interactions, seed, start=start.behaviour(items.catalog), folder=checkpoints
+        )
+        assert behaviour is not None
+        hyperparameters = hyperparameters.with_sequence(behaviour.tower)
+    with timer.stage("co-occurrence"):
+        tower, segment = assemble_segment(items, item_tower, behaviour)
+        tables = CooccurrenceTables.of(segment, interactions, items.inputs.words, hyperparameters.mixture)
+        hyperparameters = refit_repeat(hyperparameters, interactions, type_numbers(items.catalog), seed)
+        metrics = {"behaviour": behaviour.metrics}
+        model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
+    return replace(model, behaviour=behaviour), drift
 
 
 def _tune_for_products(

@@ -39,6 +39,8 @@ class TrainedModel:
         For the manifest: the prior, hyperparameters, loss curves and validation scores.
     statistics
         By which a refresh counts later events; None without events.
+    behaviour
+        From which a later training continues.
     """
 
     tower: ItemTower
@@ -47,6 +49,7 @@ class TrainedModel:
     weights: Mapping[str, Mapping[str, float]]
     metrics: Mapping[str, Any]
     statistics: CountStatistics | None = None
+    behaviour: Behaviour | None = None
 
     @classmethod
     def of(

@@ -94,6 +94,8 @@ def publish(
         model.tower.save(towers)
         sequence = model.user_tower.sequence.save(towers) if model.user_tower.sequence is not None else None
         profile = model.user_tower.profile.save(towers) if model.user_tower.profile is not None else None
+        if model.behaviour is not None:
+            model.behaviour.save_transformers(towers)
         base = staging.part("base")
         attributes = base / "attributes"
         attributes.mkdir()

@@ -104,12 +104,18 @@ def fit(
     strict: options.Strict = False,
     max_removed: options.MaxRemoved = 0.2,
     as_of: options.AsOf = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Folder of bundles: start from its generation, learn what is new."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on a shop's files and publish a generation.
 
     With --store, on the events of the store and on products changed or put over HTTP as well. A catalogue that
     lacks more than a share of the products that are published in --out is refused.
+
+    With --from, a warm start in a fraction of the time, for every night: it says when a full fit is due.
     """
     shop = config_of(config, data, catalog, images, events)
     import recommender
@@ -119,7 +125,9 @@ def fit(
 
     started = perf_counter()
     moment = past_seconds(as_of, "as_of")
-    generation = fit(shop, out, store_url=store, strict=strict, max_removed=max_removed, as_of=moment)
+    generation = fit(
+        shop, out, store_url=store, strict=strict, max_removed=max_removed, as_of=moment, warm_start=start
+    )
     seconds = perf_counter() - started
     summary = FitSummary.of(recommender.load(out, generation=generation), out, seconds)
     emit(summary.to_dict(), str(summary), as_json)

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from recommender.core.blocks import Rows
-from training.behaviour.sequence_model import ItemContent, SequenceModel
+from training.behaviour.sequence_model import NEGATIVES, ItemContent, SequenceModel
 from training.behaviour.sequences import Batch, Sequences
 from training.checkpoint import Weights, load_optimizer_state, optimizer_state, trainable_state
 from training.monitor import LossCurve
 
 BATCH = 128
-NEGATIVES = 1_024
 LEARNING_RATE = 2e-3
 
 
@@ -28,20 +27,26 @@ class EnsembleMember:
     content
         Of the n products.
     seed
-        Of this member's batches and initial weights; torch's global generator is seeded too, and all members draw
-        from that one.
+        Of this member's initial weights, batches and dropout.
     steps
         Number of steps of a full training.
+    after
+        Which windows it is trained on, see `Sequences.batches`.
     """
 
-    def __init__(self, sequences: Sequences, content: ItemContent, seed: int, steps: int) -> None:
+    def __init__(
+        self, sequences: Sequences, content: ItemContent, seed: int, steps: int, after: float | None = None
+    ) -> None:
         torch.manual_seed(seed)
-        self.sequences = sequences
+        self.sequences, self.after = sequences, after
         self.generator = np.random.default_rng(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = SequenceModel(len(content.dense), len(sequences.names), content).to(self.device)
+        self.model = SequenceModel(len(content.dense), len(sequences.names), content, self.generator).to(
+            self.device
+        )
         # products without events are no negatives: no user could have chosen them
         self.known = np.unique(sequences.rows)
+        self.learned = self.known  # have an id embedding
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, betas=(0.9, 0.98), fused=True
         )
@@ -50,6 +55,11 @@ class EnsembleMember:
         self.curve = LossCurve(steps)
         self.best: Weights = {}
         self._start_epoch()
+
+    def train_until(self, step: int) -> None:
+        """Train until so many steps are taken in all."""
+        while self.steps_done < step:
+            self.step()
 
     def step(self) -> None:
         """Take one optimizer step on the next batch."""
@@ -109,7 +119,7 @@ class EnsembleMember:
     def _start_epoch(self) -> None:
         """Draw the batches of an epoch; keep the generator's state before, so that they can be drawn again."""
         self.epoch_start = self.generator.bit_generator.state
-        self.batches: list[Rows] = self.sequences.batches(BATCH, self.generator)
+        self.batches: list[Rows] = self.sequences.batches(BATCH, self.generator, self.after)
         self.position = 0
 
     def _next_batch(self) -> Batch:
@@ -119,5 +129,6 @@ class EnsembleMember:
         return self.sequences.pad(self.batches[self.position - 1]).to(self.device)
 
     def _sample_negatives(self) -> Tensor:
-        sampled = self.known[self.generator.integers(0, len(self.known), NEGATIVES)]
+        size = min(NEGATIVES, len(self.known))
+        sampled = self.known[np.sort(self.generator.choice(len(self.known), size, replace=False, shuffle=False))]
         return torch.from_numpy(sampled.astype(np.int64)).to(self.device)

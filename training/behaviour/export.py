@@ -4,10 +4,12 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recommender.core.blocks import Float, Mask
@@ -16,6 +18,9 @@ from recommender.towers.sequence import WINDOW, SequenceTower
 from training.behaviour.ensemble import EnsembleMember
 from training.behaviour.sequence_model import SequenceModel
 from training.behaviour.sequences import Sequences
+from training.checkpoint import Weights
+
+TRANSFORMERS = "behaviour_transformers.safetensors"  # in the part of the towers
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Behaviour:
         Computes the behaviour block of a query from a history.
     share
         Share of the schedule after which the validation score was best, in (0, 1].
+    transformers
+        Weights of each member's transformer, from which a later training continues: those of its items are parts
+        of `vectors` and `predictor`.
+    scale
+        By which vectors and predictor were divided.
     metrics
         The ``loss`` curve of the first member, and the ``validation`` scores by ``share`` of the schedule.
     """
@@ -43,7 +53,14 @@ class Behaviour:
     predictor: BehaviourPredictor
     tower: SequenceTower
     share: float
+    transformers: tuple[Weights, ...]
+    scale: float
     metrics: dict[str, Any] = field(default_factory=dict)
+
+    def save_transformers(self, folder: Path) -> None:
+        """Write what a later training continues from, beside the towers, to the folder of a bundle part."""
+        named = {f"{member}.{name}": w for member, ws in enumerate(self.transformers) for name, w in ws.items()}
+        save_file(named | {"scale": torch.tensor(self.scale)}, folder / TRANSFORMERS)
 
 
 def export_behaviour(members: Sequence[EnsembleMember], sequences: Sequences, share: float) -> Behaviour:
@@ -58,7 +75,7 @@ def export_behaviour(members: Sequence[EnsembleMember], sequences: Sequences, sh
     share
         See `Behaviour`.
     """
-    models, known_rows = [member.model.eval().cpu() for member in members], members[0].known
+    models, known_rows = [member.model.eval().cpu() for member in members], members[0].learned
     with torch.inference_mode():
         vectors = torch.cat([_all_vectors(model, known_rows) for model in models], dim=1)
         max_norm = float(vectors.norm(dim=1).max())
@@ -73,10 +90,39 @@ def export_behaviour(members: Sequence[EnsembleMember], sequences: Sequences, sh
         predictor = BehaviourPredictor((matrices / max_norm).numpy(), (tables / max_norm).numpy())
         tower = SequenceTower.of(_to_onnx(ensemble, example), sequences.names)
         known = np.isin(np.arange(len(scaled)), known_rows)
-        behaviour = Behaviour(scaled.numpy(), known, predictor, tower, share)
+        transformers = tuple(model.transformer_state() for model in models)
+        behaviour = Behaviour(scaled.numpy(), known, predictor, tower, share, transformers, max_norm)
     for member in members:
         member.model.to(member.device)
     return behaviour
+
+
+@torch.no_grad()
+def continue_from(members: Sequence[EnsembleMember], start: Behaviour) -> None:
+    """Give new members the weights of an ensemble that was trained before, on the same products.
+
+    Its item vectors stay what they were, also where a product's content has changed since.
+    """
+    blocks = np.split(start.vectors * np.float32(start.scale), len(members), axis=1)
+    tables = np.split(start.predictor.table * np.float32(start.scale), len(members), axis=1)
+    matrices = np.split(start.predictor.matrix * np.float32(start.scale), len(members), axis=1)
+    known = np.flatnonzero(start.known)
+    parts = zip(members, start.transformers, blocks, tables, matrices, strict=True)
+    for member, transformer, block, table, matrix in parts:
+        model = member.model.cpu()
+        kinds = model.kind.weight.clone()
+        model.load_state_dict(transformer | {"kind.weight": kinds}, strict=False)
+        trained = dict(zip(start.tower.kinds, transformer["kind.weight"][1:], strict=True))
+        for number, name in enumerate(member.sequences.names, 1):
+            if name in trained:
+                model.kind.weight[number] = trained[name]
+        model.values.weight[: len(table)] = torch.from_numpy(table)
+        if model.dense is not None:
+            model.dense.weight.copy_(torch.from_numpy(matrix.T))
+        rows = torch.from_numpy(known)
+        model.ids.weight[rows] = torch.from_numpy(block[known]) - model.content_vectors(rows)
+        member.learned = np.union1d(member.known, known)
+        model.to(member.device)
 
 
 class _Ensemble(nn.Module):

@@ -40,6 +40,8 @@ class Sequences:
         All events, window after window.
     starts
         Index of each window's first event, and of the end of the last window.
+    times
+        Moment of each window's last event, POSIX seconds.
     names
         The event names that `kinds` numbers from 1.
     """
@@ -48,6 +50,7 @@ class Sequences:
     kinds: Classes
     gaps: Classes
     starts: np.ndarray
+    times: np.ndarray
     names: tuple[str, ...]
 
     @classmethod
@@ -62,12 +65,14 @@ class Sequences:
         gaps = [gap_classes(history) for history in np.split(times, first[1:])] if len(times) else []
         names = tuple(sorted(frame["event_name"].unique()))
         ends = np.append(first, len(frame))[1:]
-        starts = [range(start, max(end - 1, start + 1), WINDOW) for start, end in zip(first, ends, strict=True)]
+        windows = [range(start, max(end - 1, start + 1), WINDOW) for start, end in zip(first, ends, strict=True)]
+        starts = np.append(np.concatenate([*windows]) if windows else np.empty(0), len(frame)).astype(np.int64)
         return cls(
             rows=frame["row"].to_numpy(dtype=np.int32),
             kinds=kind_classes(frame["event_name"].tolist(), names),
             gaps=np.concatenate(gaps) if gaps else np.empty(0, np.int64),
-            starts=np.append(np.concatenate([*starts]) if starts else np.empty(0), len(frame)).astype(np.int64),
+            starts=starts,
+            times=times[starts[1:] - 1],
             names=names,
         )
 
@@ -76,9 +81,33 @@ class Sequences:
         """Number of events of each window."""
         return np.diff(self.starts)
 
-    def batches(self, size: int, generator: np.random.Generator) -> list[np.ndarray]:
-        """Return the windows of at least two events, each once, in shuffled batches of similar length."""
+    def count(self, after: float | None = None) -> int:
+        """Return the number of windows that `batches` returns."""
+        usable = self.lengths >= 2
+        if after is None:
+            return int(usable.sum())
+        latest = int((usable & (self.times > after)).sum())
+        return min(2 * latest, int(usable.sum()))
+
+    def batches(self, size: int, generator: np.random.Generator, after: float | None = None) -> list[np.ndarray]:
+        """Return the windows of at least two events, each once, in shuffled batches of similar length.
+
+        Parameters
+        ----------
+        size
+            Windows in a batch.
+        generator
+            Of the order.
+        after
+            Only windows with an event after this moment, POSIX seconds, and a sample of as many others, so that
+            what they teach is not forgotten. None: all windows.
+        """
         windows = np.flatnonzero(self.lengths >= 2)
+        if after is not None:
+            is_latest = self.times[windows] > after
+            others = windows[~is_latest]
+            sampled = generator.choice(others, min(int(is_latest.sum()), len(others)), replace=False)
+            windows = np.sort(np.concatenate([windows[is_latest], sampled]))
         noise = generator.random(len(windows)) * 4
         order = windows[np.argsort(self.lengths[windows] + noise, kind="stable")]
         batches = [order[start : start + size] for start in range(0, len(order), size)]

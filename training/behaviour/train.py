@@ -1,7 +1,10 @@
 """Trains the behaviour block: an ensemble of sequence models with early stopping and checkpoints."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from recommender.towers.category import bag
 from recommender.towers.words import COLUMN
 from recommender.version import __version__
 from training.behaviour.ensemble import BATCH, EnsembleMember
-from training.behaviour.export import Behaviour, export_behaviour
+from training.behaviour.export import Behaviour, continue_from, export_behaviour
 from training.behaviour.sequence_model import ItemContent
 from training.behaviour.sequences import Sequences
 from training.checkpoint import Checkpoint
@@ -29,13 +32,37 @@ EPOCHS = 8
 MIN_STEPS, MAX_STEPS = 120, 8_000
 MAX_EPOCHS = 100  # of a small shop, which would overfit
 VALIDATIONS = 10  # validation checks, evenly over the schedule
+ROUND = 10  # steps that each member takes before it waits for the others
 PATIENCE = 4  # checks without improvement after which a training stops
 # Share by which a validation score may be lower and still count as equal: it is measured on some users only. Of
 # equal ones the latest is used, as the learning rate comes down and the weights vary less.
 TOLERANCE = 0.01
 
+CONTINUED_EPOCHS = 3  # of a training that starts from an earlier one
+
 Validate = Callable[[Behaviour], float]
 ValidationCheck = dict[str, float]  # the share of the schedule, and the validation score there
+
+
+@dataclass(frozen=True)
+class Start:
+    """An earlier training that is continued.
+
+    Parameters
+    ----------
+    behaviour
+        Its result, of the same products.
+    until
+        Moment of its latest event, POSIX seconds.
+    """
+
+    behaviour: Behaviour
+    until: float
+
+    @classmethod
+    def after(cls, behaviour: Behaviour, interactions: Interactions) -> "Start":
+        """Return a start after a training on these events."""
+        return cls(behaviour, interactions.frame["timestamp"].max().timestamp())
 
 
 def train_behaviour(
@@ -43,7 +70,8 @@ def train_behaviour(
     item_tower: TrainedItemTower,
     interactions: Interactions,
     seed: int,
-    share: float = 1.0,
+    *,
+    start: Start | None = None,
     validate: Validate | None = None,
     folder: Path | None = None,
 ) -> Behaviour | None:
@@ -55,7 +83,7 @@ def train_behaviour(
         The products, and their blocks.
     interactions
         The events.
-    seed, share, validate, folder
+    seed, start, validate, folder
         See `train_sequence_models`.
 
     Returns
@@ -66,13 +94,14 @@ def train_behaviour(
     tower, inputs = item_tower.tower, items.inputs
     columns = () if tower.category is None else tower.category.vocabularies
     size = sum(vocabulary.size for vocabulary in columns)
-    words = fit_words(inputs.words or (), size)
+    words = fit_words(inputs.words or (), size) if start is None else start.behaviour.predictor.words
     vocabularies = (*columns, *(() if words is None else (words,)))
     cells = inputs.columns if inputs.words is None else {COLUMN: inputs.words, **inputs.columns}
     bags = bag(vocabularies, cells) if vocabularies else None
     size += 0 if words is None else words.size
     content = ItemContent.of(content_of(item_tower.vectors, tower.layout), bags, size)
-    behaviour = train_sequence_models(Sequences.of(interactions), content, seed, share, validate, folder)
+    sequences = Sequences.of(interactions)
+    behaviour = train_sequence_models(sequences, content, seed, start=start, validate=validate, folder=folder)
     if behaviour is None or words is None:
         return behaviour
     return replace(behaviour, predictor=replace(behaviour.predictor, words=words))
@@ -82,7 +111,8 @@ def train_sequence_models(
     sequences: Sequences,
     content: ItemContent,
     seed: int,
-    share: float = 1.0,
+    *,
+    start: Start | None = None,
     validate: Validate | None = None,
     folder: Path | None = None,
 ) -> Behaviour | None:
@@ -94,8 +124,8 @@ def train_sequence_models(
         Histories.
     content
         Of the n products.
-    share
-        Share of the schedule after which to stop, in (0, 1]; from an earlier training with `validate`.
+    start
+        An earlier training that is continued.
     validate
         Returns the validation score of a model. The best model of the training is returned, of equal ones the
         latest.
@@ -108,37 +138,56 @@ def train_sequence_models(
     Behaviour or None
         None if no history has two products, so that there is no next product to learn.
     """
-    steps = schedule(sequences)
+    steps = schedule(sequences, start)
     if not steps:
-        return None
-    members = [EnsembleMember(sequences, content, seed + member, steps) for member in range(MEMBERS)]
-    stop = max(1, round(share * steps))
-    checkpoint = Checkpoint(folder and folder / _checkpoint_name(sequences, content, seed, stop))
-    checks = _restore(checkpoint, members, stop)
-    bar = progress(range(members[0].steps_done, stop), "behaviour", stop, "step")
+        return None if start is None else start.behaviour
+    until = None if start is None else start.until
+    members = [EnsembleMember(sequences, content, seed + member, steps, until) for member in range(MEMBERS)]
+    if start is not None:
+        continue_from(members, start.behaviour)
+    checkpoint = Checkpoint(folder and folder / _checkpoint_name(sequences, content, seed, start))
+    checks = _restore(checkpoint, members, steps)
+    bar = progress(range(members[0].steps_done, steps), "behaviour", steps, "step")
     bar.update(members[0].steps_done)
-    for step in bar:
-        if _checks_since_best(checks) == PATIENCE:
-            break
-        for member in members:
-            member.step()
-        if validate is not None and _is_validated(step, steps):
-            behaviour = export_behaviour(members, sequences, (step + 1) / steps)
-            checks.append({"share": behaviour.share, "soft_recall": validate(behaviour)})
-            _save_best(members, checks)
-        if checkpoint.due:
-            _save(checkpoint, members, checks)
+    with _side_by_side() as pool:
+        for step in bar:
+            if _checks_since_best(checks) == PATIENCE:
+                break
+            validated = validate is not None and _is_validated(step, steps)
+            if not (validated or (step + 1) % ROUND == 0 or step + 1 == steps):
+                continue
+            [*pool.map(partial(EnsembleMember.train_until, step=step + 1), members)]
+            if validate is not None and validated:
+                behaviour = export_behaviour(members, sequences, (step + 1) / steps)
+                checks.append({"share": behaviour.share, "soft_recall": validate(behaviour)})
+                _save_best(members, checks)
+            if checkpoint.due:
+                _save(checkpoint, members, checks)
     if checkpoint.exists:
         _save(checkpoint, members, checks)
     for member in members:
         member.load_best()
-    behaviour = export_behaviour(members, sequences, checks[_best(checks)]["share"] if checks else share)
+    behaviour = export_behaviour(members, sequences, checks[_best(checks)]["share"] if checks else 1.0)
     return replace(behaviour, metrics={"loss": members[0].curve.means(), "validation": _rounded(checks)})
 
 
-def schedule(sequences: Sequences) -> int:
-    """Return the number of steps of a full training; 0 if there is nothing to train on."""
-    batches = ceil((sequences.lengths >= 2).sum() / BATCH)
+@contextmanager
+def _side_by_side() -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool in which the members train side by side, and share the threads that torch may use."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(threads // MEMBERS, 1))
+    try:
+        with ThreadPoolExecutor(min(threads, MEMBERS)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
+def schedule(sequences: Sequences, start: Start | None = None) -> int:
+    """Return the number of steps of a training; 0 if there is nothing to train on."""
+    if start is not None:
+        return CONTINUED_EPOCHS * ceil(sequences.count(start.until) / BATCH)
+    batches = ceil(sequences.count() / BATCH)
     return min(max(EPOCHS * batches, MIN_STEPS), MAX_EPOCHS * batches, MAX_STEPS)
 
 
@@ -170,11 +219,21 @@ def _rounded(checks: Sequence[ValidationCheck]) -> list[ValidationCheck]:
     return [{"share": round(check["share"], 3), "soft_recall": round(check["soft_recall"], 4)} for check in checks]
 
 
-def _checkpoint_name(sequences: Sequences, content: ItemContent, seed: int, stop: int) -> str:
+def _checkpoint_name(sequences: Sequences, content: ItemContent, seed: int, start: Start | None) -> str:
     """Return a file name that is a digest of everything the training depends on."""
     arrays: list[np.ndarray] = [sequences.rows, sequences.kinds, sequences.gaps, sequences.starts]
     arrays += [content.dense, content.values, content.weights]
-    inputs = [__version__, torch.__version__, torch.cuda.is_available(), sequences.names, content.size, seed, stop]
+    arrays += [] if start is None else [start.behaviour.vectors, start.behaviour.predictor.table]
+    until = None if start is None else start.until
+    inputs = [
+        __version__,
+        torch.__version__,
+        torch.cuda.is_available(),
+        sequences.names,
+        content.size,
+        seed,
+        until,
+    ]
     inputs += [(array.shape, digest(array.tobytes())) for array in arrays]
     return f"{digest(repr(inputs)).decode()}.safetensors"
 

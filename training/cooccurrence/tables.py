@@ -76,7 +76,11 @@ class CooccurrenceTables:
 
     @classmethod
     def of(
-        cls, segment: Segment, interactions: Interactions, texts: Sequence[Sequence[str]] | None = None
+        cls,
+        segment: Segment,
+        interactions: Interactions,
+        texts: Sequence[Sequence[str]] | None = None,
+        mixture: Mixture | None = None,
     ) -> Self:
         """Count the events, and compute similarities of content and an autoencoder.
 
@@ -88,10 +92,12 @@ class CooccurrenceTables:
             The events.
         texts
             Tokens of the products' texts, see `ItemInputs.words`.
+        mixture
+            Without a share of the autoencoder none is computed; None: it is not known yet.
         """
         counts = count_pairs(interactions, segment.n)
         similarity = content_similarity(segment.vectors, segment.layout, texts)
-        table = autoencoder_table(interactions, segment.n)
+        table = autoencoder_table(interactions, segment.n) if mixture is None or mixture.autoencoder else None
         return cls(counts, normalize_counts(counts, interactions), similarity, table)
 
     def refit(self, interactions: Interactions, mixture: Mixture) -> "CooccurrenceTables":

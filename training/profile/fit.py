@@ -1,6 +1,6 @@
 """Fits the profile tower: what users with the same attributes choose more than others do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,6 +34,15 @@ class ProfileShape:
 
     ridge: float
     events: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the shape as JSON values; infinity is None."""
+        return {name: value if np.isfinite(value) else None for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, exported: Mapping[str, float | None]) -> "ProfileShape":
+        """Return the shape of an exported dict."""
+        return cls(**{name: np.inf if value is None else value for name, value in exported.items()})
 
     def fit(self, segment: Segment, interactions: Interactions) -> ProfileTower | None:
         """Return the tower of the interactions' users; None if no value is shared by enough of them."""

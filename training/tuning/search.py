@@ -106,9 +106,10 @@ class Hyperparameters:
         return replace(self, weights=self.weights | weights, categories=categories)
 
     def metrics(self) -> dict[str, Any]:
-        """Return the validation scores and the mixture of C, for the manifest."""
+        """Return the validation scores, the mixture of C and the shape of the profile tower, for the manifest."""
         scores: dict[str, Any] = {kind: tuned.metrics() for kind, tuned in self.weights.items()}
-        return scores | {"mixture": vars(self.mixture), "categories": list(self.categories)}
+        shapes = {"mixture": vars(self.mixture), "profile": self.profile and self.profile.to_dict()}
+        return scores | shapes | {"categories": list(self.categories)}
 
 
 def default_hyperparameters(
