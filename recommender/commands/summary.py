@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ class FitSummary:
         What of the shop's files could not be used, by shares; "" for nothing.
     ahead
         Which components and baselines have a higher recall than the whole; "" if none has.
+    warm_start
+        Where the fit started from a generation: which, how well that one predicted the new events, and whether a
+        full fit is due.
     """
 
     generation: str
@@ -46,6 +49,7 @@ class FitSummary:
     next: list[str]
     lost: str = ""
     ahead: str = ""
+    warm_start: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rec: "Recommender", bundles: Path | str, seconds: float) -> "FitSummary":
@@ -64,6 +68,7 @@ class FitSummary:
             [f"recommender similar {folder} {shlex.quote(rec.ids[0])}", f"recommender serve {folder}"],
             metrics.get("lost", ""),
             ahead(metrics.get("evaluation") or {}),
+            metrics.get("warm_start") or {},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,13 +84,25 @@ class FitSummary:
                 f"published {self.generation} in {self.bundles}",
                 *([self.ahead] if self.ahead else []),
                 f"quality  {'; '.join(map(_line, self.quality, self.quality.values())) or self._unmeasured()}",
+                *([self._start()] if self.warm_start else []),
                 f"time     {_duration(self.seconds)}{f' ({stages})' if stages else ''}",
                 f"next     {' or '.join(self.next)}",
                 *([self.lost] if self.lost else []),
             ]
         )
 
+    def _start(self) -> str:
+        """Return what was started from, and how well it predicted what is new."""
+        starts, due = self.warm_start["starts"], self.warm_start["due"]
+        recall = "too few new events to measure it by"
+        if starts:
+            recall = f"its soft recall of the new events is {starts[-1]['soft_recall']:.3f}"
+            recall += f" ({starts[0]['soft_recall']:.3f} after the last full fit)" if len(starts) > 1 else ""
+        return f"from     {self.warm_start['from']}; {recall}{f'; A FULL FIT IS DUE: {due}' if due else ''}"
+
     def _unmeasured(self) -> str:
+        if self.warm_start:
+            return f"evaluated by full fits alone; the last was {self.warm_start['full_fit']}"
         text = "not compared with popularity, which takes events before and after a split"
         if self.retrieval_recall is None:
             return text

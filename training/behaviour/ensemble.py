@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
 
 from recommender.core.blocks import Rows
 from training.behaviour.sequence_model import NEGATIVES, ItemContent, SequenceModel
@@ -18,7 +19,7 @@ LEARNING_RATE = 2e-3
 
 
 class EnsembleMember:
-    """A sequence model, its optimizer and its position in the data.
+    """A sequence model, its optimizers and its position in the data.
 
     Parameters
     ----------
@@ -47,11 +48,16 @@ class EnsembleMember:
         # products without events are no negatives: no user could have chosen them
         self.known = np.unique(sequences.rows)
         self.learned = self.known  # have an id embedding
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, betas=(0.9, 0.98), fused=True
+        others = [w for name, w in self.model.named_parameters() if name != "ids.weight"]
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.AdamW(others, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
+            # without momentum: it would move a row in the steps after those that have it, which cost nothing here
+            torch.optim.SparseAdam([self.model.ids.weight], betas=(0.0, 0.98)),
         )
-        one_cycle = torch.optim.lr_scheduler.OneCycleLR
-        self.schedule = one_cycle(self.optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1)
+        self.schedules = [
+            OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1, cycle_momentum=not index)
+            for index, optimizer in enumerate(self.optimizers)
+        ]
         self.curve = LossCurve(steps)
         self.best: Weights = {}
         self._start_epoch()
@@ -65,10 +71,11 @@ class EnsembleMember:
         """Take one optimizer step on the next batch."""
         self.model.train()
         loss = self.model.loss(self._next_batch(), self._sample_negatives())
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
+        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
+            optimizer.step()
+            schedule.step()
         self.curve.add(loss)
 
     @property
@@ -88,8 +95,8 @@ class EnsembleMember:
         """Return the tensors that a checkpoint needs."""
         return {
             "model": trainable_state(self.model),
-            "optimizer": optimizer_state(self.optimizer),
             "best": self.best,
+            **{f"optimizer{i}": optimizer_state(optimizer) for i, optimizer in enumerate(self.optimizers)},
         }
 
     def state(self) -> dict[str, Any]:
@@ -98,22 +105,23 @@ class EnsembleMember:
             "epoch_start": self.epoch_start,
             "position": self.position,
             "generator": self.generator.bit_generator.state,
-            "schedule": self.schedule.state_dict(),
-            "rates": {name: self.optimizer.param_groups[0][name] for name in ("lr", "betas")},
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "rates": [{name: o.param_groups[0][name] for name in ("lr", "betas")} for o in self.optimizers],
             "curve": [self.curve.sums, self.curve.counts],
         }
 
     def restore(self, tensors: Mapping[str, Weights], state: Mapping[str, Any]) -> None:
         """Resume from what `tensors` and `state` returned."""
         self.model.load_state_dict(tensors["model"])
-        load_optimizer_state(self.optimizer, tensors["optimizer"])
+        for index, optimizer in enumerate(self.optimizers):
+            load_optimizer_state(optimizer, tensors[f"optimizer{index}"])
+            optimizer.param_groups[0].update(state["rates"][index])
+            self.schedules[index].load_state_dict(state["schedules"][index])
         self.best = tensors.get("best", {})
         self.generator.bit_generator.state = state["epoch_start"]
         self._start_epoch()
         self.position = state["position"]
         self.generator.bit_generator.state = state["generator"]
-        self.schedule.load_state_dict(state["schedule"])
-        self.optimizer.param_groups[0].update(state["rates"])
         self.curve.sums, self.curve.counts = state["curve"]
 
     def _start_epoch(self) -> None:

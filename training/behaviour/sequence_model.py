@@ -132,7 +132,7 @@ class SequenceModel(nn.Module):
 
     def __init__(self, n: int, kinds: int, content: ItemContent, generator: np.random.Generator) -> None:
         super().__init__()
-        self.ids = nn.Embedding(n, DIM)
+        self.ids = nn.Embedding(n, DIM, sparse=True)  # a step costs the rows it uses, not those of the shop
         self.dense = nn.Linear(content.dense.shape[1], DIM, bias=False) if content.dense.shape[1] else None
         self.values = nn.EmbeddingBag(content.size, DIM, mode="sum")
         self.position = nn.Embedding(WINDOW, DIM)
