@@ -107,8 +107,9 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> Weights:
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: Weights) -> None:
     """Restore what `optimizer_state` returned."""
-    state: dict[int, Weights] = {}
+    state: dict[int, dict[str, Any]] = {}
     for name, moment in saved.items():
         index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = moment
+        is_count = moment.ndim == 0 and not moment.is_floating_point()  # as `SparseAdam` counts its steps
+        state.setdefault(int(index), {})[key] = moment.item() if is_count else moment
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
