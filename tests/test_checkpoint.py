@@ -40,6 +40,7 @@ logging.basicConfig(level=logging.INFO)
 torch.set_num_threads(1)
 training.checkpoint.MIN_INTERVAL_SECONDS = training.checkpoint.MIN_INTERVAL_RATIO = 0
 training.behaviour.train.MIN_STEPS = 80
+training.behaviour.sequence_model.MAX_DENSE_ROWS = {dense}
 shop = Catalog.from_frame(pd.DataFrame({{"id": [f"p{{i:02}}" for i in range(40)], "title": "t"}}))
 generator = np.random.default_rng(0)
 days = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(1_500), "D")
@@ -56,8 +57,8 @@ np.savez({out!r}, vectors=found.vectors, matrix=found.predictor.matrix, table=fo
 """
 
 
-def child(folder: Path, out: Path) -> "subprocess.Popen[str]":
-    code = CHILD.format(folder=str(folder), out=str(out))
+def child(folder: Path, out: Path, dense: int) -> "subprocess.Popen[str]":
+    code = CHILD.format(folder=str(folder), out=str(out), dense=dense)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
@@ -81,22 +82,23 @@ def kill_once(running: "subprocess.Popen[str]", folder: Path, checks: int) -> No
 
 
 @pytest.mark.slow
-def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dense", [100, 10], ids=["small shop", "large shop"])
+def test_behaviour_training_survives_kill_9_at_any_moment(tmp_path: Path, dense: int) -> None:
     folder, out, whole = tmp_path / "killed", tmp_path / "killed.npz", tmp_path / "whole.npz"
-    kill_once(child(folder, out), folder, checks=0)
-    kill_once(child(folder, out), folder, checks=2)
+    kill_once(child(folder, out, dense), folder, checks=0)
+    kill_once(child(folder, out, dense), folder, checks=2)
     assert not out.exists()
-    last = child(folder, out)
+    last = child(folder, out, dense)
     log = last.communicate()[1]
     assert last.returncode == 0
     step, stop = map(int, log.split("resuming from step ")[1].split()[0:3:2])
     assert stop / 5 <= step < stop, "after the second check, and before the end"
-    assert child(tmp_path / "whole", whole).communicate() is not None
+    assert child(tmp_path / "whole", whole, dense).communicate() is not None
     first, second = np.load(out), np.load(whole)
     assert 0.7 < first["share"] < 0.9, "the best is neither where it was killed nor the last"
     for name in second.files:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    again = child(folder, tmp_path / "again.npz").communicate()[1]
+    again = child(folder, tmp_path / "again.npz", dense).communicate()[1]
     assert f"resuming from step {stop} of {stop}" in again, "what had ended is not repeated"
 
 

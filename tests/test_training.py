@@ -190,8 +190,10 @@ def test_words_alone_place_new_items(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # With seven seeds 19 is 0.025 to 0.039 ahead of all others after the one order, and 0.046 to 0.263 behind the best
 # after the other. The usual schedule of so few users would end before their order is learned.
-def test_the_sequence_model_predicts_the_next_item(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dense", [100, 10], ids=["small shop", "large shop"])
+def test_the_sequence_model_predicts_the_next_item(monkeypatch: pytest.MonkeyPatch, dense: int) -> None:
     monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 300)
+    monkeypatch.setattr("training.behaviour.sequence_model.MAX_DENSE_ROWS", dense)
     behaviour = behaviour_of_two_crowds(after=19)
     assert query_scores(behaviour, [4, 0]).argmax() == 19
     assert query_scores(behaviour, [0, 4]).argmax() != 19

@@ -102,7 +102,11 @@ def trainable_state(model: nn.Module) -> Weights:
 def optimizer_state(optimizer: torch.optim.Optimizer) -> Weights:
     """Return the optimizer's moments of each parameter, on the CPU."""
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{key}": torch.as_tensor(m).cpu() for index, moments in state.items() for key, m in moments.items()}
+    return {
+        f"{index}.{key}": torch.as_tensor(m).cpu()
+        for index, moments in state.items()
+        for key, m in moments.items()
+    }
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: Weights) -> None:

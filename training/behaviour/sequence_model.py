@@ -17,6 +17,7 @@ DIM = 64
 DROPOUT = 0.4
 MAX_VALUES = 96  # column values and words of a product that are used
 NEGATIVES = 1_024
+MAX_DENSE_ROWS = 50_000  # products; with more, most of a step would go into rows that it does not use
 ITEM_WEIGHTS = ("ids.", "dense.", "values.")
 ID_DROPOUT = 0.1  # share of products without their id embedding in a step, so that content learns to stand alone
 
@@ -132,7 +133,7 @@ class SequenceModel(nn.Module):
 
     def __init__(self, n: int, kinds: int, content: ItemContent, generator: np.random.Generator) -> None:
         super().__init__()
-        self.ids = nn.Embedding(n, DIM, sparse=True)  # a step costs the rows it uses, not those of the shop
+        self.ids = nn.Embedding(n, DIM, sparse=n > MAX_DENSE_ROWS)
         self.dense = nn.Linear(content.dense.shape[1], DIM, bias=False) if content.dense.shape[1] else None
         self.values = nn.EmbeddingBag(content.size, DIM, mode="sum")
         self.position = nn.Embedding(WINDOW, DIM)
