@@ -166,10 +166,13 @@ def test_what_follows_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(best[1]) == {10, 11}, "half of what it was trained on still says 10"
 
 
-def test_only_windows_with_new_events_and_as_many_others_are_trained_on() -> None:
+def test_only_windows_with_new_events_and_as_many_others_are_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     events = planted(10, range(40))
+    monkeypatch.setattr("training.behaviour.sequences.MIN_REPLAYED", 8)
     sequences = Sequences.of(events)
     moment = float(np.sort(sequences.times)[-7])
+    assert sequences.count(moment) == 6 + 8
+    monkeypatch.setattr("training.behaviour.sequences.MIN_REPLAYED", 0)
     assert sequences.count(moment) == 2 * 6
     start = Start(None, moment)  # type: ignore[arg-type]
     assert schedule(sequences, start) < schedule(sequences)

@@ -10,6 +10,8 @@ from recommender.catalog import Interactions
 from recommender.core.blocks import Rows
 from recommender.towers.sequence import WINDOW, Classes, gap_classes, kind_classes
 
+MIN_REPLAYED = 1_000  # windows without new events that a continued training sees in an epoch
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -84,10 +86,8 @@ class Sequences:
     def count(self, after: float | None = None) -> int:
         """Return the number of windows that `batches` returns."""
         usable = self.lengths >= 2
-        if after is None:
-            return int(usable.sum())
-        latest = int((usable & (self.times > after)).sum())
-        return min(2 * latest, int(usable.sum()))
+        latest = int(usable.sum() if after is None else (usable & (self.times > after)).sum())
+        return min(latest + max(latest, MIN_REPLAYED), int(usable.sum())) if latest else 0
 
     def batches(self, size: int, generator: np.random.Generator, after: float | None = None) -> list[np.ndarray]:
         """Return the windows of at least two events, each once, in shuffled batches of similar length.
@@ -99,14 +99,14 @@ class Sequences:
         generator
             Of the order.
         after
-            Only windows with an event after this moment, POSIX seconds, and a sample of as many others, so that
-            what they teach is not forgotten. None: all windows.
+            Only windows with an event after this moment, POSIX seconds, and a sample of as many others, at least
+            `MIN_REPLAYED`, so that what they teach is not forgotten. None: all windows.
         """
         windows = np.flatnonzero(self.lengths >= 2)
         if after is not None:
             is_latest = self.times[windows] > after
             others = windows[~is_latest]
-            sampled = generator.choice(others, min(int(is_latest.sum()), len(others)), replace=False)
+            sampled = generator.choice(others, self.count(after) - int(is_latest.sum()), replace=False)
             windows = np.sort(np.concatenate([windows[is_latest], sampled]))
         noise = generator.random(len(windows)) * 4
         order = windows[np.argsort(self.lengths[windows] + noise, kind="stable")]

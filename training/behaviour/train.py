@@ -38,7 +38,9 @@ PATIENCE = 4  # checks without improvement after which a training stops
 # equal ones the latest is used, as the learning rate comes down and the weights vary less.
 TOLERANCE = 0.01
 
-CONTINUED_EPOCHS = 3  # of a training that starts from an earlier one
+# Of a training that starts from an earlier one. Measured on one public shop, of what a full training gains from
+# the latest fifth of the events, three epochs bring 80 %, two 65 %.
+CONTINUED_EPOCHS, MIN_CONTINUED_STEPS = 3, 30
 
 Validate = Callable[[Behaviour], float]
 ValidationCheck = dict[str, float]  # the share of the schedule, and the validation score there
@@ -186,7 +188,8 @@ def _side_by_side() -> Iterator[ThreadPoolExecutor]:
 def schedule(sequences: Sequences, start: Start | None = None) -> int:
     """Return the number of steps of a training; 0 if there is nothing to train on."""
     if start is not None:
-        return CONTINUED_EPOCHS * ceil(sequences.count(start.until) / BATCH)
+        batches = ceil(sequences.count(start.until) / BATCH)
+        return max(CONTINUED_EPOCHS * batches, MIN_CONTINUED_STEPS) if batches else 0
     batches = ceil(sequences.count() / BATCH)
     return min(max(EPOCHS * batches, MIN_STEPS), MAX_EPOCHS * batches, MAX_STEPS)
 
