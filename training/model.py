@@ -132,5 +132,6 @@ def assemble_model(
     if hyperparameters.profile is not None:
         profile = hyperparameters.profile.fit(segment, interactions)
         hyperparameters = hyperparameters.with_user_tower(replace(hyperparameters.user_tower, profile=profile))
-    all_metrics = {**metrics, "prior": prior_metrics, "new_products": new_products.to_dict()}
+    until = str(interactions.frame["timestamp"].max())
+    all_metrics = {**metrics, "prior": prior_metrics, "new_products": new_products.to_dict(), "until": until}
     return TrainedModel.of(tower, segment, hyperparameters, all_metrics, statistics)

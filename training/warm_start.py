@@ -43,13 +43,14 @@ class WarmStart:
         The generation.
     statistics
         How its events are counted.
-    until
-        Moment of the latest event that it has counted.
+    until, counted_until
+        Moments of the latest event that it was trained on, and that a refresh has counted since.
     """
 
     recommender: Recommender
     statistics: CountStatistics
     until: pd.Timestamp
+    counted_until: pd.Timestamp
 
     @classmethod
     def open(cls, root: Path | str) -> "WarmStart":
@@ -68,7 +69,9 @@ class WarmStart:
                 f"generation {recommender.generation} has no sequence model to continue: no history had two "
                 "products, or an older version fitted it. Fit once without --from"
             )
-        return cls(recommender, statistics, pd.Timestamp(recommender.manifest.extra[REFRESH]["events"]["until"]))
+        manifest = bundle.manifest
+        until, counted = manifest.metrics["training"]["until"], manifest.extra[REFRESH]["events"]["until"]
+        return cls(recommender, statistics, pd.Timestamp(until), pd.Timestamp(counted))
 
     def encoder(self, config: Config) -> ChosenEncoder:
         """Open the generation's own encoder.
@@ -204,7 +207,7 @@ class WarmStart:
         recommender = self.recommender
         old = rows[interactions.frame["row"].to_numpy()]
         known = replace(interactions, frame=interactions.frame.assign(row=old)[old >= 0].reset_index(drop=True))
-        is_new = known.frame["timestamp"] > self.until
+        is_new = known.frame["timestamp"] > self.counted_until
         earlier, later = (
             replace(known, frame=known.frame[part].reset_index(drop=True)) for part in (~is_new, is_new)
         )
