@@ -8,11 +8,12 @@ from threading import local
 import numpy as np
 from annoy import AnnoyIndex
 
-from recommender.core.blocks import Double, Float, Layout, Rows
+from recommender.core.blocks import Double, Float, Layout, Mask, Rows
 from recommender.core.scoring import Query, Scorer
 from recommender.filters.subset import Subset
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.kernels import kernels
+from recommender.retrieval.kernels import kernels, walk_kernels
+from recommender.retrieval.neighbour_codes import NeighbourCodes
 from recommender.retrieval.selection import nearest
 
 # Dimensions of the trees, shared by the blocks: the trees only find entry points.
@@ -55,6 +56,9 @@ class Index:
     codes, graph
         The int8 vectors, and the edges of the graph, shape (n, degree), padded with −1; None if the bundle was
         built without numba.
+    neighbour_codes, prior
+        The one-bit codes of the graph's edges, and the prior of the items, shape (n,), for a faster walk; None if
+        the bundle was built before there were such codes, or the processor lacks AVX2.
     """
 
     forest: AnnoyIndex
@@ -64,6 +68,8 @@ class Index:
     layout: Layout
     codes: Codes | None = None
     graph: Rows | None = None
+    neighbour_codes: NeighbourCodes | None = None
+    prior: Float | None = None
     _marks: local = field(default_factory=local, repr=False, compare=False)
 
     @classmethod
@@ -104,12 +110,15 @@ class Index:
         np.save(folder / "index_scale.npy", np.append(scale, prior_scale))
 
     @classmethod
-    def open(cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout, graph: bool = False) -> "Index":
+    def open(
+        cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout, graph: bool = False, one_bit: bool = False
+    ) -> "Index":
         """Map the forest and the graph; the bundle checked the file sizes, since Annoy crashes on a bad file."""
         axes, scale = load("index_axes.npy"), load("index_scale.npy")
         forest = AnnoyIndex(axes.shape[1] + 2, "angular")
         forest.load(str(path), prefault=True)
         walkable = graph and kernels() is not None
+        one_bit = one_bit and walkable and walk_kernels() is not None
         return cls(
             forest=forest,
             axes=np.asarray(axes),
@@ -118,6 +127,8 @@ class Index:
             layout=layout,
             codes=Codes.open(load, layout) if walkable else None,
             graph=load("graph.npy") if walkable else None,
+            neighbour_codes=NeighbourCodes.open(load) if one_bit else None,
+            prior=load("prior.npy") if one_bit else None,
         )
 
     def candidates(self, scorer: Scorer, query: Query, count: int, search_k: int) -> Rows:
@@ -148,6 +159,8 @@ class Index:
         """
         if subset is not None:
             return self._filtered_walk(scorer, query, width, subset, entries)
+        if self.neighbour_codes is not None:
+            return self._fast_walk(scorer, query, self._seeds(scorer, query, entries), width)
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
@@ -155,6 +168,24 @@ class Index:
         coded, marks = self.codes.query(scorer, query), self.fresh_marks(len(self.codes.codes))
         size = loops.beam(self.codes.codes, self.graph, coded, seeds, *marks, *beam)
         return beam[0][:size]
+
+    def _seeds(self, scorer: Scorer, query: Query, entries: int) -> Rows:
+        return self.candidates(scorer, query, entries, ENTRY_NODES * entries)
+
+    def _fast_walk(self, scorer: Scorer, query: Query, seeds: Rows, width: int, mask: Mask | None = None) -> Rows:
+        """Return rows by a walk that estimates the scores of neighbours by their one-bit codes."""
+        loops, near, codes = walk_kernels(), self.neighbour_codes, self.codes
+        assert loops is not None
+        assert near is not None
+        assert codes is not None
+        rows, marks = np.empty(width, dtype=np.int32), self.fresh_marks(len(codes.codes))
+        coded, rotated = codes.query(scorer, query), near.query(scorer, query)
+        prior = np.float32(scorer.weights.get("prior", 0.0))
+        of_edges = (near.codes, near.factors)
+        count = loops.walk(
+            codes.codes, self.graph, *of_edges, coded, rotated, near.signs, self.prior, prior, seeds, mask, *marks, width, rows
+        )
+        return rows[:count]
 
     def _filtered_walk(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
         assert self.codes is not None
