@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import local
 
@@ -56,8 +57,9 @@ class Index:
     codes, graph
         The int8 vectors, and the edges of the graph, shape (n, degree), padded with −1; None if the bundle was
         built without numba.
-    neighbour_codes, prior
-        The one-bit codes of the graph's edges, and the prior of the items, shape (n,), for a faster walk; None if
+    neighbour_codes, prior, trees
+        The one-bit codes of the graph's edges, the prior of the items, shape (n,), and the nodes and roots of the
+        forest, see `map_trees`, for a faster walk; None if
         the bundle was built before there were such codes, or the processor lacks AVX2.
     """
 
@@ -70,6 +72,7 @@ class Index:
     graph: Rows | None = None
     neighbour_codes: NeighbourCodes | None = None
     prior: Float | None = None
+    trees: tuple[np.ndarray, Rows] | None = None
     _marks: local = field(default_factory=local, repr=False, compare=False)
 
     @classmethod
@@ -129,12 +132,26 @@ class Index:
             graph=load("graph.npy") if walkable else None,
             neighbour_codes=NeighbourCodes.open(load) if one_bit else None,
             prior=load("prior.npy") if one_bit else None,
+            trees=map_trees(path, axes.shape[1] + 2, forest.get_n_trees()) if one_bit else None,
         )
 
     def candidates(self, scorer: Scorer, query: Query, count: int, search_k: int) -> Rows:
         """Return up to `count` rows near the query from the trees alone, nearest first, shape (c,)."""
-        block = scorer.weighted(query).astype(np.float32) @ self.axes / self.scale
-        point = [*block.tolist(), scorer.weights.get("prior", 0.0) / self.prior_scale, 0.0]
+        return self._entries(scorer.weighted(query), scorer.weights.get("prior", 0.0), count, search_k)
+
+    @cached_property
+    def _projection(self) -> Float:
+        """From a weighted query to the trees, shape (d, q + 2); the last two columns are 0."""
+        return np.pad(self.axes / self.scale, ((0, 0), (0, 2))).astype(np.float32)
+
+    def _point(self, weighted: Double, prior_weight: float) -> Float:
+        """Return the query as a point of the trees, shape (q + 2,)."""
+        point: Float = weighted.astype(np.float32) @ self._projection
+        point[-2] = prior_weight / self.prior_scale
+        return point
+
+    def _entries(self, weighted: Double, prior_weight: float, count: int, search_k: int) -> Rows:
+        point = self._point(weighted, prior_weight).tolist()
         return np.array(self.forest.get_nns_by_vector(point, count, search_k), dtype=np.int32)
 
     def walk(
@@ -160,7 +177,7 @@ class Index:
         if subset is not None:
             return self._filtered_walk(scorer, query, width, subset, entries)
         if self.neighbour_codes is not None:
-            return self._fast_walk(scorer, query, self._seeds(scorer, query, entries), width)
+            return self._fast_walk(scorer, query, width, entries)
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
@@ -169,22 +186,23 @@ class Index:
         size = loops.beam(self.codes.codes, self.graph, coded, seeds, *marks, *beam)
         return beam[0][:size]
 
-    def _seeds(self, scorer: Scorer, query: Query, entries: int) -> Rows:
-        return self.candidates(scorer, query, entries, ENTRY_NODES * entries)
-
-    def _fast_walk(self, scorer: Scorer, query: Query, seeds: Rows, width: int, mask: Mask | None = None) -> Rows:
+    def _fast_walk(
+        self, scorer: Scorer, query: Query, width: int, entries: int, subset: Subset | None = None
+    ) -> Rows:
         """Return rows by a walk that estimates the scores of neighbours by their one-bit codes."""
         loops, near, codes = walk_kernels(), self.neighbour_codes, self.codes
         assert loops is not None
         assert near is not None
         assert codes is not None
+        assert self.trees is not None
+        weighted, prior_weight = scorer.weighted(query), scorer.weights.get("prior", 0.0)
+        point = self._point(weighted, prior_weight)
         rows, marks = np.empty(width, dtype=np.int32), self.fresh_marks(len(codes.codes))
-        coded, rotated = codes.query(scorer, query), near.query(scorer, query)
-        prior = np.float32(scorer.weights.get("prior", 0.0))
-        of_edges = (near.codes, near.factors)
-        count = loops.walk(
-            codes.codes, self.graph, *of_edges, coded, rotated, near.signs, self.prior, prior, seeds, mask, *marks, width, rows
-        )
+        edges = (self.graph, near.codes, near.factors, near.signs, near.scales)
+        of_query = (weighted, self.prior, prior_weight)
+        of_trees = (*self.trees, point, entries)
+        mask = None if subset is None else subset.mask
+        count = loops.walk(codes.codes, codes.scales, *edges, *of_query, *of_trees, mask, *marks, width, rows)
         return rows[:count]
 
     def _filtered_walk(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
@@ -232,6 +250,15 @@ class Index:
             marks.marks, marks.last = np.zeros(n, dtype=np.uint32), 0
         marks.last += 1
         return marks.marks, np.uint32(marks.last)
+
+
+def map_trees(path: Path, dims: int, trees: int) -> tuple[np.ndarray, Rows]:
+    """Map the file of an Annoy forest of unit vectors: its nodes, shape (nodes, 3 + dims), int32, and its roots.
+
+    The file ends with a copy of the roots.
+    """
+    nodes = np.memmap(path, np.int32, "r").reshape(-1, 3 + dims)
+    return np.asarray(nodes), np.arange(len(nodes) - trees, len(nodes), dtype=np.int32)
 
 
 def _buffers(size: int) -> tuple[Rows, Float]:

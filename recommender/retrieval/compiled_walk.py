@@ -13,11 +13,12 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from recommender.retrieval.compiled import Array, _dot, _fetch
+from recommender.retrieval.compiled import CACHE_LINE, Array, _dot, _fetch, _prefetch
 
 HALF = 16  # neighbours whose codes are read together
 ROW, DONE = np.uint64(0x7FFFFFFF), np.uint64(0x80000000)  # the row of a key, and its bit for expanded rows
 SIGN = np.uint32(0x80000000)
+LEAF_ROWS, MAX_DEPTH = 4, 1_000  # rows of a leaf that are entry points, at least; depth of Annoy's trees, at most
 LEVEL = np.float32(127.5)  # half the range of a byte of the tables
 
 
@@ -188,26 +189,30 @@ def _put(beam: Array, size: int, key: np.uint64) -> tuple[int, int]:
     """Insert a key into a descending beam, which drops its last when full; return its size and the position."""
     if size == len(beam) and key <= beam[size - 1]:
         return size, size
-    low, high = 0, size
-    while low < high:
-        middle = (low + high) // 2
-        if beam[middle] > key:
-            low = middle + 1
-        else:
-            high = middle
     size = min(size + 1, len(beam))
-    for position in range(size - 1, low, -1):
+    position = size - 1
+    while position > 0 and beam[position - 1] < key:
         beam[position] = beam[position - 1]
-    beam[low] = key
-    return size, low
+        position -= 1
+    beam[position] = key
+    return size, position
+
+
+@njit(cache=True, nogil=True)
+def _fetch_half(block: Array, node: int) -> None:
+    """Prefetch the codes of a node's first 16 neighbours; most have no more."""
+    for byte in range(0, block.strides[1], CACHE_LINE):
+        _prefetch(block, np.int64(node), np.int64(byte))  # type: ignore[call-arg]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def estimate(
-    block: Array, factors: Array, node: int, degree: int, tables: Array, step: np.float32, start: np.float32, out: Array
+    block: Array, factors: Array, node: int, degree: int, tables: Array, step: np.float32, start: np.float32, sums: Array, out: Array
 ) -> None:
-    """Write the estimated differences of the scores of a node's first `degree` neighbours from its own to `out`."""
-    sums = np.empty(HALF, np.uint16)
+    """Write the estimated differences of the scores of a node's first `degree` neighbours from its own to `out`.
+
+    `sums`, (16,) uint16, is written over.
+    """
     for half in range(-(-degree // HALF)):
         _look_up(tables, block, np.int64(node), np.int64(half), sums)  # type: ignore[call-arg]
         for edge in range(HALF):
@@ -216,17 +221,56 @@ def estimate(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def entry_rows(nodes: Array, roots: Array, point: Array, n: int, out: Array) -> int:
+    """Write rows of the leaf of each of Annoy's trees that a point, (f,), falls into to `out`; return their number.
+
+    `nodes`, (nodes, 3 + f) int32, is Annoy's file: a node has the number of its rows, two children and a normal
+    vector; a leaf has its rows in place of all but the number. Calling Annoy takes longer than the walk.
+    """
+    per_tree = max(LEAF_ROWS, -(-len(out) // len(roots)))
+    count = 0
+    for root in roots:
+        if count == len(out):
+            break
+        node = np.int64(root)
+        for _ in range(MAX_DEPTH):
+            size = nodes[node, 0]
+            if size < nodes.shape[1]:
+                break
+            margin = np.float32(0)
+            normal = nodes[node, 3:].view(np.float32)
+            for column in range(len(point)):
+                margin += normal[column] * point[column]
+            node = np.int64(nodes[node, 2 if margin > 0 else 1])
+            if node < 0 or node >= len(nodes):
+                return count
+        if size == 1 and node < n:  # a row by itself
+            out[count] = node
+            count += 1
+            continue
+        for row in nodes[node, 1 : 1 + min(size, per_tree)]:
+            if count < len(out) and 0 <= row < n:
+                out[count] = row
+                count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def walk(
     codes: Array,
+    scales: Array,
     graph: Array,
     block: Array,
     factors: Array,
-    query: Array,
-    rotated: Array,
     signs: Array,
+    columns: Array,
+    weighted: Array,
     prior: Array,
-    prior_weight: np.float32,
-    seeds: Array,
+    prior_weight: float,
+    nodes: Array,
+    roots: Array,
+    point: Array,
+    entries: int,
     mask: Array | None,
     marks: Array,
     mark: np.uint32,
@@ -236,13 +280,44 @@ def walk(
     """Best-first search by estimated scores, of beam width `width`; return the number of rows written.
 
     A row is scored by its int8 code when it is expanded; the best expanded rows, of those in `mask`, are written
-    to `rows`, best first. `rotated`, (D,), is the query on the columns of the one-bit codes, and is rotated here.
-    `marks`, (n,) uint32, holds `mark` for expanded rows.
+    to `rows`, best first. `weighted`, (d,), is the query; `scales`, (p,), and `columns`, (D,), are those of the
+    int8 and of the one-bit codes; for `nodes`, `roots` and `point` see `entry_rows`. `marks`, (n,) uint32, holds `mark` for expanded rows.
     """
+    query, rotated = np.zeros(len(scales), np.float32), np.zeros(len(columns), np.float32)
+    for column in range(len(weighted)):
+        query[column] = weighted[column] * scales[column]
+        rotated[column] = weighted[column] / columns[column]
+    query[len(weighted)] = prior_weight * scales[len(weighted)]
+    seeds = np.empty(entries, np.int32)
+    seeds = seeds[: entry_rows(nodes, roots, point, len(codes), seeds)]
+    return _search(
+        codes, graph, block, factors, signs, query, rotated, prior, np.float32(prior_weight), seeds, mask, marks, mark, width, rows
+    )
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _search(
+    codes: Array,
+    graph: Array,
+    block: Array,
+    factors: Array,
+    signs: Array,
+    query: Array,
+    rotated: Array,
+    prior: Array,
+    prior_weight: np.float32,
+    seeds: Array,
+    mask: Array | None,
+    marks: Array,
+    mark: np.uint32,
+    width: int,
+    rows: Array,
+) -> int:
+    """Search as `walk`; `rotated`, (D,), is rotated here."""
     rotate(rotated, signs)
     tables = np.empty((2, len(rotated) // 8, 16), np.uint8)
     step, start = look_up_tables(rotated, tables)
-    estimates = np.empty(graph.shape[1], np.float32)
+    estimates, sums = np.empty(graph.shape[1], np.float32), np.empty(HALF, np.uint16)
     beam, found = np.empty(width, np.uint64), np.empty(len(rows), np.uint64)
     size = count = position = 0
     for row in seeds:
@@ -262,7 +337,7 @@ def walk(
             ahead = np.int64(beam[following] & ROW)
             _fetch(graph, ahead)
             _fetch(codes, ahead)
-            _fetch(block, ahead)
+            _fetch_half(block, ahead)
             _fetch(factors, ahead)
         score = _dot(codes, row, query)
         if mask is None or mask[row]:
@@ -270,7 +345,7 @@ def walk(
         degree = 0
         while degree < graph.shape[1] and graph[row, degree] >= 0:
             degree += 1
-        estimate(block, factors, row, degree, tables, step, start, estimates)
+        estimate(block, factors, row, degree, tables, step, start, sums, estimates)
         lowest = _score(beam[size - 1]) if size == width else np.float32(-np.inf)
         for edge in range(degree):
             expected = score + estimates[edge]
@@ -319,8 +394,8 @@ def candidate_edges(
         rotated[:] = 0
         for column in range(len(steps)):
             rotated[column] = steps[column] * np.float32(codes[node, column])
-        count = walk(
-            codes, graph, block, factors, query, rotated, signs, prior, np.float32(0), seeds, None, marks, mark, width, rows
+        count = _search(
+            codes, graph, block, factors, signs, query, rotated, prior, np.float32(0), seeds, None, marks, mark, width, rows
         )
         size = 0
         for row in rows[:count]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from recommender.core.blocks import Float, Layout, Rows
-from recommender.core.scoring import Query, Scorer
 from recommender.retrieval.codes import Codes
 from recommender.retrieval.kernels import walk_kernels
 
@@ -60,13 +59,6 @@ class NeighbourCodes:
         """Map the arrays through `load`, a function from file name to array."""
         rotation = np.array(load(FILES[2]))
         return cls(load(FILES[0]), load(FILES[1]), rotation[0], rotation[1:])
-
-    def query(self, scorer: Scorer, query: Query) -> Float:
-        """Return the weighted query on the scaled columns, before its rotation, shape (D,)."""
-        out = np.zeros(len(self.scales), dtype=np.float32)
-        d = scorer.layout.d
-        np.divide(scorer.weighted(query), self.scales[:d], out=out[:d], casting="same_kind")
-        return out
 
     def encode(self, codes: Codes, nodes: Rows, edges: Rows, first: int, last: int) -> None:
         """Write codes and factors of the edges of nodes `first` to `last`; edges are (c, degree), nodes (c,)."""
