@@ -114,7 +114,12 @@ class Index:
 
     @classmethod
     def open(
-        cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout, graph: bool = False, one_bit: bool = False
+        cls,
+        path: Path,
+        load: Callable[[str], np.ndarray],
+        layout: Layout,
+        graph: bool = False,
+        one_bit: bool = False,
     ) -> "Index":
         """Map the forest and the graph; the bundle checked the file sizes, since Annoy crashes on a bad file."""
         axes, scale = load("index_axes.npy"), load("index_scale.npy")
@@ -186,24 +191,31 @@ class Index:
         size = loops.beam(self.codes.codes, self.graph, coded, seeds, *marks, *beam)
         return beam[0][:size]
 
-    def _fast_walk(
-        self, scorer: Scorer, query: Query, width: int, entries: int, subset: Subset | None = None
-    ) -> Rows:
+    def _fast_walk(self, scorer: Scorer, query: Query, width: int, entries: int) -> Rows:
         """Return rows by a walk that estimates the scores of neighbours by their one-bit codes."""
         loops, near, codes = walk_kernels(), self.neighbour_codes, self.codes
         assert loops is not None
         assert near is not None
         assert codes is not None
-        assert self.trees is not None
         weighted, prior_weight = scorer.weighted(query), scorer.weights.get("prior", 0.0)
-        point = self._point(weighted, prior_weight)
-        rows, marks = np.empty(width, dtype=np.int32), self.fresh_marks(len(codes.codes))
         edges = (self.graph, near.codes, near.factors, near.signs, near.scales)
-        of_query = (weighted, self.prior, prior_weight)
-        of_trees = (*self.trees, point, entries)
-        mask = None if subset is None else subset.mask
-        count = loops.walk(codes.codes, codes.scales, *edges, *of_query, *of_trees, mask, *marks, width, rows)
+        seeds = self._leaf_rows(weighted, prior_weight, entries)
+        rows, marks = np.empty(width, dtype=np.int32), self.fresh_marks(len(codes.codes))
+        of_query = (weighted, self.prior, prior_weight, seeds)
+        count = loops.walk(codes.codes, codes.scales, *edges, *of_query, *marks, rows)
         return rows[:count]
+
+    def _leaf_rows(self, weighted: Double, prior_weight: float, entries: int) -> Rows:
+        """Return entry points from the trees: from one leaf of each, or by Annoy's search where they are too few."""
+        loops = walk_kernels()
+        assert loops is not None
+        assert self.trees is not None
+        nodes, roots = self.trees
+        if entries > loops.LEAF_ROWS * len(roots):
+            return self._entries(weighted, prior_weight, entries, ENTRY_NODES * entries)
+        rows = np.empty(entries, dtype=np.int32)
+        point = self._point(weighted, prior_weight)
+        return rows[: loops.entry_rows(nodes, roots, point, self.forest.get_n_items(), rows)]
 
     def _filtered_walk(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
         assert self.codes is not None

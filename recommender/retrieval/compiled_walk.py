@@ -18,7 +18,7 @@ from recommender.retrieval.compiled import CACHE_LINE, Array, _dot, _fetch, _pre
 HALF = 16  # neighbours whose codes are read together
 ROW, DONE = np.uint64(0x7FFFFFFF), np.uint64(0x80000000)  # the row of a key, and its bit for expanded rows
 SIGN = np.uint32(0x80000000)
-LEAF_ROWS, MAX_DEPTH = 4, 1_000  # rows of a leaf that are entry points, at least; depth of Annoy's trees, at most
+LEAF_ROWS, MAX_DEPTH = 4, 1_000  # rows of a leaf that are entry points; depth of Annoy's trees, at most
 LEVEL = np.float32(127.5)  # half the range of a byte of the tables
 
 
@@ -56,7 +56,9 @@ def _look_up(typing: Any, tables: Any, codes: Any, row: Any, half: Any, sums: An
             at = builder.mul(loop.index, long(32))
             both = load(block, at)
             low = builder.and_(both, nibble)
-            high = builder.and_(builder.bitcast(builder.lshr(builder.bitcast(both, words16), four), bytes32), nibble)
+            high = builder.and_(
+                builder.bitcast(builder.lshr(builder.bitcast(both, words16), four), bytes32), nibble
+            )
             for index, pointer, even, odd in ((low, low_table, *totals[:2]), (high, high_table, *totals[2:])):
                 found = builder.bitcast(builder.call(shuffle, [load(pointer, at), index]), words16)
                 builder.store(builder.add(builder.load(even), found), even)  # of odd bytes 256 times too much
@@ -108,7 +110,15 @@ def rotate(vector: Array, signs: Array) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def encode(
-    codes: Array, scales: Array, nodes: Array, edges: Array, signs: Array, first: int, last: int, out: Array, factors: Array
+    codes: Array,
+    scales: Array,
+    nodes: Array,
+    edges: Array,
+    signs: Array,
+    first: int,
+    last: int,
+    out: Array,
+    factors: Array,
 ) -> None:
     """Write the one-bit codes of the edges of nodes `first` to `last`.
 
@@ -207,7 +217,15 @@ def _fetch_half(block: Array, node: int) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def estimate(
-    block: Array, factors: Array, node: int, degree: int, tables: Array, step: np.float32, start: np.float32, sums: Array, out: Array
+    block: Array,
+    factors: Array,
+    node: int,
+    degree: int,
+    tables: Array,
+    step: np.float32,
+    start: np.float32,
+    sums: Array,
+    out: Array,
 ) -> None:
     """Write the estimated differences of the scores of a node's first `degree` neighbours from its own to `out`.
 
@@ -227,32 +245,36 @@ def entry_rows(nodes: Array, roots: Array, point: Array, n: int, out: Array) -> 
     `nodes`, (nodes, 3 + f) int32, is Annoy's file: a node has the number of its rows, two children and a normal
     vector; a leaf has its rows in place of all but the number. Calling Annoy takes longer than the walk.
     """
-    per_tree = max(LEAF_ROWS, -(-len(out) // len(roots)))
     count = 0
     for root in roots:
-        if count == len(out):
-            break
-        node = np.int64(root)
-        for _ in range(MAX_DEPTH):
-            size = nodes[node, 0]
-            if size < nodes.shape[1]:
-                break
-            margin = np.float32(0)
-            normal = nodes[node, 3:].view(np.float32)
-            for column in range(len(point)):
-                margin += normal[column] * point[column]
-            node = np.int64(nodes[node, 2 if margin > 0 else 1])
-            if node < 0 or node >= len(nodes):
-                return count
-        if size == 1 and node < n:  # a row by itself
-            out[count] = node
-            count += 1
+        node = _leaf(nodes, np.int64(root), point)
+        if node < 0:
             continue
-        for row in nodes[node, 1 : 1 + min(size, per_tree)]:
+        size = nodes[node, 0]
+        leaf = nodes[node, 1 : 1 + min(size, LEAF_ROWS)]
+        if size == 1 and node < n:  # a row by itself
+            leaf = np.full(1, node, np.int32)
+        for row in leaf:
             if count < len(out) and 0 <= row < n:
                 out[count] = row
                 count += 1
     return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _leaf(nodes: Array, node: int, point: Array) -> int:
+    """Return the leaf below a node that a point falls into; -1 if the file is damaged."""
+    for _ in range(MAX_DEPTH):
+        if nodes[node, 0] < nodes.shape[1]:
+            return node
+        margin = np.float32(0)
+        normal = nodes[node, 3:].view(np.float32)
+        for column in range(len(point)):
+            margin += normal[column] * point[column]
+        node = np.int64(nodes[node, 2 if margin > 0 else 1])
+        if node < 0 or node >= len(nodes):
+            break
+    return -1
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -267,53 +289,44 @@ def walk(
     weighted: Array,
     prior: Array,
     prior_weight: float,
-    nodes: Array,
-    roots: Array,
-    point: Array,
-    entries: int,
-    mask: Array | None,
+    seeds: Array,
     marks: Array,
     mark: np.uint32,
-    width: int,
     rows: Array,
 ) -> int:
-    """Best-first search by estimated scores, of beam width `width`; return the number of rows written.
+    """Best-first search by estimated scores, of beam width `len(rows)`; return the number of rows written.
 
-    A row is scored by its int8 code when it is expanded; the best expanded rows, of those in `mask`, are written
-    to `rows`, best first. `weighted`, (d,), is the query; `scales`, (p,), and `columns`, (D,), are those of the
-    int8 and of the one-bit codes; for `nodes`, `roots` and `point` see `entry_rows`. `marks`, (n,) uint32, holds `mark` for expanded rows.
+    A row is scored by its int8 code when it is expanded; the best expanded rows are written to `rows`, best first.
+    `weighted`, (d,), is the query; `scales`, (p,), and `columns`, (D,), are those of the int8 and of the one-bit
+    codes. `marks`, (n,) uint32, holds `mark` for expanded rows.
     """
     query, rotated = np.zeros(len(scales), np.float32), np.zeros(len(columns), np.float32)
     for column in range(len(weighted)):
         query[column] = weighted[column] * scales[column]
         rotated[column] = weighted[column] / columns[column]
     query[len(weighted)] = prior_weight * scales[len(weighted)]
-    seeds = np.empty(entries, np.int32)
-    seeds = seeds[: entry_rows(nodes, roots, point, len(codes), seeds)]
+    edges = (graph, block, factors, signs)
     return _search(
-        codes, graph, block, factors, signs, query, rotated, prior, np.float32(prior_weight), seeds, mask, marks, mark, width, rows
+        codes, edges, query, rotated, prior, np.float32(prior_weight), seeds, marks, mark, len(rows), rows
     )
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _search(
     codes: Array,
-    graph: Array,
-    block: Array,
-    factors: Array,
-    signs: Array,
+    edges: tuple[Array, Array, Array, Array],
     query: Array,
     rotated: Array,
     prior: Array,
     prior_weight: np.float32,
     seeds: Array,
-    mask: Array | None,
     marks: Array,
     mark: np.uint32,
     width: int,
     rows: Array,
 ) -> int:
-    """Search as `walk`; `rotated`, (D,), is rotated here."""
+    """Search as `walk`, with another beam width; `rotated`, (D,), is rotated here."""
+    graph, block, factors, signs = edges
     rotate(rotated, signs)
     tables = np.empty((2, len(rotated) // 8, 16), np.uint8)
     step, start = look_up_tables(rotated, tables)
@@ -330,46 +343,62 @@ def _search(
         if key & DONE or marks[row] == mark:
             continue
         marks[row] = mark
-        following = position
-        while following < size and beam[following] & DONE:
-            following += 1
-        if following < size:
-            ahead = np.int64(beam[following] & ROW)
-            _fetch(graph, ahead)
-            _fetch(codes, ahead)
-            _fetch_half(block, ahead)
-            _fetch(factors, ahead)
+        _fetch_next(beam, position, size, codes, graph, block, factors)
         score = _dot(codes, row, query)
-        if mask is None or mask[row]:
-            count, _ = _put(found, count, _key(score, row))
-        degree = 0
-        while degree < graph.shape[1] and graph[row, degree] >= 0:
-            degree += 1
+        count, _ = _put(found, count, _key(score, row))
+        degree = np.count_nonzero(graph[row] >= 0)
         estimate(block, factors, row, degree, tables, step, start, sums, estimates)
-        lowest = _score(beam[size - 1]) if size == width else np.float32(-np.inf)
-        for edge in range(degree):
-            expected = score + estimates[edge]
-            if prior_weight != 0:
-                expected += prior_weight * (prior[graph[row, edge]] - prior[row])
-            if expected > lowest:
-                neighbour = graph[row, edge]
-                if marks[neighbour] != mark:
-                    size, at = _put(beam, size, _key(expected, neighbour))
-                    position = min(position, at)
-                    if size == width:
-                        lowest = _score(beam[size - 1])
+        if prior_weight != 0:
+            for edge in range(degree):
+                estimates[edge] += prior_weight * (prior[graph[row, edge]] - prior[row])
+        size, position = _put_neighbours(graph[row, :degree], score, estimates, marks, mark, beam, size, position)
     for position in range(count):
         rows[position] = np.int32(found[position] & ROW)
     return count
 
 
+@njit(cache=True, nogil=True)
+def _fetch_next(
+    beam: Array, position: int, size: int, codes: Array, graph: Array, block: Array, factors: Array
+) -> None:
+    """Prefetch what the next row to be expanded will need, if no better one is found before."""
+    while position < size and beam[position] & DONE:
+        position += 1
+    if position < size:
+        row = np.int64(beam[position] & ROW)
+        _fetch(graph, row)
+        _fetch(codes, row)
+        _fetch_half(block, row)
+        _fetch(factors, row)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _put_neighbours(
+    neighbours: Array,
+    score: np.float32,
+    estimates: Array,
+    marks: Array,
+    mark: np.uint32,
+    beam: Array,
+    size: int,
+    position: int,
+) -> tuple[int, int]:
+    """Insert neighbours that were not expanded; return the beam's size and its first row to be expanded."""
+    lowest = _score(beam[size - 1]) if size == len(beam) else np.float32(-np.inf)
+    for edge in range(len(neighbours)):
+        expected = score + estimates[edge]
+        if expected > lowest and marks[neighbours[edge]] != mark:
+            size, at = _put(beam, size, _key(expected, neighbours[edge]))
+            position = min(position, at)
+            if size == len(beam):
+                lowest = _score(beam[size - 1])
+    return size, position
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def candidate_edges(
     codes: Array,
-    graph: Array,
-    block: Array,
-    factors: Array,
-    signs: Array,
+    edges: tuple[Array, Array, Array, Array],
     between: Array,
     steps: Array,
     seeds: Array,
@@ -381,11 +410,12 @@ def candidate_edges(
 ) -> None:
     """Write the nearest rows that a walk to each of the rows `first` to `last` expands, and its list, to `out`.
 
-    `between`, (p,), and `steps`, (d,), turn a row of codes into a query, and into one on the one-bit codes.
+    `edges` are the graph, its one-bit codes, their factors and signs; `between`, (p,), and `steps`, (d,), turn a
+    row of codes into a query, and into one on the one-bit codes.
     """
     marks = np.zeros(len(codes), np.uint32)
     prior = np.empty(0, np.float32)
-    query, rotated = np.empty(codes.shape[1], np.float32), np.empty(signs.shape[1], np.float32)
+    query, rotated = np.empty(codes.shape[1], np.float32), np.empty(edges[3].shape[1], np.float32)
     rows, beam = np.empty(out.shape[1], np.int32), np.empty(out.shape[1], np.uint64)
     for node in range(first, last):
         mark = np.uint32(node - first + 1)
@@ -394,9 +424,7 @@ def candidate_edges(
         rotated[:] = 0
         for column in range(len(steps)):
             rotated[column] = steps[column] * np.float32(codes[node, column])
-        count = _search(
-            codes, graph, block, factors, signs, query, rotated, prior, np.float32(0), seeds, None, marks, mark, width, rows
-        )
+        count = _search(codes, edges, query, rotated, prior, np.float32(0), seeds, marks, mark, width, rows)
         size = 0
         for row in rows[:count]:
             if row != node:

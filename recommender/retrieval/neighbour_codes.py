@@ -51,7 +51,9 @@ class NeighbourCodes:
 
     def save(self, folder: Path) -> None:
         """Write the arrays into a part's folder."""
-        for file, array in zip(FILES, (self.codes, self.factors, np.vstack([self.scales, self.signs])), strict=True):
+        for file, array in zip(
+            FILES, (self.codes, self.factors, np.vstack([self.scales, self.signs])), strict=True
+        ):
             np.save(folder / file, array)
 
     @classmethod

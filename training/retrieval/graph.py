@@ -24,9 +24,7 @@ DEGREE = 16  # edges out of a product; as many reverse edges may be added
 CHUNK = 4096
 
 
-def build_graph(
-    folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping[str, float], seed: int
-) -> None:
+def build_graph(folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping[str, float], seed: int) -> None:
     """Write `graph.npy`, shape (n, 2 DEGREE), padded with −1, and the codes of its edges into a part's folder.
 
     Annoy's neighbours are refined by comparing the neighbours of neighbours (EFANNA, Fu and Cai, 2016), then
@@ -84,11 +82,11 @@ def _walked(codes: Codes, graph: Rows, near: NeighbourCodes, between: Float, lis
     n, d = len(graph), codes.layout.d
     entries = np.linspace(0, n - 1, min(WALK_ENTRIES, n)).astype(np.int32)
     steps = (between[:d] / codes.scales[:d].clip(1e-30) / near.scales[:d]).astype(np.float32)
-    of_edges = (near.codes, near.factors, near.signs)
+    edges = (graph, near.codes, near.factors, near.signs)
     out = np.empty((n, WALKED), dtype=np.int32)
     _in_chunks(
         lambda first, last: loops.candidate_edges(
-            codes.codes, graph, *of_edges, between, steps, entries, lists, WALK_WIDTH, first, last, out
+            codes.codes, edges, between, steps, entries, lists, WALK_WIDTH, first, last, out
         ),
         n,
         "walks",
