@@ -9,7 +9,7 @@ from threading import local
 import numpy as np
 from annoy import AnnoyIndex
 
-from recommender.core.blocks import Double, Float, Layout, Mask, Rows
+from recommender.core.blocks import Double, Float, Layout, Rows
 from recommender.core.scoring import Query, Scorer
 from recommender.filters.subset import Subset
 from recommender.retrieval.codes import Codes
@@ -206,7 +206,7 @@ class Index:
         return rows[:count]
 
     def _leaf_rows(self, weighted: Double, prior_weight: float, entries: int) -> Rows:
-        """Return entry points from the trees: from one leaf of each, or by Annoy's search where they are too few."""
+        """Return entry points from the trees: of one leaf each, or by Annoy's search where they are too few."""
         loops = walk_kernels()
         assert loops is not None
         assert self.trees is not None

@@ -1,8 +1,7 @@
 """Compiled walk over the graph by one-bit codes of neighbours, loaded by `recommender.retrieval.kernels`.
 
-A node's block has the codes of its neighbours' differences from it, 16 neighbours to a half; a table of 16 bytes per
-four dimensions gives the sum over those dimensions for each pattern of four bits, and one shuffle instruction looks
-16 or 32 of them up (FastScan: André et al., ICMR 2017). Beams are arrays of keys: score and row in one integer.
+A node's block has the codes of its neighbours' differences from it, 16 neighbours to a half. A table of 16 bytes
+per four dimensions has the query's sum over them for each pattern of four bits; one shuffle instruction looks 32 up (FastScan: André et al., ICMR 2017). Beams are arrays of keys: score and row in one integer.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ LEVEL = np.float32(127.5)  # half the range of a byte of the tables
 
 @intrinsic
 def _look_up(typing: Any, tables: Any, codes: Any, row: Any, half: Any, sums: Any) -> Any:
-    """Add the bytes of the tables, (2, D / 8, 16), that half a node's codes select, to sums, (16,) uint16; AVX2."""
+    """Write the sums, (16,) uint16, of the tables' bytes, (2, D / 8, 16), that half a node's codes select."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def array(position: int) -> Any:
@@ -85,7 +84,7 @@ def _butterflies(line: Array, out: Array) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def rotate(vector: Array, signs: Array) -> None:
-    """Rotate a vector in place: in turn by signs, (rounds, D), and a Hadamard transform of its first or last columns.
+    """Rotate a vector in place: by signs, (rounds, D), and a Hadamard transform of its first or last columns.
 
     The transform is of h columns, the largest power of two up to D.
     """
@@ -240,13 +239,15 @@ def estimate(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def entry_rows(nodes: Array, roots: Array, point: Array, n: int, out: Array) -> int:
-    """Write rows of the leaf of each of Annoy's trees that a point, (f,), falls into to `out`; return their number.
+    """Write rows of the leaf that a point, (f,), falls into, of each of Annoy's trees; return their number.
 
     `nodes`, (nodes, 3 + f) int32, is Annoy's file: a node has the number of its rows, two children and a normal
     vector; a leaf has its rows in place of all but the number. Calling Annoy takes longer than the walk.
     """
     count = 0
     for root in roots:
+        if count == len(out):
+            break
         node = _leaf(nodes, np.int64(root), point)
         if node < 0:
             continue
@@ -346,15 +347,23 @@ def _search(
         _fetch_next(beam, position, size, codes, graph, block, factors)
         score = _dot(codes, row, query)
         count, _ = _put(found, count, _key(score, row))
-        degree = np.count_nonzero(graph[row] >= 0)
+        degree = _degree(graph, row)
         estimate(block, factors, row, degree, tables, step, start, sums, estimates)
         if prior_weight != 0:
             for edge in range(degree):
                 estimates[edge] += prior_weight * (prior[graph[row, edge]] - prior[row])
-        size, position = _put_neighbours(graph[row, :degree], score, estimates, marks, mark, beam, size, position)
+        size, position = _put_neighbours(graph, row, degree, score, estimates, marks, mark, beam, size, position)
     for position in range(count):
         rows[position] = np.int32(found[position] & ROW)
     return count
+
+
+@njit(cache=True, nogil=True)
+def _degree(graph: Array, row: int) -> int:
+    degree = 0
+    while degree < graph.shape[1] and graph[row, degree] >= 0:
+        degree += 1
+    return degree
 
 
 @njit(cache=True, nogil=True)
@@ -374,7 +383,9 @@ def _fetch_next(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _put_neighbours(
-    neighbours: Array,
+    graph: Array,
+    row: int,
+    degree: int,
     score: np.float32,
     estimates: Array,
     marks: Array,
@@ -383,12 +394,12 @@ def _put_neighbours(
     size: int,
     position: int,
 ) -> tuple[int, int]:
-    """Insert neighbours that were not expanded; return the beam's size and its first row to be expanded."""
+    """Insert a row's neighbours that were not expanded; return the beam's size and its first row to be expanded."""
     lowest = _score(beam[size - 1]) if size == len(beam) else np.float32(-np.inf)
-    for edge in range(len(neighbours)):
+    for edge in range(degree):
         expected = score + estimates[edge]
-        if expected > lowest and marks[neighbours[edge]] != mark:
-            size, at = _put(beam, size, _key(expected, neighbours[edge]))
+        if expected > lowest and marks[graph[row, edge]] != mark:
+            size, at = _put(beam, size, _key(expected, graph[row, edge]))
             position = min(position, at)
             if size == len(beam):
                 lowest = _score(beam[size - 1])
