@@ -1,7 +1,8 @@
 """Compiled walk over the graph by one-bit codes of neighbours, loaded by `recommender.retrieval.kernels`.
 
 A node's block has the codes of its neighbours' differences from it, 16 neighbours to a half. A table of 16 bytes
-per four dimensions has the query's sum over them for each pattern of four bits; one shuffle instruction looks 32 up (FastScan: André et al., ICMR 2017). Beams are arrays of keys: score and row in one integer.
+per four dimensions has the query's sum over them for each pattern of four bits; one shuffle instruction looks up
+32 of them (FastScan: André et al., ICMR 2017). Beams are arrays of keys: score and row in one integer.
 """
 
 from typing import Any
@@ -194,6 +195,11 @@ def _score(key: np.uint64) -> np.float32:
 
 
 @njit(cache=True, nogil=True)
+def _row(key: np.uint64) -> int:
+    return np.int64(key & ROW)  # type: ignore[return-value]
+
+
+@njit(cache=True, nogil=True)
 def _put(beam: Array, size: int, key: np.uint64) -> tuple[int, int]:
     """Insert a key into a descending beam, which drops its last when full; return its size and the position."""
     if size == len(beam) and key <= beam[size - 1]:
@@ -232,7 +238,7 @@ def estimate(
     """
     for half in range(-(-degree // HALF)):
         _look_up(tables, block, np.int64(node), np.int64(half), sums)  # type: ignore[call-arg]
-        for edge in range(HALF):
+        for edge in range(HALF):  # type: ignore[unreachable]  # an intrinsic seems not to return
             value = start + step * np.float32(sums[edge])
             out[half * HALF + edge] = factors[node, half * HALF + edge] * value
 
@@ -248,7 +254,7 @@ def entry_rows(nodes: Array, roots: Array, point: Array, n: int, out: Array) -> 
     for root in roots:
         if count == len(out):
             break
-        node = _leaf(nodes, np.int64(root), point)
+        node = _leaf(nodes, int(root), point)
         if node < 0:
             continue
         size = nodes[node, 0]
@@ -272,7 +278,7 @@ def _leaf(nodes: Array, node: int, point: Array) -> int:
         normal = nodes[node, 3:].view(np.float32)
         for column in range(len(point)):
             margin += normal[column] * point[column]
-        node = np.int64(nodes[node, 2 if margin > 0 else 1])
+        node = int(nodes[node, 2 if margin > 0 else 1])
         if node < 0 or node >= len(nodes):
             break
     return -1
@@ -340,7 +346,7 @@ def _search(
         key = beam[position]
         beam[position] = key | DONE
         position += 1
-        row = np.int64(key & ROW)
+        row = _row(key)
         if key & DONE or marks[row] == mark:
             continue
         marks[row] = mark
@@ -374,7 +380,7 @@ def _fetch_next(
     while position < size and beam[position] & DONE:
         position += 1
     if position < size:
-        row = np.int64(beam[position] & ROW)
+        row = _row(beam[position])
         _fetch(graph, row)
         _fetch(codes, row)
         _fetch_half(block, row)
@@ -394,7 +400,7 @@ def _put_neighbours(
     size: int,
     position: int,
 ) -> tuple[int, int]:
-    """Insert a row's neighbours that were not expanded; return the beam's size and its first row to be expanded."""
+    """Insert the neighbours that were not expanded; return the beam's size and its first row to be expanded."""
     lowest = _score(beam[size - 1]) if size == len(beam) else np.float32(-np.inf)
     for edge in range(degree):
         expected = score + estimates[edge]
