@@ -12,6 +12,7 @@ from recommender.core.segment import Segment
 from recommender.errors import BundleError
 from recommender.items import Attributes
 from recommender.retrieval.candidates import Index
+from recommender.retrieval.neighbour_codes import FILES
 from recommender.retrieval.planner import Budget, Budgets, Planner
 from recommender.towers.item import ItemTower
 from recommender.towers.profile import FILE as PROFILE
@@ -32,16 +33,20 @@ def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Plan
     budgets = Budgets(**{kind: Budget(**budget) for kind, budget in stored.items() if budget})
     # a catalogue that is small enough to be scanned needs neither the graph nor numba
     graph = budgets != Budgets() and bundle.has("base", "graph.npy")
-    index = _open_index(bundle, load, layout, graph)
+    # neither an older bundle nor the delta of an older version has the one-bit codes
+    one_bit = graph and all(bundle.has(part, FILES[0]) for part in ("base", *([] if delta is None else [DELTA])))
+    index = _open_index(bundle, load, layout, graph, one_bit)
     learned = tuple(bundle.manifest.weights.values())
     return Planner(segment, index, budgets, learned, None if delta is None else delta.unindexed)
 
 
-def _open_index(bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool) -> Index:
+def _open_index(
+    bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool, one_bit: bool
+) -> Index:
     """Load the index; checked, since a forest of other dimensions or products would crash the process."""
     path, n = bundle.path("base", "index.ann"), bundle.manifest.base_n
     try:
-        index = Index.open(path, load, layout, graph)
+        index = Index.open(path, load, layout, graph, one_bit)
     except OSError as error:
         raise BundleError(f"{path} cannot be loaded: {error}; {REMEDY}") from error
     if (items := index.forest.get_n_items()) != n:

@@ -15,7 +15,10 @@ DELTA = "delta"
 # The arrays that a refresh has in the place of those of the base, see `training.refresh`.
 REFRESH = "refresh"
 # Arrays that the delta has for the rows of `rows.npy`, for those of `neighbour_rows.npy`, and as a whole.
-BY_ROWS = ("vectors.npy", "present.npy", "prior.npy", "codes.npy", "graph.npy")
+BY_ROWS = (
+    *("vectors.npy", "present.npy", "prior.npy", "codes.npy", "graph.npy"),
+    *("neighbour_codes.npy", "neighbour_factors.npy"),
+)
 BY_NEIGHBOUR_ROWS = ("neighbours.npy", "neighbour_scores.npy")
 WHOLE = ("groups.npy", "codes_scales.npy", "row_times.npy")
 

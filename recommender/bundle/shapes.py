@@ -57,6 +57,8 @@ def _by_row(n: int, d: int, blocks: int) -> dict[str, Array]:
         "row_times.npy": ("float64", (n,)),
         "codes.npy": ("int8", (n, None)),
         "graph.npy": ("int32", (n, None)),
+        "neighbour_codes.npy": ("uint8", (n, None, None, None)),
+        "neighbour_factors.npy": ("float32", (n, None)),
         "attributes/ids.npy": ("bytes", (n,)),
         "repeat_products.npy": ("float32", (2, n)),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import local
 
@@ -12,7 +13,8 @@ from recommender.core.blocks import Double, Float, Layout, Rows
 from recommender.core.scoring import Query, Scorer
 from recommender.filters.subset import Subset
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.kernels import kernels
+from recommender.retrieval.kernels import kernels, walk_kernels
+from recommender.retrieval.neighbour_codes import NeighbourCodes
 from recommender.retrieval.selection import nearest
 
 # Dimensions of the trees, shared by the blocks: the trees only find entry points.
@@ -55,6 +57,10 @@ class Index:
     codes, graph
         The int8 vectors, and the edges of the graph, shape (n, degree), padded with −1; None if the bundle was
         built without numba.
+    neighbour_codes, prior, trees
+        The one-bit codes of the graph's edges, the prior of the items, shape (n,), and the nodes and roots of the
+        forest, see `map_trees`, for a faster walk; None if
+        the bundle was built before there were such codes, or the processor lacks AVX2.
     """
 
     forest: AnnoyIndex
@@ -64,6 +70,9 @@ class Index:
     layout: Layout
     codes: Codes | None = None
     graph: Rows | None = None
+    neighbour_codes: NeighbourCodes | None = None
+    prior: Float | None = None
+    trees: tuple[np.ndarray, Rows] | None = None
     _marks: local = field(default_factory=local, repr=False, compare=False)
 
     @classmethod
@@ -104,12 +113,20 @@ class Index:
         np.save(folder / "index_scale.npy", np.append(scale, prior_scale))
 
     @classmethod
-    def open(cls, path: Path, load: Callable[[str], np.ndarray], layout: Layout, graph: bool = False) -> "Index":
+    def open(
+        cls,
+        path: Path,
+        load: Callable[[str], np.ndarray],
+        layout: Layout,
+        graph: bool = False,
+        one_bit: bool = False,
+    ) -> "Index":
         """Map the forest and the graph; the bundle checked the file sizes, since Annoy crashes on a bad file."""
         axes, scale = load("index_axes.npy"), load("index_scale.npy")
         forest = AnnoyIndex(axes.shape[1] + 2, "angular")
         forest.load(str(path), prefault=True)
         walkable = graph and kernels() is not None
+        one_bit = one_bit and walkable and walk_kernels() is not None
         return cls(
             forest=forest,
             axes=np.asarray(axes),
@@ -118,12 +135,28 @@ class Index:
             layout=layout,
             codes=Codes.open(load, layout) if walkable else None,
             graph=load("graph.npy") if walkable else None,
+            neighbour_codes=NeighbourCodes.open(load) if one_bit else None,
+            prior=load("prior.npy") if one_bit else None,
+            trees=map_trees(path, axes.shape[1] + 2, forest.get_n_trees()) if one_bit else None,
         )
 
     def candidates(self, scorer: Scorer, query: Query, count: int, search_k: int) -> Rows:
         """Return up to `count` rows near the query from the trees alone, nearest first, shape (c,)."""
-        block = scorer.weighted(query).astype(np.float32) @ self.axes / self.scale
-        point = [*block.tolist(), scorer.weights.get("prior", 0.0) / self.prior_scale, 0.0]
+        return self._entries(scorer.weighted(query), scorer.weights.get("prior", 0.0), count, search_k)
+
+    @cached_property
+    def _projection(self) -> Float:
+        """From a weighted query to the trees, shape (d, q + 2); the last two columns are 0."""
+        return np.pad(self.axes / self.scale, ((0, 0), (0, 2))).astype(np.float32)
+
+    def _point(self, weighted: Double, prior_weight: float) -> Float:
+        """Return the query as a point of the trees, shape (q + 2,)."""
+        point: Float = weighted.astype(np.float32) @ self._projection
+        point[-2] = prior_weight / self.prior_scale
+        return point
+
+    def _entries(self, weighted: Double, prior_weight: float, count: int, search_k: int) -> Rows:
+        point = self._point(weighted, prior_weight).tolist()
         return np.array(self.forest.get_nns_by_vector(point, count, search_k), dtype=np.int32)
 
     def walk(
@@ -148,6 +181,8 @@ class Index:
         """
         if subset is not None:
             return self._filtered_walk(scorer, query, width, subset, entries)
+        if self.neighbour_codes is not None:
+            return self._fast_walk(scorer, query, width, entries)
         loops = kernels()
         assert loops is not None
         assert self.codes is not None
@@ -155,6 +190,32 @@ class Index:
         coded, marks = self.codes.query(scorer, query), self.fresh_marks(len(self.codes.codes))
         size = loops.beam(self.codes.codes, self.graph, coded, seeds, *marks, *beam)
         return beam[0][:size]
+
+    def _fast_walk(self, scorer: Scorer, query: Query, width: int, entries: int) -> Rows:
+        """Return rows by a walk that estimates the scores of neighbours by their one-bit codes."""
+        loops, near, codes = walk_kernels(), self.neighbour_codes, self.codes
+        assert loops is not None
+        assert near is not None
+        assert codes is not None
+        weighted, prior_weight = scorer.weighted(query), scorer.weights.get("prior", 0.0)
+        edges = (self.graph, near.codes, near.factors, near.signs, near.scales)
+        seeds = self._leaf_rows(weighted, prior_weight, entries)
+        rows, marks = np.empty(width, dtype=np.int32), self.fresh_marks(len(codes.codes))
+        of_query = (weighted, self.prior, prior_weight, seeds)
+        count = loops.walk(codes.codes, codes.scales, *edges, *of_query, *marks, rows)
+        return rows[:count]
+
+    def _leaf_rows(self, weighted: Double, prior_weight: float, entries: int) -> Rows:
+        """Return entry points from the trees: of one leaf each, or by Annoy's search where they are too few."""
+        loops = walk_kernels()
+        assert loops is not None
+        assert self.trees is not None
+        nodes, roots = self.trees
+        if entries > loops.LEAF_ROWS * len(roots):
+            return self._entries(weighted, prior_weight, entries, ENTRY_NODES * entries)
+        rows = np.empty(entries, dtype=np.int32)
+        point = self._point(weighted, prior_weight)
+        return rows[: loops.entry_rows(nodes, roots, point, self.forest.get_n_items(), rows)]
 
     def _filtered_walk(self, scorer: Scorer, query: Query, width: int, subset: Subset, entries: int) -> Rows:
         assert self.codes is not None
@@ -201,6 +262,15 @@ class Index:
             marks.marks, marks.last = np.zeros(n, dtype=np.uint32), 0
         marks.last += 1
         return marks.marks, np.uint32(marks.last)
+
+
+def map_trees(path: Path, dims: int, trees: int) -> tuple[np.ndarray, Rows]:
+    """Map the file of an Annoy forest of unit vectors: its nodes, shape (nodes, 3 + dims), int32, and its roots.
+
+    The file ends with a copy of the roots.
+    """
+    nodes = np.memmap(path, np.int32, "r").reshape(-1, 3 + dims)
+    return np.asarray(nodes), np.arange(len(nodes) - trees, len(nodes), dtype=np.int32)
 
 
 def _buffers(size: int) -> tuple[Rows, Float]:

@@ -16,3 +16,17 @@ def kernels() -> ModuleType | None:
     from recommender.retrieval import compiled
 
     return compiled
+
+
+@cache
+def walk_kernels() -> ModuleType | None:
+    """Return `recommender.retrieval.compiled_walk`; None without numba, or on a processor without AVX2."""
+    if kernels() is None:
+        return None
+    from llvmlite.binding import get_host_cpu_features
+
+    if not get_host_cpu_features().get("avx2", False):
+        return None
+    from recommender.retrieval import compiled_walk
+
+    return compiled_walk

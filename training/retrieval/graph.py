@@ -11,18 +11,21 @@ from annoy import AnnoyIndex
 from recommender.core.blocks import Float, Rows
 from recommender.progress import progress
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.kernels import kernels
+from recommender.retrieval.kernels import kernels, walk_kernels
+from recommender.retrieval.neighbour_codes import NeighbourCodes, random_rotation
 
 LIST_LENGTH = 64  # neighbours of a product before pruning
 ANNOY_NEIGHBOURS = 48  # of them, from Annoy
 PASSES = 3  # of refinement
 EXPANDED = 40  # neighbours whose own neighbours are compared in a pass
+WALK_ENTRIES, WALK_WIDTH = 8, 64  # of the walks to each product, whose rows are candidates for edges, too
+WALKED = 128  # candidates for edges
 DEGREE = 16  # edges out of a product; as many reverse edges may be added
 CHUNK = 4096
 
 
-def build_graph(folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping[str, float]) -> None:
-    """Write `graph.npy`, shape (n, 2 DEGREE), padded with −1, into a part's folder.
+def build_graph(folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping[str, float], seed: int) -> None:
+    """Write `graph.npy`, shape (n, 2 DEGREE), padded with −1, and the codes of its edges into a part's folder.
 
     Annoy's neighbours are refined by comparing the neighbours of neighbours (EFANNA, Fu and Cai, 2016), then
     pruned to those that lead in different directions.
@@ -35,6 +38,8 @@ def build_graph(folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping
         Annoy's index and the quantized vectors of the products.
     weights
         The learned weights under which neighbours are near.
+    seed
+        Of the rotation of the one-bit codes.
     """
     loops = kernels()
     assert loops is not None
@@ -43,12 +48,50 @@ def build_graph(folder: Path, forest: AnnoyIndex, codes: Codes, weights: Mapping
     lists = _annoy_lists(forest, n)
     for _ in range(PASSES):
         lists = _expand(codes.codes, between, lists)
-    graph = np.full((n, 2 * DEGREE), -1, dtype=np.int32)
+    graph = _pruned(codes.codes, between, lists)
+    if walk_kernels() is not None:
+        rotation = random_rotation(codes.layout, weights, seed)
+        lists = _walked(codes, graph, _encoded(codes, graph, rotation), between, lists)
+        graph = _pruned(codes.codes, between, lists)
+        _encoded(codes, graph, rotation).save(folder)
+    np.save(folder / "graph.npy", graph)
+
+
+def _pruned(codes: np.ndarray, between: Float, lists: Rows) -> Rows:
+    loops = kernels()
+    assert loops is not None
+    graph = np.full((len(codes), 2 * DEGREE), -1, dtype=np.int32)
     _in_chunks(
-        lambda first, last: loops.prune(codes.codes, between, lists, DEGREE, first, last, graph), n, "edges"
+        lambda first, last: loops.prune(codes, between, lists, DEGREE, first, last, graph), len(codes), "edges"
     )
     loops.add_reverse(graph, DEGREE)
-    np.save(folder / "graph.npy", graph)
+    return graph
+
+
+def _encoded(codes: Codes, graph: Rows, rotation: Float) -> NeighbourCodes:
+    near = NeighbourCodes.empty(rotation, *graph.shape)
+    nodes = np.arange(len(graph), dtype=np.int32)
+    _in_chunks(lambda first, last: near.encode(codes, nodes, graph, first, last), len(graph), "one-bit codes")
+    return near
+
+
+def _walked(codes: Codes, graph: Rows, near: NeighbourCodes, between: Float, lists: Rows) -> Rows:
+    """Return the lists with what a walk from distant rows to each product meets: edges over long distances."""
+    loops = walk_kernels()
+    assert loops is not None
+    n, d = len(graph), codes.layout.d
+    entries = np.linspace(0, n - 1, min(WALK_ENTRIES, n)).astype(np.int32)
+    steps = (between[:d] / codes.scales[:d].clip(1e-30) / near.scales[:d]).astype(np.float32)
+    edges = (graph, near.codes, near.factors, near.signs)
+    out = np.empty((n, WALKED), dtype=np.int32)
+    _in_chunks(
+        lambda first, last: loops.candidate_edges(
+            codes.codes, edges, between, steps, entries, lists, WALK_WIDTH, first, last, out
+        ),
+        n,
+        "walks",
+    )
+    return out
 
 
 def _expand(codes: np.ndarray, between: Float, lists: Rows) -> Rows:

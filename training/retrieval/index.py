@@ -13,7 +13,7 @@ from recommender.errors import BundleError
 from recommender.progress import notice
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
-from recommender.retrieval.kernels import kernels
+from recommender.retrieval.kernels import kernels, walk_kernels
 from recommender.retrieval.planner import SCAN_ROWS, Planner
 from training.retrieval.calibration import K, calibration_queries, choose_budget
 from training.retrieval.graph import build_graph
@@ -121,5 +121,7 @@ def make_index(folder: Path, segment: Segment, weights: Mapping[str, float], tre
         return Index.open(forest, load, segment.layout)
     Codes.build(folder, segment.vectors, segment.prior, segment.layout, weights)
     index = Index.open(forest, load, segment.layout)
-    build_graph(folder, index.forest, Codes.open(load, segment.layout), weights)
-    return Index.open(forest, load, segment.layout, graph=True)
+    build_graph(folder, index.forest, Codes.open(load, segment.layout), weights, seed)
+    np.save(folder / "prior.npy", segment.prior)
+    one_bit = walk_kernels() is not None
+    return Index.open(forest, load, segment.layout, graph=True, one_bit=one_bit)

@@ -1,7 +1,7 @@
 """Publishes a delta: changed, new and removed products as a small part over the same base."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from recommender.items.ids import Ids
 from recommender.loading import ROW_TIMES
 from recommender.recommender import Recommender
 from recommender.retrieval.codes import Codes
+from recommender.retrieval.kernels import walk_kernels
+from recommender.retrieval.neighbour_codes import FILES, NeighbourCodes
 from training.update.neighbours import NeighbourUpdate
 
 SHARED_PARTS = ("base", "statistics", REFRESH, "towers", "thumbnails", "encoder", "evaluation")
@@ -214,6 +216,17 @@ class _DeltaWriter:
             known = self._rows < len(graph)
             edges[known] = graph[self._rows[known]]
             np.save(folder / "graph.npy", edges)
+            if self._bundle.has("base", FILES[0]) and walk_kernels() is not None:
+                path = base_path(self._bundle, "codes.npy")
+                changed = replace(codes, codes=extended_array(path, self._rows, rounded))
+                self._write_neighbour_codes(folder, changed, edges)
+
+    def _write_neighbour_codes(self, folder: Path, codes: Codes, edges: Rows) -> None:
+        """Write one-bit codes of the differences between changed products and their neighbours."""
+        rotation = self._bundle.array("base", FILES[2])
+        near = NeighbourCodes.empty(rotation, *edges.shape)
+        near.encode(codes, self._rows, edges, 0, len(edges))
+        near.save(folder)
 
     def _write_neighbours(self, folder: Path, after: Segment) -> int:
         before = self._segment
