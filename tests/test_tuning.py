@@ -108,7 +108,8 @@ def noise_and(term: str, queries: int = 120) -> HeldOutTerms:
     decided = features[:, :, TERMS.index(term)]
     targets = decided == decided.max(axis=1, keepdims=True)
     ones = np.ones(60, np.float32)
-    return HeldOutTerms(np.arange(60, dtype=np.int32), features, targets | True, ones, targets, TERMS)
+    terms = dict(zip(TERMS, np.moveaxis(features, 2, 0), strict=True))
+    return HeldOutTerms(np.arange(60, dtype=np.int32), terms, targets | True, ones, targets)
 
 
 @pytest.mark.parametrize("term", TERMS)
