@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from recommender.core.blocks import Float
 from recommender.evaluation.linear_autoencoder import LinearAutoencoder
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float32] | NDArray[np.float64]
 Histories = Sequence[pd.DataFrame]
+CHUNK = 2_048  # items whose similarities are computed at once
 _BELOW_OWN = 1e-9  # of popularity beside the user's own frequency
 
 
@@ -153,13 +154,30 @@ class ItemKNN(_OfHistory):
         self, train: "Interactions", n: int, shrink: float = 10.0, decay: float = 0.6, power: float = 0.0
     ) -> None:
         users = user_item_matrix(train, n)
-        shared = (users.T @ users).tocoo()
+        items = csr_array(users.T)
         self.counts = users.sum(axis=0, dtype=np.float64)
-        different = shared.coords[0] != shared.coords[1]
-        left, right, common = shared.coords[0][different], shared.coords[1][different], shared.data[different]
-        values = common / np.sqrt(self.counts[left] * self.counts[right]) * common / (common + shrink)
-        self.similarity = csr_array((values.astype(np.float32), (left, right)), shape=(n, n))
+        chunks = (self._cosines(items, users, start, shrink) for start in range(0, n, CHUNK))
+        self.similarity = csr_array(vstack([*chunks], format="csr"))
         self.shrink, self.decay, self.power = shrink, decay, power
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What another model can be fitted with."""
+        return {"shrink": self.shrink, "decay": self.decay, "power": self.power}
+
+    def _cosines(self, items: csr_array, users: csr_array, start: int, shrink: float) -> csr_array:
+        """Return some lines of the similarity, in little memory, shape (c, n)."""
+        shared = items[start : start + CHUNK] @ users
+        line, right, common = (
+            np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr)),
+            shared.indices,
+            shared.data,
+        )
+        values = common / np.sqrt(self.counts[start + line] * self.counts[right]) * common / (common + shrink)
+        values[start + line == right] = 0.0
+        cosines = csr_array((values.astype(np.float32), right, shared.indptr), shape=shared.shape)
+        cosines.eliminate_zeros()
+        return cosines
 
     @property
     def detail(self) -> str:
@@ -215,9 +233,17 @@ class Ease(_OfHistory):
         self.model = LinearAutoencoder(csr_array(users[:, items]), penalty)
 
     @property
+    def parameters(self) -> dict[str, float]:
+        """What another model can be fitted with."""
+        return {"penalty": self.penalty, "decay": self.decay, "power": self.power}
+
+    @property
     def detail(self) -> str:
-        """The parameters."""
-        return self._described(f"penalty {self.penalty:g}")
+        """The parameters; the number of items where not all with an event are modelled."""
+        limited = len(self.items) < np.count_nonzero(self.counts)
+        return self._described(
+            f"penalty {self.penalty:g}" + (f", the {len(self.items):,} most popular items" if limited else "")
+        )
 
     def scores(self, histories: Histories) -> Scores:
         """Return the scores of all items for each history, (b, n); 0 for those without a training event."""

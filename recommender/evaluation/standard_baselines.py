@@ -26,8 +26,8 @@ HALF_LIVES = (120.0, 14.0, 45.0, 365.0)  # days of own frequency
 DECAYS = (0.7, 0.5, 0.8, 0.9, 0.97)
 SHRINKAGES, KNN_POWERS = (10.0, 50.0), (0.0, 0.3, 0.5)
 PENALTIES, EASE_POWERS = (250.0, 60.0, 1000.0, 4000.0), (0.0, 0.2)
-# Each penalty takes an inversion, whose time grows with the cube: it is chosen among half of the items.
-MIN_ITEMS = 2_000
+# Each penalty takes an inversion, whose time grows with the cube: it is chosen among half of the items at most.
+MIN_ITEMS, MAX_ITEMS = 2_000, 5_000
 
 B = TypeVar("B", bound=Baseline)
 
@@ -107,15 +107,10 @@ def standard_baselines(train: "Interactions", n: int, include_history: bool = Fa
     if include_history:
         half_life = validation.best(OwnFrequency(validation.train, n, days) for days in HALF_LIVES).half_life
         own = [OwnFrequency(train, n, half_life)]
-    knn = validation.best(knn_options(validation.train, n))
-    ease = validation.best(ease_options(validation.train, n))
-    return [
-        Popularity(train, n, days, name="popularity"),
-        *windows,
-        *own,
-        ItemKNN(train, n, knn.shrink, knn.decay, knn.power),
-        Ease(train, n, ease.penalty, ease.decay, power=ease.power),
-    ]
+    knn = validation.best(knn_options(validation.train, n)).parameters  # which hold no matrix
+    ease = validation.best(ease_options(validation.train, n)).parameters
+    popularity = Popularity(train, n, days, name="popularity")
+    return [popularity, *windows, *own, ItemKNN(train, n, **knn), Ease(train, n, **ease)]
 
 
 def popularity_options(train: "Interactions", n: int) -> Iterator[Popularity]:
@@ -134,8 +129,8 @@ def knn_options(train: "Interactions", n: int) -> Iterator[ItemKNN]:
 
 def ease_options(train: "Interactions", n: int) -> Iterator[Ease]:
     """Yield EASE, of the more popular half of the items, with each penalty, decay and power of popularity."""
-    limit = max(train.frame["row"].nunique() // 2, MIN_ITEMS)
+    limit = min(max(train.frame["row"].nunique() // 2, MIN_ITEMS), MAX_ITEMS)
     for penalty in PENALTIES:
-        model = Ease(train, n, penalty, limit=min(limit, 15_000))
+        model = Ease(train, n, penalty, limit=limit)
         for decay, power in product(DECAYS, EASE_POWERS):
             yield model.with_options(decay, power)

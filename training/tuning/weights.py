@@ -17,6 +17,7 @@ SAMPLES = 128  # weightings sampled at random
 AVERAGED = 8  # best weightings whose mean is used: the best alone would be the luckiest
 SPREADS = (0.5, 0.25, 0.12)  # of the samples around the best so far, in natural logarithms, round by round
 MAX_TARGETS = 4  # of a query that are ranked, evenly spaced: more cost time and add little
+CHUNK = 64  # queries of a task of a thread
 HALF_RANK = 20.0  # a target at this rank is worth half of one at the top
 # The terms beside the blocks, on the scale of the blocks' sum: bounds of the search, at whose upper end a term
 # decides alone, and defaults. C is mostly far below its maximum.
@@ -180,7 +181,11 @@ def soft_recalls(held_out: HeldOutTerms, weights: Double) -> Double:
     columns = np.ascontiguousarray(weights, dtype=np.float32)
     groups = [(each, np.flatnonzero(held_out.multiplicity == each)) for each in np.unique(held_out.multiplicity)]
 
-    def fill(query: int) -> None:
+    def fill(queries: range) -> None:
+        for query in queries:
+            recalls[query] = recall(query)
+
+    def recall(query: int) -> Double:
         features = np.stack([values[query] for values in held_out.terms.values()], dtype=np.float32)
         eligible = held_out.eligible[query]
         targets = np.flatnonzero(held_out.targets[query] & eligible)
@@ -188,10 +193,12 @@ def soft_recalls(held_out: HeldOutTerms, weights: Double) -> Double:
         ranks = np.repeat(-held_out.multiplicity[targets, None] / 2.0, len(columns), axis=1)  # itself, no tie
         for multiplicity, members in groups:
             ranks += multiplicity * _above(features, columns, targets, members[eligible[members]])
-        recalls[query] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
+        values: Double = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
+        return values
 
+    every = range(len(recalls))
     with ThreadPoolExecutor(cpu_count()) as pool:  # the loops release the GIL
-        for _ in pool.map(fill, range(len(recalls))):
+        for _ in pool.map(fill, [every[start : start + CHUNK] for start in every[::CHUNK]]):
             pass
     return recalls
 
