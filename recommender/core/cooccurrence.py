@@ -74,12 +74,14 @@ class Cooccurrence:
         seeds, columns, values = self._entries(rows)
         if not len(columns):
             return NO_ROWS, np.empty(0)
-        values = values * attention[seeds]
+        weights: Double = values * attention[seeds]
         if DENSE_CELLS * len(columns) > len(self.indptr):  # a sort takes longer than a pass over all products
             distinct = np.flatnonzero(np.bincount(columns))
-            return distinct.astype(np.int32), np.bincount(columns, weights=values)[distinct]
-        distinct, inverse = np.unique(columns, return_inverse=True)
-        return distinct.astype(np.int32), np.bincount(inverse, weights=values)
+            sums = np.bincount(columns, weights)[distinct]
+        else:
+            distinct, inverse = np.unique(columns, return_inverse=True)
+            sums = np.bincount(inverse, weights)
+        return distinct.astype(np.int32), sums.astype(np.float64, copy=False)
 
     def cells(self, rows: Rows, columns: Rows) -> Double:
         """Return C[rows, columns], shape (t, c)."""

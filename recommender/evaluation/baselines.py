@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Scores = NDArray[np.float32] | NDArray[np.float64]
 Histories = Sequence[pd.DataFrame]
 CHUNK = 2_048  # items whose similarities are computed at once
+MAX_DENSE_ITEMS, DENSE_SHARE = 10_000, 0.03  # of similarities that are kept as a dense matrix
 _BELOW_OWN = 1e-9  # of popularity beside the user's own frequency
 
 
@@ -103,7 +104,7 @@ class OwnFrequency:
         return csr_array((values, cells), shape=(len(histories), self.n)).toarray().clip(min=0) + self.rest
 
 
-class _OfHistory:
+class OfHistory:
     """What ItemKNN and EASE share: the decay of the history, and the power of the popularity of what is scored."""
 
     decay: float
@@ -120,14 +121,27 @@ class _OfHistory:
         power = f", popularity to the power of {self.power:g}" if self.power else ""
         return f"recency {self.decay:g}, {parameters}{power}"
 
-    def _with_popularity(self, scores: Float) -> Float:
+    @property
+    def fitted(self) -> object:
+        """What was fitted, whatever the decay and the power are."""
+        raise NotImplementedError
+
+    def unscaled(self, histories: Histories) -> Float:
+        """Return the scores without the power of popularity, (b, n)."""
+        raise NotImplementedError
+
+    def scaled(self, scores: Float) -> Float:
         """Multiply scores by a power of each item's number of users, in place."""
         if self.power:
             scores *= (self.counts**self.power).astype(np.float32)
         return scores
 
+    def scores(self, histories: Histories) -> Scores:
+        """Return the scores of all items for each history, (b, n)."""
+        return self.scaled(self.unscaled(histories))
 
-class ItemKNN(_OfHistory):
+
+class ItemKNN(OfHistory):
     """Item-based collaborative filtering: shrunk cosine over users, recency-weighted history.
 
     s(i, j) = c_ij / sqrt(n_i n_j) * c_ij / (c_ij + shrink) * n_j ** power, c_ij = users of both, n_i = users of i;
@@ -157,13 +171,16 @@ class ItemKNN(_OfHistory):
         items = csr_array(users.T)
         self.counts = users.sum(axis=0, dtype=np.float64)
         chunks = (self._cosines(items, users, start, shrink) for start in range(0, n, CHUNK))
-        self.similarity = csr_array(vstack([*chunks], format="csr"))
+        similarity = csr_array(vstack([*chunks], format="csr"))
+        # many histories are multiplied with it, several times as fast where it is dense
+        dense = n <= MAX_DENSE_ITEMS and similarity.nnz > DENSE_SHARE * n**2
+        self.similarity = similarity.toarray() if dense else similarity
         self.shrink, self.decay, self.power = shrink, decay, power
 
     @property
-    def parameters(self) -> dict[str, float]:
-        """What another model can be fitted with."""
-        return {"shrink": self.shrink, "decay": self.decay, "power": self.power}
+    def parameters(self) -> tuple[float, float, float]:
+        """Shrinkage, decay and power."""
+        return self.shrink, self.decay, self.power
 
     def _cosines(self, items: csr_array, users: csr_array, start: int, shrink: float) -> csr_array:
         """Return some lines of the similarity, in little memory, shape (c, n)."""
@@ -184,13 +201,18 @@ class ItemKNN(_OfHistory):
         """The parameters."""
         return self._described(f"shrink {self.shrink:g}")
 
-    def scores(self, histories: Histories) -> Scores:
-        """Return the scores of all items by their similarity to each history, (b, n)."""
-        history = decayed_histories(histories, self.similarity.shape[0], self.decay)
-        return self._with_popularity((history @ self.similarity).toarray())
+    @property
+    def fitted(self) -> object:
+        """The similarity."""
+        return self.similarity
+
+    def unscaled(self, histories: Histories) -> Float:
+        """Return the summed similarities of all items to each history, (b, n)."""
+        scores = decayed_histories(histories, self.similarity.shape[0], self.decay) @ self.similarity
+        return scores.toarray() if isinstance(scores, csr_array) else scores
 
 
-class Ease(_OfHistory):
+class Ease(OfHistory):
     """EASE: the linear autoencoder with a zero diagonal, over the recency-weighted history.
 
     See `LinearAutoencoder`. Items without a training event have zero rows and columns in B and are left out. Where
@@ -233,9 +255,9 @@ class Ease(_OfHistory):
         self.model = LinearAutoencoder(csr_array(users[:, items]), penalty)
 
     @property
-    def parameters(self) -> dict[str, float]:
-        """What another model can be fitted with."""
-        return {"penalty": self.penalty, "decay": self.decay, "power": self.power}
+    def parameters(self) -> tuple[float, float, float]:
+        """Penalty, decay and power."""
+        return self.penalty, self.decay, self.power
 
     @property
     def detail(self) -> str:
@@ -245,12 +267,17 @@ class Ease(_OfHistory):
             f"penalty {self.penalty:g}" + (f", the {len(self.items):,} most popular items" if limited else "")
         )
 
-    def scores(self, histories: Histories) -> Scores:
+    @property
+    def fitted(self) -> object:
+        """The linear autoencoder."""
+        return self.model
+
+    def unscaled(self, histories: Histories) -> Float:
         """Return the scores of all items for each history, (b, n); 0 for those without a training event."""
         history = csr_array(decayed_histories(histories, self.n, self.decay)[:, self.items])
         scores = np.zeros((len(histories), self.n), np.float32)
         scores[:, self.items] = self.model.scores(history)
-        return self._with_popularity(scores)
+        return scores
 
 
 def user_item_matrix(events: "Interactions", n: int) -> csr_array:

@@ -53,7 +53,7 @@ def _score(block: Array, weights: Array, scores: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _twice_above(scores: Array, threshold: float) -> int:
+def _twice_above(scores: Array, threshold: float) -> np.int32:
     count = np.int32(0)
     for position in range(len(scores)):
         count += np.int32(scores[position] > threshold) + np.int32(scores[position] >= threshold)
