@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recommender.core.blocks import Mask, Rows
-from recommender.retrieval.selection import nearest
+from recommender.retrieval.selection import largest
 
 NO_ROW = np.int32(-1)
 
@@ -31,9 +31,8 @@ def top_k(
     rows = np.full((len(scores), k), NO_ROW)
     for best, line in zip(rows, scores, strict=True):
         among = line if columns is None else line[columns]
-        near = nearest(among, width, 0.0)  # ascending, so that a stable sort breaks ties by row
-        near = near[np.argsort(-among[near], kind="stable")[:width]]
-        best[: len(near)] = near if columns is None else columns[near]
+        found = largest(among, width)
+        best[: len(found)] = found if columns is None else columns[found]
     return rows
 
 
