@@ -39,10 +39,15 @@ def test_a_published_bundle_is_timed_at_its_own_and_at_other_weights(demo_bundle
 
 
 def test_a_large_index_is_measured_by_stage_and_can_be_saved(tmp_path: Path) -> None:
-    report = run("scale", "--n", 1500, "--dim", 16, "--out", tmp_path / "bundles")
+    report = run("scale", "--n", 1500, "--dim", 16, "--fit", 160, "--fit", 240, "--out", tmp_path / "bundles")
     assert report["recall"] > 0.95
     assert {"Annoy's trees", "graph, all of it", "all of the index"} <= set(report["stages"])
     assert (tmp_path / "bundles" / "CURRENT").exists()
+    assert set(report["fits"]) == {"160", "240"}
+    for stages in report["fits"].values():
+        assert {"behaviour", "tuning", "evaluation", "refit", "publishing"} <= set(stages)
+        parts = sum(stage["cpu_s"] for name, stage in stages.items() if ":" not in name and name != "whole fit")
+        assert 0 < parts <= stages["whole fit"]["cpu_s"] + 1.0
 
 
 def test_batch_ranking_equals_numpy(demo_bundles: Path) -> None:

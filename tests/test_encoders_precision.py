@@ -64,6 +64,19 @@ def test_cached_or_small_catalogues_are_not_quantized(tiny, tmp_path):
     assert precision.quantize_where_faster(own, texts_catalog(), 0, tmp_path) == (own, {})
 
 
+def test_a_second_fit_uses_the_quantized_vectors_that_are_cached(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "MIN_COSINE", 0.9)
+    first, _ = precision.quantize_where_faster(create(tiny), texts_catalog(), 0, tmp_path)
+    encoded = encode_catalog(texts_catalog(), first, tmp_path)
+    monkeypatch.setattr(precision, "_compare", None)  # nothing is measured again
+    second, figures = precision.quantize_where_faster(create(tiny), texts_catalog(), 0, tmp_path)
+    assert figures == {"text": {"used": True}}
+    assert second.fingerprint == first.fingerprint
+    again = encode_catalog(texts_catalog(), second, tmp_path)
+    assert again.counts["encoded"] == 0
+    np.testing.assert_array_equal(again.text, encoded.text)
+
+
 def test_a_quantized_bundle_encodes_text_queries_quantized(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "MIN_COSINE", 0.9)
     pd.DataFrame({"id": [f"p{i}" for i in range(60)], "title": TEXTS}).to_csv(tmp_path / "p.csv", index=False)

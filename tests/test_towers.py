@@ -210,3 +210,19 @@ def test_an_image_query_fills_the_text_block_by_the_projection() -> None:
     block = ContentBlock(np.zeros(3, np.float32), np.eye(3, dtype=np.float32), np.zeros(2, np.float32), 0.5)
     filled = block.from_other(None, np.array([[0.0, 2.0]], np.float32), np.zeros(2, np.float32))
     assert filled.tolist() == [[0.0, 0.0, 0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("n", [40, 4000])  # many entries by products, and few
+def test_combined_rows_of_c_are_their_weighted_sum(n: int) -> None:
+    generator = np.random.default_rng(0)
+    indices = np.concatenate([np.sort(generator.choice(n, 20, replace=False)) for _ in range(n)]).astype(np.int32)
+    values = generator.random(20 * n).astype(np.float32)
+    table = Cooccurrence(np.arange(0, 20 * n + 1, 20), indices, values)
+    rows, attention = generator.integers(0, n, 10).astype(np.int32), generator.normal(size=10)
+    columns, sums = table.combine(rows, attention)
+    expected: dict[int, float] = {}
+    for row, weight in zip(rows.tolist(), attention.tolist(), strict=True):
+        for cell in range(20 * row, 20 * row + 20):
+            expected[int(indices[cell])] = expected.get(int(indices[cell]), 0.0) + weight * float(values[cell])
+    assert columns.tolist() == sorted(expected)
+    np.testing.assert_allclose(sums, [expected[column] for column in sorted(expected)], rtol=1e-12)

@@ -19,7 +19,7 @@ from training.cooccurrence.tables import CooccurrenceTables, Mixture
 from training.prior import CURVES, PopularityEvents, PriorShape
 from training.tuning.held_out import HeldOutTerms, user_cases
 from training.tuning.parts import never_worse
-from training.tuning.search import Hyperparameters, TuningData, default_hyperparameters, tune
+from training.tuning.search import Hyperparameters, TuningData, UserTuning, default_hyperparameters, tune
 from training.tuning.weights import TunedWeights, alone, default_weights, soft_recalls, tune_weights
 
 START = pd.Timestamp("2026-01-01")
@@ -49,6 +49,23 @@ def tuned(
     data = TuningData(segment, all_tables, events.before(moment), events.since(moment))
     initial = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS), similar={})
     return data, tune(data, initial, user_cases(data.earlier, data.later, seed=0), seed=0)
+
+
+@pytest.mark.parametrize("decay", [(0.8, 90.0), (1.0, float("inf")), (0.4, 30.0)])
+def test_histories_are_queried_in_tuning_as_in_serving(decay: tuple[float, float]) -> None:
+    generator = np.random.default_rng(1)
+    events = [(user, int(row), int(day)) for user in range(40) for row, day in generator.integers(0, 40, (6, 2))]
+    data, _ = tuned(shop_of(40, events), 24, 40)
+    tower = UserTower(EVENT_WEIGHTS, *decay)
+    cases = user_cases(data.earlier, data.later, seed=0)
+    tuning = UserTuning(data, tower, cases, seed=0)
+    histories = tuning._histories(tower)
+    queries = [tower.query(case.steps, data.segment) for case in cases]
+    for attention, vector, query in zip(
+        np.split(histories.data, histories.indptr[1:-1]), tuning._query_vectors(histories), queries, strict=True
+    ):
+        np.testing.assert_allclose(attention, query.attention, atol=1e-12)
+        np.testing.assert_allclose(vector, query.vector, atol=1e-6)
 
 
 def test_recent_popularity_is_found_where_it_decides() -> None:
@@ -108,7 +125,8 @@ def noise_and(term: str, queries: int = 120) -> HeldOutTerms:
     decided = features[:, :, TERMS.index(term)]
     targets = decided == decided.max(axis=1, keepdims=True)
     ones = np.ones(60, np.float32)
-    return HeldOutTerms(np.arange(60, dtype=np.int32), features, targets | True, ones, targets, TERMS)
+    terms = dict(zip(TERMS, np.moveaxis(features, 2, 0), strict=True))
+    return HeldOutTerms(np.arange(60, dtype=np.int32), terms, targets | True, ones, targets)
 
 
 @pytest.mark.parametrize("term", TERMS)

@@ -6,7 +6,14 @@ import pytest
 from recommender.core.weights import resolve
 from recommender.errors import RequestError
 from training.tuning.held_out import HeldOutTerms
-from training.tuning.weights import default_weights, random_search, soft_recalls, tune_weights
+from training.tuning.weights import (
+    HALF_RANK,
+    MAX_TARGETS,
+    default_weights,
+    random_search,
+    soft_recalls,
+    tune_weights,
+)
 
 LEARNED = {"image": 0.5, "text": 0.3, "category": 0.2, "cooccurrence": 0.4, "prior": 0.1}
 
@@ -38,6 +45,11 @@ def test_invalid_weights_are_named(override: dict, message: str) -> None:
         resolve(LEARNED, override)
 
 
+def named(features: np.ndarray) -> dict[str, np.ndarray]:
+    """Return features, shape (b, c, 4), by the names of the terms."""
+    return dict(zip(("image", "text", "cooccurrence", "prior"), np.moveaxis(features, 2, 0), strict=True))
+
+
 def test_the_informative_term_gets_the_weight() -> None:
     generator = np.random.default_rng(0)
     features = generator.normal(size=(200, 80, 4)).astype(np.float32) * 0.3
@@ -46,11 +58,10 @@ def test_the_informative_term_gets_the_weight() -> None:
     tuned = tune_weights(
         HeldOutTerms(
             np.arange(80, dtype=np.int32),
-            features,
+            named(features),
             np.ones((200, 80), bool),
             np.ones(80, np.float32),
             targets,
-            ("image", "text", "cooccurrence", "prior"),
         ),
         seed=0,
     )
@@ -69,11 +80,10 @@ def test_excluded_candidates_do_not_count() -> None:
     tuned = tune_weights(
         HeldOutTerms(
             np.arange(50, dtype=np.int32),
-            features,
+            named(features),
             eligible,
             np.ones(50, np.float32),
             targets,
-            ("image", "text", "cooccurrence", "prior"),
         ),
         seed=0,
     )
@@ -86,9 +96,8 @@ def chance(queries: int, seed: int) -> HeldOutTerms:
     targets = np.zeros((queries, 60), bool)
     targets[np.arange(queries), generator.integers(0, 60, queries)] = True
     features = generator.normal(size=(queries, 60, 4)).astype(np.float32)
-    terms = ("image", "text", "cooccurrence", "prior")
     rows, multiplicity = np.arange(60, dtype=np.int32), np.ones(60, np.float32)
-    return HeldOutTerms(rows, features, np.ones((queries, 60), bool), multiplicity, targets, terms)
+    return HeldOutTerms(rows, named(features), np.ones((queries, 60), bool), multiplicity, targets)
 
 
 def test_insignificant_gains_leave_the_default_weights() -> None:
@@ -102,3 +111,35 @@ def test_insignificant_gains_leave_the_default_weights() -> None:
         by_default = soft_recalls(held_out, np.array([[*default.values()]]))
         assert soft_recalls(held_out, found[None]).mean() > by_default.mean(), "others overfit these"
     assert kept >= 5
+
+
+def scores_of(held_out: HeldOutTerms, query: int, weights: np.ndarray) -> np.ndarray:
+    """Return the scores of one query under one weighting in float64, shape (c,)."""
+    return sum(
+        weight * values[query].astype(float)
+        for weight, values in zip(weights, held_out.terms.values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_soft_recalls_are_those_of_ranks_by_definition(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiled:
+        pytest.importorskip("numba")
+    else:
+        monkeypatch.setattr("training.tuning.weights.kernels", lambda: None)
+    generator = np.random.default_rng(3)
+    b, c = 30, 700
+    terms = named(generator.integers(-3, 4, (b, c, 4)).astype(np.float32))  # integers: exact, and many ties
+    eligible, targets = generator.random((b, c)) < 0.9, generator.random((b, c)) < 0.01
+    targets[:, 5] = eligible[:, 5] = True
+    multiplicity = np.where(generator.random(c) < 0.3, 1.0, 2.5).astype(np.float32)
+    held_out = HeldOutTerms(np.arange(c, dtype=np.int32), terms, eligible, multiplicity, targets)
+    weights = generator.integers(0, 4, (9, 4)).astype(float)
+    found = soft_recalls(held_out, weights)
+    for query, weighting in np.ndindex(b, len(weights)):
+        scores = scores_of(held_out, query, weights[weighting])
+        ranked = np.flatnonzero(targets[query] & eligible[query])
+        ranked = ranked[:: -(-len(ranked) // MAX_TARGETS)]
+        difference = np.where(eligible[query], scores[:, None].T - scores[ranked, None], -np.inf)
+        ranks = ((difference > 0) + 0.5 * (difference == 0)) @ multiplicity - multiplicity[ranked] / 2
+        assert found[query, weighting] == pytest.approx((1 / (1 + ranks / HALF_RANK)).mean(), abs=1e-6)

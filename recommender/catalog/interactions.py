@@ -221,10 +221,10 @@ class Interactions:
 
     def event_weights(self) -> NDArray[np.float64]:
         """Return the weight of each event, see `recommender.events.event_weight`, shape (events,)."""
-        names = self.frame["event_name"]
-        weights = names.map(dict(self.weights)).fillna(0.0).to_numpy(np.float64)
+        codes, names = pd.factorize(self.frame["event_name"])
+        weights = np.array([*(self.weights.get(name, 0.0) for name in names), 0.0], dtype=np.float64)[codes]
         value = self.frame["value"].to_numpy(np.float64)
-        rated = (names == "rate").to_numpy(bool) & ~np.isnan(value)
+        rated = np.array([*(name == "rate" for name in names), False])[codes] & ~np.isnan(value)
         return np.where(rated, weights * (value - 3.0), weights)
 
 

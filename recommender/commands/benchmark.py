@@ -162,8 +162,14 @@ def faults(
 
 
 def scale(
-    n: Annotated[int, typer.Option("--n", help="Number of synthetic products.")] = 1_000_000,
+    n: Annotated[int, typer.Option("--n", help="Number of synthetic products of the index.")] = 1_000_000,
     dim: Annotated[int, typer.Option("--dim", help="Dimension of the vectors.")] = 256,
+    fits: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--fit", help="Number of products of a made-up shop to fit; several. [default: 2000, 4000, 8000]"
+        ),
+    ] = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -173,18 +179,22 @@ def scale(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure time and memory of building a large index.
+    """Measure time and memory of large shops, by stage.
 
-    Of each stage, on synthetic products.
+    Of fits of made-up shops of several sizes, and how they grow with the size; and of building a large index of
+    synthetic products.
     """
     from tempfile import TemporaryDirectory
 
     _one_thread()
+    from recommender.commands.benchmarks import fit_growth
     from recommender.commands.benchmarks.scale import measure_scale, table
 
+    fitted = fit_growth.measure_growth(fits or fit_growth.SIZES, seed)
     with TemporaryDirectory() if out is None else nullcontext(out) as folder:
         report = measure_scale(Path(folder), n, dim, seed)
-    emit(report, table(report), as_json)
+    text = f"{fit_growth.table(fitted)}\n\n{table(report)}"
+    emit(report | fitted, text, as_json)
 
 
 def encode(

@@ -58,8 +58,8 @@ class Layout:
         return self.repeat(np.array([weights[name] for name in self.dims], dtype=np.float64))
 
     def repeat(self, values: Double) -> Double:
-        """Repeat the value of each block, shape (M,), over its columns, shape (d,)."""
-        return values[self._block_of_column]
+        """Repeat the value of each block, shape (..., M), over its columns, shape (..., d)."""
+        return values[..., self._block_of_column]
 
     def norms(self, vectors: Double) -> Double:
         """Return the norm of each block of fused vectors of shape (..., d), shape (..., M)."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recommender.core.blocks import NO_ROWS, Double, Float, Rows
 
+DENSE_CELLS = 8  # products that are passed in the time in which an entry is sorted
 ARRAYS = ("indptr", "indices", "values")
 
 
@@ -73,9 +74,14 @@ class Cooccurrence:
         seeds, columns, values = self._entries(rows)
         if not len(columns):
             return NO_ROWS, np.empty(0)
-        distinct, inverse = np.unique(columns, return_inverse=True)
-        sums = np.bincount(inverse, weights=values * attention[seeds])
-        return distinct.astype(np.int32), sums.astype(np.float64)
+        weights: Double = values * attention[seeds]
+        if DENSE_CELLS * len(columns) > len(self.indptr):  # a sort takes longer than a pass over all products
+            distinct = np.flatnonzero(np.bincount(columns))
+            sums = np.bincount(columns, weights)[distinct]
+        else:
+            distinct, inverse = np.unique(columns, return_inverse=True)
+            sums = np.bincount(inverse, weights)
+        return distinct.astype(np.int32), sums.astype(np.float64, copy=False)
 
     def cells(self, rows: Rows, columns: Rows) -> Double:
         """Return C[rows, columns], shape (t, c)."""

@@ -170,7 +170,10 @@ class Scorer:
     def _products(self, matrix: Float, rows: Rows | None, out: Float | None) -> Float:
         if not matrix.any():  # without block weights, as for popular items, the vectors need not be read
             return np.zeros((len(matrix), len(self.vectors) if rows is None else len(rows)), dtype=np.float32)
-        vectors = self.vectors if rows is None else self.vectors[rows]
+        used = np.flatnonzero(matrix.any(axis=0))  # blocks without weight at either end cost nothing
+        columns = slice(used[0], used[-1] + 1)
+        matrix, vectors = matrix[:, columns], self.vectors[:, columns]
+        vectors = vectors if rows is None else vectors[rows]
         # one query: matrix–vector is the faster BLAS call
         return (vectors @ matrix[0])[None] if len(matrix) == 1 else np.matmul(matrix, vectors.T, out=out)
 

@@ -47,6 +47,8 @@ class OfflineEncoder:
     image_dim = 1280
     text_dim = 384
 
+    _exact: "OfflineEncoder | None" = None  # whose text tower is quantized
+
     def __init__(self) -> None:
         self.name = "offline"
         self._image_weights = packaged(*IMAGE_WEIGHTS)
@@ -75,7 +77,8 @@ class OfflineEncoder:
     def quantized(self) -> "OfflineEncoder":
         """See `Quantizable`."""
         encoder = copy(self)
-        encoder.__dict__["_text_tower"] = self._text_tower.quantized()
+        encoder.__dict__.pop("_text_tower", None)  # made on first use: it takes seconds
+        encoder._exact = self
         encoder.name, encoder.fingerprint = f"{self.name} int8", self.fingerprint + INT8_SUFFIX
         return encoder
 
@@ -85,7 +88,7 @@ class OfflineEncoder:
 
     @cached_property
     def _text_tower(self) -> "_MiniLM":
-        return _MiniLM(self._text_weights)
+        return _MiniLM(self._text_weights) if self._exact is None else self._exact._text_tower.quantized()
 
 
 def create(config: "EncoderChoice") -> OfflineEncoder:

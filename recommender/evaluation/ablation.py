@@ -60,7 +60,12 @@ class Ablation(Mapping[str, Mapping[str, Any]]):
 
 
 def ablation(
-    recommender: "Recommender", queries: Queries, slices: Mapping[str, Mask], k: int, run: MapFunction = map
+    recommender: "Recommender",
+    queries: Queries,
+    slices: Mapping[str, Mask],
+    k: int,
+    run: MapFunction = map,
+    ranked: Mapping[str, Rows] | None = None,
 ) -> Ablation:
     """Measure recall@k with the whole score and without each of its terms, per slice.
 
@@ -79,15 +84,19 @@ def ablation(
         Length of the lists.
     run
         See `recommender.evaluation.evaluate`.
+    ranked
+        Lists of rankers that ranked the queries before, by their names; they are not made again.
 
     Returns
     -------
     Ablation
         By slice.
     """
-    rankers = ablated_rankers(recommender)
-    ranked = RankingTask(rankers, {"all": None}, k).run(queries, run, "ablation")
-    lists = {ranker.name: result.lists["all"] for ranker, result in zip(rankers, ranked, strict=True)}
+    rankers, ranked = ablated_rankers(recommender), dict(ranked or {})
+    missing = [ranker for ranker in rankers.values() if ranker.name not in ranked]
+    results = RankingTask(missing, {"all": None}, k).run(queries, run, "ablation") if missing else []
+    ranked |= {ranker.name: result.lists["all"] for ranker, result in zip(missing, results, strict=True)}
+    lists = {term: ranked[ranker.name] for term, ranker in rankers.items()}
     measured = {name: _slice(lists, queries, mask) for name, mask in slices.items()}
     return Ablation({name: row for name, row in measured.items() if row["queries"] >= MIN_QUERIES})
 

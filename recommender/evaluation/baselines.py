@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from recommender.core.blocks import Float
 from recommender.evaluation.linear_autoencoder import LinearAutoencoder
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float32] | NDArray[np.float64]
 Histories = Sequence[pd.DataFrame]
+CHUNK = 2_048  # items whose similarities are computed at once
+MAX_DENSE_ITEMS, DENSE_SHARE = 10_000, 0.03  # of similarities that are kept as a dense matrix
 _BELOW_OWN = 1e-9  # of popularity beside the user's own frequency
 
 
@@ -102,7 +104,7 @@ class OwnFrequency:
         return csr_array((values, cells), shape=(len(histories), self.n)).toarray().clip(min=0) + self.rest
 
 
-class _OfHistory:
+class OfHistory:
     """What ItemKNN and EASE share: the decay of the history, and the power of the popularity of what is scored."""
 
     decay: float
@@ -119,14 +121,27 @@ class _OfHistory:
         power = f", popularity to the power of {self.power:g}" if self.power else ""
         return f"recency {self.decay:g}, {parameters}{power}"
 
-    def _with_popularity(self, scores: Float) -> Float:
+    @property
+    def fitted(self) -> object:
+        """What was fitted, whatever the decay and the power are."""
+        raise NotImplementedError
+
+    def unscaled(self, histories: Histories) -> Float:
+        """Return the scores without the power of popularity, (b, n)."""
+        raise NotImplementedError
+
+    def scaled(self, scores: Float) -> Float:
         """Multiply scores by a power of each item's number of users, in place."""
         if self.power:
             scores *= (self.counts**self.power).astype(np.float32)
         return scores
 
+    def scores(self, histories: Histories) -> Scores:
+        """Return the scores of all items for each history, (b, n)."""
+        return self.scaled(self.unscaled(histories))
 
-class ItemKNN(_OfHistory):
+
+class ItemKNN(OfHistory):
     """Item-based collaborative filtering: shrunk cosine over users, recency-weighted history.
 
     s(i, j) = c_ij / sqrt(n_i n_j) * c_ij / (c_ij + shrink) * n_j ** power, c_ij = users of both, n_i = users of i;
@@ -153,26 +168,51 @@ class ItemKNN(_OfHistory):
         self, train: "Interactions", n: int, shrink: float = 10.0, decay: float = 0.6, power: float = 0.0
     ) -> None:
         users = user_item_matrix(train, n)
-        shared = (users.T @ users).tocoo()
+        items = csr_array(users.T)
         self.counts = users.sum(axis=0, dtype=np.float64)
-        different = shared.coords[0] != shared.coords[1]
-        left, right, common = shared.coords[0][different], shared.coords[1][different], shared.data[different]
-        values = common / np.sqrt(self.counts[left] * self.counts[right]) * common / (common + shrink)
-        self.similarity = csr_array((values.astype(np.float32), (left, right)), shape=(n, n))
+        chunks = (self._cosines(items, users, start, shrink) for start in range(0, n, CHUNK))
+        similarity = csr_array(vstack([*chunks], format="csr"))
+        # many histories are multiplied with it, several times as fast where it is dense
+        dense = n <= MAX_DENSE_ITEMS and similarity.nnz > DENSE_SHARE * n**2
+        self.similarity = similarity.toarray() if dense else similarity
         self.shrink, self.decay, self.power = shrink, decay, power
+
+    @property
+    def parameters(self) -> tuple[float, float, float]:
+        """Shrinkage, decay and power."""
+        return self.shrink, self.decay, self.power
+
+    def _cosines(self, items: csr_array, users: csr_array, start: int, shrink: float) -> csr_array:
+        """Return some lines of the similarity, in little memory, shape (c, n)."""
+        shared = items[start : start + CHUNK] @ users
+        line, right, common = (
+            np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr)),
+            shared.indices,
+            shared.data,
+        )
+        values = common / np.sqrt(self.counts[start + line] * self.counts[right]) * common / (common + shrink)
+        values[start + line == right] = 0.0
+        cosines = csr_array((values.astype(np.float32), right, shared.indptr), shape=shared.shape)
+        cosines.eliminate_zeros()
+        return cosines
 
     @property
     def detail(self) -> str:
         """The parameters."""
         return self._described(f"shrink {self.shrink:g}")
 
-    def scores(self, histories: Histories) -> Scores:
-        """Return the scores of all items by their similarity to each history, (b, n)."""
-        history = decayed_histories(histories, self.similarity.shape[0], self.decay)
-        return self._with_popularity((history @ self.similarity).toarray())
+    @property
+    def fitted(self) -> object:
+        """The similarity."""
+        return self.similarity
+
+    def unscaled(self, histories: Histories) -> Float:
+        """Return the summed similarities of all items to each history, (b, n)."""
+        scores = decayed_histories(histories, self.similarity.shape[0], self.decay) @ self.similarity
+        return scores.toarray() if isinstance(scores, csr_array) else scores
 
 
-class Ease(_OfHistory):
+class Ease(OfHistory):
     """EASE: the linear autoencoder with a zero diagonal, over the recency-weighted history.
 
     See `LinearAutoencoder`. Items without a training event have zero rows and columns in B and are left out. Where
@@ -215,16 +255,29 @@ class Ease(_OfHistory):
         self.model = LinearAutoencoder(csr_array(users[:, items]), penalty)
 
     @property
-    def detail(self) -> str:
-        """The parameters."""
-        return self._described(f"penalty {self.penalty:g}")
+    def parameters(self) -> tuple[float, float, float]:
+        """Penalty, decay and power."""
+        return self.penalty, self.decay, self.power
 
-    def scores(self, histories: Histories) -> Scores:
+    @property
+    def detail(self) -> str:
+        """The parameters; the number of items where not all with an event are modelled."""
+        limited = len(self.items) < np.count_nonzero(self.counts)
+        return self._described(
+            f"penalty {self.penalty:g}" + (f", the {len(self.items):,} most popular items" if limited else "")
+        )
+
+    @property
+    def fitted(self) -> object:
+        """The linear autoencoder."""
+        return self.model
+
+    def unscaled(self, histories: Histories) -> Float:
         """Return the scores of all items for each history, (b, n); 0 for those without a training event."""
         history = csr_array(decayed_histories(histories, self.n, self.decay)[:, self.items])
         scores = np.zeros((len(histories), self.n), np.float32)
         scores[:, self.items] = self.model.scores(history)
-        return self._with_popularity(scores)
+        return scores
 
 
 def user_item_matrix(events: "Interactions", n: int) -> csr_array:

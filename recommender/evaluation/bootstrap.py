@@ -1,7 +1,8 @@
 """Bootstrap confidence intervals over users: the queries of one user are correlated, so users are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -80,13 +81,25 @@ def _draws(sums: NDArray[np.float64], sizes: NDArray[np.float64], seed: int) -> 
     users = len(sums)
     if users == 0:
         return np.full((1, sums.shape[1]), np.nan)
+    both = np.concatenate([sums, sizes], axis=1)
+    draws = _remembered(users, seed) if SAMPLES * users <= _CELLS else _drawn(users, seed)
+    totals = np.concatenate([times.astype(np.float64) @ both for times in draws])
+    return _ratio(*np.split(totals, 2, axis=1))
+
+
+@lru_cache(maxsize=1)
+def _remembered(users: int, seed: int) -> list[NDArray[np.uint16]]:
+    """Return the draws of a few users: an evaluation takes as long to draw them as to use them many times."""
+    return [*_drawn(users, seed)]
+
+
+def _drawn(users: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """Yield how often each user is drawn in each resample, shapes (s, users)."""
     rng = np.random.default_rng(seed)
     step = max(1, _CELLS // users)
-    means = []
     for start in range(0, SAMPLES, step):
         times = rng.multinomial(users, np.full(users, 1 / users), size=min(step, SAMPLES - start))
-        means.append(_ratio(times @ sums, times @ sizes))
-    return np.concatenate(means)
+        yield times.astype(np.uint16)  # a user is drawn a few times
 
 
 def _ratio(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -21,6 +21,8 @@ from recommender.evaluation.standard_baselines import standard_baselines
 if TYPE_CHECKING:
     from recommender.catalog import Interactions
     from recommender.recommender import Recommender
+
+Ranked: TypeAlias = list[tuple[Ranker, RankedLists]]
 
 # Standard errors of a few ten-thousandths, in minutes for the largest shop.
 MAX_USERS = 5_000
@@ -65,9 +67,13 @@ def evaluate(
     queries = Queries.of(train, test, recommender.n, MAX_USERS, include_history)
     if baselines is None:
         baselines = standard_baselines(train, recommender.n, include_history) if len(queries) else []
-    report = compare(recommender, queries, train, baselines, [k], run)[0]
+    ranked = _ranked(recommender, queries, train, baselines, k, run)
+    report = _report(recommender, queries, train, ranked, k)
     dates = [test.frame["timestamp"].min().isoformat()] if len(test.frame) else []
-    ablated = ablation(recommender, queries, slices(recommender, train), k, run) if len(queries) else None
+    ablated = None
+    if len(queries):
+        lists = {ranker.name: result.lists["all"] for ranker, result in ranked}
+        ablated = ablation(recommender, queries, slices(recommender, train), k, run, lists)
     return replace(report, split_dates=tuple(dates), ablation=ablated)
 
 
@@ -101,28 +107,46 @@ def compare(
     list of EvaluationReport
         One per cutoff.
     """
-    warm = warm_items(train, recommender.n)
-    candidates: dict[str, Mask | None] = {"all": None, "cold": ~warm, "warm": warm}
-    relevant = {name: queries.relevant_among(mask) for name, mask in candidates.items()}
+    ranked = _ranked(recommender, queries, train, baselines, max(cutoffs), run)
+    return [_report(recommender, queries, train, ranked, k) for k in cutoffs]
+
+
+def _candidates(train: "Interactions", n: int) -> dict[str, Mask | None]:
+    """Return the candidate sets that are ranked: all, cold and warm items."""
+    warm = warm_items(train, n)
+    return {"all": None, "cold": ~warm, "warm": warm}
+
+
+def _ranked(
+    recommender: "Recommender",
+    queries: Queries,
+    train: "Interactions",
+    baselines: Sequence[Baseline],
+    k: int,
+    run: MapFunction,
+) -> Ranked:
+    """Return each ranker with its lists."""
     rankers = [*recommender_rankers(recommender), *baseline_rankers(baselines)]
-    ranked = RankingTask(rankers, candidates, max(cutoffs)).run(queries, run)
-    popularity = Popularity(train, recommender.n).counts
-    content = _content(recommender)
-    return [
-        EvaluationReport(
-            k=k,
-            user_ids=queries.user_ids,
-            rankers=tuple(
-                _measured(ranker, lists, relevant, popularity, content, k)
-                for ranker, lists in zip(rankers, ranked, strict=True)
-            ),
-            n=recommender.n,
-            interactions=int(relevant["all"].nnz),
-            cold_interactions=int(relevant["cold"].nnz),
-            include_history=queries.include_history,
-        )
-        for k in cutoffs
-    ]
+    lists = RankingTask(rankers, _candidates(train, recommender.n), k).run(queries, run)
+    return [*zip(rankers, lists, strict=True)]
+
+
+def _report(
+    recommender: "Recommender", queries: Queries, train: "Interactions", ranked: Ranked, k: int
+) -> EvaluationReport:
+    """Return the metrics of lists at a cutoff."""
+    candidates = _candidates(train, recommender.n)
+    relevant = {name: queries.relevant_among(mask) for name, mask in candidates.items()}
+    popularity, content = Popularity(train, recommender.n).counts, _content(recommender)
+    return EvaluationReport(
+        k=k,
+        user_ids=queries.user_ids,
+        rankers=tuple(_measured(ranker, lists, relevant, popularity, content, k) for ranker, lists in ranked),
+        n=recommender.n,
+        interactions=int(relevant["all"].nnz),
+        cold_interactions=int(relevant["cold"].nnz),
+        include_history=queries.include_history,
+    )
 
 
 def _content(recommender: "Recommender") -> Float:

@@ -26,8 +26,7 @@ class LinearAutoencoder:
     def __init__(self, users: csr_array, penalty: float) -> None:
         self.users, self.penalty = users, penalty
         self.by_user = users.shape[0] <= users.shape[1]
-        gram = users @ users.T if self.by_user else users.T @ users
-        self.inverse = _inverse(gram.toarray(), penalty)
+        self.inverse = _inverse(_gram(users if self.by_user else csr_array(users.T)), penalty)
         self.diagonal = self._diagonal()
 
     def scores(self, history: csr_array) -> Matrix:
@@ -52,6 +51,14 @@ class LinearAutoencoder:
             chunk = columns[start : start + CHUNK]
             explained[start : start + CHUNK] = chunk.multiply(chunk @ self.inverse).sum(axis=1)
         return np.asarray((1 - explained) / self.penalty)
+
+
+def _gram(x: csr_array) -> Matrix:
+    """Return X X' as a dense matrix, in blocks: a sparse product would take several times its memory."""
+    gram, transposed = np.empty((x.shape[0], x.shape[0]), x.dtype), csr_array(x.T)
+    for start in range(0, len(gram), CHUNK):
+        gram[start : start + CHUNK] = (x[start : start + CHUNK] @ transposed).toarray()
+    return gram
 
 
 def _inverse(gram: Matrix, penalty: float) -> Matrix:

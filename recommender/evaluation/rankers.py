@@ -88,14 +88,15 @@ def component_weights(weights: Mapping[str, float]) -> dict[str, dict[str, float
     return {name: {term: float(term in terms) for term in weights} for name, terms in components.items()}
 
 
-def ablated_rankers(recommender: "Recommender") -> list[Ranker]:
-    """Return the recommender, then the recommender without each term of non-zero weight, named by the term."""
+def ablated_rankers(recommender: "Recommender") -> dict[str, Ranker]:
+    """Return the recommender by `HYBRID`, and the recommender without each term of non-zero weight by the term."""
     weights, hybrid = recommender.weights["user"], _RecommenderRanker(recommender)
     terms = [name for name, weight in weights.items() if weight > 0]
-    ablated = [
-        Ranker(name, "component", hybrid.with_options(weights={name: 0.0})) for name in terms if len(terms) > 1
-    ]
-    return [Ranker(HYBRID, "recommender", hybrid), *ablated]
+    return {HYBRID: Ranker(HYBRID, "recommender", hybrid)} | {
+        name: Ranker(f"{HYBRID}, no {name}", "recommender", hybrid.with_options(weights={name: 0.0}))
+        for name in terms
+        if len(terms) > 1
+    }
 
 
 def baseline_rankers(baselines: Sequence[Baseline]) -> list[Ranker]:

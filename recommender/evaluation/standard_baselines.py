@@ -1,15 +1,17 @@
 """The baselines of every evaluation, with parameters chosen on the latest part of the training events."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from recommender.core.blocks import Float
 from recommender.evaluation import metrics
-from recommender.evaluation.baselines import Baseline, Ease, ItemKNN, OwnFrequency, Popularity
+from recommender.evaluation.baselines import Baseline, Ease, ItemKNN, OfHistory, OwnFrequency, Popularity, Scores
 from recommender.evaluation.queries import Queries
 from recommender.evaluation.top_k import top_k
 
@@ -26,8 +28,8 @@ HALF_LIVES = (120.0, 14.0, 45.0, 365.0)  # days of own frequency
 DECAYS = (0.7, 0.5, 0.8, 0.9, 0.97)
 SHRINKAGES, KNN_POWERS = (10.0, 50.0), (0.0, 0.3, 0.5)
 PENALTIES, EASE_POWERS = (250.0, 60.0, 1000.0, 4000.0), (0.0, 0.2)
-# Each penalty takes an inversion, whose time grows with the cube: it is chosen among half of the items.
-MIN_ITEMS = 2_000
+# Each penalty takes an inversion, whose time grows with the cube: it is chosen among half of the items at most.
+MIN_ITEMS, MAX_ITEMS = 2_000, 5_000
 
 B = TypeVar("B", bound=Baseline)
 
@@ -49,6 +51,8 @@ class BaselineValidation:
     train: "Interactions"
     queries: Queries
     n: int
+    # of the last option: what was fitted, its decay, and the scores of each chunk before they are scaled
+    _last: tuple[object, float, list[Float]] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, train: "Interactions", n: int, include_history: bool = False) -> Self | None:
@@ -65,11 +69,26 @@ class BaselineValidation:
     def recall(self, baseline: Baseline) -> float:
         """Return the recall of a baseline that was fitted on the earlier events."""
         values = []
-        for start in range(0, len(self.queries), CHUNK):
-            chunk = self.queries[np.arange(start, min(start + CHUNK, len(self.queries)))]
-            rows = top_k(baseline.scores(chunk.histories), K, chunk.seen)
+        for chunk, scores in zip(self._chunks, self._scores(baseline), strict=True):
+            rows = top_k(scores, K, chunk.seen)
             values.append(metrics.recall(metrics.hits(rows, chunk.relevant), metrics.counts(chunk.relevant)))
         return float(np.concatenate(values).mean())
+
+    def _scores(self, baseline: Baseline) -> Iterator[Scores]:
+        """Yield the scores of each chunk; options that differ in the power of popularity alone share a product."""
+        if not isinstance(baseline, OfHistory):
+            yield from (baseline.scores(chunk.histories) for chunk in self._chunks)
+            return
+        if self._last is None or self._last[0] is not baseline.fitted or self._last[1] != baseline.decay:
+            unscaled = [baseline.unscaled(chunk.histories) for chunk in self._chunks]
+            object.__setattr__(self, "_last", (baseline.fitted, baseline.decay, unscaled))
+        assert self._last is not None
+        yield from (baseline.scaled(scores.copy()) for scores in self._last[2])
+
+    @cached_property
+    def _chunks(self) -> list[Queries]:
+        every = np.arange(len(self.queries))
+        return [self.queries[every[start : start + CHUNK]] for start in range(0, len(every), CHUNK)]
 
     def best(self, options: Iterable[B]) -> B:
         """Return the option with the highest recall, the first of equal ones."""
@@ -107,15 +126,12 @@ def standard_baselines(train: "Interactions", n: int, include_history: bool = Fa
     if include_history:
         half_life = validation.best(OwnFrequency(validation.train, n, days) for days in HALF_LIVES).half_life
         own = [OwnFrequency(train, n, half_life)]
-    knn = validation.best(knn_options(validation.train, n))
-    ease = validation.best(ease_options(validation.train, n))
-    return [
-        Popularity(train, n, days, name="popularity"),
-        *windows,
-        *own,
-        ItemKNN(train, n, knn.shrink, knn.decay, knn.power),
-        Ease(train, n, ease.penalty, ease.decay, power=ease.power),
-    ]
+    # without the matrices of these fits
+    shrink, decay, power = validation.best(knn_options(validation.train, n)).parameters
+    knn = ItemKNN(train, n, shrink, decay, power)
+    penalty, decay, power = validation.best(ease_options(validation.train, n)).parameters
+    ease = Ease(train, n, penalty, decay, power=power)
+    return [Popularity(train, n, days, name="popularity"), *windows, *own, knn, ease]
 
 
 def popularity_options(train: "Interactions", n: int) -> Iterator[Popularity]:
@@ -134,8 +150,8 @@ def knn_options(train: "Interactions", n: int) -> Iterator[ItemKNN]:
 
 def ease_options(train: "Interactions", n: int) -> Iterator[Ease]:
     """Yield EASE, of the more popular half of the items, with each penalty, decay and power of popularity."""
-    limit = max(train.frame["row"].nunique() // 2, MIN_ITEMS)
+    limit = min(max(train.frame["row"].nunique() // 2, MIN_ITEMS), MAX_ITEMS)
     for penalty in PENALTIES:
-        model = Ease(train, n, penalty, limit=min(limit, 15_000))
+        model = Ease(train, n, penalty, limit=limit)
         for decay, power in product(DECAYS, EASE_POWERS):
             yield model.with_options(decay, power)

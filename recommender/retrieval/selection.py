@@ -120,7 +120,7 @@ def ranked(scorer: Scorer, query: Query, rows: Rows, size: int, estimate: Estima
     return Selection(rows[order], scores[order])
 
 
-def nearest(estimates: Float, size: int, slack: float) -> np.ndarray:
+def nearest(estimates: Float | Double, size: int, slack: float) -> np.ndarray:
     """Return the positions that could be among the best `size`: at least so many, or all eligible ones."""
     if size == 0:
         return np.empty(0, dtype=np.int64)
@@ -130,3 +130,9 @@ def nearest(estimates: Float, size: int, slack: float) -> np.ndarray:
         return positions
     cut = np.partition(estimates, len(estimates) - size)[len(estimates) - size]
     return np.flatnonzero((estimates >= cut - slack) & (estimates > OUT))
+
+
+def largest(values: Float | Double, k: int) -> np.ndarray:
+    """Return the positions of the k largest values, best first, of equal ones the first; never those of -inf."""
+    near = nearest(values, k, 0.0)  # ascending, so that a stable sort breaks ties by position
+    return near[np.argsort(-values[near], kind="stable")[:k]]

@@ -53,13 +53,14 @@ class UserTower:
 
     def attention(self, steps: Steps) -> Double:
         """Return a_t, shape (t,); zeros if all weights are zero."""
-        weights = self._weights(steps)
-        times, index = np.unique(steps.times, return_inverse=True)
-        ages = (times[-1:] - times) / DAY
-        decay = self.position_decay ** np.arange(len(times))[::-1] * 0.5 ** (ages / self.half_life_days)
-        raw = weights * decay[index]
+        raw = self.weights(steps) * self.decay(*recency(steps))
         total = np.abs(raw).sum()
-        return raw / total if total > 0 else np.zeros(len(weights))
+        return raw / total if total > 0 else np.zeros(len(raw))
+
+    def decay(self, positions: NDArray[np.intp], ages: Double) -> Double:
+        """Return the factor of each step by its recency, see `recency`, shape (t,)."""
+        decay: Double = self.position_decay**positions * 0.5 ** (ages / self.half_life_days)
+        return decay
 
     def query(self, steps: Steps, segment: Segment, now: float | None = None) -> Query:
         """Return the query of a history over one segment.
@@ -83,13 +84,14 @@ class UserTower:
         block_scales[block] = np.nan
         return replace(query, vector=vector, block_scales=block_scales)
 
-    def _weights(self, steps: Steps) -> Double:
+    def weights(self, steps: Steps) -> Double:
+        """Return the event weight of each step, shape (t,)."""
         names = zip(steps.names, steps.values, strict=True)
         return np.array([event_weight(name, value, self.event_weights) for name, value in names])
 
     def positive(self, steps: Steps) -> NDArray[np.intp]:
         """Return the steps of positive weight whose product has a positive sum of weights."""
-        weights = self._weights(steps)
+        weights = self.weights(steps)
         rows, index = np.unique(steps.rows, return_inverse=True)
         sums = np.bincount(index, weights=weights, minlength=len(rows))
         return np.flatnonzero((weights > 0) & (sums[index] > 0)) if len(weights) else np.empty(0, dtype=np.intp)
@@ -113,6 +115,12 @@ class UserTower:
         """Return the tower of an exported dict."""
         half_life = exported["half_life_days"] or float("inf")
         return cls(exported["event_weights"], exported["position_decay"], half_life, sequence, repeat, profile)
+
+
+def recency(steps: Steps) -> tuple[NDArray[np.intp], Double]:
+    """Return how many distinct moments follow each step, and its age in days at the last, shape (t,) each."""
+    times, index = np.unique(steps.times, return_inverse=True)
+    return len(times) - 1 - index, (times[-1:] - times)[index] / DAY
 
 
 def weighted_query(segment: Segment, rows: Rows, attention: Double) -> Query:

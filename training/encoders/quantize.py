@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from recommender.catalog import Catalog
 from recommender.core.blocks import unit
@@ -34,22 +33,26 @@ def quantize_where_faster(
     -------
     tuple
         The encoder; and metrics of ``text`` and of ``image`` where measured: the ``sample`` size, the
-        ``mean_cosine`` and ``min_cosine`` between float32 and int8 vectors, and whether int8 is ``used``.
+        ``mean_cosine`` and ``min_cosine`` between float32 and int8 vectors, and whether int8 is ``used``; the last
+        alone where most vectors are in the cache of int8, as after an earlier fit.
     """
     if torch.cuda.is_available():
         return encoder, {}
     texts, refs = (sorted(set(inputs) - {""}) for inputs in (catalog.texts(), catalog.image_refs()))
+    names = {"text": texts, "image": refs}
+    keys = {"text": texts, "image": [catalog.images.key(ref) for ref in refs]}
     generator = np.random.default_rng(seed)
-    samples: dict[str, Sequence[Any]] = {}
-    if _worth_quantizing(encoder, "text", texts, cache_dir):
-        samples["text"] = [texts[row] for row in generator.choice(len(texts), SAMPLE, replace=False)]
-    if _worth_quantizing(encoder, "image", [catalog.images.key(ref) for ref in refs], cache_dir):
-        sampled = generator.choice(len(refs), SAMPLE, replace=False)
-        if images := _readable_images(catalog, [refs[row] for row in sampled]):
-            samples["image"] = images
     quantized, metrics = {}, {}
-    for modality, inputs in samples.items():
-        candidate, metrics[modality] = _compare(encoder_of(encoder, modality), modality, inputs)
+    for modality in keys:
+        part = encoder_of(encoder, modality)
+        if not _worth_quantizing(part, modality, keys[modality], cache_dir):
+            continue
+        assert isinstance(part, Quantizable)
+        candidate = part.quantized()
+        metrics[modality] = {"used": True}  # as was measured when they were encoded
+        if _missing(candidate, modality, keys[modality], cache_dir) >= MIN_INPUTS:
+            inputs = _sample(catalog, modality, names[modality], generator)
+            metrics[modality] = _compare(part, candidate, modality, inputs)
         if metrics[modality]["used"]:
             quantized[modality] = candidate
     return replaced(encoder, quantized), metrics
@@ -57,30 +60,38 @@ def quantize_where_faster(
 
 def _worth_quantizing(encoder: Encoder, modality: str, keys: Sequence[str], cache_dir: Path | None) -> bool:
     """Return whether the encoder can be quantized and enough inputs are not in the cache."""
-    part = encoder_of(encoder, modality)
-    if not isinstance(part, Quantizable) or modality not in part.quantizable:
+    if not isinstance(encoder, Quantizable) or modality not in encoder.quantizable:
         return False
-    cached = cache_of(part, modality, cache_dir)
-    return int((cached.find(digests(keys)) < 0).sum()) >= MIN_INPUTS
+    return _missing(encoder, modality, keys, cache_dir) >= MIN_INPUTS
 
 
-def _readable_images(catalog: Catalog, refs: Sequence[str]) -> list[Image.Image]:
+def _missing(encoder: Encoder, modality: str, keys: Sequence[str], cache_dir: Path | None) -> int:
+    """Return how many of the inputs are not in the encoder's cache."""
+    return int((cache_of(encoder, modality, cache_dir).find(digests(keys)) < 0).sum())
+
+
+def _sample(
+    catalog: Catalog, modality: str, names: Sequence[str], generator: np.random.Generator
+) -> Sequence[Any]:
+    """Return some of the texts, or of the images: those that can be read."""
+    sampled = [names[row] for row in generator.choice(len(names), SAMPLE, replace=False)]
+    if modality == "text":
+        return sampled
     with quiet(), ThreadPoolExecutor() as pool:
-        images = pool.map(lambda ref: load_image(catalog.images, ref), refs)
+        images = pool.map(lambda ref: load_image(catalog.images, ref), sampled)
         return [image for image in images if image]
 
 
-def _compare(encoder: Encoder, modality: str, inputs: Sequence[Any]) -> tuple[Encoder, dict[str, Any]]:
-    assert isinstance(encoder, Quantizable)
-    quantized = encoder.quantized()
+def _compare(encoder: Encoder, quantized: Encoder, modality: str, inputs: Sequence[Any]) -> dict[str, Any]:
+    if not inputs:
+        return {"sample": 0, "used": False}
     try:
         exact, approximate = (unit(getattr(e, f"encode_{modality}s")(inputs)) for e in (encoder, quantized))
     except EncoderError as error:
         notice(f"{encoder.name} encodes {modality}s in float32: {error}")
-        return quantized, {"sample": len(inputs), "used": False}
+        return {"sample": len(inputs), "used": False}
     cosines = (exact * approximate).sum(axis=1)
     mean, minimum = (float(value) for value in (cosines.mean(), cosines.min()))
     used = mean >= MIN_COSINE
     notice(f"{quantized.name}: mean cosine {mean:.4f} on {len(inputs)} {modality}s; {'' if used else 'not '}used")
-    metrics = {"mean_cosine": round(mean, 4), "min_cosine": round(minimum, 4), "sample": len(inputs), "used": used}
-    return quantized, metrics
+    return {"mean_cosine": round(mean, 4), "min_cosine": round(minimum, 4), "sample": len(inputs), "used": used}

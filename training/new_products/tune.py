@@ -45,48 +45,56 @@ def tune_new_products(
     """
     if not cases or "behaviour" not in data.segment.layout.names:
         return NewProducts(metrics={"chosen": "defaults", "cases": 0})
-    terms, new = _terms(data, tuned, cases, seed)
-    having = int(np.any(terms.targets & new, axis=1).sum())
+    spans = _spans(data, tuned, cases, seed)
+    having = sum(int(np.any(span.terms.targets & span.new, axis=1).sum()) for span in spans)
     if having < MIN_CASES:
         return NewProducts(metrics={"chosen": "defaults", "cases": having})
-    return _Search(terms, new, tuned.weights["user"].weights).run()
+    return _Search(spans, tuned.weights["user"].weights).run()
 
 
-def _terms(
-    data: TuningData, tuned: Hyperparameters, cases: Sequence[HeldOutCase], seed: int
-) -> tuple[HeldOutTerms, Mask]:
-    """Return the terms of the score, those of new products once more and apart; and which products are new.
+@dataclass(frozen=True)
+class _Span:
+    """The cases of one moment, from which popularity and the products that are new are known.
 
-    A product is new in a case if it had no event before the moment of the case, shape (b, c).
+    Parameters
+    ----------
+    terms
+        The terms of the score; then those in which new products have a factor, 0 for all others: an option is a
+        weighting of these terms.
+    new
+        Products that had no event before the moment, shape (b, c).
+    levels
+        The prior of each of `LEVELS`.
     """
+
+    terms: HeldOutTerms
+    new: Mask
+    levels: Double
+
+
+def _spans(data: TuningData, tuned: Hyperparameters, cases: Sequence[HeldOutCase], seed: int) -> list[_Span]:
+    """Return the cases by their moments."""
     segment = data.segment_with(tuned.prior, tuned.mixture)
     terms = held_out_terms(segment, user_queries(segment, tuned.user_tower, cases), cases, seed)
-    priors = data.priors(tuned.prior, cases)
-    rows, moments = terms.rows, [case.as_of for case in cases]
-    known = {
-        moment: with_events(
+    content, spans = content_blocks(segment.vectors[terms.rows], segment.layout), []
+    for moment, prior in data.priors(tuned.prior, cases).items():
+        known = with_events(
             data.earlier if moment is None else data.earlier.joined(data.later.before(moment)), segment.n
         )
-        for moment in priors
-    }
-    new = ~np.stack([known[moment][rows] for moment in moments])
-    terms = terms.with_term("prior", np.stack([priors[moment][rows] for moment in moments]))
-    spread, levels = {}, {}
-    for moment, prior in priors.items():
-        of = replace(segment, prior=prior)
-        weights = fit_prior_predictor(of, known[moment], seed).weights
-        content = content_blocks(segment.vectors[rows], segment.layout)
-        spread[moment] = (content - mean_content(segment, ~known[moment]).astype(np.float32)) @ weights
-        levels[moment] = levels_of(prior[known[moment]], LEVELS)
-    columns = [terms.features[:, :, terms.terms.index(name)] for name in ("behaviour", "cooccurrence")]
-    columns.append(np.stack([spread[moment] for moment in moments]))
-    columns += [np.array([[levels[moment][level]] for moment in moments]) for level in range(len(LEVELS))]
-    p = len(terms.terms)
-    features = np.empty((*new.shape, p + len(columns)), dtype=np.float32)
-    features[:, :, :p] = terms.features
-    for position, column in enumerate(columns):
-        np.multiply(column, new, out=features[:, :, p + position], casting="same_kind")
-    return replace(terms, features=features), new
+        weights = fit_prior_predictor(replace(segment, prior=prior), known, seed).weights
+        spread = (content - mean_content(segment, ~known).astype(np.float32)) @ weights
+        of_moment = terms.subset(np.array([case.as_of == moment for case in cases]))
+        shape, new = of_moment.targets.shape, ~known[terms.rows]
+        of_moment = of_moment.with_term("prior", np.broadcast_to(prior[terms.rows], shape))
+        apart = {
+            "new: behaviour": of_moment.terms["behaviour"] * new,
+            "new: cooccurrence": of_moment.terms["cooccurrence"] * new,
+            "new: spread": np.broadcast_to(spread * new, shape),
+            "new": np.broadcast_to(new.astype(np.float32), shape),
+        }
+        of_moment = replace(of_moment, terms={**of_moment.terms, **apart})
+        spans.append(_Span(of_moment, np.broadcast_to(new, shape), levels_of(prior[known], LEVELS)))
+    return spans
 
 
 @dataclass
@@ -95,14 +103,13 @@ class _Search:
 
     Parameters
     ----------
-    terms, new
-        See `_terms`.
+    spans
+        The cases.
     weights
         Of users' queries.
     """
 
-    terms: HeldOutTerms
-    new: Mask
+    spans: Sequence[_Span]
     weights: dict[str, float]
     compared: dict[NewProducts, tuple[Double, Double]] = field(default_factory=dict)
 
@@ -132,9 +139,8 @@ class _Search:
         """
         missing = [option for option in dict.fromkeys(options) if option not in self.compared]
         if missing:
-            weights = np.array([self._vector(option) for option in missing])
-            chosen = self.terms.targets & self.new
-            every, new = soft_recalls(self.terms, weights), self._of(chosen, weights)
+            recalls = [self._recalls(span, missing) for span in self.spans]
+            every, new = (np.concatenate(parts) for parts in zip(*recalls, strict=True))
             self.compared |= dict(zip(missing, zip(every.T, new.T, strict=True), strict=True))
         top = max((every for every, _ in self.compared.values()), key=np.mean)
 
@@ -145,18 +151,26 @@ class _Search:
 
         return max(options, key=recall)
 
-    def _of(self, targets: Mask, weights: Double) -> Double:
-        queries: Mask = np.any(targets, axis=1)
-        return soft_recalls(replace(self.terms, targets=targets).subset(queries), weights)
+    def _recalls(self, span: _Span, options: Sequence[NewProducts]) -> tuple[Double, Double]:
+        """Return the soft recall of each case of a span under each option, and that of its new products."""
+        weights = np.array([self._vector(option, span.levels) for option in options])
+        chosen = span.terms.targets & span.new
+        having = replace(span.terms, targets=chosen).subset(np.any(chosen, axis=1))
+        return soft_recalls(span.terms, weights), soft_recalls(having, weights)
 
-    def _vector(self, option: NewProducts) -> list[float]:
+    def _vector(self, option: NewProducts, levels: Double) -> list[float]:
         """Return the weights of the terms under an option."""
-        weights = [self.weights.get(term, 0.0) for term in self.terms.terms]
         named = self.weights
-        weights.append(named["behaviour"] * (option.behaviour - 1))
-        weights.append(named["cooccurrence"] * (option.cooccurrence - 1))
-        weights.append(0.0 if option.level is None else named["prior"] * option.spread)
-        return [*weights, *(named["prior"] * (option.level == level) for level in LEVELS)]
+        of_all = [named.get(term, 0.0) for term in self.spans[0].terms.terms if not term.startswith("new")]
+        spread = 0.0 if option.level is None else option.spread
+        level = 0.0 if option.level is None else levels[LEVELS.index(option.level)]
+        return [
+            *of_all,
+            named["behaviour"] * (option.behaviour - 1),
+            named["cooccurrence"] * (option.cooccurrence - 1),
+            named["prior"] * spread,
+            named["prior"] * level,
+        ]
 
     def _metrics(self, best: NewProducts) -> dict[str, object]:
         scores = {"before": self.compared[NONE], "after": self.compared[best]}

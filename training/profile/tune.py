@@ -53,7 +53,7 @@ def _tuned(data: TuningData, present: Hyperparameters, cases: Sequence[HeldOutCa
     cases += [replace(case, steps=NO_STEPS) for case in cases]
     known = _known_of(data, cases)
     base = _base(data, present, cases, seed)
-    weights = np.array(WEIGHTS) * float(base.features[:, :, 0].std(axis=1).mean())
+    weights = np.array(WEIGHTS) * float(base.terms["score"].std(axis=1).mean())
     scores = [soft_recalls(base, np.array([[1.0, 0.0]]))[:, 0]]
     for tower in towers.values():
         values = _profile_term(tower, data.segment, base, known, cases)
@@ -90,8 +90,10 @@ def _base(data: TuningData, present: Hyperparameters, cases: list[HeldOutCase], 
     priors = data.priors(present.prior, cases)
     terms = terms.with_term("prior", np.stack([priors[case.as_of][terms.rows] for case in cases]))
     weights = present.weights["user"].weights
-    score = terms.features @ np.array([weights[term] for term in terms.terms], dtype=np.float32)
-    return replace(terms, features=np.stack([score, np.zeros_like(score)], axis=2), terms=("score", "profile"))
+    score = np.zeros(terms.targets.shape, dtype=np.float32)
+    for term, values in terms.terms.items():
+        score += np.float32(weights[term]) * values
+    return replace(terms, terms={"score": score, "profile": np.zeros_like(score)})
 
 
 def _profile_term(

@@ -83,14 +83,20 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, exclu
     excluded
         Rows that are no neighbours.
     """
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK].tolist()
+
+    def lists(start: int) -> list[Selection]:
+        block, found = rows[start : start + BLOCK].tolist(), []
         queries = [segment.item_query(row) for row in block]
         for row, query, line in zip(block, queries, scorer.estimate(queries), strict=True):
             line[segment.variants(row)] = OUT
             line[excluded] = OUT
             near = nearest(line, width, scorer.slack(query)).astype(np.int32, copy=False)
-            yield ranked(scorer, query, near, width)
+            found.append(ranked(scorer, query, near, width))
+        return found
+
+    with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL
+        for found in pool.map(lists, range(0, len(rows), BLOCK)):
+            yield from found
 
 
 def _by_walks(

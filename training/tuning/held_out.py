@@ -57,44 +57,34 @@ class HeldOutTerms:
     ----------
     rows
         The candidates, ascending, shape (c,).
-    features
-        Unweighted terms, shape (b, c, P).
+    terms
+        Name to the unweighted term, shape (b, c) each.
     eligible
         Candidates that may be recommended, shape (b, c).
     multiplicity
         How many products each candidate represents: more than 1 where a large shop's were sampled, shape (c,).
     targets
         Candidates that are targets, shape (b, c).
-    terms
-        Names of the P features.
     """
 
     rows: Rows
-    features: Float
+    terms: Mapping[str, Float]
     eligible: Mask
     multiplicity: Float
     targets: Mask
-    terms: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.features).all():
+        if not all(np.isfinite(values).all() for values in self.terms.values()):
             raise FloatingPointError("a term of the score is not a finite number")
 
     def subset(self, queries: Mask) -> "HeldOutTerms":
         """Return some of the queries, shape (b,)."""
-        return replace(
-            self, features=self.features[queries], eligible=self.eligible[queries], targets=self.targets[queries]
-        )
+        terms = {name: values[queries] for name, values in self.terms.items()}
+        return replace(self, terms=terms, eligible=self.eligible[queries], targets=self.targets[queries])
 
     def with_term(self, term: str, values: Float) -> "HeldOutTerms":
-        """Return the same queries with other values of one term, shape (b, c) or (c,)."""
-        features = self.features.copy()
-        features[:, :, self.terms.index(term)] = values
-        return replace(self, features=features)
-
-    def with_terms(self, values: Mapping[str, Float]) -> "HeldOutTerms":
-        """Return the same queries and candidates with other terms, shape (b, c) each."""
-        return replace(self, features=np.stack([*values.values()], axis=2, dtype=np.float32), terms=(*values,))
+        """Return the same queries with other values of one term, shape (b, c)."""
+        return replace(self, terms={**self.terms, term: values})
 
 
 def user_cases(
@@ -165,11 +155,10 @@ def held_out_terms(
         multiplicity = np.where(np.isin(rows, targets), 1.0, segment.n / size).astype(np.float32)
     return HeldOutTerms(
         rows=rows,
-        features=_features(segment, queries, rows),
+        terms=_terms(segment, queries, rows),
         eligible=~np.stack([np.isin(rows, case.excluded) for case in cases]),
         multiplicity=multiplicity,
         targets=np.stack([np.isin(rows, case.targets) for case in cases]),
-        terms=(*segment.layout.names, "cooccurrence", "prior"),
     )
 
 
@@ -193,18 +182,18 @@ def _steps(frame: pd.DataFrame) -> Steps:
     )
 
 
-def _features(segment: Segment, queries: Sequence[Query], rows: Rows) -> Float:
-    prior = np.broadcast_to(segment.prior[rows], (len(queries), len(rows)))
+def _terms(segment: Segment, queries: Sequence[Query], rows: Rows) -> dict[str, Float]:
     sparse = [(query.cooccurrence_rows, query.cooccurrence) for query in queries]
-    terms = [*block_terms(segment, queries, rows).values(), cooccurrence_term(sparse, rows, segment.n), prior]
-    return np.stack(terms, axis=2).astype(np.float32, copy=False)
+    cooccurrence = cooccurrence_term(sparse, rows, segment.n)
+    prior = np.broadcast_to(segment.prior[rows], cooccurrence.shape)
+    vectors = np.stack([query.vector for query in queries])
+    return {**block_terms(segment, vectors, rows), "cooccurrence": cooccurrence, "prior": prior}
 
 
-def block_terms(segment: Segment, queries: Sequence[Query], rows: Rows) -> dict[str, Float]:
-    """Return the inner product of each block of the queries and the candidates, by name, shape (b, c) each."""
-    vectors, query_vectors = segment.vectors[rows], np.stack([query.vector for query in queries])
-    slices = segment.layout.slices.items()
-    return {name: query_vectors[:, columns] @ vectors[:, columns].T for name, columns in slices}
+def block_terms(segment: Segment, queries: Float, rows: Rows) -> dict[str, Float]:
+    """Return the inner product of each block of b queries and c candidates, by name, shape (b, c) each."""
+    vectors = segment.vectors[rows]
+    return {name: queries[:, columns] @ vectors[:, columns].T for name, columns in segment.layout.slices.items()}
 
 
 def cooccurrence_term(sparse: Sequence[tuple[Rows, Double]], rows: Rows, n: int) -> Float:

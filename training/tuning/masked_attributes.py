@@ -1,6 +1,6 @@
 """Tunes block weights without events: a product's neighbours should share an attribute masked from the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+import torch
 
 from recommender.catalog import Catalog
 from recommender.core.blocks import Double, Float, Layout, Rows
@@ -74,7 +75,7 @@ def tune_by_masked_attributes(
     columns = _maskable_columns(sample)
     for values in progress(columns, "masked columns", len(columns), "column"):
         vectors = _masked_vectors(sample, values, tower, encode)
-        shared = np.stack([_shared(vectors, w, tower.layout, values, groups) for w in weightings])
+        shared = np.stack([*_shared(vectors, weightings, tower.layout, values, groups)])
         if (equal := np.nanmean(shared[0])) > 0:
             ratios[str(values.name)] = shared / equal
     best = best_by_standard_error(_mean_of_columns(list(ratios.values())), ERRORS) if ratios else 0
@@ -112,12 +113,16 @@ def _masked_vectors(sample: Catalog, values: pd.Series, tower: ItemTower, encode
     return tower.blocks(item_inputs(encode(masked), cells, ()))[0]
 
 
-def _shared(vectors: Float, weights: Double, layout: Layout, values: pd.Series, groups: Rows) -> Double:
-    """Return the share of each product's neighbours with its value, shape (c,); NaN where it has none."""
+def _shared(
+    vectors: Float, weightings: Sequence[Double], layout: Layout, values: pd.Series, groups: Rows
+) -> Iterator[Double]:
+    """Yield the share of each product's neighbours with its value under each weighting, shape (c,); else NaN."""
     codes = pd.factorize(values)[0]
-    scaled = vectors * layout.repeat(weights).astype(np.float32)
-    scores = scaled @ vectors.T
-    scores[groups[:, None] == groups[None]] = -np.inf
-    near = np.argpartition(-scores, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    shares: Double = (codes[near] == codes[:, None]).mean(axis=1)
-    return np.where(values == "", np.nan, shares)
+    blocks = [torch.from_numpy(vectors[:, columns]) for columns in layout.slices.values()]
+    similarities = torch.stack([block @ block.T for block in blocks])
+    similarities[:, torch.from_numpy(groups[:, None] == groups[None])] = -torch.inf
+    for weights in weightings:
+        scores = torch.tensordot(torch.tensor(weights, dtype=torch.float32), similarities, 1)
+        near = scores.topk(NEIGHBOURS, dim=1, sorted=False).indices.numpy()
+        shares: Double = (codes[near] == codes[:, None]).mean(axis=1)
+        yield np.where(values == "", np.nan, shares)

@@ -27,4 +27,4 @@ def never_worse(held_out: HeldOutTerms, tuned: TunedWeights) -> TunedWeights:
     if best == 0:
         return replace(tuned, parts=means)
     named = dict(zip(held_out.terms, weights[best - 1].tolist(), strict=True))
-    return TunedWeights(named, parts[best - 1], means, held_out.terms[best - 1])
+    return TunedWeights(named, parts[best - 1], means, [*held_out.terms][best - 1])

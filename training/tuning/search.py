@@ -7,15 +7,16 @@ from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recommender.catalog import Interactions
-from recommender.core.blocks import Double, Float
+from recommender.core.blocks import Double, Float, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.progress import notice, progress
 from recommender.towers.sequence import SequenceTower
-from recommender.towers.user import UserTower, weighted_query
+from recommender.towers.user import MIN_NORM, UserTower, recency
 from training.cooccurrence.tables import SHARPNESSES, CooccurrenceTables, Mixture, sharpened
 from training.prior import CURVES, PopularityEvents, PriorShape
 from training.profile.fit import ProfileShape
@@ -275,7 +276,7 @@ class UserTuning:
         """Return an option and its term's weight: the first at its present weight, unless another is better."""
         term = choice.term
         grid = np.tile([weights[name] for name in terms.terms], (len(choice.weights), 1))
-        grid[:, terms.terms.index(term)] = choice.weights
+        grid[:, [*terms.terms].index(term)] = choice.weights
         best = [(options[0], weights[term])]
         scores = [self._score(terms.with_term(term, choice.values(options[0])), weights)]
         for option in _bar(options):
@@ -298,45 +299,53 @@ class UserTuning:
         """Return the terms of each case: blocks, tables of C, prior."""
         segment, drawn = self.data.segment, self._drawn
         histories = self._histories(tower)
-        queries = [
-            self._requery(query, case, attention)
-            for query, case, attention in zip(
-                self._queries, self.cases, np.split(histories.data, histories.indptr[1:-1]), strict=True
-            )
-        ]
+        queries = self._query_vectors(histories)
         similarity = self._similarity(histories, present.mixture.sharpness)
         tables = {
-            name: similarity if name == "similarity" else (histories @ table).toarray()
+            name: similarity if name == "similarity" else (histories @ table).toarray().astype(np.float32)
             for name, table in self._columns.items()
         }
         terms = block_terms(segment, queries, drawn.rows) | tables | {"prior": self._priors(present.prior)}
-        return drawn.with_terms(terms)
+        return replace(drawn, terms=terms)
 
     def _histories(self, tower: UserTower) -> sparse.csr_array:
         """Return the attention of each case to the items of its history, shape (b, n)."""
-        attention = [tower.attention(case.steps) for case in self.cases]
-        steps = np.concatenate([case.steps.rows for case in self.cases])
-        starts = np.cumsum([0, *map(len, attention)])
-        return sparse.csr_array(
-            (np.concatenate(attention), steps, starts), shape=(len(starts) - 1, self.data.segment.n)
-        )
+        rows, starts, weights, positions, ages = self._steps
+        raw = weights * tower.decay(positions, ages)
+        lengths = np.diff(starts)
+        totals = np.repeat(np.add.reduceat(np.abs(raw), starts[:-1]), lengths)
+        attention = np.divide(raw, totals, out=np.zeros(len(raw)), where=totals > 0)
+        return sparse.csr_array((attention, rows, starts), shape=(len(lengths), self.data.segment.n))
 
     def _similarity(self, histories: sparse.csr_array, sharpness: float) -> Float:
         """Return the candidates' content similarity to each history, shape (b, c)."""
         similarity = sharpened(self._columns["similarity"], sharpness)
         return (histories @ similarity).toarray().astype(np.float32)
 
-    def _requery(self, query: Query, case: HeldOutCase, attention: Double) -> Query:
-        """Return the query of a case under another recency decay, which changes nothing of a sequence model's."""
-        layout = self.data.segment.layout
-        changed = weighted_query(self.data.segment, case.steps.rows, attention)
-        by_sequence = layout.repeat(np.isnan(query.block_scales).astype(np.float64)) > 0
-        return replace(changed, vector=np.where(by_sequence, query.vector, changed.vector))
+    def _query_vectors(self, histories: sparse.csr_array) -> Float:
+        """Return queries as `weighted_query` does, but for the blocks of a sequence model, shape (b, d)."""
+        layout, used = self.data.segment.layout, np.unique(histories.indices)
+        vectors, histories = self.data.segment.vectors[used].astype(np.float64), histories[:, used]
+        sums = histories @ vectors
+        wanted, lengths = abs(histories) @ layout.norms(vectors), layout.norms(sums)
+        scales = np.divide(wanted, lengths, out=np.ones(lengths.shape), where=lengths > MIN_NORM)
+        made = np.stack([query.vector for query in self._queries])
+        by_sequence = layout.repeat(np.isnan(np.stack([query.block_scales for query in self._queries])))
+        return np.where(by_sequence, made, sums * layout.repeat(scales)).astype(np.float32)
 
     def _priors(self, shape: PriorShape) -> Float:
         """Return the candidates' prior at the moment of each case, shape (b, c)."""
         priors = self.data.priors(shape, self.cases)
         return np.stack([priors[case.as_of][self._drawn.rows] for case in self.cases])
+
+    @cached_property
+    def _steps(self) -> tuple[Rows, Rows, Double, NDArray[np.intp], Double]:
+        """Row, weight and `recency` of each step of all cases, one after the other, and where each case begins."""
+        steps = [case.steps for case in self.cases]
+        rows = np.concatenate([each.rows for each in steps])
+        weights = np.concatenate([self.tower.weights(each) for each in steps])
+        positions, ages = (np.concatenate(parts) for parts in zip(*map(recency, steps), strict=True))
+        return rows, np.cumsum([0, *(len(each.rows) for each in steps)]).astype(np.int32), weights, positions, ages
 
     @cached_property
     def _queries(self) -> list[Query]:

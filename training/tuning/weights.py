@@ -1,12 +1,15 @@
 """Tunes the weights of the score on held-out interactions, by random search over soft recall."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from os import cpu_count
 from typing import Any
 
 import numpy as np
 
 from recommender.core.blocks import BLOCKS, Double, Float, Mask
+from training.cooccurrence.pairs import kernels
 from training.tuning.held_out import HeldOutTerms
 
 MIN_CASES = 20
@@ -14,6 +17,7 @@ SAMPLES = 128  # weightings sampled at random
 AVERAGED = 8  # best weightings whose mean is used: the best alone would be the luckiest
 SPREADS = (0.5, 0.25, 0.12)  # of the samples around the best so far, in natural logarithms, round by round
 MAX_TARGETS = 4  # of a query that are ranked, evenly spaced: more cost time and add little
+CHUNK = 64  # queries of a task of a thread
 HALF_RANK = 20.0  # a target at this rank is worth half of one at the top
 # The terms beside the blocks, on the scale of the blocks' sum: bounds of the search, at whose upper end a term
 # decides alone, and defaults. C is mostly far below its maximum.
@@ -52,8 +56,9 @@ class TunedWeights:
         return {"cases": len(self.soft_recalls), "soft_recall": mean, **compared}
 
 
-def default_weights(terms: tuple[str, ...], events: bool) -> dict[str, float]:
+def default_weights(terms: Iterable[str], events: bool) -> dict[str, float]:
     """Return the weights of an untuned model: equal ones for all blocks."""
+    terms = [*terms]
     blocks = [name for name in terms if name in BLOCKS]
     others = {name: weight for name, weight in DEFAULT_WEIGHTS.items() if events and name in terms}
     return {name: 1.0 / len(blocks) for name in blocks} | others
@@ -138,7 +143,7 @@ def random_search(held_out: HeldOutTerms, seed: int, start: Double | None = None
     if start is None:
         default = default_weights(held_out.terms, events=True)
         start = np.array([default.get(term, 0.0) for term in held_out.terms])
-    drawn = _sample_weights(held_out.terms, seed)
+    drawn = _sample_weights([*held_out.terms], seed)
     sampled = np.concatenate([start[None], alone(held_out.terms), drawn])[:SAMPLES]
     values = soft_recalls(held_out, sampled).mean(axis=0)
     generator = np.random.default_rng(seed)
@@ -174,45 +179,68 @@ def soft_recalls(held_out: HeldOutTerms, weights: Double) -> Double:
     """
     recalls = np.empty((len(held_out.targets), len(weights)))
     columns = np.ascontiguousarray(weights, dtype=np.float32)
-    order = np.argsort(held_out.multiplicity, kind="stable")  # candidates that count the same side by side
-    queries = zip(held_out.features, held_out.eligible, held_out.targets, strict=True)
-    for query, (features, eligible, is_target) in enumerate(queries):
-        candidates = order[eligible[order]]
-        targets = np.flatnonzero(is_target[candidates])
+    groups = [(each, np.flatnonzero(held_out.multiplicity == each)) for each in np.unique(held_out.multiplicity)]
+
+    def fill(queries: range) -> None:
+        for query in queries:
+            recalls[query] = recall(query)
+
+    def recall(query: int) -> Double:
+        features = np.stack([values[query] for values in held_out.terms.values()], dtype=np.float32)
+        eligible = held_out.eligible[query]
+        targets = np.flatnonzero(held_out.targets[query] & eligible)
         targets = targets[:: -(-len(targets) // MAX_TARGETS)]
-        with np.errstate(invalid="ignore"):  # some kernels of OpenBLAS flag lanes that they discard
-            scores = columns @ features[candidates].T
-        ranks = _ranks(scores, targets, held_out.multiplicity[candidates])
-        recalls[query] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
+        ranks = np.repeat(-held_out.multiplicity[targets, None] / 2.0, len(columns), axis=1)  # itself, no tie
+        for multiplicity, members in groups:
+            ranks += multiplicity * _above(features, columns, targets, members[eligible[members]])
+        values: Double = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
+        return values
+
+    every = range(len(recalls))
+    with ThreadPoolExecutor(cpu_count()) as pool:  # the loops release the GIL
+        for _ in pool.map(fill, [every[start : start + CHUNK] for start in every[::CHUNK]]):
+            pass
     return recalls
 
 
 def soft_recall(scores: Float, targets: np.ndarray) -> float:
     """Return the soft recall of one query's targets under scores of all products, shape (n,)."""
-    ranks = _ranks(scores[None], targets, np.ones(len(scores), dtype=np.float32))
+    ranks = _count_above(scores[None], scores[None, targets]) - 0.5  # itself, no tie
     return float((1.0 / (1.0 + ranks / HALF_RANK)).mean())
 
 
-def _ranks(scores: Float, targets: np.ndarray, multiplicity: Float) -> Double:
-    """Count the products above each target, and half of those tied with it, shape (targets, w).
+def _above(features: Float, weights: Float, targets: np.ndarray, candidates: np.ndarray) -> Double:
+    """Count the candidates above each target, and half of those tied with it, shape (targets, w).
 
     Parameters
     ----------
-    scores
-        Under each weighting, shape (w, c).
-    targets
-        Columns of `scores`.
-    multiplicity
-        Of each column, ascending, shape (c,).
+    features
+        Unweighted terms of every product, shape (P, c).
+    weights
+        Shape (w, P).
+    targets, candidates
+        Columns of `features`.
     """
-    ranks = np.repeat(-multiplicity[targets, None].astype(np.float64) / 2, len(scores), axis=1)  # itself, no tie
-    starts = np.flatnonzero(np.diff(multiplicity, prepend=0.0)).tolist()
-    for start, end in zip(starts, [*starts[1:], None], strict=True):
-        group = scores[:, start:end]
-        for rank, target in zip(ranks, targets, strict=True):
-            threshold = scores[:, target, None]
-            rank += multiplicity[start] * (_count(group > threshold) + _count(group >= threshold)) / 2
-    return ranks
+    if kernels() is not None:
+        from training.tuning import compiled
+
+        counts: Double = compiled.twice_above(features, weights, targets, candidates) / 2
+        return counts
+    with np.errstate(invalid="ignore"):  # some kernels of OpenBLAS flag lanes that they discard
+        scores = weights @ features
+    return _count_above(scores[:, candidates], scores[:, targets])
+
+
+def _count_above(scores: Float, thresholds: Float) -> Double:
+    """Count the scores above each threshold, and half of those equal to it, shape (t, w).
+
+    Parameters
+    ----------
+    scores, thresholds
+        Under each weighting, shapes (w, c) and (w, t).
+    """
+    above = [_count(scores > each[:, None]) + _count(scores >= each[:, None]) for each in thresholds.T]
+    return np.array(above).reshape(len(above), len(scores)) / 2
 
 
 def _count(mask: Mask) -> Double:
@@ -220,15 +248,16 @@ def _count(mask: Mask) -> Double:
     return np.bitwise_count(np.packbits(mask, axis=1)).sum(axis=1, dtype=np.float64)
 
 
-def alone(terms: tuple[str, ...]) -> Double:
+def alone(terms: Iterable[str]) -> Double:
     """Return weights under which each term decides alone, the blocks breaking ties of the others, shape (P, P)."""
+    terms = [*terms]
     is_block = np.array([name in BLOCKS for name in terms])
     weights = np.diag([MAX_WEIGHTS.get(name, 1.0) for name in terms])
     weights[np.ix_(~is_block, is_block)] = 1.0 / is_block.sum()
     return weights
 
 
-def _sample_weights(terms: tuple[str, ...], seed: int) -> Double:
+def _sample_weights(terms: Sequence[str], seed: int) -> Double:
     generator = np.random.default_rng(seed)
     is_block = np.array([name in BLOCKS for name in terms])
     samples = np.empty((SAMPLES, len(terms)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import zip_longest
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -74,6 +75,12 @@ def at_targets(curve: Curve, targets: Sequence[float]) -> dict[str, float | None
 def peak_memory() -> int:
     """Return the peak memory of this process in MiB, mapped files included."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def resident_memory() -> float:
+    """Return the present memory of this process in MiB, mapped files included."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def speedup_of_two_threads(search: SearchOne, queries: Float) -> float:
