@@ -1,4 +1,4 @@
-"""Compiled loops that count the candidates above each target; loaded where numba is."""
+"""Compiled loops over the candidates of held-out queries; loaded where numba is."""
 
 import numpy as np
 from numba import njit
@@ -8,7 +8,56 @@ BLOCK = 256  # candidates whose scores stay in the processor's nearest cache
 
 
 @njit(cache=True, nogil=True)
-def twice_above(features: Array, weights: Array, targets: Array, candidates: Array) -> Array:
+def soft_recalls(
+    features: Array,
+    weights: Array,
+    eligible: Array,
+    is_target: Array,
+    multiplicity: Array,
+    max_targets: int,
+    half_rank: float,
+    out: Array,
+) -> None:
+    """Write the soft recall of q queries to `out`, shape (q, w).
+
+    Parameters
+    ----------
+    features
+        Unweighted terms, shape (P, q, c).
+    weights
+        Shape (w, P).
+    eligible, is_target
+        Shape (q, c).
+    multiplicity
+        Of each candidate, shape (c,).
+    max_targets, half_rank
+        See `training.tuning.weights.soft_recalls`.
+    """
+    order = np.argsort(multiplicity, kind="mergesort")
+    members = np.empty(len(order), np.int64)
+    for query in range(len(out)):
+        targets = np.flatnonzero(is_target[query] & eligible[query])
+        targets = targets[:: -(-len(targets) // max_targets)]
+        ranks = np.empty((len(targets), len(weights)))
+        for target in range(len(targets)):
+            ranks[target] = -multiplicity[targets[target]] / 2  # itself, no tie
+        position = 0
+        while position < len(order):
+            size, each = 0, multiplicity[order[position]]
+            while position < len(order) and multiplicity[order[position]] == each:
+                members[size] = order[position]
+                size += int(eligible[query, order[position]])
+                position += 1
+            ranks += each * _twice_above_targets(features[:, query], weights, targets, members[:size]) / 2
+        for weighting in range(len(weights)):
+            total = 0.0
+            for target in range(len(targets)):
+                total += 1 / (1 + ranks[target, weighting] / half_rank)
+            out[query, weighting] = total / len(targets)
+
+
+@njit(cache=True, nogil=True)
+def _twice_above_targets(features: Array, weights: Array, targets: Array, candidates: Array) -> Array:
     """Return twice the number of candidates above each target, those tied with it counted once, shape (t, w).
 
     Parameters

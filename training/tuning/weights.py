@@ -179,56 +179,48 @@ def soft_recalls(held_out: HeldOutTerms, weights: Double) -> Double:
     """
     recalls = np.empty((len(held_out.targets), len(weights)))
     columns = np.ascontiguousarray(weights, dtype=np.float32)
-    groups = [(each, np.flatnonzero(held_out.multiplicity == each)) for each in np.unique(held_out.multiplicity)]
+    recalls_of = _soft_recalls if kernels() is None else _compiled_soft_recalls
 
-    def fill(queries: range) -> None:
-        for query in queries:
-            recalls[query] = recall(query)
+    def fill(start: int) -> None:
+        queries = slice(start, start + CHUNK)
+        features = np.stack([values[queries] for values in held_out.terms.values()], dtype=np.float32)
+        masks = held_out.eligible[queries], held_out.targets[queries]
+        recalls_of(features, columns, *masks, held_out.multiplicity, recalls[queries])
 
-    def recall(query: int) -> Double:
-        features = np.stack([values[query] for values in held_out.terms.values()], dtype=np.float32)
-        eligible = held_out.eligible[query]
-        targets = np.flatnonzero(held_out.targets[query] & eligible)
-        targets = targets[:: -(-len(targets) // MAX_TARGETS)]
-        ranks = np.repeat(-held_out.multiplicity[targets, None] / 2.0, len(columns), axis=1)  # itself, no tie
-        for multiplicity, members in groups:
-            ranks += multiplicity * _above(features, columns, targets, members[eligible[members]])
-        values: Double = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
-        return values
-
-    every = range(len(recalls))
     with ThreadPoolExecutor(cpu_count()) as pool:  # the loops release the GIL
-        for _ in pool.map(fill, [every[start : start + CHUNK] for start in every[::CHUNK]]):
+        for _ in pool.map(fill, range(0, len(recalls), CHUNK)):
             pass
     return recalls
+
+
+def _compiled_soft_recalls(
+    features: Float, weights: Float, eligible: Mask, is_target: Mask, multiplicity: Float, out: Double
+) -> None:
+    from training.tuning import compiled
+
+    compiled.soft_recalls(features, weights, eligible, is_target, multiplicity, MAX_TARGETS, HALF_RANK, out)
+
+
+def _soft_recalls(
+    features: Float, weights: Float, eligible: Mask, is_target: Mask, multiplicity: Float, out: Double
+) -> None:
+    """Write the soft recall of q queries to `out`, (q, w), without numba; see `compiled.soft_recalls`."""
+    for query, line in enumerate(out):
+        with np.errstate(invalid="ignore"):  # some kernels of OpenBLAS flag lanes that they discard
+            scores = weights @ features[:, query]
+        targets = np.flatnonzero(is_target[query] & eligible[query])
+        targets = targets[:: -(-len(targets) // MAX_TARGETS)]
+        ranks = np.repeat(-multiplicity[targets, None] / 2.0, len(weights), axis=1)  # itself, no tie
+        for each in np.unique(multiplicity):
+            members = np.flatnonzero(eligible[query] & (multiplicity == each))
+            ranks += each * _count_above(scores[:, members], scores[:, targets])
+        line[:] = (1.0 / (1.0 + ranks / HALF_RANK)).mean(axis=0)
 
 
 def soft_recall(scores: Float, targets: np.ndarray) -> float:
     """Return the soft recall of one query's targets under scores of all products, shape (n,)."""
     ranks = _count_above(scores[None], scores[None, targets]) - 0.5  # itself, no tie
     return float((1.0 / (1.0 + ranks / HALF_RANK)).mean())
-
-
-def _above(features: Float, weights: Float, targets: np.ndarray, candidates: np.ndarray) -> Double:
-    """Count the candidates above each target, and half of those tied with it, shape (targets, w).
-
-    Parameters
-    ----------
-    features
-        Unweighted terms of every product, shape (P, c).
-    weights
-        Shape (w, P).
-    targets, candidates
-        Columns of `features`.
-    """
-    if kernels() is not None:
-        from training.tuning import compiled
-
-        counts: Double = compiled.twice_above(features, weights, targets, candidates) / 2
-        return counts
-    with np.errstate(invalid="ignore"):  # some kernels of OpenBLAS flag lanes that they discard
-        scores = weights @ features
-    return _count_above(scores[:, candidates], scores[:, targets])
 
 
 def _count_above(scores: Float, thresholds: Float) -> Double:
