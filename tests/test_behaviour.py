@@ -1,6 +1,7 @@
-"""The sequence model: its loss, its dropout, and trainings that continue an earlier one."""
+"""The sequence model: its loss, its dropout and its validation score."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -8,8 +9,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from recommender.catalog import Catalog, Interactions
+from recommender.events import EVENT_WEIGHTS
+from recommender.towers.sequence import WINDOW
+from recommender.towers.user import UserTower
 from training.behaviour.loss import BLOCK, SampledSoftmax
-from training.behaviour.sequence_model import Dropout
+from training.behaviour.sequence_model import Dropout, ItemContent
+from training.behaviour.sequences import Sequences
+from training.behaviour.train import train_sequence_models
+from training.behaviour.validation import Validation
+from training.tuning.held_out import user_cases
+from training.tuning.weights import soft_recall
 
 
 def vectors(generator: np.random.Generator, size: int) -> Tensor:
@@ -52,3 +62,34 @@ def test_dropout_retains_the_mean_and_is_its_generators() -> None:
     assert not torch.equal(dropout(values), dropped)
     torch.testing.assert_close(Dropout(0.4, np.random.default_rng(1))(values), dropped, rtol=0, atol=0)
     assert dropout.eval()(values) is values
+
+
+def test_the_validation_score_is_the_mean_of_its_cases() -> None:
+    """Histories of one length are answered together; of long ones the latest events count."""
+    shop = Catalog.from_frame(pd.DataFrame({"id": [f"p{row:02}" for row in range(30)], "title": "t"}))
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, WINDOW + 9, 200)
+    frame = pd.DataFrame(
+        {
+            "user_id": np.repeat([f"u{user}" for user in range(200)], lengths),
+            "item_id": np.array(shop.ids)[generator.integers(0, 30, lengths.sum())],
+            "event_name": generator.choice(["purchase", "view_item", "dismiss"], lengths.sum()),
+            "timestamp": pd.Timestamp("2026-01-01") + pd.to_timedelta(generator.permutation(lengths.sum()), "h"),
+        }
+    )
+    events = Interactions.from_frame(frame, shop)
+    content = ItemContent.of(np.zeros((30, 0), np.float32), None, 0)
+    behaviour = train_sequence_models(Sequences.of(events), content, seed=0)
+    assert behaviour is not None
+    moment = events.frame["timestamp"].quantile(0.5)
+    cases = user_cases(events.before(moment), events.since(moment), 0, repeats=True)
+    tower, recalls = UserTower(EVENT_WEIGHTS), []
+    for case in cases:
+        steps, liked = case.steps, tower.positive(case.steps)
+        if len(liked):
+            names = [steps.names[step] for step in liked]
+            query = behaviour.tower.query(behaviour.vectors[steps.rows[liked]], names, steps.times[liked])
+            recalls.append(soft_recall(behaviour.vectors @ query, case.targets))
+    assert len(recalls) > 20
+    assert Validation.of(cases).score(behaviour) == pytest.approx(np.mean(recalls), abs=1e-4)
+    assert Validation.of([]).score(behaviour) == 0.0

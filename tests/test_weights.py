@@ -11,6 +11,7 @@ from training.tuning.weights import (
     MAX_TARGETS,
     default_weights,
     random_search,
+    soft_recall,
     soft_recalls,
     tune_weights,
 )
@@ -143,3 +144,17 @@ def test_soft_recalls_are_those_of_ranks_by_definition(compiled: bool, monkeypat
         difference = np.where(eligible[query], scores[:, None].T - scores[ranked, None], -np.inf)
         ranks = ((difference > 0) + 0.5 * (difference == 0)) @ multiplicity - multiplicity[ranked] / 2
         assert found[query, weighting] == pytest.approx((1 / (1 + ranks / HALF_RANK)).mean(), abs=1e-6)
+
+
+def test_the_soft_recall_of_one_list_is_that_of_many() -> None:
+    generator = np.random.default_rng(5)
+    for _ in range(50):
+        scores = generator.integers(0, 9, 40).astype(np.float32)
+        scores[generator.random(40) < 0.2] = -np.inf
+        targets = np.flatnonzero(np.isfinite(scores))[:MAX_TARGETS]
+        is_target = np.isin(np.arange(40), targets)[None]
+        terms = {"behaviour": np.where(np.isfinite(scores), scores, 0.0)[None].astype(np.float32)}
+        every = HeldOutTerms(
+            np.arange(40, dtype=np.int32), terms, np.isfinite(scores)[None], np.ones(40, np.float32), is_target
+        )
+        assert soft_recall(scores, targets) == pytest.approx(soft_recalls(every, np.ones((1, 1)))[0, 0])

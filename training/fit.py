@@ -28,7 +28,7 @@ from recommender.recommender import load
 from recommender.stores import open_store
 from recommender.towers.user import UserTower
 from training.behaviour.train import Start, train_behaviour
-from training.behaviour.validation import validation_score
+from training.behaviour.validation import Validation
 from training.checkpoint import checkpoint_folder
 from training.cooccurrence.pairs import pairs_of
 from training.cooccurrence.tables import CooccurrenceTables
@@ -227,7 +227,7 @@ def _train_with_events(
     with timer.stage("similarity"):
         content, metrics["masked_attributes"] = tune_by_masked_attributes(items, item_tower.tower, encode, seed)
     with timer.stage("behaviour"):
-        validate = partial(validation_score, cases) if cases else None
+        validate = Validation.of(cases).score if cases else None
         behaviour = train_behaviour(items, item_tower, split.train, seed, validate=validate, folder=checkpoints)
         metrics |= {} if behaviour is None else {"behaviour": behaviour.metrics}
     with timer.stage("co-occurrence"):

@@ -76,12 +76,20 @@ class SequenceTower:
         times
             POSIX seconds, shape (t,).
         """
-        inputs = {
-            "vectors": vectors[None, -WINDOW:],
-            "kinds": kind_classes(names[-WINDOW:], self.kinds)[None],
-            "gaps": gap_classes(times)[None, -WINDOW:],
-        }
-        output: Float = self.session.run(None, inputs)[0][0]
+        kinds = kind_classes(names[-WINDOW:], self.kinds)
+        return self.queries(vectors[None, -WINDOW:], kinds[None], gap_classes(times)[None, -WINDOW:])[0]
+
+    def queries(self, vectors: Float, kinds: Classes, gaps: Classes) -> Float:
+        """Return the behaviour blocks of b histories of one length, shape (b, d_b).
+
+        Parameters
+        ----------
+        vectors
+            As in `query`, shape (b, t, d_b), t at most `WINDOW`.
+        kinds, gaps
+            See `kind_classes` and `gap_classes`, shape (b, t).
+        """
+        output: Float = self.session.run(None, {"vectors": vectors, "kinds": kinds, "gaps": gaps})[0]
         return output
 
     def save(self, folder: Path) -> dict[str, Any]:

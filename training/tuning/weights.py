@@ -219,7 +219,9 @@ def _soft_recalls(
 
 def soft_recall(scores: Float, targets: np.ndarray) -> float:
     """Return the soft recall of one query's targets under scores of all products, shape (n,)."""
-    ranks = _count_above(scores[None], scores[None, targets]) - 0.5  # itself, no tie
+    ascending = np.sort(scores)
+    below = [np.searchsorted(ascending, scores[targets], side) for side in ("left", "right")]
+    ranks = len(scores) - (below[0] + below[1] + 1) / 2  # itself, no tie
     return float((1.0 / (1.0 + ranks / HALF_RANK)).mean())
 
 
