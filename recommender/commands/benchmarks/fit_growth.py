@@ -65,7 +65,7 @@ def measure_growth(sizes: Sequence[int], seed: int) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         _fit(min(sizes), seed, Path(folder) / "warm-up")  # loads and compiles what the others use
         fits = {n: _fit(n, seed, Path(folder) / str(n)) for n in sorted(sizes)}
-    return {"fits": fits, "growth": growth(fits)}
+    return {"fits": {str(n): stages for n, stages in fits.items()}, "growth": growth(fits)}
 
 
 def _fit(n: int, seed: int, folder: Path) -> Stages:
@@ -146,7 +146,7 @@ def _exponent(figures: Mapping[int, float], minimum: float) -> float | None:
 def table(report: Mapping[str, Any]) -> str:
     """Return the report as text; what grows faster than linearly is marked."""
     fits, exponents = report["fits"], report["growth"]
-    lines = [f"{'CPU s / MiB at products':28}" + "".join(f"{n:>16,}" for n in fits) + f"{'exponents':>18}"]
+    lines = [f"{'CPU s / MiB at products':28}" + "".join(f"{int(n):>16,}" for n in fits) + f"{'exponents':>18}"]
     for name, growing in exponents.items():
         cells = [_cell(stages.get(name)) for stages in fits.values()]
         powers = " ".join("-" if power is None else f"{power:.2f}" for power in growing.values())
