@@ -3,6 +3,7 @@
 Compiled code is cached on disk beside this file, or in numba's user folder if that is not writable.
 """
 
+import os
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -20,12 +21,17 @@ def kernels() -> ModuleType | None:
 
 @cache
 def walk_kernels() -> ModuleType | None:
-    """Return `recommender.retrieval.compiled_walk`; None without numba, or on a processor without AVX2."""
+    """Return `recommender.retrieval.compiled_walk`; None without numba, or where it does not compile for AVX2."""
     if kernels() is None:
         return None
     from llvmlite.binding import get_host_cpu_features
 
-    if not get_host_cpu_features().get("avx2", False):
+    # numba compiles for this processor, unless the environment names another one or its features
+    if "NUMBA_CPU_NAME" in os.environ or "NUMBA_CPU_FEATURES" in os.environ:
+        has_avx2 = "+avx2" in os.environ.get("NUMBA_CPU_FEATURES", "")
+    else:
+        has_avx2 = get_host_cpu_features().get("avx2", False)
+    if not has_avx2:
         return None
     from recommender.retrieval import compiled_walk
 
