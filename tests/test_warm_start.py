@@ -95,6 +95,20 @@ def _cosines(last: Recommender, rec: Recommender, kept: np.ndarray) -> tuple[np.
     return np.diag(cosines), cosines[~np.eye(len(cosines), dtype=bool)]
 
 
+def test_without_new_events_new_products_have_a_predicted_behaviour(
+    last: Recommender, files: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    products, events = files
+    rec = fit_from(last, products, events.head(1_700), tmp_path / "bundles")
+    columns, block = rec.layout.slices["behaviour"], rec.layout.index("behaviour")
+    unknown = ~rec.segment.present[:, block]
+    assert unknown.any()
+    assert rec.segment.vectors[unknown][:, columns].any(axis=1).all()
+    own, _ = _cosines(last, rec, rec.attributes.rows_of(last.ids))
+    assert own.min() > 0.999, "nothing was learned"
+    assert rec.manifest.metrics["warm_start"]["starts"] == []
+
+
 def test_each_night_starts_from_the_one_before(
     last: Recommender, files: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> None:

@@ -141,10 +141,12 @@ def train_sequence_models(
         None if no history has two products, so that there is no next product to learn.
     """
     steps = schedule(sequences, start)
-    if not steps:
-        return None if start is None else start.behaviour
+    if not steps and start is None:
+        return None
     until = None if start is None else start.until
-    members = [EnsembleMember(sequences, content, seed + member, steps, until) for member in range(MEMBERS)]
+    members = [
+        EnsembleMember(sequences, content, seed + member, max(steps, 1), until) for member in range(MEMBERS)
+    ]
     if start is not None:
         continue_from(members, start.behaviour)
     checkpoint = Checkpoint(folder and folder / _checkpoint_name(sequences, content, seed, start))
