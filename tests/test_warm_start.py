@@ -81,7 +81,8 @@ def test_a_warm_start_learns_new_events_and_new_products(
     assert np.median(own) > 0.8 > np.quantile(others, 0.9), "the behaviour goes on from where it was"
     assert len(rec.recommend(rec.ids[:2], 5)) == 5
     found = rec.manifest.metrics["warm_start"]
-    assert found["from"] == found["full_fit"] == last.generation
+    assert found["from"] == last.generation
+    assert found["full_fit_until"] == last.manifest.metrics["training"]["until"]
     assert found["new_products"] == 5
     assert [start["soft_recall"] > 0 for start in found["starts"]] == [True]
 
@@ -116,7 +117,8 @@ def test_each_night_starts_from_the_one_before(
     first = fit_from(last, products, events.head(1_850), tmp_path / "bundles")
     second = fit_from(first, products, events, tmp_path / "bundles", cache=last.bundle.root.parent / "cache")
     found = second.manifest.metrics["warm_start"]
-    assert (found["from"], found["full_fit"]) == (first.generation, last.generation)
+    assert found["from"] == first.generation
+    assert found["full_fit_until"] == last.manifest.metrics["training"]["until"]
     assert len(found["starts"]) == 2
     assert found["new_products"] == 5
 
@@ -144,6 +146,25 @@ def test_without_steps_a_continued_training_is_what_it_was(
     ]
     cosine = query[0] @ query[1] / np.linalg.norm(query[0]) / np.linalg.norm(query[1])
     assert cosine == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_refreshes_and_updates_changed_since_is_learned_and_counted(
+    last: Recommender, files: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    products, events = files
+    cache = last.bundle.root.parent / "cache"
+    for name, part in (("fitted", events.head(1_700)), ("refreshed", events.iloc[1_700:1_850])):
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+    root = tmp_path / "bundles"
+    fitted = recommender.fit(products.iloc[5:], tmp_path / "fitted.csv", out=root, encoder=ENCODER, cache=cache)
+    assert recommender.refresh(root, tmp_path / "refreshed.csv").generation
+    assert recommender.update(root, products.iloc[3:], cache=cache).generation
+    rec = fit_from(recommender.load(root), products, events, root, cache=cache)
+    found = rec.manifest.metrics["warm_start"]
+    assert found["new_products"] == 5, "those that an update added are new to the towers, too"
+    assert found["full_fit_until"] == fitted.manifest.metrics["training"]["until"]
+    assert len(found["starts"]) == 1
+    assert rec.manifest.metrics["training"]["behaviour"]["loss"], "the refreshed events were trained on"
 
 
 def planted(successor: int, users: range) -> Interactions:

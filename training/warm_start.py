@@ -177,12 +177,13 @@ class WarmStart:
         """
         rows = self.rows(catalog)
         before: Mapping[str, Any] = self.recommender.manifest.metrics.get(WARM_START, {})
-        new_products = int((rows < 0).sum()) + before.get("new_products", 0)
+        is_new = (rows < 0) | (rows >= self.recommender.manifest.base_n)  # the latter were added by updates
+        new_products = int(is_new.sum()) + before.get("new_products", 0)
         starts = [*before.get("starts", [])]
         recalls = self._soft_recalls(rows, interactions, seed)
         if len(recalls) >= MIN_CASES:
             error = float(recalls.std() / len(recalls) ** 0.5)
-            starts.append({"until": str(self.until), "soft_recall": float(recalls.mean()), "error": error})
+            starts.append({"until": str(self.counted_until), "soft_recall": float(recalls.mean()), "error": error})
         reasons = []
         if new_products > MAX_NEW_PRODUCTS * len(rows):
             reasons.append(f"{new_products / len(rows):.0%} of the products are newer than the last full fit")
@@ -196,7 +197,7 @@ class WarmStart:
             notice(f"a full fit is due, without --from: {due}")
         return {
             "from": self.recommender.generation,
-            "full_fit": before.get("full_fit", self.recommender.generation),
+            "full_fit_until": before.get("full_fit_until", str(self.until)),
             "new_products": new_products,
             "starts": starts,
             "due": due,

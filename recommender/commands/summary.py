@@ -102,7 +102,7 @@ class FitSummary:
 
     def _unmeasured(self) -> str:
         if self.warm_start:
-            return f"evaluated by full fits alone; the last was {self.warm_start['full_fit']}"
+            return f"evaluated by full fits alone; the last had events until {self.warm_start['full_fit_until']}"
         text = "not compared with popularity, which takes events before and after a split"
         if self.retrieval_recall is None:
             return text

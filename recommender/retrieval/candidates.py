@@ -59,8 +59,8 @@ class Index:
         built without numba.
     neighbour_codes, prior, trees
         The one-bit codes of the graph's edges, the prior of the items, shape (n,), and the nodes and roots of the
-        forest, see `map_trees`, for a faster walk; None if
-        the bundle was built before there were such codes, or the processor lacks AVX2.
+        forest, see `map_trees`, for a faster walk; None if the bundle was built before there were such codes, or
+        the processor lacks AVX2.
     """
 
     forest: AnnoyIndex

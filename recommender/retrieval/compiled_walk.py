@@ -14,8 +14,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from recommender.retrieval.compiled import CACHE_LINE, Array, _dot, _fetch, _prefetch
+from recommender.retrieval.neighbour_codes import HALF
 
-HALF = 16  # neighbours whose codes are read together
 ROW, DONE = np.uint64(0x7FFFFFFF), np.uint64(0x80000000)  # the row of a key, and its bit for expanded rows
 SIGN = np.uint32(0x80000000)
 LEAF_ROWS, MAX_DEPTH = 4, 1_000  # rows of a leaf that are entry points; depth of Annoy's trees, at most

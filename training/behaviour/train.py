@@ -37,7 +37,6 @@ PATIENCE = 4  # checks without improvement after which a training stops
 # Share by which a validation score may be lower and still count as equal: it is measured on some users only. Of
 # equal ones the latest is used, as the learning rate comes down and the weights vary less.
 TOLERANCE = 0.01
-
 # Of a training that starts from an earlier one. Measured on one public shop, of what a full training gains from
 # the latest fifth of the events, three epochs bring 80 %, two 65 %.
 CONTINUED_EPOCHS, MIN_CONTINUED_STEPS = 3, 30
@@ -191,7 +190,7 @@ def schedule(sequences: Sequences, start: Start | None = None) -> int:
     """Return the number of steps of a training; 0 if there is nothing to train on."""
     if start is not None:
         batches = ceil(sequences.count(start.until) / BATCH)
-        return max(CONTINUED_EPOCHS * batches, MIN_CONTINUED_STEPS) if batches else 0
+        return min(max(CONTINUED_EPOCHS * batches, MIN_CONTINUED_STEPS), MAX_STEPS) if batches else 0
     batches = ceil(sequences.count() / BATCH)
     return min(max(EPOCHS * batches, MIN_STEPS), MAX_EPOCHS * batches, MAX_STEPS)
 
