@@ -13,6 +13,7 @@ import torch
 
 import recommender
 from recommender.catalog import Catalog, Interactions
+from recommender.config import Config
 from recommender.demo.shop import Shop
 from recommender.errors import BundleError, DataError, RecommenderError
 from recommender.recommender import Recommender
@@ -167,6 +168,22 @@ def test_what_refreshes_and_updates_changed_since_is_learned_and_counted(
     assert rec.manifest.metrics["training"]["behaviour"]["loss"], "the refreshed events were trained on"
 
 
+def test_the_encoder_that_auto_chose_may_be_named(
+    last: Recommender, files: tuple[pd.DataFrame, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = WarmStart.open(last.bundle.root)
+    config = start.recommender.manifest.config
+    monkeypatch.setitem(config, "encoder", config["encoder"] | {"name": "auto"})
+    for name in ("auto", "offline"):
+        assert start.encoder(config_of(name)).encoder.name.startswith("offline")
+    with pytest.raises(DataError, match="was fitted with 'offline'"):
+        start.encoder(config_of("tfidf"))
+
+
+def config_of(encoder: str) -> Config:
+    return Config.model_validate({"catalog": {"path": "products.csv"}, "encoder": {"name": encoder}})
+
+
 def planted(successor: int, users: range) -> Interactions:
     """Everybody who chooses row 0 chooses the successor next; all else is chance."""
     shop = Catalog.from_frame(pd.DataFrame({"id": [f"p{row:02}" for row in range(12)], "title": "t"}))
@@ -243,6 +260,11 @@ def test_event_names_that_are_new_have_a_class_of_their_own() -> None:
         ({"products": lambda frame: frame.drop(columns="color")}, "differ in the learned columns color"),
         ({"products": lambda frame: frame.assign(material=["wool", "oak"] * 40)}, "learned columns material"),
         ({"encoder": {"name": "tfidf"}}, "the encoder is 'tfidf', and generation"),
+        (
+            {"events": lambda frame: frame.head(1_000)},
+            "events until .* are left: is the file whole",
+        ),
+        ({"events": lambda frame: frame.tail(300)}, "needs all events, not the new ones alone"),
         ({"encoder": {"name": "auto"}}, ""),
     ],
 )
@@ -255,7 +277,8 @@ def test_what_cannot_be_continued_is_refused(
 ) -> None:
     products, events = files
     changed: Callable[[pd.DataFrame], pd.DataFrame] = change.pop("products", lambda frame: frame)
-    events = change.pop("events", events)
+    given = change.pop("events", events)
+    events = given(events) if callable(given) else given
     if not message:
         assert fit_from(last, changed(products), events, tmp_path, **change).n == 80
         return

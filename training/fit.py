@@ -279,8 +279,7 @@ def _continue(
     checkpoints: Path,
 ) -> tuple[TrainedModel, dict[str, Any]]:
     """Continue a generation's training with the events that are new; return the model and the drift."""
-    if interactions is None:
-        raise DataError("--from learns from new events, and there are none: name a file in [events], or a --store")
+    interactions = start.require_events(interactions)
     hyperparameters, new_products = start.hyperparameters(), start.statistics.new_products
     with timer.stage("drift"):
         drift = start.drift(items.catalog, interactions, seed)

@@ -30,6 +30,7 @@ from training.tuning.weights import MIN_CASES, TunedWeights, soft_recalls
 
 WARM_START = "warm_start"  # the entry among a manifest's metrics
 MAX_DECLINE = 0.1  # of the soft recall of new events, since the first warm start after a full fit
+MAX_LOST_EVENTS = 0.2  # share of the events that the generation has counted and the log no longer has
 MAX_NEW_PRODUCTS = 0.2  # share of the catalogue that the last full fit has not seen
 
 
@@ -83,10 +84,12 @@ class WarmStart:
         """
         bundle = self.recommender.bundle
         own = EncoderConfig.model_validate(bundle.manifest.config["encoder"])
-        if config.encoder.name != "auto" and config.encoder != own:
+        used = bundle.manifest.encoders["name"].removesuffix(" int8")
+        chosen = own.name == "auto" and config.encoder.name == used  # what "auto" had chosen is named now
+        if config.encoder.name != "auto" and config.encoder != own and not chosen:
             raise DataError(
                 f"the encoder is {config.encoder.name!r}, and generation {bundle.generation} was fitted with "
-                f"{own.name!r}: its towers cannot read other vectors. Fit once without --from"
+                f"{used!r}: its towers cannot read other vectors. Fit once without --from"
             )
         folder = bundle.folder("encoder") if "encoder" in bundle.manifest.parts else None
         return ChosenEncoder(create_for_products(bundle), own, folder, {})
@@ -154,6 +157,28 @@ class WarmStart:
     def rows(self, catalog: Catalog) -> Rows:
         """Return the generation's row of each product, −1 for a new one, length n."""
         return self.recommender.attributes.rows_of(catalog.ids)
+
+    def require_events(self, interactions: Interactions | None) -> Interactions:
+        """Return the events.
+
+        Raises
+        ------
+        DataError
+            If there are none, or they lack many that the generation has counted, as those of a truncated file do.
+        """
+        if interactions is None:
+            raise DataError(
+                "--from learns from new events, and there are none: name a file in [events], or a --store"
+            )
+        counted = self.recommender.manifest.extra[REFRESH]["events"]["count"]
+        found = int((interactions.frame["timestamp"] <= self.counted_until).sum())
+        if found < (1 - MAX_LOST_EVENTS) * counted:
+            raise DataError(
+                f"of {counted:,} events until {self.counted_until}, which generation "
+                f"{self.recommender.generation} has counted, {found:,} are left: is the file whole? --from "
+                "needs all events, not the new ones alone; if old ones were deleted, fit once without --from"
+            )
+        return interactions
 
     def drift(self, catalog: Catalog, interactions: Interactions, seed: int) -> dict[str, Any]:
         """Measure how well the generation predicts the events that are new to it, and whether a full fit is due.
