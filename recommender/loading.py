@@ -42,8 +42,13 @@ def open_planner(bundle: Bundle, layout: Layout, attributes: Attributes) -> Plan
 
 def _open_index(
     bundle: Bundle, load: Callable[[str], np.ndarray], layout: Layout, graph: bool, one_bit: bool
-) -> Index:
-    """Load the index; checked, since a forest of other dimensions or products would crash the process."""
+) -> Index | None:
+    """Load the index; checked, since a forest of other dimensions or products would crash the process.
+
+    A generation that was published to be evaluated has none.
+    """
+    if not bundle.has("base", "index.ann"):
+        return None
     path, n = bundle.path("base", "index.ann"), bundle.manifest.base_n
     try:
         index = Index.open(path, load, layout, graph, one_bit)

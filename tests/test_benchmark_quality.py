@@ -53,7 +53,7 @@ def test_sequences_are_predicted_from_the_training_part(tmp_path):
     figures = run("sequences", *(part for name, file in files.items() for part in (f"--{name}", tmp_path / file)))
     assert "text" in figures["bundles"]["protocol"]["weights"]["user"]
     assert figures["reports"]["protocol, @10"]["queries"] == 120
-    for ranker in ("hybrid", "hybrid, annoy", "ItemKNN + recency", "EASE + recency"):
+    for ranker in ("hybrid", "ItemKNN + recency", "EASE + recency"):
         # the ten of the circle, five of them in the history
         assert mean(figures, "protocol, @10", ranker) == 1.0
     assert mean(figures, "protocol, @10", "hybrid", "ndcg") > mean(figures, "protocol, @10", "popularity", "ndcg")
@@ -189,7 +189,7 @@ def test_cold_start_is_compared_with_baselines(demo_shop, pairs):
     )
     assert {"single cut", "rolling cuts"} == set(figures["reports"])
     rankers = figures["reports"]["single cut"]["rankers"]
-    assert {"hybrid, annoy", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(rankers)
+    assert {"hybrid", "hybrid, no prior", "EASE + recency", "untrained fusion"} <= set(rankers)
     assert rankers["popularity"]["all"]["recall"]["hybrid_lead"]["low"] is not None
     tasks = [name.split("; ") for name in figures["neighbours"]]
     assert [kind for kind, _ in tasks] == ["pairs: all", "pairs: all, variants left out"] * 2

@@ -340,13 +340,13 @@ def _evaluate(
     model: TrainedModel,
     split: EventSplit,
 ) -> Reports:
-    """Evaluate a model as it would be served: published to a temporary folder, opened and queried."""
+    """Evaluate a model as it would be served: published to a temporary folder, opened and queried by scans."""
     assert split.test is not None
     known = split.train.joined(split.test)
     compared = substitutes(split.test, known, model.segment.layout, product_types(items.catalog))
     pairs = {"compared in one session": compared, "bought together": bought_together(split.test)}
     with TemporaryDirectory(dir=folder) as published:
-        publish(Path(published), model, items, encoded, config, {}, thumbnails=False)
+        publish(Path(published), model, items, encoded, config, {}, searchable=False)
         rec = load(published)
         report = evaluate(rec, split.train, split.test, run=run)
         found = item_pairs(rec, {kind: partners(rec.segment, of) for kind, of in pairs.items()})

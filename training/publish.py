@@ -32,7 +32,7 @@ from recommender.towers.user import UserTower
 from training.items import TrainingItems, category_kinds
 from training.model import TrainedModel
 from training.refresh.statistics import STATISTICS
-from training.retrieval.index import build_index
+from training.retrieval.index import BuiltIndex, build_index
 
 THUMBNAIL_SIZE = (120, 160)
 # Synthetic histories, whose queries stand in for users' when recall is measured: up to so many interests, each a
@@ -50,7 +50,7 @@ def publish(
     metrics: dict[str, Any],
     evaluation: EvaluationReport | None = None,
     *,
-    thumbnails: bool = True,
+    searchable: bool = True,
     encoder_files: Path | None = None,
     overlay_revision: int = 0,
     counted: Mapping[str, Any] | None = None,
@@ -67,8 +67,9 @@ def publish(
         For the manifest; those of the index and of the training are added.
     evaluation
         Whose results by query are stored.
-    thumbnails
-        Whether to write thumbnails.
+    searchable
+        Whether to write the index, the neighbour table and thumbnails. Without them every answer is a scan, which
+        is enough for an evaluation.
     encoder_files
         Folder of an encoder that was trained on this catalogue, which the bundle has to carry.
     overlay_revision
@@ -100,13 +101,17 @@ def publish(
         attributes = base / "attributes"
         attributes.mkdir()
         write_attributes(attributes, items.catalog)
-        queries = synthetic_queries(model.segment, model.user_tower, config.train.seed)
-        kinds = [kind if kind in model.weights else "item" for kind in category_kinds(items.catalog)]
-        index = build_index(base, model.segment, model.weights, queries, config.index, config.train.seed, kinds)
+        index = BuiltIndex(model.segment)
+        if searchable:
+            queries = synthetic_queries(model.segment, model.user_tower, config.train.seed)
+            kinds = [kind if kind in model.weights else "item" for kind in category_kinds(items.catalog)]
+            index = build_index(
+                base, model.segment, model.weights, queries, config.index, config.train.seed, kinds
+            )
         index.segment.save(base)
         np.save(base / ROW_TIMES, items.catalog.times())
         repeat = model.user_tower.repeat.save(base) if model.user_tower.repeat is not None else None
-        has_thumbnail = encoded.has_image if thumbnails else np.zeros(model.segment.n, dtype=bool)
+        has_thumbnail = encoded.has_image if searchable else np.zeros(model.segment.n, dtype=bool)
         if encoder_files is not None:
             shutil.copytree(encoder_files, staging.part("encoder"), dirs_exist_ok=True)
         write_thumbnails(staging.part("thumbnails"), make_thumbnails(items.catalog, has_thumbnail))

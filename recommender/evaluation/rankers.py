@@ -11,6 +11,7 @@ from recommender.core.blocks import Mask, Rows
 from recommender.evaluation.baselines import Baseline
 from recommender.evaluation.queries import FOR_YOU, Queries
 from recommender.evaluation.top_k import mask_out, top_k
+from recommender.retrieval.planner import Budgets
 
 if TYPE_CHECKING:
     from recommender.ranking.strategies import ResolvedRequest
@@ -61,13 +62,12 @@ class Candidates:
 
 
 def recommender_rankers(recommender: "Recommender") -> list[Ranker]:
-    """Return the recommender by its exact plan, by Annoy, without its prior, and with each component alone."""
+    """Return the recommender by its exact plan, by its index, without its prior, and with each component alone."""
     weights = recommender.weights["user"]
     hybrid = _RecommenderRanker(recommender)
-    rankers = [
-        Ranker(HYBRID, "recommender", hybrid),
-        Ranker("hybrid, annoy", "recommender", hybrid.with_options(plan="annoy")),
-    ]
+    rankers = [Ranker(HYBRID, "recommender", hybrid)]
+    if recommender.planner.budgets != Budgets():  # otherwise no request is answered by Annoy
+        rankers.append(Ranker("hybrid, annoy", "recommender", hybrid.with_options(plan="annoy")))
     components = component_weights(weights)
     if "prior" in weights:
         rankers.append(Ranker("hybrid, no prior", "recommender", hybrid.with_options(weights={"prior": 0.0})))

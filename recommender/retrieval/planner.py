@@ -125,7 +125,7 @@ class Planner:
     segment
         The products.
     index
-        Retrieves candidates; None only while a bundle is being built.
+        Retrieves candidates; None while a bundle is built or evaluated: every answer is a scan.
     budgets
         Search budgets by kind of query.
     learned

@@ -1,7 +1,7 @@
 """Builds the search index of a segment, calibrates it and measures its recall."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,13 @@ class BuiltIndex:
     segment
         The segment with its neighbour table.
     metrics
-        Budgets, recall curves and recall, for the manifest.
+        Budgets, recall curves and recall, for the manifest; by default those of scans.
     """
 
     segment: Segment
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = field(
+        default_factory=lambda: {"k": K, "recall": 1.0, "queries": 0, "budgets": {}, "curves": {}}
+    )
 
 
 def build_index(
@@ -81,6 +83,8 @@ def build_index(
     index = make_index(folder, segment, mean_weights(weights["item"], weights["user"]), config.trees, seed)
     segment = with_neighbours(segment, weights, index, kinds)
     planner = Planner(segment, index, learned=tuple(weights.values()))
+    if segment.n <= SCAN_ROWS:  # every answer is a row of the neighbour table or a scan, both exact
+        return BuiltIndex(segment)
     queries = calibration_queries(segment, weights, user_queries, seed, kinds)
     budgets: dict[str, Any] = {}
     recall: dict[str, float] = {}
@@ -88,7 +92,7 @@ def build_index(
     for name, query_sets in queries.items():
         target = max(config.recall_target, FILTERED_TARGET) if name == "filtered" else config.recall_target
         budget, reached, curves[name] = choose_budget(planner, query_sets, target)
-        scan = segment.n <= SCAN_ROWS or (reached < target and segment.n <= MAX_SCAN_ROWS)
+        scan = reached < target and segment.n <= MAX_SCAN_ROWS
         # requests for one block alone are rare: scanning them is no reason not to publish
         scan |= name == "single" and reached < config.recall_floor
         budgets[name], recall[name] = (None, 1.0) if scan else (asdict(budget), reached)

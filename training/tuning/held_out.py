@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ MAX_USER_CASES, MAX_ITEM_CASES = 2_000, 600
 MAX_CELLS, MIN_CANDIDATES = 2_500_000, 4_000
 # The held-out period is cut into this many spans; each is predicted from all events before it.
 SPANS = 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -100,26 +103,71 @@ def user_cases(
     times = np.sort(later.frame["timestamp"].to_numpy())
     starts = np.unique(times[len(times) * np.arange(SPANS) // SPANS])
     moments = [pd.Timestamp(start).to_pydatetime() for start in starts]
-    cases = []
-    for start, end in zip(moments, [*moments[1:], None], strict=True):
-        span = later.since(start)
-        known = earlier.joined(later.before(start))
-        cases += _span_cases(known, span if end is None else span.before(end), start, repeats)
-    return sample(cases, MAX_USER_CASES, seed)
+    spans = [
+        _Span.of(earlier, later, start, end, repeats)
+        for start, end in zip(moments, [*moments[1:], None], strict=True)
+    ]
+    drawn = sample([(span, user) for span in spans for user in span.users], MAX_USER_CASES, seed)
+    return [span.case(user) for span, user in drawn]
 
 
-def _span_cases(earlier: Interactions, later: Interactions, as_of: datetime, repeats: bool) -> list[HeldOutCase]:
-    chosen = {user: rows for user, rows in _positive_rows(later).items() if len(rows)}
-    cases = []
-    for user, frame in earlier.histories():
-        if user not in chosen:
-            continue
-        steps = _steps(frame)
-        known = NO_ROWS if repeats else np.unique(steps.rows)
-        new = np.setdiff1d(chosen[user], known)
-        if len(new):
-            cases.append(HeldOutCase(steps, new, known, as_of, str(user)))
-    return cases
+@dataclass(frozen=True, eq=False)
+class _Span:
+    """A part of the held-out period, predicted from all events before it.
+
+    Parameters
+    ----------
+    known
+        All events before it, in order of users.
+    chosen
+        Its positive events of new products, or of any with `repeats`, in order of users.
+    start
+        Its first moment.
+    repeats
+        See `user_cases`.
+    names
+        The users, ascending.
+    known_users, chosen_users
+        Number of each event's user.
+    """
+
+    known: pd.DataFrame
+    chosen: pd.DataFrame
+    start: datetime
+    repeats: bool
+    names: np.ndarray
+    known_users: np.ndarray
+    chosen_users: np.ndarray
+
+    @classmethod
+    def of(
+        cls, earlier: Interactions, later: Interactions, start: datetime, end: datetime | None, repeats: bool
+    ) -> "_Span":
+        known, events = earlier.joined(later.before(start)).frame, later.since(start)
+        events = events if end is None else events.before(end)
+        chosen = events.frame[np.asarray(events.event_weights()) > 0]
+        users = np.concatenate([each["user_id"].to_numpy(object) for each in (known, chosen)])
+        numbers, names = pd.factorize(users, sort=True)
+        before, after = np.split(numbers, [len(known)])
+        if not repeats and len(chosen):
+            width = 1 + max(known["row"].max(), chosen["row"].max())
+            new = ~np.isin(after * width + chosen["row"].to_numpy(), before * width + known["row"].to_numpy())
+            chosen, after = chosen[new], after[new]
+        return cls(known, chosen, start, repeats, names, before, after)
+
+    @property
+    def users(self) -> list[int]:
+        """Numbers of the users with a history and a target, ascending."""
+        numbers: list[int] = np.intersect1d(self.known_users, self.chosen_users).tolist()
+        return numbers
+
+    def case(self, user: int) -> HeldOutCase:
+        """Return the history and the targets of one user."""
+        steps = _steps(self.known.iloc[slice(*np.searchsorted(self.known_users, [user, user + 1]))])
+        excluded = NO_ROWS if self.repeats else np.unique(steps.rows)
+        chosen = self.chosen.iloc[slice(*np.searchsorted(self.chosen_users, [user, user + 1]))]
+        targets = np.unique(chosen["row"].to_numpy(dtype=np.int32))
+        return HeldOutCase(steps, targets, excluded, self.start, str(self.names[user]))
 
 
 def item_cases(segment: Segment, later: Pairs) -> list[HeldOutCase]:
@@ -206,12 +254,7 @@ def cooccurrence_term(sparse: Sequence[tuple[Rows, Double]], rows: Rows, n: int)
     return term
 
 
-def _positive_rows(interactions: Interactions) -> dict[str, Rows]:
-    frame = interactions.frame[np.asarray(interactions.event_weights()) > 0]
-    return {str(user): np.unique(rows) for user, rows in frame.groupby("user_id")["row"]}
-
-
-def sample(cases: list[HeldOutCase], size: int, seed: int) -> list[HeldOutCase]:
+def sample(cases: list[T], size: int, seed: int) -> list[T]:
     """Return at most `size` of the cases, in their order."""
     if len(cases) <= size:
         return cases
