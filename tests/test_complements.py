@@ -65,12 +65,10 @@ def test_without_pairs_there_are_no_complements() -> None:
     assert complements(SHOP, table(10), table(10)).indices.size == 0
 
 
-def test_a_large_catalogue_has_observed_pairs_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("training.cooccurrence.complements.MAX_SIMILARITY_ROWS", 9)
-    assert strengths(0) == {4: 1.0}
-    assert strengths(2) == {}
+def test_those_of_a_large_catalogue_are_found_by_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_pairs = strengths(2)
+    monkeypatch.setattr("training.cooccurrence.sparse.MAX_COMPARED_ROWS", 9)
+    assert strengths(2) == pytest.approx(all_pairs, rel=1e-5), "of few products it finds all"
 
 
 def test_popular_complements_are_predicted_for_new_products() -> None:

@@ -11,6 +11,7 @@ from recommender.core.blocks import Layout
 from recommender.evaluation import EvaluationReport, evaluate, frames, ranking_task, table
 from recommender.evaluation.ablation_text import describe_ablation
 from recommender.evaluation.beyond_accuracy import diversity, popular_share
+from recommender.retrieval.planner import Budget, Budgets
 
 N, CLUB = 80, 20  # four clubs of twenty rows; the later half of each has no event yet
 
@@ -22,6 +23,7 @@ class Product:
     weights = {"user": {"image": 0.5, "behaviour": 0.5, "prior": 0.1}}  # noqa: RUF012
     attributes = SimpleNamespace(id_of="{:04}".format, names=[])
     layout = Layout({"image": 4, "behaviour": 1})
+    planner = SimpleNamespace(budgets=Budgets(learned=Budget(16, 32, 300)))
     segment = SimpleNamespace(
         vectors=np.hstack([np.repeat(np.eye(4, dtype=np.float32), CLUB, axis=0), np.ones((N, 1), np.float32)]),
         present=np.ones((N, 2), bool),
@@ -66,6 +68,12 @@ def report():
 def test_a_perfect_recommender_has_recall_one(report):
     for candidates in ("all", "cold", "warm"):
         assert np.nanmean(report["hybrid"].values[candidates][:, 1]) == 1.0
+
+
+def test_the_index_is_no_ranker_where_every_request_is_a_scan():
+    product = Product()
+    product.planner = SimpleNamespace(budgets=Budgets())
+    assert "hybrid, annoy" not in {ranker.name for ranker in evaluate(product, *shop(20), k=18).rankers}
 
 
 def test_metrics_do_not_depend_on_the_partition_size(report, monkeypatch):

@@ -38,7 +38,9 @@ def test_every_ranker_ranks_only_candidates(product, halves):
     queries = Queries.of(halves.train, halves.test, product.n, limit=10)
     half = np.arange(product.n) % 2 == 0
     rankers = recommender_rankers(product)
-    assert {"hybrid", "hybrid, annoy", "image alone", "text alone", "category alone"} <= {c.name for c in rankers}
+    assert {"hybrid", "hybrid, no prior", "image alone", "text alone", "category alone"} <= {
+        c.name for c in rankers
+    }
     for ranker in rankers:
         (rows,) = ranker.rank(queries, 50, [Candidates(half, np.arange(len(queries)))])
         for line, history in zip(rows, queries.histories, strict=True):

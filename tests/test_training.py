@@ -20,7 +20,7 @@ from training.behaviour.sequence_model import ItemContent
 from training.behaviour.sequences import Sequences
 from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
 from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
-from training.cooccurrence.sparse import top_k
+from training.cooccurrence.sparse import top_inner_products, top_k
 from training.cooccurrence.tables import CooccurrenceTables, Mixture, content_similarity
 from training.item_tower.category import train_category
 from training.items import variant_groups
@@ -120,6 +120,23 @@ def test_content_similarity_reads_rare_words() -> None:
     assert found[0, [20, 40]].min() > np.median(found[0])
     unread = content_similarity(vectors, layout, [[] for _ in texts]).toarray()
     np.testing.assert_array_equal(unread, content_similarity(vectors, layout).toarray())
+
+
+# Share of the nearest that the index finds, in four draws of the data: 0.98 to 1; by chance it were 0.1.
+def test_nearest_products_of_a_large_shop_are_found_by_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    kinds = generator.integers(30, size=600)
+    content = unit(generator.normal(size=(30, 8))[kinds] + 0.3 * generator.normal(size=(600, 8)))
+    words = word_vectors([["mug", f"series{kind}", f"maker{number % 50}"] for number, kind in enumerate(kinds)])
+    exact = top_inner_products(content, content, 12, "", words).toarray()
+    monkeypatch.setattr("training.cooccurrence.sparse.MAX_COMPARED_ROWS", 599)
+    monkeypatch.setattr("training.cooccurrence.sparse.CANDIDATES", 5)
+    found = top_inner_products(content, content, 12, "", words).toarray()
+    assert ((found != 0).sum(axis=1) == 12).all()
+    assert (found[np.arange(600), np.arange(600)] == 0).all(), "no product is its own neighbour"
+    assert np.mean(exact[found != 0] > 0) > 0.8
+    both = (found != 0) & (exact != 0)
+    np.testing.assert_allclose(found[both], exact[both], rtol=1e-5)
 
 
 def test_the_prior_counts_recent_events_more() -> None:

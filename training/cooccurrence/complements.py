@@ -7,7 +7,6 @@ from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
 from training.cooccurrence.pairs import MAX_PARTNERS
 from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products, top_k
-from training.cooccurrence.tables import MAX_SIMILARITY_ROWS
 
 RIDGE_PENALTY = 20.0  # λ of the regression: the higher, the less is concluded from few pairs
 INTERCEPT = 0.3  # the value of a feature that all products share
@@ -29,7 +28,7 @@ def complements(segment: Segment, counts: Table, normalized: Table) -> Cooccurre
     normalized
         See `training.cooccurrence.pairs.normalize_counts`.
     """
-    if not normalized.nnz or segment.n > MAX_SIMILARITY_ROWS:
+    if not normalized.nnz:
         return to_cooccurrence(normalized)
     pairs = counts.astype(np.float32)
     pairs.data = pairs.data / (pairs.data + SATURATION)

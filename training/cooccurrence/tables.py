@@ -20,8 +20,6 @@ SIMILAR_PRODUCTS = 128  # entries of a row of C from content similarity
 # Of the similarity, the default first. At 8 it is e times lower for a cosine lower by an eighth: a product very
 # similar to one item of a history comes before one a little similar to all; at 2 that one comes first.
 SHARPNESSES = (2.0, 8.0)
-# Above this many products the similarities of all pairs would take too long (it grows with the square).
-MAX_SIMILARITY_ROWS = 60_000
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[
     """
     n = len(vectors)
     slices = [columns for name, columns in layout.slices.items() if name in BLOCKS and name != "behaviour"]
-    if not slices or not 1 < n <= MAX_SIMILARITY_ROWS:
+    if not slices or n < 2:
         return sparse.csr_array((n, n))
     content = np.concatenate([vectors[:, columns] for columns in slices], axis=1)
     words = None if texts is None else word_vectors(texts)
