@@ -23,6 +23,8 @@ from recommender.errors import BundleError, UnknownItemError
 from recommender.evaluation.data_quality import data_quality
 from recommender.evaluation.latency import latency
 from recommender.pages import positions, write_map
+from recommender.retrieval.kernels import walk_kernels
+from recommender.retrieval.neighbour_codes import FILES
 from recommender.retrieval.planner import Budget
 from tests.made_bundles import KINDS, DemoProduct, draw_product, publish_products
 from tests.test_bundle_crashes import kill_at
@@ -44,6 +46,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"boost": [{"when": 'brand = "Acme"', "add": 0.2}], "explain": True},
     {"diversity": {"mmr": 0.5, "max_per": {"brand": 2}}},
 ]
+
+WIDE = Budget(64, 50, 1_000)
 
 
 def embedded(products: list[DemoProduct]) -> EmbeddedProducts:
@@ -214,16 +218,41 @@ def test_compaction_changes_no_result(world: World) -> None:
 
 @pytest.mark.search
 def test_a_graph_walk_finds_added_and_no_removed_products(tmp_path: Path) -> None:
-    world = World(tmp_path, seed=3, n=99, updates=2, budget=Budget(64, 50, 1_000))
+    check_walks(World(tmp_path, seed=3, n=99, updates=2, budget=WIDE))
+
+
+@pytest.mark.search
+@pytest.mark.skipif(walk_kernels() is None, reason="without numba or AVX2 neither has one-bit codes")
+@pytest.mark.parametrize(
+    ("part", "modules"), [("base", ("retrieval.graph", "retrieval.index")), ("delta", ("update.delta",))]
+)
+def test_a_part_written_without_avx2_lies_over_or_under_one_with_one_bit_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, modules: tuple[str, ...]
+) -> None:
+    for module in modules:
+        monkeypatch.setattr(f"training.{module}.walk_kernels", lambda: None)
+    world = World(tmp_path, seed=3, n=99, updates=2, budget=WIDE)
+    bundle = open_bundle(tmp_path / "live")
+    assert bundle.has("base", FILES[0]) == (part == "delta")
+    assert not bundle.has("delta", FILES[0])
+    check_walks(world)
+
+
+def check_walks(world: World) -> None:
+    """Compare walks over base and delta with scans of the oracle."""
     changed = set(world.products) - set(world.base)
     found: set[str] = set()
     for item_id in world.live.ids:
-        best = world.live.similar(item_id, 10, plan="annoy", variants="all", stock="all")
-        found |= set(best.item_ids)
-        assert set(best.item_ids) <= set(world.products)
-        exact = world.oracle.similar(item_id, 10, plan="exact", variants="all", stock="all")
-        missed = [e for e in exact if e.item_id in changed and e.item_id not in best.item_ids]
-        assert all(each.score <= best[-1].score for each in missed)
+        for filter in (None, "price < 25"):
+            options: dict[str, Any] = {"variants": "all", "stock": "all", "filter": filter}
+            best = world.live.similar(item_id, 10, plan="annoy", **options)
+            found |= set(best.item_ids)
+            exact = world.oracle.similar(item_id, 100, plan="exact", **options)
+            scores = {each.item_id: each.score for each in exact}
+            assert len(best) == min(10, len(exact))
+            assert [scores[each.item_id] for each in best] == [each.score for each in best]
+            missed = [e for e in exact if e.item_id in changed and e.item_id not in best.item_ids]
+            assert all(each.score <= best[-1].score for each in missed)
     assert changed & found
 
 

@@ -14,16 +14,14 @@ from recommender.core.scoring import Query, Scorer
 from recommender.filters.subset import Subset
 from recommender.retrieval.codes import Codes
 from recommender.retrieval.kernels import kernels, walk_kernels
-from recommender.retrieval.neighbour_codes import NeighbourCodes
+from recommender.retrieval.neighbour_codes import MIN_SCALE, NeighbourCodes
 from recommender.retrieval.selection import nearest
 
 # Dimensions of the trees, shared by the blocks: the trees only find entry points.
 TREE_DIMS = 64
-# Blocks enter the trees scaled by the root of their learned weight, at least by this: a request may raise the
-# weight.
-MIN_SCALE = 0.2
 AXES_ROWS = 100_000  # items sampled for the principal axes
 ENTRIES = 8  # default number of entry points of a walk
+MAX_HISTORY = 16  # products of a history that are entry points, too
 ENTRY_NODES = 8  # tree nodes inspected per entry point
 FRONTIER_FACTOR = 32  # size of the frontier of a filtered walk, per row of the beam
 # A filtered walk is wider where the filter is correlated with the query: where the share of visited rows that
@@ -187,6 +185,7 @@ class Index:
         assert loops is not None
         assert self.codes is not None
         seeds, beam = self.candidates(scorer, query, entries, ENTRY_NODES * entries), _buffers(width)
+        seeds = np.concatenate([self._of_history(query), seeds])
         coded, marks = self.codes.query(scorer, query), self.fresh_marks(len(self.codes.codes))
         size = loops.beam(self.codes.codes, self.graph, coded, seeds, *marks, *beam)
         return beam[0][:size]
@@ -199,11 +198,20 @@ class Index:
         assert codes is not None
         weighted, prior_weight = scorer.weighted(query), scorer.weights.get("prior", 0.0)
         edges = (self.graph, near.codes, near.factors, near.signs, near.scales)
-        seeds = self._leaf_rows(weighted, prior_weight, entries)
+        seeds = np.concatenate([self._of_history(query), self._leaf_rows(weighted, prior_weight, entries)])
         rows, marks = np.empty(width, dtype=np.int32), self.fresh_marks(len(codes.codes))
         of_query = (weighted, self.prior, prior_weight, seeds)
         count = loops.walk(codes.codes, codes.scales, *edges, *of_query, *marks, rows)
         return rows[:count]
+
+    def _of_history(self, query: Query) -> Rows:
+        """Return the strongest products of a history: the mean of distant products is near nothing but them."""
+        assert self.graph is not None
+        rows, attention = query.rows, query.attention
+        if len(rows) > MAX_HISTORY:
+            strongest = np.argsort(-attention, kind="stable")[:MAX_HISTORY]
+            rows, attention = rows[strongest], attention[strongest]
+        return rows[(attention > 0) & (rows < len(self.graph))]
 
     def _leaf_rows(self, weighted: Double, prior_weight: float, entries: int) -> Rows:
         """Return entry points from the trees: of one leaf each, or by Annoy's search where they are too few."""

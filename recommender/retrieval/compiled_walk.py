@@ -19,6 +19,7 @@ from recommender.retrieval.neighbour_codes import HALF
 ROW, DONE = np.uint64(0x7FFFFFFF), np.uint64(0x80000000)  # the row of a key, and its bit for expanded rows
 SIGN = np.uint32(0x80000000)
 LEAF_ROWS, MAX_DEPTH = 4, 1_000  # rows of a leaf that are entry points; depth of Annoy's trees, at most
+SHIFT = 16  # keys of a beam that are moved together
 LEVEL = np.float32(127.5)  # half the range of a byte of the tables
 
 
@@ -206,6 +207,10 @@ def _put(beam: Array, size: int, key: np.uint64) -> tuple[int, int]:
         return size, size
     size = min(size + 1, len(beam))
     position = size - 1
+    while position > SHIFT and beam[position - SHIFT] < key:
+        for offset in range(SHIFT):  # in a few vector instructions
+            beam[position - offset] = beam[position - offset - 1]
+        position -= SHIFT
     while position > 0 and beam[position - 1] < key:
         beam[position] = beam[position - 1]
         position -= 1

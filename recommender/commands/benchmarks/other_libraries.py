@@ -1,5 +1,6 @@
 """The libraries that the retrieval benchmark compares with: what builds an index, and what searches it."""
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -98,9 +99,51 @@ def voyager(index: Any) -> Steps:
     return (partial(search, ef) for ef in WIDTHS)
 
 
+def symphony_index(vectors: Float) -> Any:
+    """Build SymphonyQG's graph in one thread."""
+    from rabitqlib import SymqgIndex
+
+    index = SymqgIndex(vectors.shape[1], 32, "ip")
+    index.build(vectors, 200, 1)
+    return index
+
+
+def symphony(index: Any) -> Steps:
+    """Search SymphonyQG's graph."""
+
+    def search(ef: int, vector: Float) -> Any:
+        return index.search(vector[None], K, ef)[0][0]
+
+    return (partial(search, ef) for ef in WIDTHS)
+
+
+def vsag_index(vectors: Float) -> Any:
+    """Build VSAG's graph of int8 codes with full vectors for the order, in one thread."""
+    from pyvsag import Index
+
+    n, dim = vectors.shape
+    graph = {"base_quantization_type": "sq8", "max_degree": 32, "ef_construction": 200, "build_thread_count": 1}
+    precise = {"use_reorder": True, "precise_quantization_type": "fp32"}
+    parameters = {"dtype": "float32", "metric_type": "ip", "dim": dim, "index_param": graph | precise}
+    index = Index("hgraph", json.dumps(parameters))
+    index.build(vectors.ravel(), np.arange(n), n, dim)
+    return index
+
+
+def vsag(index: Any) -> Steps:
+    """Search VSAG's graph."""
+
+    def search(parameters: str, vector: Float) -> Any:
+        return index.knn_search(vector, K, parameters)[0]
+
+    return (partial(search, json.dumps({"hgraph": {"ef_search": ef}})) for ef in WIDTHS)
+
+
 LIBRARIES: dict[str, Library] = {
     "hnswlib": (hnswlib_index, hnswlib),
     "faiss HNSW": (faiss_index, faiss),
     "usearch": (usearch_index, usearch),
     "voyager": (voyager_index, voyager),
+    "SymphonyQG": (symphony_index, symphony),
+    "VSAG": (vsag_index, vsag),
 }
