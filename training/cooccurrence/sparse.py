@@ -1,13 +1,15 @@
 """Sparse item–item tables: the largest inner products, the top k of each row, and the published form."""
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from recommender.core.blocks import Double, Float
+from recommender.core.blocks import Float, Rows
 from recommender.core.cooccurrence import Cooccurrence
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.progress import progress
 
 CHUNK = 1_024  # rows of a matrix product
@@ -15,10 +17,9 @@ CHUNK = 1_024  # rows of a matrix product
 Table: TypeAlias = sparse.csr_array
 
 
-def top_inner_products(
-    left: Float | Double, right: Float | Double, k: int, label: str, words: Table | None = None
-) -> Table:
-    """Return the k largest inner products of each row with the other rows, shape (n, n).
+@dataclass(frozen=True)
+class InnerProducts:
+    """Finds the k largest inner products of rows with the other rows, block by block.
 
     Parameters
     ----------
@@ -26,27 +27,41 @@ def top_inner_products(
         Shape (n, f).
     k
         Entries of a row; fewer where there are fewer other rows.
-    label
-        Of the progress bar.
     words
         Sparse vectors of the rows, shape (n, w), whose inner products are added.
     """
-    n = len(left)
-    k = min(k, n - 1)
-    rows, columns, values = [], [], []
-    transposed = torch.from_numpy(right.astype(np.float32, copy=False)).T
-    for start in progress(range(0, n, CHUNK), label, -(-n // CHUNK), "chunk"):
-        products = torch.from_numpy(left[start : start + CHUNK].astype(np.float32, copy=False)) @ transposed
-        if words is not None:
-            products += torch.from_numpy((words[start : start + CHUNK] @ words.T).toarray())
+
+    left: Float
+    right: Float
+    k: int
+    words: Table | None = None
+
+    def block(self, start: int) -> tuple[Rows, Float]:
+        """Return columns and inner products of `CHUNK` rows from one on, unordered, shape (c, k) each."""
+        products = torch.from_numpy(self.left[start : start + CHUNK]) @ torch.from_numpy(self.right).T
+        if self.words is not None:
+            products += torch.from_numpy((self.words[start : start + CHUNK] @ self.words.T).toarray())
         diagonal = torch.arange(len(products))
         products[diagonal, start + diagonal] = -torch.inf
-        best, indices = products.topk(k, dim=1, sorted=False)
-        rows.append(np.repeat(start + diagonal.numpy(), k))
-        columns.append(indices.numpy().ravel())
-        values.append(best.numpy().ravel().astype(np.float64))
-    cells = (np.concatenate(rows), np.concatenate(columns))
-    return sparse.coo_array((np.concatenate(values), cells), shape=(n, n)).tocsr()
+        best, columns = products.topk(min(self.k, len(self.left) - 1), dim=1, sorted=False)
+        return columns.numpy().astype(np.int32), best.numpy()
+
+    def table(self, label: str, run: MapFunction = map) -> Table:
+        """Return those of all rows, shape (n, n).
+
+        Parameters
+        ----------
+        label
+            Of the progress bar.
+        run
+            Maps a function over blocks of rows, in their order, as `map` does.
+        """
+        n = len(self.left)
+        starts = range(0, n, CHUNK)
+        blocks = [*progress(run(self.block, starts), label, len(starts), "chunk")]
+        columns, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        cells = (np.repeat(np.arange(n), columns.shape[1]), columns.ravel())
+        return sparse.coo_array((values.ravel().astype(np.float64), cells), shape=(n, n)).tocsr()
 
 
 def to_cooccurrence(table: Table) -> Cooccurrence:

@@ -10,6 +10,7 @@ import numpy as np
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.errors import BundleError
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.progress import notice
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
@@ -53,6 +54,7 @@ def build_index(
     config: "IndexConfig",
     seed: int,
     kinds: Sequence[str] | None = None,
+    run: MapFunction | None = None,
 ) -> BuiltIndex:
     """Write Annoy's forest, the graph and the neighbour table into a part's folder, and measure recall@10.
 
@@ -70,7 +72,7 @@ def build_index(
         Number of trees, recall target and floor.
     seed
         Of the trees and of the calibration queries.
-    kinds
+    kinds, run
         See `with_neighbours`.
 
     Raises
@@ -79,7 +81,7 @@ def build_index(
         If the recall stays under the floor and the shop is too large to be scanned instead.
     """
     index = make_index(folder, segment, mean_weights(weights["item"], weights["user"]), config.trees, seed)
-    segment = with_neighbours(segment, weights, index, kinds)
+    segment = with_neighbours(segment, weights, index, kinds, run)
     planner = Planner(segment, index, learned=tuple(weights.values()))
     queries = calibration_queries(segment, weights, user_queries, seed, kinds)
     budgets: dict[str, Any] = {}
