@@ -41,7 +41,7 @@ class Cluster:
         Raises
         ------
         RequestError
-            If ray is not installed, or there is no cluster at the address.
+            If ray is not installed, there is no cluster at the address, or it has too few GPUs.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
         try:
@@ -59,6 +59,9 @@ class Cluster:
             except (ConnectionError, ValueError) as error:
                 raise RequestError(f"no Ray cluster at {self.address!r}: {error}", "/address") from error
         ray.data.DataContext.get_current().enable_progress_bars = False
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if self.gpus > gpus:  # ray would wait for more
+            raise RequestError(f"a worker needs {self.gpus:g} GPUs, and the cluster has {gpus:g}", "/gpus")
         return ray
 
     def map(self, work: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
