@@ -43,7 +43,7 @@ def nodes() -> "Iterator[Nodes]":
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_worker_niceness", "0")  # else whatever runs beside it goes first
         cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=2)  # without it, a member's share of the cores is a smaller one
     yield cluster
     ray.shutdown()
     cluster.shutdown()

@@ -1,6 +1,8 @@
 """What training counts and learns from events, on shops small enough to know the answer."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,14 @@ from training.behaviour.export import Behaviour
 from training.behaviour.sequence_model import ItemContent
 from training.behaviour.sequences import Sequences
 from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
-from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
+from training.cooccurrence.pairs import (
+    BACKWARD,
+    HALF_LIFE_DAYS,
+    PositiveEvents,
+    count_pairs,
+    normalize_counts,
+    pairs_of,
+)
 from training.cooccurrence.sparse import top_k
 from training.cooccurrence.tables import CooccurrenceTables, Mixture, content_similarity
 from training.item_tower.category import train_category
@@ -78,6 +87,40 @@ def test_events_of_one_moment_count_the_same() -> None:
     assert len({counted[i, j] for i in range(3) for j in range(3) if i != j}) == 1, "the file's order says nothing"
     assert len({*counted[3, :3]}) == len({*counted[:3, 3]}) == 1
     assert 0 < counted[0, 3] < counted[3, 0] < counted[0, 1]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 3)), min_size=1), st.integers(1, 9))
+def test_partitions_are_of_whole_users_and_have_every_event_once(
+    choices: list[tuple[str, int]], size: int
+) -> None:
+    events = PositiveEvents.of(interactions(catalog(4), *((user, row, 0) for user, row in choices)))
+    parts = events.by_users(size)
+    for name in ("rows", "users", "times", "moments"):
+        found = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(found, getattr(events, name))
+    users = [user for part in parts for user in np.unique(part.users)]
+    assert len(users) == len(set(users))
+    largest = max(np.bincount(events.users), default=0)
+    assert all(len(part.rows) < size + largest for part in parts)
+
+
+def test_pairs_counted_by_partitions_are_those_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    chosen = generator.integers(0, 9, (40, 6)).tolist()
+    drawn = [(f"u{user:02}", row, day) for user, rows in enumerate(chosen) for day, row in enumerate(rows)]
+    events = interactions(catalog(9), *drawn)
+    at_once = count_pairs(events, 9)
+    monkeypatch.setattr("training.cooccurrence.pairs.PARTITION_SIZE", 50)
+    partitions = []
+
+    def run(count: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        partitions.extend(parts)
+        return [count(part) for part in reversed(parts)][::-1]  # wherever and whenever each is counted
+
+    counted = count_pairs(events, 9, run)
+    assert len(partitions) == 5
+    np.testing.assert_allclose(counted.toarray(), at_once.toarray(), rtol=1e-12)
+    np.testing.assert_array_equal(counted.toarray(), count_pairs(events, 9).toarray())
 
 
 @given(arrays(np.float64, (4, 7), elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])), st.integers(1, 8))

@@ -120,11 +120,15 @@ class Cluster:
         except RayTaskError:
             raise  # of the work itself: it is an instance of the work's error, too
         except RayError as error:
-            raise RequestError(
-                f"the Ray cluster at {self.address or 'this machine'} was lost, or too many of its workers died: "
-                f"{error}. Nothing was published; run the command again",
-                "/address",
-            ) from error
+            raise self.lost(error) from error
+
+    def lost(self, error: Exception) -> RequestError:
+        """Return the error of a cluster that cannot finish its work."""
+        return RequestError(
+            f"the Ray cluster at {self.address or 'this machine'} was lost, or too many of its workers died: "
+            f"{error}. Run the command again: it goes on with what is stored",
+            "/address",
+        )
 
 
 def on_ray(address: str | None = None) -> Map:

@@ -7,8 +7,10 @@ takes in one process: it has its own generator of batches, negatives and dropout
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -24,7 +26,7 @@ from training.behaviour.train import (
 )
 from training.checkpoint import Checkpoint, trainable_state
 
-MAX_FAILURES = 8  # of workers, in one training
+MAX_FAILURES = 8  # of one training, each of any number of workers
 
 
 def train_on_ray(
@@ -46,19 +48,39 @@ def train_on_ray(
     RequestError
         If the cluster is lost, or too many of its workers died.
     """
-    ray = cluster.connect()
+    cluster.connect()
+    from ray.train import TrainingFailedError
+
+    for failures in count(1):
+        try:
+            with cluster.watched():
+                result = _trainer(training, folder, cluster).fit()
+            break
+        except TrainingFailedError as error:
+            if failures == MAX_FAILURES:
+                raise cluster.lost(error) from error
+            notice("behaviour: workers died; going on from the last checkpoint")
+    assert result.checkpoint is not None
+    members = training.members()
+    with result.checkpoint.as_directory() as saved:
+        checks = [_restore(member, Path(saved), number) for number, member in enumerate(members)]
+    return members, checks[0]
+
+
+def _trainer(training: EnsembleTraining, folder: Path, cluster: Cluster) -> Any:
+    """Return a trainer on the machines that there are now; it goes on with what one before it has stored."""
+    import ray
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
     cpus = cpus_of_a_member([node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]])
-    resources = {"CPU": cpus, **({"GPU": cluster.gpus} if cluster.gpus else {})}
     notice(f"behaviour: {training.steps} steps of {MEMBERS} members, each on {cpus:.2g} cores of the cluster")
-    trainer = TorchTrainer(
+    return TorchTrainer(
         partial(_train_member, training),
         scaling_config=train.ScalingConfig(
             num_workers=MEMBERS,
             use_gpu=cluster.gpus > 0,
-            resources_per_worker=resources,
+            resources_per_worker={"CPU": cpus, **({"GPU": cluster.gpus} if cluster.gpus else {})},
             placement_strategy="SPREAD",
         ),
         torch_config=TorchConfig(backend="gloo"),  # what the members exchange is weights on the CPU
@@ -66,16 +88,10 @@ def train_on_ray(
             name=training.name,
             storage_path=str(folder.absolute()),
             checkpoint_config=train.CheckpointConfig(num_to_keep=1),
-            failure_config=train.FailureConfig(max_failures=MAX_FAILURES),
+            # not retried there, but with the cores of the machines that are left
+            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=1),
         ),
     )
-    with cluster.watched():
-        result = trainer.fit()
-    assert result.checkpoint is not None
-    members = training.members()
-    with result.checkpoint.as_directory() as saved:
-        checks = [_restore(member, Path(saved), number) for number, member in enumerate(members)]
-    return members, checks[0]
 
 
 def cpus_of_a_member(cpus: Sequence[float]) -> float:
