@@ -189,7 +189,7 @@ def fit(
             encoder_files=files,
             overlay_revision=revision,
             counted=None if interactions is None else _counted(interactions, config, store_url),
-            run=cluster and cluster.map,
+            run=None if cluster is None else cluster.map,
         )
         live.settle(out, times)
         return generation
