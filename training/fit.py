@@ -365,7 +365,8 @@ def _evaluate(
     compared = substitutes(split.test, known, model.segment.layout, product_types(items.catalog))
     pairs = {"compared in one session": compared, "bought together": bought_together(split.test)}
     with TemporaryDirectory(dir=folder) as published:
-        publish(Path(published), model, items, encoded, config, {}, thumbnails=False, run=cluster and cluster.map)
+        compare = None if cluster is None else cluster.map
+        publish(Path(published), model, items, encoded, config, {}, thumbnails=False, run=compare)
         rec = load(published)
         report = evaluate(rec, split.train, split.test, run=_run(cluster))
         found = item_pairs(rec, {kind: partners(rec.segment, of) for kind, of in pairs.items()})

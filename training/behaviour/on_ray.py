@@ -24,7 +24,7 @@ from training.behaviour.train import (
     is_over,
     save_best,
 )
-from training.checkpoint import Checkpoint, trainable_state
+from training.checkpoint import Checkpoint, Weights, trainable_state
 
 MAX_FAILURES = 8  # of one training, each of any number of workers
 
@@ -59,7 +59,7 @@ def train_on_ray(
         except TrainingFailedError as error:
             if failures == MAX_FAILURES:
                 raise cluster.lost(error) from error
-            notice("behaviour: workers died; going on from the last checkpoint")
+            notice("behaviour: workers died, or did not start in time; going on from the last checkpoint")
     assert result.checkpoint is not None
     members = training.members()
     with result.checkpoint.as_directory() as saved:
@@ -89,7 +89,7 @@ def _trainer(training: EnsembleTraining, folder: Path, cluster: Cluster) -> Any:
             storage_path=str(folder.absolute()),
             checkpoint_config=train.CheckpointConfig(num_to_keep=1),
             # not retried there, but with the cores of the machines that are left
-            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=1),
+            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
 
@@ -116,7 +116,8 @@ def _train_member(training: EnsembleTraining) -> None:
     number, saved = train.get_context().get_world_rank(), train.get_checkpoint()
     if torch.cuda.is_available():
         torch.cuda.set_device(get_device())
-    members, checks = training.members(), list[ValidationCheck]()
+    members = training.members()
+    checks: list[ValidationCheck] = []
     member = members[number]
     if saved is not None:
         with saved.as_directory() as folder:
@@ -140,12 +141,11 @@ def _check_together(
     """Return the validation score of all members, whose weights the first worker collects."""
     from torch import distributed
 
-    gathered = [None] * len(members) if number == 0 else None
+    gathered: list[Weights] | None = [{}] * len(members) if number == 0 else None
     distributed.gather_object(trainable_state(members[number].model), gathered)
     check: list[ValidationCheck | None] = [None]
     if gathered is not None:
         for member, weights in zip(members[1:], gathered[1:], strict=True):
-            assert weights is not None
             member.model.load_state_dict(weights)
         check = [training.check(members, step)]
     distributed.broadcast_object_list(check)
