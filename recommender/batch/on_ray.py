@@ -59,6 +59,7 @@ class Cluster:
             except (ConnectionError, ValueError) as error:
                 raise RequestError(f"no Ray cluster at {self.address!r}: {error}", "/address") from error
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         gpus = ray.cluster_resources().get("GPU", 0)
         if self.gpus > gpus:  # ray would wait for more
             raise RequestError(f"a worker needs {self.gpus:g} GPUs, and the cluster has {gpus:g}", "/gpus")

@@ -73,6 +73,7 @@ def _trainer(training: EnsembleTraining, folder: Path, cluster: Cluster) -> Any:
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    failures: Any = train.FailureConfig  # its annotation is that of an older class
     cpus = cpus_of_a_member([node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]])
     notice(f"behaviour: {training.steps} steps of {MEMBERS} members, each on {cpus:.2g} cores of the cluster")
     return TorchTrainer(
@@ -89,7 +90,7 @@ def _trainer(training: EnsembleTraining, folder: Path, cluster: Cluster) -> Any:
             storage_path=str(folder.absolute()),
             checkpoint_config=train.CheckpointConfig(num_to_keep=1),
             # not retried there, but with the cores of the machines that are left
-            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
+            failure_config=failures(max_failures=0, controller_failure_limit=0),
         ),
     )
 
