@@ -26,7 +26,6 @@ from training.behaviour.sequences import Sequences
 from training.behaviour.train import train_sequence_models
 from training.cooccurrence import pairs
 from training.fit import fit
-from training.retrieval import neighbours
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster as Nodes
@@ -55,7 +54,6 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("training.behaviour.train.EPOCHS", 2)
     monkeypatch.setattr("training.behaviour.train.MIN_STEPS", 20)
     monkeypatch.setattr(pairs, "PARTITION_SIZE", 400)
-    monkeypatch.setattr(neighbours, "MAX_EXACT_ROWS", N)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

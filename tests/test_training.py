@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pickle import dumps, loads
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,12 @@ from training.cooccurrence.pairs import (
     normalize_counts,
     pairs_of,
 )
-from training.cooccurrence.sparse import top_k
+from training.cooccurrence.sparse import InnerProducts, top_k
 from training.cooccurrence.tables import CooccurrenceTables, Mixture, content_similarity
 from training.item_tower.category import train_category
 from training.items import variant_groups
 from training.prior import PriorShape
+from training.retrieval.neighbours import with_neighbours
 from training.tuning.held_out import item_cases, user_cases
 from training.tuning.search import TuningData
 from training.tuning.weights import default_weights
@@ -104,6 +106,26 @@ def test_partitions_are_of_whole_users_and_have_every_event_once(
     assert all(len(part.rows) < size + largest for part in parts)
 
 
+def backwards(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Map a function as workers may do it: the first item last, with what was sent to them."""
+    return [loads(dumps(work))(loads(dumps(item))) for item in reversed(items)][::-1]
+
+
+def test_products_compared_block_by_block_are_those_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = make_segment(0, 60)
+    content = unit(segment.vectors)
+    at_once = InnerProducts(content, content, 5).table("products").toarray()
+    monkeypatch.setattr("training.cooccurrence.sparse.CHUNK", 7)
+    np.testing.assert_allclose(
+        InnerProducts(content, content, 5).table("products", backwards).toarray(), at_once, rtol=1e-6
+    )
+    monkeypatch.setattr("training.retrieval.neighbours.BLOCK", 7)
+    weights = {"item": default_weights(segment.layout)}
+    tables = [with_neighbours(segment, weights, run=run).neighbours for run in (None, map, backwards)]
+    np.testing.assert_array_equal(tables[0], tables[1])
+    np.testing.assert_array_equal(tables[0], tables[2])
+
+
 def test_pairs_counted_by_partitions_are_those_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     chosen = generator.integers(0, 9, (40, 6)).tolist()
@@ -111,14 +133,8 @@ def test_pairs_counted_by_partitions_are_those_counted_at_once(monkeypatch: pyte
     events = interactions(catalog(9), *drawn)
     at_once = count_pairs(events, 9)
     monkeypatch.setattr("training.cooccurrence.pairs.PARTITION_SIZE", 50)
-    partitions = []
-
-    def run(count: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        partitions.extend(parts)
-        return [count(part) for part in reversed(parts)][::-1]  # wherever and whenever each is counted
-
-    counted = count_pairs(events, 9, run)
-    assert len(partitions) == 5
+    assert len(PositiveEvents.of(events).by_users(50)) == 5
+    counted = count_pairs(events, 9, backwards)
     np.testing.assert_allclose(counted.toarray(), at_once.toarray(), rtol=1e-12)
     np.testing.assert_array_equal(counted.toarray(), count_pairs(events, 9).toarray())
 
