@@ -112,15 +112,14 @@ def backwards(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
 
 
 def test_products_compared_block_by_block_are_those_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    segment = make_segment(0, 60)
-    content = unit(segment.vectors)
+    segment, content = make_segment(0, 60), unit(np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32))
     at_once = InnerProducts(content, content, 5).table("products").toarray()
     monkeypatch.setattr("training.cooccurrence.sparse.CHUNK", 7)
     np.testing.assert_allclose(
         InnerProducts(content, content, 5).table("products", backwards).toarray(), at_once, rtol=1e-6
     )
     monkeypatch.setattr("training.retrieval.neighbours.BLOCK", 7)
-    weights = {"item": default_weights(segment.layout)}
+    weights = {"item": default_weights(segment.layout.names, events=True)}
     tables = [with_neighbours(segment, weights, run=run).neighbours for run in (None, map, backwards)]
     np.testing.assert_array_equal(tables[0], tables[1])
     np.testing.assert_array_equal(tables[0], tables[2])
