@@ -1,5 +1,7 @@
 """The sequence model: its loss, its dropout and its validation score."""
 
+from pickle import dumps, loads
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -124,3 +126,5 @@ def test_the_validation_score_is_the_mean_of_its_cases() -> None:
     assert len(recalls) > 20
     assert Validation.of(cases).score(behaviour) == pytest.approx(np.mean(recalls), abs=1e-4)
     assert Validation.of([]).score(behaviour) == 0.0
+    sent = loads(dumps(behaviour))
+    assert Validation.of(cases).score(sent) == Validation.of(cases).score(behaviour), "as on another machine"
