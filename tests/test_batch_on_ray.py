@@ -16,10 +16,9 @@ from evaluation_events import events
 from PIL import Image
 
 import recommender
-from recommender.batch import Job, write_partitions
-from recommender.batch.encoding import Cluster
+from recommender.batch import Job, encoding, write_partitions
 from recommender.batch.histories import tables_of_events
-from recommender.batch.on_ray import map_on_ray, map_unordered, on_ray
+from recommender.batch.on_ray import Cluster, on_ray
 from recommender.catalog import Catalog
 from recommender.config import Config
 from recommender.encoders import encode_catalog
@@ -36,11 +35,11 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'hybrid-recommender[ray]'")
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster as Nodes
 
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_worker_niceness", "0")  # else whatever runs beside it goes first
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         cluster.add_node(num_cpus=1)
     yield cluster.address
     ray.shutdown()
@@ -63,13 +62,14 @@ def test_two_nodes_give_the_rows_of_one_process(address: str, tmp_path: Path) ->
         pd.testing.assert_frame_equal(one, other)
 
 
-def test_two_nodes_encode_as_one_process(address: str, tmp_path: Path) -> None:
+def test_two_nodes_encode_as_one_process(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 32)
     config = photographed(tmp_path / "shop", 70)
     catalog = Catalog.load(config)
     chosen = choose_encoder(config, catalog, tmp_path / "there")
     started = replace(catalog, frame=catalog.frame.iloc[:20].reset_index(drop=True))
     encode_catalog(started, chosen.encoder, tmp_path / "there")
-    counts = encode(config, cache_dir=tmp_path / "there", cluster=Cluster(address, size=32))
+    counts = encode(config, cache_dir=tmp_path / "there", cluster=Cluster(address))
     assert (counts["encoded"], counts["cached"]) == (100, 40)
     one, other = (encode_catalog(catalog, chosen.encoder, tmp_path / name) for name in ("here", "there"))
     assert (one.counts["encoded"], other.counts["encoded"]) == (140, 0)
@@ -88,7 +88,7 @@ def test_two_nodes_evaluate_as_one_process(address: str, tmp_path: Path, monkeyp
     ]
     train, test = (events([event for event in drawn if (event[2] < 4) == early]) for early in (True, False))
     monkeypatch.setattr(ranking_task, "PARTITION_SIZE", 13)
-    here, there = (evaluate(product, train, test, 5, run=run).to_dict() for run in (map, map_on_ray(address)))
+    here, there = (evaluate(product, train, test, 5, run=run).to_dict() for run in (map, Cluster(address).map))
     for ranker in (*here["rankers"].values(), *there["rankers"].values()):
         assert ranker.pop("seconds") >= 0, "rounded, of a small shop"
     assert here["queries"] > 50
@@ -114,8 +114,7 @@ def photographed(folder: Path, n: int) -> Config:
 
 
 def test_the_partition_of_a_killed_worker_is_retried(address: str, tmp_path: Path) -> None:
-    on_ray(address)
-    killed = tmp_path / "killed"
+    cluster, killed = Cluster(address), tmp_path / "killed"
 
     def make() -> Any:
         def work(item: int) -> int:
@@ -126,8 +125,24 @@ def test_the_partition_of_a_killed_worker_is_retried(address: str, tmp_path: Pat
 
         return work
 
-    assert sorted(map_unordered(range(5), make)) == [0, 1, 4, 9, 16]
+    assert sorted(cluster.map_unordered(range(5), make)) == [0, 1, 4, 9, 16]
     assert killed.exists()
+    killed.unlink()
+    assert [*cluster.map(make(), range(5))] == [0, 1, 4, 9, 16]
+    assert killed.exists()
+
+
+def test_an_error_of_the_work_is_raised_as_such(address: str) -> None:
+    def divide(item: int) -> float:
+        return 1 / item
+
+    with pytest.raises(ZeroDivisionError):
+        [*Cluster(address).map(divide, [1, 0])]
+
+
+def test_gpus_that_a_cluster_has_not_are_refused(address: str) -> None:
+    with pytest.raises(RequestError, match="needs 1 GPUs, and the cluster has 0"):
+        Cluster(address, gpus=1).connect()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """The sequence model: its loss, its dropout and its validation score."""
 
+from pickle import dumps, loads
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +16,9 @@ from recommender.events import EVENT_WEIGHTS
 from recommender.towers.sequence import WINDOW
 from recommender.towers.user import UserTower
 from training.behaviour.loss import BLOCK, SampledSoftmax
-from training.behaviour.sequence_model import Dropout, ItemContent
-from training.behaviour.sequences import Sequences
+from training.behaviour.on_ray import cpus_of_a_member
+from training.behaviour.sequence_model import Dropout, ItemContent, SequenceModel
+from training.behaviour.sequences import Batch, Sequences
 from training.behaviour.train import train_sequence_models
 from training.behaviour.validation import Validation
 from training.tuning.held_out import user_cases
@@ -50,6 +53,36 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(p: int, m: int, d
     torch.testing.assert_close(found, expected)
     for gradient, wanted in zip(gradients, torch.autograd.grad(3 * expected, inputs), strict=True):
         torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("dense", [0, 6])
+def test_mixed_precision_rounds_the_loss_and_its_gradients(dense: int) -> None:
+    """As on a GPU, but on this processor: bfloat16 has three decimal digits."""
+    generator = np.random.default_rng(0)
+    content = ItemContent.of(generator.normal(size=(50, dense)).astype(np.float32), None, 0)
+    torch.manual_seed(0)
+    model = SequenceModel(50, 2, content, np.random.default_rng(0)).eval()
+    rows, kinds, gaps = (torch.from_numpy(generator.integers(1, high, (16, 9))) for high in (50, 3, 5))
+    batch, negatives = Batch(rows, kinds, gaps), torch.arange(0, 50, 2)
+    found = {}
+    for mixed in (False, True):
+        model.zero_grad()
+        loss = model.loss(batch, negatives, mixed=mixed)
+        loss.backward()
+        gradients = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
+        found[mixed] = loss.detach(), gradients
+    assert found[True][1].dtype == torch.float32
+    assert not torch.equal(found[True][0], found[False][0])
+    torch.testing.assert_close(found[True][0], found[False][0], rtol=1e-2, atol=0)
+    assert torch.cosine_similarity(found[True][1], found[False][1], dim=0) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("cpus", "each"),
+    [([16, 16, 16, 16], 16), ([16, 16], 8), ([16], 5), ([0, 8, 8, 2], 4), ([1, 1], 1 / 3), ([1], 1 / 3)],
+)
+def test_members_get_as_many_cores_as_leave_room_for_all(cpus: list[float], each: float) -> None:
+    assert cpus_of_a_member(cpus) == each
 
 
 def test_dropout_retains_the_mean_and_is_its_generators() -> None:
@@ -93,3 +126,5 @@ def test_the_validation_score_is_the_mean_of_its_cases() -> None:
     assert len(recalls) > 20
     assert Validation.of(cases).score(behaviour) == pytest.approx(np.mean(recalls), abs=1e-4)
     assert Validation.of([]).score(behaviour) == 0.0
+    sent = loads(dumps(behaviour))
+    assert Validation.of(cases).score(sent) == Validation.of(cases).score(behaviour), "as on another machine"

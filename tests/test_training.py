@@ -1,6 +1,9 @@
 """What training counts and learns from events, on shops small enough to know the answer."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pickle import dumps, loads
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +22,20 @@ from training.behaviour.export import Behaviour
 from training.behaviour.sequence_model import ItemContent
 from training.behaviour.sequences import Sequences
 from training.behaviour.train import MAX_EPOCHS, schedule, train_sequence_models
-from training.cooccurrence.pairs import BACKWARD, HALF_LIFE_DAYS, count_pairs, normalize_counts, pairs_of
-from training.cooccurrence.sparse import top_inner_products, top_k
+from training.cooccurrence.pairs import (
+    BACKWARD,
+    HALF_LIFE_DAYS,
+    PositiveEvents,
+    count_pairs,
+    normalize_counts,
+    pairs_of,
+)
+from training.cooccurrence.sparse import InnerProducts, top_k
 from training.cooccurrence.tables import CooccurrenceTables, Mixture, content_similarity
 from training.item_tower.category import train_category
 from training.items import variant_groups
 from training.prior import PriorShape
+from training.retrieval.neighbours import with_neighbours
 from training.tuning.held_out import item_cases, user_cases
 from training.tuning.search import TuningData
 from training.tuning.weights import default_weights
@@ -80,6 +91,53 @@ def test_events_of_one_moment_count_the_same() -> None:
     assert 0 < counted[0, 3] < counted[3, 0] < counted[0, 1]
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 3)), min_size=1), st.integers(1, 9))
+def test_partitions_are_of_whole_users_and_have_every_event_once(
+    choices: list[tuple[str, int]], size: int
+) -> None:
+    events = PositiveEvents.of(interactions(catalog(4), *((user, row, 0) for user, row in choices)))
+    parts = events.by_users(size)
+    for name in ("rows", "users", "times", "moments"):
+        found = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(found, getattr(events, name))
+    users = [user for part in parts for user in np.unique(part.users)]
+    assert len(users) == len(set(users))
+    largest = max(np.bincount(events.users), default=0)
+    assert all(len(part.rows) < size + largest for part in parts)
+
+
+def backwards(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Map a function as workers may do it: the first item last, with what was sent to them."""
+    return [loads(dumps(work))(loads(dumps(item))) for item in reversed(items)][::-1]
+
+
+def test_products_compared_block_by_block_are_those_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    segment, content = make_segment(0, 60), unit(np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32))
+    at_once = InnerProducts(content, content, 5).table("products").toarray()
+    monkeypatch.setattr("training.cooccurrence.sparse.CHUNK", 7)
+    np.testing.assert_allclose(
+        InnerProducts(content, content, 5).table("products", backwards).toarray(), at_once, rtol=1e-6
+    )
+    monkeypatch.setattr("training.retrieval.neighbours.BLOCK", 7)
+    weights = {"item": default_weights(segment.layout.names, events=True)}
+    tables = [with_neighbours(segment, weights, run=run).neighbours for run in (None, map, backwards)]
+    np.testing.assert_array_equal(tables[0], tables[1])
+    np.testing.assert_array_equal(tables[0], tables[2])
+
+
+def test_pairs_counted_by_partitions_are_those_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    chosen = generator.integers(0, 9, (40, 6)).tolist()
+    drawn = [(f"u{user:02}", row, day) for user, rows in enumerate(chosen) for day, row in enumerate(rows)]
+    events = interactions(catalog(9), *drawn)
+    at_once = count_pairs(events, 9)
+    monkeypatch.setattr("training.cooccurrence.pairs.PARTITION_SIZE", 50)
+    assert len(PositiveEvents.of(events).by_users(50)) == 5
+    counted = count_pairs(events, 9, backwards)
+    np.testing.assert_allclose(counted.toarray(), at_once.toarray(), rtol=1e-12)
+    np.testing.assert_array_equal(counted.toarray(), count_pairs(events, 9).toarray())
+
+
 @given(arrays(np.float64, (4, 7), elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])), st.integers(1, 8))
 def test_top_k_keeps_the_largest_of_a_row_and_the_first_of_equals(values: np.ndarray, k: int) -> None:
     table = sparse.csr_array(values)
@@ -128,10 +186,10 @@ def test_nearest_products_of_a_large_shop_are_found_by_an_index(monkeypatch: pyt
     kinds = generator.integers(30, size=600)
     content = unit(generator.normal(size=(30, 8))[kinds] + 0.3 * generator.normal(size=(600, 8)))
     words = word_vectors([["mug", f"series{kind}", f"maker{number % 50}"] for number, kind in enumerate(kinds)])
-    exact = top_inner_products(content, content, 12, "", words).toarray()
+    exact = InnerProducts(content, content, 12, words).table("").toarray()
     monkeypatch.setattr("training.cooccurrence.sparse.MAX_COMPARED_ROWS", 599)
     monkeypatch.setattr("training.cooccurrence.sparse.CANDIDATES", 5)
-    found = top_inner_products(content, content, 12, "", words).toarray()
+    found = InnerProducts(content, content, 12, words).table("").toarray()
     assert ((found != 0).sum(axis=1) == 12).all()
     assert (found[np.arange(600), np.arange(600)] == 0).all(), "no product is its own neighbour"
     assert np.mean(exact[found != 0] > 0) > 0.8

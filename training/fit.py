@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from recommender.batch.encoding import encode_on
+from recommender.batch.on_ray import Cluster
 from recommender.bundle import Staging, local_copy
 from recommender.catalog import Catalog, Interactions
 from recommender.catalog.influence import bound_influence
@@ -73,9 +75,9 @@ def fit(
     strict: bool = False,
     max_removed: float = MAX_REMOVED,
     include_history: bool = False,
-    run: MapFunction = map,
     as_of: float | None = None,
     warm_start: Path | str | None = None,
+    cluster: Cluster | None = None,
 ) -> str:
     """Train on a shop's files (and its event store) and publish a generation.
 
@@ -106,14 +108,15 @@ def fit(
         unavailable in it; more is refused before the training.
     include_history
         Whether to evaluate with products of the history kept in, too, as is done where products are bought again.
-    run
-        Runs the queries of the evaluation, see `recommender.evaluation.evaluate`; on other machines the evaluated
-        bundle is read from the cache folder.
     as_of
         Moment of the catalogue's file in POSIX seconds, by default that of its last modification.
     warm_start
         A bundle's folder, or its URL: the training starts from its current generation and learns what is new
         since, with the same towers and hyperparameters. Only its drift is measured, see `WarmStart.drift`.
+    cluster
+        Encodes, trains the sequence models, counts pairs, compares products and ranks the queries of the
+        evaluation, with the results of one process; its machines need the cache folder, and the shop's files if
+        anything is to be encoded. None: this process does.
 
     Returns
     -------
@@ -124,8 +127,12 @@ def fit(
     ------
     ConfigError, DataError, EncoderError, BundleError
         If a file, a column, the encoder or the output folder cannot be used.
+    RequestError
+        If there is no cluster, or it is lost; nothing is published then.
     """
     timer, config, seed, out = StageTimer(), config.with_encoder_files(), config.train.seed, local_copy(out)
+    if cluster is not None:
+        cluster.connect()
     with Staging(out):
         pass  # an output folder that is not writable is better found before the training than after
     checked_share(max_removed)
@@ -140,8 +147,10 @@ def fit(
         catalog = with_overlay(catalog, live.entries, config if from_file else None)
         interactions = _read_interactions(config, catalog, interactions, users, store_url, strict, until)
     with timer.stage("encoding"):
-        chosen = choose_encoder(config, catalog, cache_dir) if start is None else start.encoder(config)
+        chosen = choose_encoder(config, catalog, cache_dir, cluster) if start is None else start.encoder(config)
         config = config.model_copy(update={"encoder": chosen.config})
+        if cluster is not None:
+            encode_on(cluster, catalog, chosen.encoder, chosen.config, chosen.folder, cache_dir)
         encoded = encode_catalog(catalog, chosen.encoder, cache_dir)
     losses = [*catalog.report.losses, *_lost_photos(catalog, encoded, config)]
     losses += [] if interactions is None else interactions.report.losses
@@ -152,16 +161,16 @@ def fit(
         reports: Reports = {}
         drift: dict[str, Any] = {}
         if start is not None:
-            model, drift[WARM_START] = _continue(start, items, interactions, seed, timer, checkpoints)
+            model, drift[WARM_START] = _continue(start, items, interactions, seed, timer, checkpoints, cluster)
         elif interactions is None:
             model = _train_without_events(items, free_encoding(chosen.encoder, cache_dir), seed, timer)
         else:
-            folder = None if run is map else cache_location(cache_dir)
-            measure = partial(_evaluate, items, encoded, config, run, folder, include_history)
+            folder = None if cluster is None else cache_location(cache_dir)  # workers open the bundle there
+            measure = partial(_evaluate, items, encoded, config, cluster, folder, include_history)
             split = split_events(interactions, learn_until)
             evaluate_on, encode = measure if until is None else None, free_encoding(chosen.encoder, cache_dir)
             model, reports = _train_with_events(
-                items, interactions, split, encode, seed, timer, checkpoints, evaluate_on
+                items, interactions, split, encode, seed, timer, checkpoints, evaluate_on, cluster
             )
         figures: dict[str, Any] = {name: report.to_dict() for name, report in reports.items()}
         metrics = {"evaluation": {}, **figures, **drift, "seconds": timer.seconds, **chosen.metrics}
@@ -180,6 +189,7 @@ def fit(
             encoder_files=files,
             overlay_revision=revision,
             counted=None if interactions is None else _counted(interactions, config, store_url),
+            run=None if cluster is None else cluster.map,
         )
         live.settle(out, times)
         return generation
@@ -193,7 +203,7 @@ def evaluate_config(
     users: Users | None = None,
     cache_dir: Path | None = None,
     include_history: bool = False,
-    run: MapFunction = map,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Fit on the earlier events and return the metrics on the later ones; publish nothing. See `fit`."""
     with TemporaryDirectory() as folder:
@@ -205,7 +215,7 @@ def evaluate_config(
             users=users,
             cache_dir=cache_dir,
             include_history=include_history,
-            run=run,
+            cluster=cluster,
         )
         return load(folder).manifest.metrics
 
@@ -219,20 +229,22 @@ def _train_with_events(
     timer: StageTimer,
     checkpoints: Path,
     measure: Evaluate | None,
+    cluster: Cluster | None,
 ) -> tuple[TrainedModel, Reports]:
     """Train, tune and evaluate on the split, then refit on all events; return the model and its evaluation."""
     cases = [] if split.tuning is None else user_cases(split.train, split.tuning, seed)
+    run, train = _run(cluster), partial(train_behaviour, items, folder=checkpoints, cluster=cluster)
     with timer.stage("item tower"):
         item_tower, metrics = train_item_tower(items, pairs_of(split.train), seed)
     with timer.stage("similarity"):
         content, metrics["masked_attributes"] = tune_by_masked_attributes(items, item_tower.tower, encode, seed)
     with timer.stage("behaviour"):
         validate = Validation.of(cases).score if cases else None
-        behaviour = train_behaviour(items, item_tower, split.train, seed, validate=validate, folder=checkpoints)
+        behaviour = train(item_tower, split.train, seed, validate=validate)
         metrics |= {} if behaviour is None else {"behaviour": behaviour.metrics}
     with timer.stage("co-occurrence"):
         tower, segment = assemble_segment(items, item_tower, behaviour)
-        tables = CooccurrenceTables.of(segment, split.train, texts=items.inputs.words)
+        tables = CooccurrenceTables.of(segment, split.train, texts=items.inputs.words, run=run)
     user_tower = UserTower(dict(split.train.weights), sequence=None if behaviour is None else behaviour.tower)
     hyperparameters = default_hyperparameters(segment, user_tower, content_weights(segment.layout, content))
     new_products = NewProducts()
@@ -245,7 +257,8 @@ def _train_with_events(
         with timer.stage("repeat purchases"):
             repeat = tune_repeat(data, hyperparameters, type_numbers(items.catalog), seed)
             hyperparameters, metrics["repeat"] = repeat.applied(hyperparameters), repeat.metrics
-    model = assemble_model(tower, segment, tables, hyperparameters, new_products, split.train, seed, metrics)
+    assemble = partial(assemble_model, run=run)
+    model = assemble(tower, segment, tables, hyperparameters, new_products, split.train, seed, metrics)
     if split.tuning is not None:
         with timer.stage("tuning for products"):
             hyperparameters = _tune_for_products(
@@ -261,12 +274,12 @@ def _train_with_events(
             evaluation = measure(model, split)
     with timer.stage("refit"):
         start = None if behaviour is None else Start.after(behaviour, split.train)
-        behaviour = train_behaviour(items, item_tower, interactions, seed, start=start, folder=checkpoints)
+        behaviour = train(item_tower, interactions, seed, start=start)
         tower, segment = assemble_segment(items, item_tower, behaviour)
-        tables = tables.refit(interactions, hyperparameters.mixture)
+        tables = tables.refit(interactions, hyperparameters.mixture, run)
         hyperparameters = hyperparameters.with_sequence(None if behaviour is None else behaviour.tower)
         hyperparameters = refit_repeat(hyperparameters, interactions, type_numbers(items.catalog), seed)
-        model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
+        model = assemble(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
         return replace(model, behaviour=behaviour), evaluation
 
 
@@ -277,26 +290,31 @@ def _continue(
     seed: int,
     timer: StageTimer,
     checkpoints: Path,
+    cluster: Cluster | None,
 ) -> tuple[TrainedModel, dict[str, Any]]:
     """Continue a generation's training with the events that are new; return the model and the drift."""
     interactions = start.require_events(interactions)
     hyperparameters, new_products = start.hyperparameters(), start.statistics.new_products
+    run = _run(cluster)
     with timer.stage("drift"):
         drift = start.drift(items.catalog, interactions, seed)
     with timer.stage("item tower"):
         item_tower = start.item_tower(items)
     with timer.stage("behaviour"):
+        earlier = start.behaviour(items.catalog)
         behaviour = train_behaviour(
-            items, item_tower, interactions, seed, start=start.behaviour(items.catalog), folder=checkpoints
+            items, item_tower, interactions, seed, start=earlier, folder=checkpoints, cluster=cluster
         )
         assert behaviour is not None
         hyperparameters = hyperparameters.with_sequence(behaviour.tower)
     with timer.stage("co-occurrence"):
         tower, segment = assemble_segment(items, item_tower, behaviour)
-        tables = CooccurrenceTables.of(segment, interactions, items.inputs.words, hyperparameters.mixture)
+        tables = CooccurrenceTables.of(segment, interactions, items.inputs.words, hyperparameters.mixture, run)
         hyperparameters = refit_repeat(hyperparameters, interactions, type_numbers(items.catalog), seed)
         metrics = {"behaviour": behaviour.metrics}
-        model = assemble_model(tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics)
+        model = assemble_model(
+            tower, segment, tables, hyperparameters, new_products, interactions, seed, metrics, run
+        )
     return replace(model, behaviour=behaviour), drift
 
 
@@ -334,7 +352,7 @@ def _evaluate(
     items: TrainingItems,
     encoded: EncodedCatalog,
     config: Config,
-    run: MapFunction,
+    cluster: Cluster | None,
     folder: Path | None,
     include_history: bool,
     model: TrainedModel,
@@ -348,13 +366,17 @@ def _evaluate(
     with TemporaryDirectory(dir=folder) as published:
         publish(Path(published), model, items, encoded, config, {}, searchable=False)
         rec = load(published)
-        report = evaluate(rec, split.train, split.test, run=run)
+        report = evaluate(rec, split.train, split.test, run=_run(cluster))
         found = item_pairs(rec, {kind: partners(rec.segment, of) for kind, of in pairs.items()})
         reports = {"evaluation": replace(report, pairs=found)}
         if include_history or "repeat" in rec.weights["user"]:
-            report = evaluate(rec, split.train, split.test, include_history=True, run=run)
+            report = evaluate(rec, split.train, split.test, include_history=True, run=_run(cluster))
             reports["evaluation_with_history"] = report
         return reports
+
+
+def _run(cluster: Cluster | None) -> MapFunction:
+    return map if cluster is None else cluster.map
 
 
 def _require_content_or_events(items: TrainingItems, interactions: Interactions | None) -> None:

@@ -10,6 +10,7 @@ from recommender.catalog import Interactions
 from recommender.core.blocks import Layout
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.towers.item import ItemTower
 from recommender.towers.user import UserTower
 from training.behaviour.export import Behaviour
@@ -106,6 +107,7 @@ def assemble_model(
     interactions: Interactions,
     seed: int,
     metrics: Mapping[str, Any],
+    run: MapFunction = map,
 ) -> TrainedModel:
     """Add prior, co-occurrence and complementary products to the products' arrays.
 
@@ -125,9 +127,11 @@ def assemble_model(
         See `fit_prior_predictor`.
     metrics
         Of the training so far.
+    run
+        See `complements`.
     """
     statistics = CountStatistics.of(tables, hyperparameters.mixture, hyperparameters.prior, new_products)
-    segment, prior_metrics = statistics.with_counts(segment, tables, interactions)
+    segment, prior_metrics = statistics.with_counts(segment, tables, interactions, run)
     tower, segment = new_products.applied(tower, segment, with_events(interactions, segment.n), seed)
     if hyperparameters.profile is not None:
         profile = hyperparameters.profile.fit(segment, interactions)

@@ -23,6 +23,7 @@ from recommender.encoders.images import quiet
 from recommender.encoders.photos import load_image
 from recommender.encoders.pipeline import EncodedCatalog
 from recommender.evaluation import EvaluationReport
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.evaluation.stored import PART, StoredEvaluation, evaluation_key
 from recommender.events import Steps
 from recommender.items import write_attributes
@@ -54,6 +55,7 @@ def publish(
     encoder_files: Path | None = None,
     overlay_revision: int = 0,
     counted: Mapping[str, Any] | None = None,
+    run: MapFunction | None = None,
 ) -> str:
     """Write the parts, build the index and measure its recall, and make the generation current.
 
@@ -77,6 +79,8 @@ def publish(
     counted
         Which events were counted, see `training.refresh.sources.CountedEvents`; without it the generation cannot
         be refreshed.
+    run
+        See `training.retrieval.neighbours.with_neighbours`.
 
     Returns
     -------
@@ -105,9 +109,8 @@ def publish(
         if searchable:
             queries = synthetic_queries(model.segment, model.user_tower, config.train.seed)
             kinds = [kind if kind in model.weights else "item" for kind in category_kinds(items.catalog)]
-            index = build_index(
-                base, model.segment, model.weights, queries, config.index, config.train.seed, kinds
-            )
+            seed = config.train.seed
+            index = build_index(base, model.segment, model.weights, queries, config.index, seed, kinds, run)
         index.segment.save(base)
         np.save(base / ROW_TIMES, items.catalog.times())
         repeat = model.user_tower.repeat.save(base) if model.user_tower.repeat is not None else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.batch.answers import chunks
+from recommender.batch.on_ray import Cluster
 from recommender.encoders.base import Encoder, Metered
 from recommender.encoders.cache import Record
 from recommender.encoders.photos import image_records, uncached_images
@@ -60,85 +61,70 @@ class EncodingTask:
         return [*chain(*text_records(todo, encoder_of(self.encoder, "text")))]
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """Encodes on Ray, see `recommender.batch.on_ray.connect`.
+def encode_on(
+    cluster: Cluster,
+    catalog: "Catalog",
+    encoder: Encoder,
+    config: "EncoderConfig",
+    trained: Path | None = None,
+    cache_dir: Path | None = None,
+) -> int:
+    """Encode the catalogue's images and texts that are not cached; return their number.
+
+    Metered encoders are left to `encode_catalog`.
 
     Parameters
     ----------
-    address
-        Of the cluster; by default one is started on this machine.
-    gpus
-        Per worker, or a share of one; 0 for CPUs.
-    size
-        Images or texts per batch.
+    cluster
+        Whose workers encode.
+    catalog
+        Has the images and texts.
+    encoder
+        Of this process.
+    config, trained
+        From which the workers load the encoder, see `recreate`.
+    cache_dir
+        Folder of the encoder cache.
+
+    Raises
+    ------
+    RequestError
+        See `Cluster`.
+    EncoderError
+        If the encoder of a worker is a different one.
     """
+    cluster.connect()
+    serialized = config.model_dump(mode="json")
+    work = EncodingTask(serialized, encoder.name, encoder.fingerprint, trained, catalog.images)
+    return _photos(cluster, catalog, encoder, work, cache_dir) + _texts(cluster, catalog, encoder, work, cache_dir)
 
-    address: str | None = None
-    gpus: float = 0
-    size: int = BATCH_SIZE
 
-    def fill(
-        self,
-        catalog: "Catalog",
-        encoder: Encoder,
-        config: "EncoderConfig",
-        trained: Path | None = None,
-        cache_dir: Path | None = None,
-    ) -> int:
-        """Encode the catalogue's images and texts that are not cached; return their number.
+def _photos(
+    cluster: Cluster, catalog: "Catalog", both: Encoder, work: EncodingTask, cache_dir: Path | None
+) -> int:
+    encoder = _mappable(both, "image")
+    if encoder is None:
+        return 0
+    cache = cache_of(encoder, "image", cache_dir)
+    _, todo = uncached_images(catalog, encoder, cache)
+    known = frozenset(cache.contents().tolist())
+    return cache.fill(_map(cluster, "photos", [*todo.items()], lambda: partial(work.photos, known=known)))
 
-        Metered encoders are left to `encode_catalog`.
 
-        Parameters
-        ----------
-        catalog
-            Has the images and texts.
-        encoder
-            Of this process.
-        config, trained
-            From which the workers load the encoder, see `recreate`.
-        cache_dir
-            Folder of the encoder cache.
+def _texts(cluster: Cluster, catalog: "Catalog", both: Encoder, work: EncodingTask, cache_dir: Path | None) -> int:
+    encoder = _mappable(both, "text")
+    if encoder is None:
+        return 0
+    cache = cache_of(encoder, "text", cache_dir)
+    _, todo = uncached_texts(catalog.texts(), encoder, cache)
+    return cache.fill(_map(cluster, "texts", todo, lambda: work.texts))
 
-        Raises
-        ------
-        RequestError
-            See `connect`.
-        EncoderError
-            If the encoder of a worker is a different one.
-        """
-        from recommender.batch.on_ray import connect
 
-        connect(self.address)
-        serialized = config.model_dump(mode="json")
-        work = EncodingTask(serialized, encoder.name, encoder.fingerprint, trained, catalog.images)
-        return self._photos(catalog, encoder, work, cache_dir) + self._texts(catalog, encoder, work, cache_dir)
-
-    def _photos(self, catalog: "Catalog", both: Encoder, work: EncodingTask, cache_dir: Path | None) -> int:
-        encoder = _mappable(both, "image")
-        if encoder is None:
-            return 0
-        cache = cache_of(encoder, "image", cache_dir)
-        _, todo = uncached_images(catalog, encoder, cache)
-        known = frozenset(cache.contents().tolist())
-        return cache.fill(self._map("photos", [*todo.items()], lambda: partial(work.photos, known=known)))
-
-    def _texts(self, catalog: "Catalog", both: Encoder, work: EncodingTask, cache_dir: Path | None) -> int:
-        encoder = _mappable(both, "text")
-        if encoder is None:
-            return 0
-        cache = cache_of(encoder, "text", cache_dir)
-        _, todo = uncached_texts(catalog.texts(), encoder, cache)
-        return cache.fill(self._map("texts", todo, lambda: work.texts))
-
-    def _map(
-        self, label: str, todo: Sequence[Any], make: Callable[[], Callable[[Any], list[Record]]]
-    ) -> Iterable[list[Record]]:
-        from recommender.batch.on_ray import map_unordered
-
-        batches = [*chunks(todo, self.size)]
-        return progress(map_unordered(batches, make, self.gpus), label, len(batches), "batch")
+def _map(
+    cluster: Cluster, label: str, todo: Sequence[Any], make: Callable[[], Callable[[Any], list[Record]]]
+) -> Iterable[list[Record]]:
+    batches = [*chunks(todo, BATCH_SIZE)]
+    return progress(cluster.map_unordered(batches, make), label, len(batches), "batch")
 
 
 def _mappable(both: Encoder, modality: str) -> Encoder | None:

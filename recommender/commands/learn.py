@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recommender.commands import options
-from recommender.commands.shared import config_of, emit, is_ray
+from recommender.commands.shared import cluster_of, config_of, emit
 
 
 def init(
@@ -74,21 +74,18 @@ def encode(
     images: options.Images = None,
     engine: options.Engine = "local",
     address: options.Address = None,
-    gpus: Annotated[
-        float, typer.Option("--gpus", min=0, help="GPUs of a Ray worker: such as 1, or 0.25 where four share one.")
-    ] = 0,
+    gpus: options.Gpus = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Encode texts and images into the cache.
 
     `fit` then reads their vectors from there. An interrupted run is resumed.
     """
-    cluster = is_ray(engine, address, gpus)
+    cluster = cluster_of(engine, address, gpus)
     shop = config_of(config, data, catalog, images, None)
-    from recommender.batch.encoding import Cluster
     from training.encoders.choose import encode
 
-    counts = encode(shop, cluster=Cluster(address, gpus) if cluster else None)
+    counts = encode(shop, cluster=cluster)
     text = "encoded {encoded:,} texts and images, {cached:,} were in the cache already, in {seconds:,} s"
     emit(counts, text.format(**counts), as_json)
 
@@ -108,6 +105,9 @@ def fit(
         str | None,
         typer.Option("--from", help="Folder of bundles: start from its generation, learn what is new."),
     ] = None,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    gpus: options.Gpus = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Train on a shop's files and publish a generation.
@@ -116,7 +116,11 @@ def fit(
     lacks more than a share of the products that are published in --out is refused.
 
     With --from, a warm start in a fraction of the time, for every night: it says when a full fit is due.
+
+    With --engine ray, a cluster encodes, trains, counts, compares and evaluates,
+    with the results of one process.
     """
+    cluster = cluster_of(engine, address, gpus)
     shop = config_of(config, data, catalog, images, events)
     import recommender
     from recommender.commands.summary import FitSummary
@@ -126,7 +130,14 @@ def fit(
     started = perf_counter()
     moment = past_seconds(as_of, "as_of")
     generation = fit(
-        shop, out, store_url=store, strict=strict, max_removed=max_removed, as_of=moment, warm_start=start
+        shop,
+        out,
+        store_url=store,
+        strict=strict,
+        max_removed=max_removed,
+        as_of=moment,
+        warm_start=start,
+        cluster=cluster,
     )
     seconds = perf_counter() - started
     summary = FitSummary.of(recommender.load(out, generation=generation), out, seconds)
@@ -220,6 +231,7 @@ def evaluate(
     ] = False,
     engine: options.Engine = "local",
     address: options.Address = None,
+    gpus: options.Gpus = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the metrics of a bundle, or measure a shop's files.
@@ -230,9 +242,9 @@ def evaluate(
         raise typer.BadParameter(
             "give BUNDLES to show its metrics, or --config (or --catalog) to train and measure"
         )
-    cluster = is_ray(engine, address)
+    cluster = cluster_of(engine, address, gpus)
     if bundles is not None:
-        if cluster:
+        if cluster is not None:
             raise typer.BadParameter("--engine ray trains and measures: give --config (or --catalog), not BUNDLES")
         from recommender.bundle import open_bundle
 
@@ -243,11 +255,9 @@ def evaluate(
             )
     else:
         shop = config_of(config, data, catalog, images, events)
-        from recommender.batch.on_ray import map_on_ray
         from training.fit import evaluate_config
 
-        run = map_on_ray(address) if cluster else map
-        metrics = evaluate_config(shop, include_history=include_history, run=run)
+        metrics = evaluate_config(shop, include_history=include_history, cluster=cluster)
     from recommender.commands.output import show_figures
 
     emit(metrics, show_figures(metrics), as_json)

@@ -47,6 +47,9 @@ Address = Annotated[
     str | None,
     typer.Option("--address", help="Address of the Ray cluster, such as auto. [default: start one here]"),
 ]
+Gpus = Annotated[
+    float, typer.Option("--gpus", min=0, help="GPUs of a Ray worker: such as 1, or 0.25 where four share one.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Make every reported problem an error.")]
 MaxRemoved = Annotated[
     float,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
     from recommender.batch.jobs import Map
+    from recommender.batch.on_ray import Cluster
     from recommender.config import Config, EventsConfig
     from recommender.events import Event
     from recommender.ranking.results import Recommendations
@@ -150,18 +151,22 @@ def file_tables_of(rec: "Recommender", file: Path) -> "tuple[Callable[[], Iterat
     return partial(tables_of_file, file, _events_config(rec, file)), source
 
 
-def is_ray(engine: str, address: str | None, gpus: float = 0) -> bool:
-    """Return whether to run on Ray, whose options are refused otherwise."""
-    if engine == "local" and (address is not None or gpus):
-        raise typer.BadParameter("--address and --gpus need --engine ray")
-    return engine == "ray"
+def cluster_of(engine: str, address: str | None, gpus: float = 0) -> "Cluster | None":
+    """Return the Ray cluster, whose options are refused otherwise; None: this process."""
+    if engine == "local":
+        if address is not None or gpus:
+            raise typer.BadParameter("--address and --gpus need --engine ray")
+        return None
+    from recommender.batch.on_ray import Cluster
+
+    return Cluster(address, gpus)
 
 
 def engine_of(engine: str, address: str | None) -> "Map":
     """Return what runs the partitions of a batch."""
     from recommender.batch.jobs import in_process
 
-    if not is_ray(engine, address):
+    if cluster_of(engine, address) is None:
         return in_process
     from recommender.batch.on_ray import on_ray
 

@@ -57,7 +57,7 @@ def evaluate(
         Whether items of the history may be recommended, and count where they are chosen again.
     run
         Maps a function over partitions of the queries, in their order, as `map` does; on a cluster:
-        `recommender.batch.on_ray.map_on_ray`.
+        `recommender.batch.on_ray.Cluster.map`.
 
     Returns
     -------

@@ -64,6 +64,10 @@ class SequenceTower:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         return cls(model, tuple(kinds), onnxruntime.InferenceSession(model, options))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Load the graph in another process."""
+        return SequenceTower.of, (self.model, self.kinds)
+
     def query(self, vectors: Float, names: Sequence[str], times: NDArray[np.float64]) -> Float:
         """Return the behaviour block of the predicted next product, shape (d_b,).
 

@@ -65,7 +65,7 @@ class EnsembleMember:
     def step(self) -> None:
         """Take one optimizer step on the next batch."""
         self.model.train()
-        loss = self.model.loss(self._next_batch(), self._sample_negatives())
+        loss = self.model.loss(self._next_batch(), self._sample_negatives(), mixed=self.device.type == "cuda")
         self.model.zero_grad()
         loss.backward()
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):

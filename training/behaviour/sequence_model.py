@@ -187,7 +187,7 @@ class SequenceModel(nn.Module):
         queries: Tensor = self.norm(steps)
         return queries
 
-    def loss(self, batch: Batch, negatives: Tensor) -> Tensor:
+    def loss(self, batch: Batch, negatives: Tensor, mixed: bool = False) -> Tensor:
         """Return the sampled softmax loss of the next product (eSASRec: Tikhonovich et al., RecSys 2025).
 
         Parameters
@@ -196,6 +196,8 @@ class SequenceModel(nn.Module):
             b windows.
         negatives
             Different rows sampled at random, ascending, shape (negatives,).
+        mixed
+            Whether the matrix products of the transformer are taken in bfloat16; the softmax never is.
         """
         inputs, targets = batch.rows[:, :-1], batch.rows[:, 1:]
         valid = targets >= 0
@@ -203,10 +205,11 @@ class SequenceModel(nn.Module):
         rows, inverse = torch.unique(
             torch.cat([inputs.clamp(min=0).flatten(), positives, negatives]), return_inverse=True
         )
-        items = self.item_vectors(rows)
         of_inputs, of_positives, of_negatives = inverse.split([inputs.numel(), len(positives), len(negatives)])
-        vectors = items[of_inputs].view(*inputs.shape, DIM)
-        queries = self(vectors, batch.kinds[:, :-1], batch.gaps[:, :-1])[valid]
+        with torch.autocast(rows.device.type, torch.bfloat16, enabled=mixed):
+            items = self.item_vectors(rows).float()
+            vectors = items[of_inputs].view(*inputs.shape, DIM)
+            queries = self(vectors, batch.kinds[:, :-1], batch.gaps[:, :-1])[valid].float()
         same = torch.searchsorted(negatives, positives).clamp(max=len(negatives) - 1)
         same = torch.where(negatives[same] == positives, same, -1)
         # drawn with replacement, so many would have each of a small shop's items several times

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recommender.batch.on_ray import Cluster
 from recommender.catalog import Interactions
 from recommender.encoders.cache import digest
 from recommender.progress import notice, progress
@@ -66,6 +67,74 @@ class Start:
         return cls(behaviour, interactions.frame["timestamp"].max().timestamp())
 
 
+@dataclass(frozen=True)
+class EnsembleTraining:
+    """A training of the ensemble of sequence models: all that a worker needs.
+
+    Parameters
+    ----------
+    sequences
+        Histories.
+    content
+        Of the n products.
+    seed
+        Of the first member; the others' follow.
+    steps
+        Of each member.
+    start
+        An earlier training that is continued.
+    validate
+        Returns the validation score of a model; None: there are no validation checks.
+    """
+
+    sequences: Sequences
+    content: ItemContent
+    seed: int
+    steps: int
+    start: Start | None = None
+    validate: Validate | None = None
+
+    def members(self) -> list[EnsembleMember]:
+        """Return the members before the first step."""
+        until, steps = None if self.start is None else self.start.until, max(self.steps, 1)
+        seeds = range(self.seed, self.seed + MEMBERS)
+        members = [EnsembleMember(self.sequences, self.content, seed, steps, until) for seed in seeds]
+        if self.start is not None:
+            continue_from(members, self.start.behaviour)
+        return members
+
+    def check(self, members: Sequence[EnsembleMember], step: int) -> ValidationCheck:
+        """Return the validation score of the members after a step."""
+        assert self.validate is not None
+        behaviour = export_behaviour(members, self.sequences, step / self.steps)
+        return {"share": behaviour.share, "soft_recall": self.validate(behaviour)}
+
+    @property
+    def check_steps(self) -> list[int]:
+        """Numbers of steps after which there is a check: at even distances, the last after the last step."""
+        interval = max(self.steps // VALIDATIONS, 1)
+        return [*range(self.steps, interval - 1, -interval)][::-1]
+
+    @property
+    def name(self) -> str:
+        """A digest of everything the training depends on but `validate`."""
+        sequences, content, start = self.sequences, self.content, self.start
+        arrays: list[np.ndarray] = [sequences.rows, sequences.kinds, sequences.gaps, sequences.starts]
+        arrays += [content.dense, content.values, content.weights]
+        arrays += [] if start is None else [start.behaviour.vectors, start.behaviour.predictor.table]
+        inputs = [
+            __version__,
+            torch.__version__,
+            torch.cuda.is_available(),
+            sequences.names,
+            content.size,
+            self.seed,
+            None if start is None else start.until,
+        ]
+        inputs += [(array.shape, digest(array.tobytes())) for array in arrays]
+        return digest(repr(inputs)).decode()
+
+
 def train_behaviour(
     items: TrainingItems,
     item_tower: TrainedItemTower,
@@ -75,6 +144,7 @@ def train_behaviour(
     start: Start | None = None,
     validate: Validate | None = None,
     folder: Path | None = None,
+    cluster: Cluster | None = None,
 ) -> Behaviour | None:
     """Train the behaviour block and the sequence tower on top of the products' own blocks.
 
@@ -84,7 +154,7 @@ def train_behaviour(
         The products, and their blocks.
     interactions
         The events.
-    seed, start, validate, folder
+    seed, start, validate, folder, cluster
         See `train_sequence_models`.
 
     Returns
@@ -102,7 +172,9 @@ def train_behaviour(
     size += 0 if words is None else words.size
     content = ItemContent.of(content_of(item_tower.vectors, tower.layout), bags, size)
     sequences = Sequences.of(interactions)
-    behaviour = train_sequence_models(sequences, content, seed, start=start, validate=validate, folder=folder)
+    behaviour = train_sequence_models(
+        sequences, content, seed, start=start, validate=validate, folder=folder, cluster=cluster
+    )
     if behaviour is None or words is None:
         return behaviour
     return replace(behaviour, predictor=replace(behaviour.predictor, words=words))
@@ -116,6 +188,7 @@ def train_sequence_models(
     start: Start | None = None,
     validate: Validate | None = None,
     folder: Path | None = None,
+    cluster: Cluster | None = None,
 ) -> Behaviour | None:
     """Train the ensemble of sequence models.
 
@@ -133,6 +206,8 @@ def train_sequence_models(
     folder
         Of checkpoints: an interrupted training resumes from its last, and a finished one is not repeated. The same
         folder needs the same `validate`.
+    cluster
+        Trains each member on a worker of its own, with checkpoints in the folder; None: they train here.
 
     Returns
     -------
@@ -142,36 +217,45 @@ def train_sequence_models(
     steps = schedule(sequences, start)
     if not steps and start is None:
         return None
-    until = None if start is None else start.until
-    members = [
-        EnsembleMember(sequences, content, seed + member, max(steps, 1), until) for member in range(MEMBERS)
-    ]
-    if start is not None:
-        continue_from(members, start.behaviour)
-    checkpoint = Checkpoint(folder and folder / _checkpoint_name(sequences, content, seed, start))
+    training = EnsembleTraining(sequences, content, seed, steps, start, validate)
+    if cluster is None or not steps:
+        members, checks = _train_here(training, Checkpoint(folder and folder / f"{training.name}.safetensors"))
+    else:
+        from training.behaviour.on_ray import train_on_ray
+
+        assert folder is not None
+        members, checks = train_on_ray(training, folder, cluster)
+    for member in members:
+        member.load_best()
+    behaviour = export_behaviour(members, sequences, checks[best_check(checks)]["share"] if checks else 1.0)
+    return replace(behaviour, metrics={"loss": members[0].curve.means(), "validation": _rounded(checks)})
+
+
+def _train_here(
+    training: EnsembleTraining, checkpoint: Checkpoint
+) -> tuple[list[EnsembleMember], list[ValidationCheck]]:
+    """Train the members side by side; return them and the validation checks."""
+    members, steps = training.members(), training.steps
     checks = _restore(checkpoint, members, steps)
+    check_steps = frozenset(training.check_steps if training.validate is not None else ())
     bar = progress(range(members[0].steps_done, steps), "behaviour", steps, "step")
     bar.update(members[0].steps_done)
     with _side_by_side() as pool:
         for step in bar:
-            if _checks_since_best(checks) == PATIENCE:
+            if is_over(checks):
                 break
-            validated = validate is not None and _is_validated(step, steps)
+            validated = step + 1 in check_steps
             if not (validated or (step + 1) % ROUND == 0 or step + 1 == steps):
                 continue
             [*pool.map(partial(EnsembleMember.train_until, step=step + 1), members)]
-            if validate is not None and validated:
-                behaviour = export_behaviour(members, sequences, (step + 1) / steps)
-                checks.append({"share": behaviour.share, "soft_recall": validate(behaviour)})
-                _save_best(members, checks)
+            if validated:
+                checks.append(training.check(members, step + 1))
+                save_best(members, checks)
             if checkpoint.due:
                 _save(checkpoint, members, checks)
     if checkpoint.exists:
         _save(checkpoint, members, checks)
-    for member in members:
-        member.load_best()
-    behaviour = export_behaviour(members, sequences, checks[_best(checks)]["share"] if checks else 1.0)
-    return replace(behaviour, metrics={"loss": members[0].curve.means(), "validation": _rounded(checks)})
+    return members, checks
 
 
 @contextmanager
@@ -195,20 +279,19 @@ def schedule(sequences: Sequences, start: Start | None = None) -> int:
     return min(max(EPOCHS * batches, MIN_STEPS), MAX_EPOCHS * batches, MAX_STEPS)
 
 
-def _is_validated(step: int, steps: int) -> bool:
-    """Return whether a step is followed by a validation check: at even distances, the last after the last step."""
-    interval = max(steps // VALIDATIONS, 1)
-    return (steps - 1 - step) % interval == 0 and step + 1 >= interval
+def is_over(checks: Sequence[ValidationCheck]) -> bool:
+    """Return whether a training stops early."""
+    return _checks_since_best(checks) == PATIENCE
 
 
-def _save_best(members: Sequence[EnsembleMember], checks: Sequence[ValidationCheck]) -> None:
+def save_best(members: Sequence[EnsembleMember], checks: Sequence[ValidationCheck]) -> None:
     """Keep the present weights if the last check was the best."""
     if not _checks_since_best(checks):
         for member in members:
             member.save_best()
 
 
-def _best(checks: Sequence[ValidationCheck]) -> int:
+def best_check(checks: Sequence[ValidationCheck]) -> int:
     """Return the index of the latest check whose score is within `TOLERANCE` of the highest."""
     scores = [check["soft_recall"] for check in checks]
     enough = max(scores) - TOLERANCE * abs(max(scores))
@@ -216,30 +299,11 @@ def _best(checks: Sequence[ValidationCheck]) -> int:
 
 
 def _checks_since_best(checks: Sequence[ValidationCheck]) -> int:
-    return len(checks) - 1 - _best(checks) if checks else 0
+    return len(checks) - 1 - best_check(checks) if checks else 0
 
 
 def _rounded(checks: Sequence[ValidationCheck]) -> list[ValidationCheck]:
     return [{"share": round(check["share"], 3), "soft_recall": round(check["soft_recall"], 4)} for check in checks]
-
-
-def _checkpoint_name(sequences: Sequences, content: ItemContent, seed: int, start: Start | None) -> str:
-    """Return a file name that is a digest of everything the training depends on."""
-    arrays: list[np.ndarray] = [sequences.rows, sequences.kinds, sequences.gaps, sequences.starts]
-    arrays += [content.dense, content.values, content.weights]
-    arrays += [] if start is None else [start.behaviour.vectors, start.behaviour.predictor.table]
-    until = None if start is None else start.until
-    inputs = [
-        __version__,
-        torch.__version__,
-        torch.cuda.is_available(),
-        sequences.names,
-        content.size,
-        seed,
-        until,
-    ]
-    inputs += [(array.shape, digest(array.tobytes())) for array in arrays]
-    return f"{digest(repr(inputs)).decode()}.safetensors"
 
 
 def _save(checkpoint: Checkpoint, members: Sequence[EnsembleMember], checks: Sequence[ValidationCheck]) -> None:

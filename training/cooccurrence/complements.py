@@ -5,15 +5,16 @@ import numpy as np
 from recommender.core.blocks import BLOCKS, Float, unit
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
+from recommender.evaluation.ranking_task import MapFunction
 from training.cooccurrence.pairs import MAX_PARTNERS
-from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products, top_k
+from training.cooccurrence.sparse import InnerProducts, Table, to_cooccurrence, top_k
 
 RIDGE_PENALTY = 20.0  # λ of the regression: the higher, the less is concluded from few pairs
 INTERCEPT = 0.3  # the value of a feature that all products share
 SATURATION = 1.0  # of a pair's count: twice bought together is hardly more of a pair than once
 
 
-def complements(segment: Segment, counts: Table, normalized: Table) -> Cooccurrence:
+def complements(segment: Segment, counts: Table, normalized: Table, run: MapFunction = map) -> Cooccurrence:
     """Return observed and predicted complementary pairs, each scaled to a maximum of 1 before they are added.
 
     A lamp complements a table where such lamps were bought with such tables, so that new and rare products have
@@ -27,15 +28,16 @@ def complements(segment: Segment, counts: Table, normalized: Table) -> Cooccurre
         See `training.cooccurrence.pairs.count_pairs`.
     normalized
         See `training.cooccurrence.pairs.normalize_counts`.
+    run
+        See `InnerProducts.table`.
     """
     if not normalized.nnz:
         return to_cooccurrence(normalized)
     pairs = counts.astype(np.float32)
     pairs.data = pairs.data / (pairs.data + SATURATION)
     x = pair_features(segment, pairs)
-    predicted = top_inner_products(
-        x @ bilinear_form(x, pairs, RIDGE_PENALTY), x, MAX_PARTNERS, "complementary products"
-    )
+    products = InnerProducts(x @ bilinear_form(x, pairs, RIDGE_PENALTY), x, MAX_PARTNERS)
+    predicted = products.table("complementary products", run)
     predicted.data = predicted.data.clip(min=0.0)  # a negative prediction is no complement, however high it ranks
     observed = normalized / normalized.max()
     strongest = top_k(observed + predicted / (predicted.max() or 1.0), MAX_PARTNERS)

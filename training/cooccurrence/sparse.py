@@ -1,6 +1,7 @@
 """Sparse item–item tables: the largest inner products, the top k of each row, and the published form."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 from annoy import AnnoyIndex
 from scipy import sparse
 
-from recommender.core.blocks import Double, Float, Rows
+from recommender.core.blocks import Float, Rows
 from recommender.core.cooccurrence import Cooccurrence
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.progress import progress
 
 CHUNK = 1_024  # rows of a matrix product
@@ -22,12 +24,9 @@ CANDIDATE_CHUNK = 256
 Table: TypeAlias = sparse.csr_array
 
 
-def top_inner_products(
-    left: Float | Double, right: Float | Double, k: int, label: str, words: Table | None = None
-) -> Table:
-    """Return the k largest inner products of each row with the other rows, shape (n, n).
-
-    Exact up to `MAX_COMPARED_ROWS` rows; beyond, exact products of the rows that an index finds without the words.
+@dataclass(frozen=True)
+class InnerProducts:
+    """Finds the k largest inner products of rows with the other rows, block by block.
 
     Parameters
     ----------
@@ -35,58 +34,68 @@ def top_inner_products(
         Shape (n, f).
     k
         Entries of a row; fewer where there are fewer other rows.
-    label
-        Of the progress bar.
     words
         Sparse vectors of the rows, shape (n, w), whose inner products are added.
     """
-    n = len(left)
-    left, right = left.astype(np.float32, copy=False), right.astype(np.float32, copy=False)
-    k, products = min(k, n - 1), _of_all if n <= MAX_COMPARED_ROWS else _of_nearest
-    rows, columns, values = [], [], []
-    for first, compared, chunk in products(left, right, k, label, words):
-        best, indices = chunk.topk(k, dim=1, sorted=False)
-        found = indices.numpy() if compared is None else np.take_along_axis(compared, indices.numpy(), 1)
-        finite = np.isfinite(best.numpy())
-        rows.append(np.repeat(first + np.arange(len(chunk)), finite.sum(axis=1)))
-        columns.append(found[finite])
-        values.append(best.numpy()[finite].astype(np.float64))
-    cells = (np.concatenate(rows), np.concatenate(columns))
-    return sparse.coo_array((np.concatenate(values), cells), shape=(n, n)).tocsr()
 
+    left: Float
+    right: Float
+    k: int
+    words: Table | None = None
 
-Products: TypeAlias = Iterator[tuple[int, Rows | None, torch.Tensor]]
+    def table(self, label: str, run: MapFunction = map) -> Table:
+        """Return those of all rows, shape (n, n).
 
+        Exact up to `MAX_COMPARED_ROWS` rows; beyond, exact products of the rows that an index finds without the
+        words, in this process.
 
-def _of_all(left: Float, right: Float, k: int, label: str, words: Table | None) -> Products:
-    """Yield the first row of each chunk and its products with all rows, -inf with itself."""
-    n, transposed = len(left), torch.from_numpy(right).T
-    for start in progress(range(0, n, CHUNK), label, -(-n // CHUNK), "chunk"):
-        products = torch.from_numpy(left[start : start + CHUNK]) @ transposed
-        if words is not None:
-            products += torch.from_numpy((words[start : start + CHUNK] @ words.T).toarray())
+        Parameters
+        ----------
+        label
+            Of the progress bar.
+        run
+            Maps a function over blocks of rows, in their order, as `map` does.
+        """
+        n = len(self.left)
+        if n <= MAX_COMPARED_ROWS:
+            starts = range(0, n, CHUNK)
+            blocks = [*progress(run(self.block, starts), label, len(starts), "chunk")]
+        else:
+            blocks = [*progress(self._nearest_blocks(), label, -(-n // CANDIDATE_CHUNK), "chunk")]
+        columns, values = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        found = np.isfinite(values)
+        cells = (np.repeat(np.arange(n), found.sum(axis=1)), columns[found])
+        return sparse.coo_array((values[found].astype(np.float64), cells), shape=(n, n)).tocsr()
+
+    def block(self, start: int) -> tuple[Rows, Float]:
+        """Return columns and inner products of `CHUNK` rows from one on, unordered, shape (c, k) each."""
+        products = torch.from_numpy(self.left[start : start + CHUNK]) @ torch.from_numpy(self.right).T
+        if self.words is not None:
+            products += torch.from_numpy((self.words[start : start + CHUNK] @ self.words.T).toarray())
         diagonal = torch.arange(len(products))
         products[diagonal, start + diagonal] = -torch.inf
-        yield start, None, products
+        best, columns = products.topk(min(self.k, len(self.left) - 1), dim=1, sorted=False)
+        return columns.numpy().astype(np.int32), best.numpy()
 
-
-def _of_nearest(left: Float, right: Float, k: int, label: str, words: Table | None) -> Products:
-    """Yield the first row of each chunk, the rows that an index finds, and the products with them."""
-    n, count = len(left), max(CANDIDATES * k, 1)
-    axes, forest = _forest(right)
-    points = np.pad(left @ axes, ((0, 0), (0, 1)))
-    for start in progress(range(0, n, CANDIDATE_CHUNK), label, -(-n // CANDIDATE_CHUNK), "chunk"):
-        rows = np.arange(start, min(start + CANDIDATE_CHUNK, n))
-        compared = np.full((len(rows), count), -1, dtype=np.int32)
-        for line, point in zip(compared, points[rows].tolist(), strict=True):
-            near = forest.get_nns_by_vector(point, count, SEARCH * count)
-            line[: len(near)] = near
-        products = np.einsum("cf,cmf->cm", left[rows], right[compared])
-        if words is not None:
-            each = words[np.repeat(rows, count)].multiply(words[compared.ravel()])
-            products += each.sum(axis=1).reshape(products.shape)
-        products[(compared < 0) | (compared == rows[:, None])] = -np.inf
-        yield start, compared, torch.from_numpy(products)
+    def _nearest_blocks(self) -> Iterator[tuple[Rows, Float]]:
+        """Yield the same of `CANDIDATE_CHUNK` rows after others, by an index; −inf where it finds fewer."""
+        n, k = len(self.left), min(self.k, len(self.left) - 1)
+        count = max(CANDIDATES * k, k + 1)
+        axes, forest = _forest(self.right)
+        points = np.pad(self.left @ axes, ((0, 0), (0, 1)))
+        for start in range(0, n, CANDIDATE_CHUNK):
+            rows = np.arange(start, min(start + CANDIDATE_CHUNK, n))
+            compared = np.full((len(rows), count), -1, dtype=np.int32)
+            for line, point in zip(compared, points[rows].tolist(), strict=True):
+                near = forest.get_nns_by_vector(point, count, SEARCH * count)
+                line[: len(near)] = near
+            products = np.einsum("cf,cmf->cm", self.left[rows], self.right[compared])
+            if self.words is not None:
+                each = self.words[np.repeat(rows, count)].multiply(self.words[compared.ravel()])
+                products += each.sum(axis=1).reshape(products.shape)
+            products[(compared < 0) | (compared == rows[:, None])] = -np.inf
+            best, positions = torch.from_numpy(products).topk(k, dim=1, sorted=False)
+            yield np.take_along_axis(compared, positions.numpy(), 1), best.numpy()
 
 
 def _forest(right: Float) -> tuple[Float, AnnoyIndex]:

@@ -11,9 +11,10 @@ from recommender.catalog import Interactions
 from recommender.core.blocks import BLOCKS, Float, Layout, unit
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
+from recommender.evaluation.ranking_task import MapFunction
 from training.cooccurrence.autoencoder import autoencoder_table
 from training.cooccurrence.pairs import count_pairs, normalize_counts
-from training.cooccurrence.sparse import Table, to_cooccurrence, top_inner_products
+from training.cooccurrence.sparse import InnerProducts, Table, to_cooccurrence
 from training.words import word_vectors
 
 SIMILAR_PRODUCTS = 128  # entries of a row of C from content similarity
@@ -79,6 +80,7 @@ class CooccurrenceTables:
         interactions: Interactions,
         texts: Sequence[Sequence[str]] | None = None,
         mixture: Mixture | None = None,
+        run: MapFunction = map,
     ) -> Self:
         """Count the events, and compute similarities of content and an autoencoder.
 
@@ -92,16 +94,18 @@ class CooccurrenceTables:
             Tokens of the products' texts, see `ItemInputs.words`.
         mixture
             Without a share of the autoencoder none is computed; None: it is not known yet.
+        run
+            Maps a function over partitions of the users and blocks of rows, in their order, as `map` does.
         """
-        counts = count_pairs(interactions, segment.n)
-        similarity = content_similarity(segment.vectors, segment.layout, texts)
+        counts = count_pairs(interactions, segment.n, run)
+        similarity = content_similarity(segment.vectors, segment.layout, texts, run)
         table = autoencoder_table(interactions, segment.n) if mixture is None or mixture.autoencoder else None
         return cls(counts, normalize_counts(counts, interactions), similarity, table)
 
-    def refit(self, interactions: Interactions, mixture: Mixture) -> "CooccurrenceTables":
+    def refit(self, interactions: Interactions, mixture: Mixture, run: MapFunction = map) -> "CooccurrenceTables":
         """Return the tables of other events; similarities are those of content, and unchanged."""
         n = self.similarity.shape[0]
-        counts = count_pairs(interactions, n)
+        counts = count_pairs(interactions, n, run)
         table = autoencoder_table(interactions, n) if mixture.autoencoder else None
         return replace(self, counts=counts, normalized=normalize_counts(counts, interactions), autoencoder=table)
 
@@ -127,7 +131,9 @@ def sharpened(cosines: Table, sharpness: float) -> Table:
     return sparse.csr_array((similarities, cosines.indices, cosines.indptr), shape=cosines.shape)
 
 
-def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[str]] | None = None) -> Table:
+def content_similarity(
+    vectors: Float, layout: Layout, texts: Sequence[Sequence[str]] | None = None, run: MapFunction = map
+) -> Table:
     """Return the cosine of each product and those nearest to it by content, shape (n, n).
 
     It is taken over the image, text and category blocks and the TF-IDF of the words, side by side. Words are exact
@@ -139,6 +145,8 @@ def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[
         The products' blocks, shape (n, d).
     texts
         Tokens of their texts; None where there are none.
+    run
+        See `InnerProducts.table`.
     """
     n = len(vectors)
     slices = [columns for name, columns in layout.slices.items() if name in BLOCKS and name != "behaviour"]
@@ -153,4 +161,4 @@ def content_similarity(vectors: Float, layout: Layout, texts: Sequence[Sequence[
         scales = (1 / np.maximum(norms, 1e-12)).astype(np.float32)
         content = content * scales[:, None]
         words.data *= np.repeat(scales, np.diff(words.indptr))
-    return top_inner_products(content, content, SIMILAR_PRODUCTS, "content similarity", words)
+    return InnerProducts(content, content, SIMILAR_PRODUCTS, words).table("content similarity", run)

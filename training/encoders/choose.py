@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from recommender.batch.encoding import encode_on
+from recommender.batch.on_ray import Cluster
 from recommender.catalog import Catalog
 from recommender.config import Config, EncoderConfig
 from recommender.encoders.auto import for_texts
@@ -15,9 +17,6 @@ from recommender.encoders.vectors import Precomputed
 from training.encoders.finetune import finetune
 from training.encoders.quantize import quantize_where_faster
 from training.encoders.texts import encoder_for
-
-if TYPE_CHECKING:
-    from recommender.batch.encoding import Cluster
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class ChosenEncoder:
 
 
 def choose_encoder(
-    config: Config, catalog: Catalog, cache_dir: Path | None = None, cluster: "Cluster | None" = None
+    config: Config, catalog: Catalog, cache_dir: Path | None = None, cluster: Cluster | None = None
 ) -> ChosenEncoder:
     """Load the configured encoder: trained on the shop if it can be, quantized to int8 if that saves time.
 
@@ -66,7 +65,7 @@ def choose_encoder(
             part.require(catalog.ids)
     if config.train.clip is not None:
         if cluster is not None:
-            cluster.fill(catalog, encoder, named, folder, cache_dir)
+            encode_on(cluster, catalog, encoder, named, folder, cache_dir)
         tuned = finetune(encoder, catalog, config.train.clip, config.train.seed, cache_dir)
         encoder, folder = tuned.encoder, tuned.folder
         metrics["fine_tuning"] = tuned.metrics
@@ -76,7 +75,7 @@ def choose_encoder(
     return ChosenEncoder(encoder, named, folder, metrics)
 
 
-def encode(config: Config, *, cache_dir: Path | None = None, cluster: "Cluster | None" = None) -> dict[str, float]:
+def encode(config: Config, *, cache_dir: Path | None = None, cluster: Cluster | None = None) -> dict[str, float]:
     """Encode a shop's images and texts, so that the next fit takes their vectors from the cache.
 
     Parameters
@@ -97,6 +96,6 @@ def encode(config: Config, *, cache_dir: Path | None = None, cluster: "Cluster |
     catalog = Catalog.load(config)
     chosen, new = choose_encoder(config, catalog, cache_dir, cluster), 0
     if cluster is not None:
-        new = cluster.fill(catalog, chosen.encoder, chosen.config, chosen.folder, cache_dir)
+        new = encode_on(cluster, catalog, chosen.encoder, chosen.config, chosen.folder, cache_dir)
     counts = dict(encode_catalog(catalog, chosen.encoder, cache_dir).counts)
     return counts | {"encoded": counts["encoded"] + new, "cached": counts["cached"] - new}

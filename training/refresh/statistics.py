@@ -15,6 +15,7 @@ from recommender.core.blocks import NO_ROWS
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
 from recommender.errors import BundleError
+from recommender.evaluation.ranking_task import MapFunction
 from training.cooccurrence.complements import complements
 from training.cooccurrence.pairs import count_pairs, normalize_counts
 from training.cooccurrence.sparse import Table
@@ -66,7 +67,7 @@ class CountStatistics:
         return {name: _extended(table, n) for name, table in self.tables.items()}
 
     def with_counts(
-        self, segment: Segment, tables: CooccurrenceTables, interactions: Interactions
+        self, segment: Segment, tables: CooccurrenceTables, interactions: Interactions, run: MapFunction = map
     ) -> tuple[Segment, dict[str, Any]]:
         """Return the products' arrays with prior, C and complements of events, and the prior for the manifest.
 
@@ -78,13 +79,15 @@ class CountStatistics:
             Counts of `interactions`.
         interactions
             The events.
+        run
+            See `complements`.
         """
         prior, description = self.prior.fit(interactions, segment.n)
         counted = replace(
             segment,
             prior=prior,
             cooccurrence=tables.mixed(self.mixture),
-            complements=complements(segment, tables.counts, tables.normalized),
+            complements=complements(segment, tables.counts, tables.normalized, run),
         )
         return counted, description
 

@@ -10,6 +10,7 @@ import numpy as np
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
 from recommender.errors import BundleError
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.progress import notice
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.codes import Codes
@@ -55,6 +56,7 @@ def build_index(
     config: "IndexConfig",
     seed: int,
     kinds: Sequence[str] | None = None,
+    run: MapFunction | None = None,
 ) -> BuiltIndex:
     """Write Annoy's forest, the graph and the neighbour table into a part's folder, and measure recall@10.
 
@@ -72,7 +74,7 @@ def build_index(
         Number of trees, recall target and floor.
     seed
         Of the trees and of the calibration queries.
-    kinds
+    kinds, run
         See `with_neighbours`.
 
     Raises
@@ -81,7 +83,7 @@ def build_index(
         If the recall stays under the floor and the shop is too large to be scanned instead.
     """
     index = make_index(folder, segment, mean_weights(weights["item"], weights["user"]), config.trees, seed)
-    segment = with_neighbours(segment, weights, index, kinds)
+    segment = with_neighbours(segment, weights, index, kinds, run)
     planner = Planner(segment, index, learned=tuple(weights.values()))
     if segment.n <= SCAN_ROWS:  # every answer is a row of the neighbour table or a scan, both exact
         return BuiltIndex(segment)

@@ -1,8 +1,8 @@
 """Builds the neighbour table: each product's most similar products under the learned weights, with scores."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import cpu_count
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from recommender.core.blocks import NO_ROWS, Rows
 from recommender.core.scoring import Scorer
 from recommender.core.segment import Segment
+from recommender.evaluation.ranking_task import MapFunction
 from recommender.progress import progress
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.eligibility import Eligibility
@@ -28,6 +29,7 @@ def with_neighbours(
     weights: Mapping[str, Mapping[str, float]],
     index: Index | None = None,
     kinds: Sequence[str] | None = None,
+    run: MapFunction | None = None,
 ) -> Segment:
     """Return the segment with its neighbour table; a product's variants are no neighbours.
 
@@ -43,6 +45,8 @@ def with_neighbours(
         Needed beyond `MAX_EXACT_ROWS`.
     kinds
         Names of the weights that apply to each product, length n; by default "item" for all.
+    run
+        See `by_all_pairs`. Walks are always made here: they need the index, whose files this machine has.
     """
     width = min(NEIGHBOURS, segment.n)
     table = np.full((segment.n, width), -1, dtype=np.int32)
@@ -53,7 +57,7 @@ def with_neighbours(
         for kind, rows in rows_by_kind(kinds or ["item"] * segment.n).items():
             scorer = Scorer(segment.vectors, segment.prior, segment.layout, weights[kind])
             if exact:
-                lists = by_all_pairs(segment, scorer, width, rows, NO_ROWS)
+                lists = by_all_pairs(segment, scorer, width, rows, NO_ROWS, run)
             else:
                 lists = _by_walks(segment, scorer, width, rows, index)
             yield from zip(rows.tolist(), lists, strict=True)
@@ -69,7 +73,9 @@ def rows_by_kind(kinds: Sequence[str]) -> dict[str, Rows]:
     return {kind: np.flatnonzero(inverse == i).astype(np.int32) for i, kind in enumerate(names.tolist())}
 
 
-def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, excluded: Rows) -> Iterator[Selection]:
+def by_all_pairs(
+    segment: Segment, scorer: Scorer, width: int, rows: Rows, excluded: Rows, run: MapFunction | None = None
+) -> Iterator[Selection]:
     """Yield the `width` most similar products of each row, by blocked matrix products and exact scores.
 
     Parameters
@@ -82,21 +88,39 @@ def by_all_pairs(segment: Segment, scorer: Scorer, width: int, rows: Rows, exclu
         Shape (c,).
     excluded
         Rows that are no neighbours.
+    run
+        Maps a function over blocks of rows, in their order, as `map` does; by default in threads.
     """
+    comparison = AllPairs(segment, scorer, width, rows, excluded)
+    for found in (run or _in_threads)(comparison.block, range(0, len(rows), BLOCK)):
+        yield from found
 
-    def lists(start: int) -> list[Selection]:
-        block, found = rows[start : start + BLOCK].tolist(), []
-        queries = [segment.item_query(row) for row in block]
-        for row, query, line in zip(block, queries, scorer.estimate(queries), strict=True):
-            line[segment.variants(row)] = OUT
-            line[excluded] = OUT
-            near = nearest(line, width, scorer.slack(query)).astype(np.int32, copy=False)
-            found.append(ranked(scorer, query, near, width))
+
+@dataclass(frozen=True)
+class AllPairs:
+    """Compares products with all others, block by block; see `by_all_pairs`."""
+
+    segment: Segment
+    scorer: Scorer
+    width: int
+    rows: Rows
+    excluded: Rows
+
+    def block(self, start: int) -> list[Selection]:
+        """Return the neighbours of `BLOCK` rows from a position on."""
+        rows, found = self.rows[start : start + BLOCK].tolist(), []
+        queries = [self.segment.item_query(row) for row in rows]
+        for row, query, line in zip(rows, queries, self.scorer.estimate(queries), strict=True):
+            line[self.segment.variants(row)] = OUT
+            line[self.excluded] = OUT
+            near = nearest(line, self.width, self.scorer.slack(query)).astype(np.int32, copy=False)
+            found.append(ranked(self.scorer, query, near, self.width))
         return found
 
+
+def _in_threads(work: Callable[[int], list[Selection]], starts: Sequence[int]) -> Iterator[list[Selection]]:
     with ThreadPoolExecutor(cpu_count()) as pool:  # most of the work releases the GIL
-        for found in pool.map(lists, range(0, len(rows), BLOCK)):
-            yield from found
+        yield from pool.map(work, starts)
 
 
 def _by_walks(
