@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -16,6 +17,7 @@ from recommender.filters import Subset
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.kernels import kernels
 from recommender.retrieval.planner import Budget, Planner, RowQuery
+from recommender.retrieval.selection import _order
 from recommender.towers.user import weighted_query
 from tests.segments import LAYOUT, TERMS, indexed, make_segment
 
@@ -161,6 +163,14 @@ def test_annoy_has_high_recall_on_clustered_products(tmp_path: Path) -> None:
         assert found.candidates < 3_000
         hits.append(np.mean(found.selection.scores >= best[-1]))
     assert np.mean(hits) >= 0.95
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=200), st.integers(1, 9), st.randoms(use_true_random=False))
+def test_the_best_of_many_ties_are_those_of_a_sort(scores: list[int], size: int, random: Random) -> None:
+    ranks = np.array(random.sample(range(len(scores)), len(scores)), dtype=np.int32)
+    values = np.array(scores, dtype=np.float64)
+    expected = np.lexsort((ranks, -values))[:size]
+    np.testing.assert_array_equal(_order(values, ranks, min(size, len(scores))), expected)
 
 
 def test_ties_are_broken_by_id() -> None:

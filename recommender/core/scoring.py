@@ -190,19 +190,20 @@ class Scorer:
 
     def parts(self, query: Query, rows: Rows) -> Double:
         """Return the terms of the exact scores, shape (c, number of `terms`)."""
-        vectors = self.vectors[rows]
-        products = vectors * (query.vector * self._spread)  # in float64
-        parts = np.zeros((len(rows), len(self.terms)))
-        for block, columns in enumerate(self.layout.slices.values()):
-            products[:, columns].sum(axis=1, out=parts[:, block])
-        position = self._positions
+        parts, position = np.zeros((len(rows), len(self.terms))), self._positions
+        weighted = query.vector * self._spread
+        if weighted.any():  # otherwise the vectors need not be read
+            products = self.vectors[rows] * weighted  # in float64
+            for block, columns in enumerate(self.layout.slices.values()):
+                products[:, columns].sum(axis=1, out=parts[:, block])
         for term, present, values in sparse_terms(query):
             if len(present) and (weight := self.weights.get(term, 0.0)):
                 parts[:, position[term]] = weight * sparse_at(present, values, rows)
         if weight := self.weights.get("prior", 0.0):
             np.multiply(self.prior[rows], weight, out=parts[:, position["prior"]], dtype=np.float64)
         if query.profile is not None and (weight := self.weights.get("profile", 0.0)):
-            parts[:, position["profile"]] = weight * (vectors * query.profile.astype(np.float64)).sum(axis=1)
+            of_profile = self.vectors[rows] * query.profile.astype(np.float64)
+            parts[:, position["profile"]] = weight * of_profile.sum(axis=1)
         if self.boost is not None:
             parts[:, -1] = self.boost[rows]
         return parts

@@ -116,8 +116,21 @@ def ranked(scorer: Scorer, query: Query, rows: Rows, size: int, estimate: Estima
         rows = rows[nearest(line, size, slack)]
     scores = scorer.total(scorer.parts(query, rows))
     id_ranks = rows if scorer.id_ranks is None else scorer.id_ranks[rows]
-    order = np.lexsort((id_ranks, -scores))[:size]
+    order = _order(scores, id_ranks, size)
     return Selection(rows[order], scores[order])
+
+
+def _order(scores: Double, id_ranks: Rows, size: int) -> np.ndarray:
+    """Return the positions of the best `size` by score, ties by id."""
+    if len(scores) <= EXACT_ROWS * size:
+        return np.lexsort((id_ranks, -scores))[:size]
+    # where most rows score the same, as without co-occurrence, to sort them all would take longer than the rest
+    cut = np.partition(scores, len(scores) - size)[len(scores) - size]
+    above, ties = np.flatnonzero(scores > cut), np.flatnonzero(scores == cut)
+    wanted = size - len(above)
+    ties = ties[np.argpartition(id_ranks[ties], wanted - 1)[:wanted]]
+    best = np.concatenate([above, ties])
+    return best[np.lexsort((id_ranks[best], -scores[best]))]
 
 
 def nearest(estimates: Float | Double, size: int, slack: float) -> np.ndarray:
