@@ -24,6 +24,7 @@ class Product:
     attributes = SimpleNamespace(id_of="{:04}".format, names=[])
     layout = Layout({"image": 4, "behaviour": 1})
     planner = SimpleNamespace(budgets=Budgets(learned=Budget(16, 32, 300)))
+    manifest = SimpleNamespace(metrics={}, extra={})
     segment = SimpleNamespace(
         vectors=np.hstack([np.repeat(np.eye(4, dtype=np.float32), CLUB, axis=0), np.ones((N, 1), np.float32)]),
         present=np.ones((N, 2), bool),

@@ -1,12 +1,16 @@
 """`evaluate` on a real bundle, and the steps of the benchmarks on the demo shop."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import recommender
 from recommender.catalog import Catalog, Interactions
 from recommender.commands.benchmarks.protocols import shops
 from recommender.config import Config
+from recommender.errors import DataError
 from recommender.evaluation import evaluate, split
 from recommender.evaluation.held_out_attribute import hold_out
 from recommender.evaluation.queries import Queries
@@ -60,11 +64,20 @@ def test_candidate_sets_ranked_together_are_those_ranked_alone(product, halves):
 
 
 def test_a_model_trained_on_the_test_set_beats_popularity(product, halves):
-    report = evaluate(product, halves.train, halves.test, k=5)
+    with pytest.raises(DataError, match=r"learned from events until .* test events are no later"):
+        evaluate(product, halves.train, halves.test, k=5)
+    report = evaluate(product, halves.train, halves.test, k=5, in_sample=True)
+    assert report.to_table().startswith("IN-SAMPLE")
+    assert report.to_dict()["in_sample"]
+    assert report.to_frame()["in_sample"].all()
+    assert "in-sample" in repr(report)
+    day_after = pd.Timestamp(product.manifest.metrics["training"]["until"]) + pd.Timedelta(days=1)
+    later = replace(halves.test, frame=halves.test.frame.assign(timestamp=day_after))
+    assert not evaluate(product, halves.train, later, k=5, baselines=[]).in_sample
     figures = report.to_dict()
     assert figures["queries"] > 50
     assert figures["rankers"]["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
-    assert len(report.to_table().splitlines()) == len(report.names) + 5
+    assert len(report.to_table().splitlines()) == len(report.names) + 6
 
 
 def test_a_catalogue_without_a_masked_column_is_valid(config, catalog, tmp_path):

@@ -5,9 +5,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_array
 
+from recommender.bundle.delta import REFRESH
 from recommender.core.blocks import Float, Mask, unit
+from recommender.errors import DataError
 from recommender.evaluation import beyond_accuracy, metrics
 from recommender.evaluation.ablation import ablation
 from recommender.evaluation.baselines import Baseline, Popularity
@@ -36,6 +39,7 @@ def evaluate(
     *,
     baselines: Sequence[Baseline] | None = None,
     include_history: bool = False,
+    in_sample: bool = False,
     run: MapFunction = map,
 ) -> EvaluationReport:
     """Measure the top-k lists of every user of both parts against the new items of their test events.
@@ -55,6 +59,8 @@ def evaluate(
         To compare with, beside the recommender's own components; None: `standard_baselines`, fitted on `train`.
     include_history
         Whether items of the history may be recommended, and count where they are chosen again.
+    in_sample
+        Whether to measure on events that the recommender has learned from, too; every output says so.
     run
         Maps a function over partitions of the queries, in their order, as `map` does; on a cluster:
         `recommender.batch.on_ray.Cluster.map`.
@@ -63,7 +69,15 @@ def evaluate(
     -------
     EvaluationReport
         Without queries if no user of `train` has a new item in `test`; otherwise with an ablation of the score.
+
+    Raises
+    ------
+    DataError
+        If the recommender has learned from events as late as some of `test`, without `in_sample`.
     """
+    seen = _seen(recommender, test)
+    if seen and not in_sample:
+        raise DataError(seen)
     queries = Queries.of(train, test, recommender.n, MAX_USERS, include_history)
     if baselines is None:
         baselines = standard_baselines(train, recommender.n, include_history) if len(queries) else []
@@ -74,7 +88,23 @@ def evaluate(
     if len(queries):
         lists = {ranker.name: result.lists["all"] for ranker, result in ranked}
         ablated = ablation(recommender, queries, slices(recommender, train), k, run, lists)
-    return replace(report, split_dates=tuple(dates), ablation=ablated)
+    return replace(report, split_dates=tuple(dates), ablation=ablated, in_sample=bool(seen))
+
+
+def _seen(recommender: "Recommender", test: "Interactions") -> str:
+    """Return an error message if the recommender has learned from events as late as some of `test`, else ""."""
+    manifest = recommender.manifest
+    counted = manifest.extra.get(REFRESH, {}).get("events", {})
+    learned = (manifest.metrics.get("training", {}).get("until"), counted.get("until"))
+    until = max((pd.Timestamp(moment) for moment in learned if moment), default=None)
+    count = 0 if until is None else int((test.frame["timestamp"] <= until).sum())
+    if not count:
+        return ""
+    return (
+        f"the recommender has learned from events until {until}, and {count:,} of {len(test):,} test events are "
+        "no later: their figures would be too high. Evaluate on later events, or fit on the earlier ones alone, "
+        "as `recommender evaluate --config` does; in_sample=True measures all the same, and every output says so"
+    )
 
 
 def compare(

@@ -14,6 +14,8 @@ _BEYOND_ACCURACY = ("coverage", "novelty", "diversity", "popular_share")
 def rankers(evaluation: Mapping[str, Any], metric: str = "recall", candidates: str = "all") -> pd.DataFrame:
     """Return one row per ranker: the metric, its 95 % interval, and the hybrid's lead with its interval.
 
+    In-sample figures have a column that says so.
+
     Parameters
     ----------
     evaluation
@@ -36,6 +38,7 @@ def rankers(evaluation: Mapping[str, Any], metric: str = "recall", candidates: s
             "lead_low": lead["low"],
             "lead_high": lead["high"],
         }
+        rows[name] |= {"in_sample": True} if evaluation.get("in_sample") else {}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -50,6 +53,7 @@ def beyond_accuracy(evaluation: Mapping[str, Any]) -> pd.DataFrame:
     rows = {
         name: {metric: ranker["all"][metric]["mean"] for metric in RANKING}
         | {metric: ranker[metric] for metric in _BEYOND_ACCURACY}
+        | ({"in_sample": True} if evaluation.get("in_sample") else {})
         for name, ranker in evaluation["rankers"].items()
     }
     return pd.DataFrame.from_dict(rows, orient="index")

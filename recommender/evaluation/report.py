@@ -74,6 +74,8 @@ class EvaluationReport:
         Recall of pairs of products, see `recommender.evaluation.item_pairs`; None where it was not measured.
     include_history
         Whether all held-out interactions count, or those with items that are new to the user.
+    in_sample
+        Whether the recommender has learned from some of the held-out interactions.
     """
 
     k: int
@@ -86,6 +88,7 @@ class EvaluationReport:
     ablation: "Ablation | None" = None
     pairs: Mapping[str, Any] | None = None
     include_history: bool = False
+    in_sample: bool = False
 
     @classmethod
     def pool(cls, reports: Sequence["EvaluationReport"]) -> "EvaluationReport":
@@ -102,6 +105,7 @@ class EvaluationReport:
             split_dates=tuple(date for report in reports for date in report.split_dates),
             ablation=None,
             pairs=None,
+            in_sample=any(report.in_sample for report in reports),
         )
 
     @property
@@ -123,6 +127,7 @@ class EvaluationReport:
             "interactions": self.interactions,
             "cold_share": round(self.cold_interactions / max(self.interactions, 1), 4),
             "include_history": self.include_history,
+            "in_sample": self.in_sample,
             "rankers": self._rankers(),
         }
         figures |= {} if self.ablation is None else {"ablation": self.ablation.to_dict()}
@@ -145,7 +150,8 @@ class EvaluationReport:
         return table(self.to_dict())
 
     def __repr__(self) -> str:
-        return f"<EvaluationReport: {len(self.rankers)} rankers, {len(self.user_ids):,} queries, k={self.k}>"
+        kind = ", in-sample" if self.in_sample else ""
+        return f"<EvaluationReport: {len(self.rankers)} rankers, {len(self.user_ids):,} queries, k={self.k}{kind}>"
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().round(4).to_html())

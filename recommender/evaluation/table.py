@@ -5,6 +5,7 @@ from typing import Any
 
 CANDIDATES = ("all", "cold", "warm")
 OTHER_METRICS = ("ndcg", "hit_rate")  # beside the requested metric, over all candidates
+IN_SAMPLE = "IN-SAMPLE: the recommender has learned from some of the held-out events; the figures are too high."
 LEGEND = "< worse than the hybrid, > better, ~ no significant difference (95 %, paired by user); ± standard error"
 
 
@@ -33,9 +34,10 @@ def table(figures: Mapping[str, Any], metric: str = "recall") -> str:
     lines = [_line(name, ranker, metric, others) for name, ranker in figures["rankers"].items()]
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     body = ["  ".join(_padded(line, widths)).rstrip() for line in [header, *lines]]
+    warning = [IN_SAMPLE] if figures.get("in_sample") else []
     verdict = [ahead(figures, metric) or f"Nothing is ahead of the hybrid in {metric}@{k}."]
     return "\n".join(
-        [*(verdict if figures["queries"] else []), _summary(figures), *body, LEGEND, *_details(figures)]
+        [*warning, *(verdict if figures["queries"] else []), _summary(figures), *body, LEGEND, *_details(figures)]
     )
 
 
