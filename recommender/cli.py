@@ -94,6 +94,7 @@ _group(
         "next-item": quality.next_item,
         "users": quality.users,
         "repeats": quality.repeats,
+        "warm-starts": quality.warm_starts,
         "made-up-grocery": quality.made_up_grocery,
         "encoders": quality.encoders,
     },

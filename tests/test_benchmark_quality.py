@@ -183,6 +183,18 @@ def pairs(demo_shop, tmp_path):
     return tmp_path / "pairs.csv"
 
 
+def test_warm_starts_are_compared_with_a_full_fit(demo_shop):
+    figures = run("warm-starts", "--config", demo_shop.config, "--split", "2026-06-18", "--nights", 2)
+    assert [*figures["bundles"]] == ["full fit", "night 1", "night 2"]
+    full, first, second = (bundle["metrics"] for bundle in figures["bundles"].values())
+    assert first["training"]["until"] < second["training"]["until"] == full["training"]["until"]
+    assert first["warm_start"]["full_fit_until"] == second["warm_start"]["full_fit_until"] < "2026-06-18"
+    for report in figures["reports"].values():
+        assert [*report["rankers"]] == ["hybrid", "full fit"]
+        assert report["queries"] > 10
+    assert mean(figures, "all later purchases", "hybrid", "recall") > 0
+
+
 def test_cold_start_is_compared_with_baselines(demo_shop, pairs):
     figures = run(
         "cold-start", "--config", demo_shop.config, "--split", "2026-06-01", "--rolling", 1, "--pairs", pairs

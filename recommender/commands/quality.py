@@ -141,6 +141,23 @@ def repeats(
     _run(lambda: repeat_purchases.measure(Config.load(config, data), split, days), as_json)
 
 
+def warm_starts(
+    config: ConfigFile,
+    split: Annotated[datetime, typer.Option("--split", help="The first fit has the events before it.")],
+    data: options.Data = None,
+    nights: Annotated[int, typer.Option("--nights", help="Warm starts, a day apart.", min=1)] = 10,
+    as_json: options.AsJson = False,
+) -> None:
+    """Warm starts night by night, beside a full fit at the end.
+
+    Both are measured on what users choose afterwards.
+    """
+    from recommender.commands.benchmarks.protocols import warm_starts
+    from recommender.config import Config
+
+    _run(lambda: warm_starts.measure(Config.load(config, data), split, nights), as_json)
+
+
 def made_up_grocery(
     users: Annotated[int, typer.Option("--users", help="Customers.")] = 200,
     products: Annotated[int, typer.Option("--products", help="Products.")] = 320,
