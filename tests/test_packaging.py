@@ -108,7 +108,7 @@ def _brought_along(declared: set[str]) -> set[str]:
 
 
 # A benchmark compares with those that happen to be installed.
-OTHER_LIBRARIES = ("faiss", "hnswlib", "implicit", "usearch", "voyager")
+OTHER_LIBRARIES = ("faiss", "hnswlib", "implicit", "pyvsag", "rabitqlib", "usearch", "voyager")
 OPTIONAL = ["postgres", "ray", "redis", "tracing"]
 
 
