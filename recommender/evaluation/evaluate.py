@@ -60,7 +60,7 @@ def evaluate(
     include_history
         Whether items of the history may be recommended, and count where they are chosen again.
     in_sample
-        Whether to measure on events that the recommender has learned from, too; every output says so.
+        Whether to measure on events that the recommender has learned from, too; the report says so.
     run
         Maps a function over partitions of the queries, in their order, as `map` does; on a cluster:
         `recommender.batch.on_ray.Cluster.map`.
@@ -103,7 +103,7 @@ def _seen(recommender: "Recommender", test: "Interactions") -> str:
     return (
         f"the recommender has learned from events until {until}, and {count:,} of {len(test):,} test events are "
         "no later: their figures would be too high. Evaluate on later events, or fit on the earlier ones alone, "
-        "as `recommender evaluate --config` does; in_sample=True measures all the same, and every output says so"
+        "as `recommender evaluate --config` does; in_sample=True measures all the same, and the report says so"
     )
 
 

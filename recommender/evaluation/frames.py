@@ -1,4 +1,4 @@
-"""Evaluation metrics of a bundle as DataFrames, for notebooks."""
+"""Evaluation metrics of a bundle as DataFrames, for notebooks; in-sample figures have a column that says so."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,6 @@ _BEYOND_ACCURACY = ("coverage", "novelty", "diversity", "popular_share")
 
 def rankers(evaluation: Mapping[str, Any], metric: str = "recall", candidates: str = "all") -> pd.DataFrame:
     """Return one row per ranker: the metric, its 95 % interval, and the hybrid's lead with its interval.
-
-    In-sample figures have a column that says so.
 
     Parameters
     ----------
@@ -38,8 +36,7 @@ def rankers(evaluation: Mapping[str, Any], metric: str = "recall", candidates: s
             "lead_low": lead["low"],
             "lead_high": lead["high"],
         }
-        rows[name] |= {"in_sample": True} if evaluation.get("in_sample") else {}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return _labelled(pd.DataFrame.from_dict(rows, orient="index"), evaluation)
 
 
 def beyond_accuracy(evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -53,10 +50,9 @@ def beyond_accuracy(evaluation: Mapping[str, Any]) -> pd.DataFrame:
     rows = {
         name: {metric: ranker["all"][metric]["mean"] for metric in RANKING}
         | {metric: ranker[metric] for metric in _BEYOND_ACCURACY}
-        | ({"in_sample": True} if evaluation.get("in_sample") else {})
         for name, ranker in evaluation["rankers"].items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return _labelled(pd.DataFrame.from_dict(rows, orient="index"), evaluation)
 
 
 def ablation(evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -89,7 +85,7 @@ def ablation(evaluation: Mapping[str, Any]) -> pd.DataFrame:
         for name, row in evaluation.get("ablation", {}).items()
         for term, drop in row["recall_drop"].items()
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return _labelled(pd.DataFrame(rows, columns=columns), evaluation)
 
 
 def slices(evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -105,11 +101,12 @@ def slices(evaluation: Mapping[str, Any]) -> pd.DataFrame:
         for name, row in evaluation.get("ablation", {}).items()
     }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename(columns={"mean": "recall"})
-    return (
+    frame = (
         frame.assign(whole=frame.index == ALL_PRODUCTS)
         .sort_values(["whole", "interactions"], ascending=False)
         .drop(columns="whole")
     )
+    return _labelled(frame, evaluation)
 
 
 def similar_items(figures: Mapping[str, Any]) -> pd.DataFrame:
@@ -132,3 +129,7 @@ def similar_items(figures: Mapping[str, Any]) -> pd.DataFrame:
         for metric, value in values.items()
     ]
     return pd.DataFrame(rows, columns=["ranker", "metric", "mean", "std_error", "lead_low", "lead_high"])
+
+
+def _labelled(frame: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:
+    return frame.assign(in_sample=True) if evaluation.get("in_sample") else frame

@@ -194,12 +194,8 @@ def train_sequence_models(
 
     Parameters
     ----------
-    sequences
-        Histories.
-    content
-        Of the n products.
-    start
-        An earlier training that is continued.
+    sequences, content, seed, start
+        See `EnsembleTraining`.
     validate
         Returns the validation score of a model. The best model of the training is returned, of equal ones the
         latest.
