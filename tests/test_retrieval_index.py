@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from recommender.bundle import open_bundle
 from recommender.config import IndexConfig
+from recommender.core.blocks import Layout
 from recommender.core.scoring import Query, Scorer
 from recommender.core.segment import Segment
 from recommender.core.weights import resolve
@@ -327,3 +328,21 @@ def test_the_build_calibrates_the_budget_of_filtered_queries(
             plans[subset is None] = found.plan
         assert np.mean(hits) >= 0.95
     assert plans == {True: "exact", False: "annoy+graph"}
+
+
+@needs_graph
+@given(dims=st.lists(st.integers(1, 700), min_size=1, max_size=4), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_compiled_and_numpy_terms_have_the_same_bits(dims: list[int], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    layout = Layout({f"block{position}": dim for position, dim in enumerate(dims)})
+    scale = 10.0 ** generator.integers(-8, 8, layout.d)
+    vectors = (generator.standard_normal((20, layout.d)) * scale).astype(np.float32)
+    weights = {name: float(generator.random()) for name in layout.names}
+    scorer = Scorer(vectors, np.zeros(20, np.float32), layout, weights)
+    query = Query.free(generator.standard_normal(layout.d).astype(np.float32))
+    rows = generator.integers(0, 20, 9).astype(np.int32)
+    compiled = scorer.parts(query, rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recommender.core.scoring.kernels", lambda: None)
+        np.testing.assert_array_equal(compiled, scorer.parts(query, rows))

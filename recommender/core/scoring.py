@@ -19,6 +19,7 @@ import numpy as np
 
 from recommender.core.blocks import NO_ROWS, USER_TERMS, Double, Float, Layout, Rows
 from recommender.core.cooccurrence import Cooccurrence
+from recommender.retrieval.kernels import kernels
 
 NO_VALUES: Double = np.empty(0)
 NO_TABLE = Cooccurrence.empty(0)
@@ -193,9 +194,7 @@ class Scorer:
         parts, position = np.zeros((len(rows), len(self.terms))), self._positions
         weighted = query.vector * self._spread
         if weighted.any():  # otherwise the vectors need not be read
-            products = self.vectors[rows] * weighted  # in float64
-            for block, columns in enumerate(self.layout.slices.values()):
-                products[:, columns].sum(axis=1, out=parts[:, block])
+            self._block_parts(weighted, rows, parts)
         for term, present, values in sparse_terms(query):
             if len(present) and (weight := self.weights.get(term, 0.0)):
                 parts[:, position[term]] = weight * sparse_at(present, values, rows)
@@ -207,6 +206,19 @@ class Scorer:
         if self.boost is not None:
             parts[:, -1] = self.boost[rows]
         return parts
+
+    def _block_parts(self, weighted: Double, rows: Rows, parts: Double) -> None:
+        """Write the terms of the blocks to their columns; with numba or without, to the same bits."""
+        if (loops := kernels()) is not None:
+            loops.block_parts(self.vectors, rows, weighted, self._stops, parts)
+            return
+        products = self.vectors[rows] * weighted  # in float64
+        for block, columns in enumerate(self.layout.slices.values()):
+            products[:, columns].sum(axis=1, out=parts[:, block])
+
+    @cached_property
+    def _stops(self) -> np.ndarray:
+        return np.cumsum([*self.layout.dims.values()])
 
     @cached_property
     def terms(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ Array = np.ndarray
 CACHE_LINE = 64  # bytes of one prefetch
 GROUP = 64  # scores whose maximum is compared first
 SPARE = 16
+PAIRWISE = 128  # numbers that numpy adds up without splitting them
 
 
 @intrinsic
@@ -341,3 +342,43 @@ def add_reverse(graph: Array, degree: int) -> None:
             if size < graph.shape[1] and not (graph[row, :size] == node).any():
                 graph[row, size] = node
                 sizes[row] = size + 1
+
+
+@njit(cache=True, nogil=True)
+def _pairwise(values: Array, query: Array) -> float:
+    """Return the inner product of float32 values and a float64 query, added in numpy's order: pairwise."""
+    count = len(query)
+    if count > PAIRWISE:
+        half = count // 2
+        half -= half % 8
+        return _pairwise(values[:half], query[:half]) + _pairwise(values[half:], query[half:])
+    a = b = c = d = e = f = g = h = 0.0
+    whole = count - count % 8
+    for at in range(0, whole, 8):
+        a += np.float64(values[at]) * query[at]
+        b += np.float64(values[at + 1]) * query[at + 1]
+        c += np.float64(values[at + 2]) * query[at + 2]
+        d += np.float64(values[at + 3]) * query[at + 3]
+        e += np.float64(values[at + 4]) * query[at + 4]
+        f += np.float64(values[at + 5]) * query[at + 5]
+        g += np.float64(values[at + 6]) * query[at + 6]
+        h += np.float64(values[at + 7]) * query[at + 7]
+    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    for at in range(whole, count):
+        total += np.float64(values[at]) * query[at]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def block_parts(vectors: Array, rows: Array, weighted: Array, stops: Array, out: Array) -> None:
+    """Write the inner products of rows with a query, block by block, in float64, to the first columns of `out`.
+
+    `stops`, (M,), are the ends of the blocks. Every sum has the bits of numpy's.
+    """
+    for position in range(len(rows)):
+        if position + 1 < len(rows):
+            _fetch(vectors, rows[position + 1])
+        line, start = vectors[rows[position]], 0
+        for block in range(len(stops)):
+            out[position, block] = _pairwise(line[start : stops[block]], weighted[start : stops[block]])
+            start = stops[block]
