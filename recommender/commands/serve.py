@@ -62,7 +62,7 @@ def mcp(
             raise
         found = "tools for assistants need mcp, which is not installed"
         raise MissingPackageError(f"{found}; run: pip install 'hybrid-recommender[mcp]'") from error
-    serve_tools(bundles, config, store, http, port)
+    serve_tools(bundles, config, store, port if http else None)
 
 
 def key(

@@ -1,6 +1,8 @@
 """The arguments of the tools for AI assistants: the members of the HTTP API's requests, without nesting."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from recommender.ranking.request import Strategy
 from serving.schemas.base import RequestModel
@@ -33,6 +35,12 @@ class SearchTool(ProductListParams):
     text: Text | None = Field(default=None, description="What is searched, such as: red leather bag.")
     image: Image | None = Field(default=None, description="A JPEG, PNG or WebP file in base64.")
     user_id: Id | None = Field(default=None, description=USER)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if (self.text, self.image) == (None, None):
+            raise ValueError("neither text nor image is given; expected at least one")
+        return self
 
 
 class SimilarTool(ProductListParams):
