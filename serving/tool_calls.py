@@ -157,7 +157,7 @@ class ToolCalls:
         except Problem as problem:
             raise ToolError(_readable(problem.body())) from None
         if "fields" in tool.params.model_fields and "fields" not in params.model_fields_set:
-            params = params.model_copy(update={"fields": [name for name in FIELDS if name in self.fields]})
+            params = params.model_copy(update={"fields": tuple(name for name in FIELDS if name in self.fields)})
         transport = httpx.WSGITransport(app=self._app, remote_addr=address)
         try:
             with Client("http://localhost", key or None, transport=transport) as client:

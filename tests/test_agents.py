@@ -99,10 +99,10 @@ def rec(demo_bundles: Path) -> Recommender:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, rec: Recommender) -> str:
-    """A store in which the user u has bought a product."""
+    """A store in which the user u has viewed a product."""
     url = f"sqlite:///{tmp_path_factory.mktemp('store')}/shop.sqlite"
     with open_store(url) as store:
-        store.events.add([Event(rec.ids[0], "purchase", datetime.now(UTC), user_id="u", event_id="e-1")])
+        store.events.add([Event(rec.ids[0], "view_item", datetime.now(UTC), user_id="u", event_id="e-1")])
     return url
 
 
@@ -259,9 +259,8 @@ def test_products_can_be_excluded_and_unwanted(assistant: Assistant, rec: Recomm
 
 
 def test_a_stored_user_gets_what_the_history_says(assistant: Assistant, rec: Recommender) -> None:
-    answer = assistant.data("recommend", user_id="u", limit=3)
-    assert answer["strategy"] == "for_you"
-    assert rec.ids[0] not in ids(answer)
+    assert assistant.data("recommend", user_id="u")["strategy"] == "for_you"
+    assert ids(assistant.data("recommend", user_id="u", strategy="recently_viewed", limit=1)) == [rec.ids[0]]
 
 
 def test_an_explanation_sums_to_the_score_and_says_what_is_left_out(
@@ -291,9 +290,7 @@ def test_texts_and_images_are_searched_and_the_log_says_what_takes_long(
         ids(assistant.data("search", image=b64encode(file).decode(), limit=5))
         == rec.search(image=file, k=5).item_ids
     )
-    lines = log.read_text().splitlines()
-    assert sum("loading the encoder" in line for line in lines) == 1
-    assert all(json.loads(line)["level"] == "info" for line in lines)
+    assert log.read_text().count("loading the encoder") == 1
 
 
 # Wrong calls: what was found, what was expected, what to do
