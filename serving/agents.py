@@ -172,13 +172,25 @@ def serve_tools(bundles: str, config: Path | None, store: str | None, port: int 
 
 def _serve_http(calls: ToolCalls, port: int) -> None:
     check_port(HOST, port)
-    limit = calls.service.settings.max_body_bytes
+    settings = calls.service.settings
     # without sessions: nothing is stored for a caller, and a restart ends none
     app = make_server(calls).streamable_http_app(
-        streamable_http_path=PATH, json_response=True, stateless_http=True, max_request_body_size=limit, host=HOST
+        streamable_http_path=PATH,
+        json_response=True,
+        stateless_http=True,
+        max_request_body_size=settings.max_body_bytes,
+        host=HOST,
     )
     notice(f"tools for assistants are at http://{HOST}:{port}{PATH}")
-    uvicorn.run(KeyCheck(app, calls), host=HOST, port=port, log_config=None, access_log=False)
+    is_behind_proxy = settings.proxies > 0  # else a caller would choose the address that its rate is counted by
+    uvicorn.run(
+        KeyCheck(app, calls),
+        host=HOST,
+        port=port,
+        proxy_headers=is_behind_proxy,
+        log_config=None,
+        access_log=False,
+    )
 
 
 async def _serve_stdio(server: "Server[Any]") -> None:

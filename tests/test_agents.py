@@ -162,8 +162,8 @@ def as_key(url: str) -> Any:
     """Opens a session over HTTP with a key."""
 
     @contextmanager
-    def opened(name: str) -> Iterator[Assistant]:
-        http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {name}"})
+    def opened(name: str, **headers: str) -> Iterator[Assistant]:
+        http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {name}", **headers})
         with session(streamable_http_client(url, http_client=http), http) as assistant:
             yield assistant
 
@@ -394,6 +394,8 @@ def test_what_a_key_fixes_holds(as_key: Any, rec: Recommender) -> None:
 def test_the_rate_of_a_key_holds(as_key: Any, rec: Recommender) -> None:
     with as_key("slow") as assistant:
         assistant.data("product", item_id=rec.ids[0])
+        assert "slow down: try again in" in assistant.error("product", item_id=rec.ids[0])
+    with as_key("slow", **{"X-Forwarded-For": "203.0.113.9"}) as assistant:  # there is no proxy
         assert "slow down: try again in" in assistant.error("product", item_id=rec.ids[0])
 
 
