@@ -48,7 +48,7 @@ def mcp(
     config: Annotated[Path | None, typer.Option("--config", help="The service's TOML: settings and keys.")] = None,
     store: options.EventStore = None,
 ) -> None:
-    """Serve search and recommendations as tools for AI assistants (MCP).
+    """Serve recommendations to AI assistants as tools (MCP).
 
     The guide to assistants has their configuration. Needs the extra: pip install
     'hybrid-recommender[mcp]'
