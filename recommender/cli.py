@@ -48,6 +48,7 @@ _add(
         "map": write.map_products,
         "report": write.report,
         "serve": serve.serve,
+        "mcp": serve.mcp,
         "key": serve.key,
         "demo": serve.demo,
     },
