@@ -97,6 +97,7 @@ _group(
         "warm-starts": quality.warm_starts,
         "made-up-grocery": quality.made_up_grocery,
         "encoders": quality.encoders,
+        "off-policy": quality.off_policy,
     },
 )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from recommender.commands.benchmarks.protocols.off_policy import lines_of
 from recommender.evaluation import table
 
 
@@ -24,6 +25,8 @@ def _parts(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}\n{_gains(group)}"
     for name, lists in figures.get("neighbours", {}).items():
         yield f"{name}\n{neighbour_table(lists)}"
+    if "coverage" in figures:
+        yield from lines_of(figures)
 
 
 def _bundle(bundle: Mapping[str, Any]) -> str:
