@@ -224,6 +224,20 @@ def off_policy(
     _run(lambda: off_policy.measure(data, runs, seed), as_json)
 
 
+def exploration(
+    runs: Annotated[int, typer.Option("--runs", help="Simulated shops.", min=2)] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated shops.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare ways to explore new products on simulated shops.
+
+    By the clicks of sixty days, and by how many of the best new products come into lists.
+    """
+    from recommender.commands.benchmarks.protocols import exploration
+
+    _run(lambda: exploration.measure(runs, seed), as_json)
+
+
 def _run(protocol: "Callable[[], dict[str, Any]]", as_json: bool) -> None:
     from recommender.commands.benchmarks.protocols.tables import show
 

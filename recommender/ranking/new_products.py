@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.core.blocks import Mask, Rows
+from recommender.core.blocks import Double, Mask, Rows
 from recommender.errors import RequestError
 from recommender.items import Attributes
 from recommender.retrieval.selection import Selection
@@ -53,9 +53,15 @@ def new_rows(attributes: Attributes, days: float, now: float) -> Mask | None:
 
     None if no date is known.
     """
+    dates = published(attributes)
+    return None if dates is None else np.asarray(dates > now - days * DAY)
+
+
+def published(attributes: Attributes) -> Double | None:
+    """Return when each product was published, POSIX seconds, NaN where not known, (n,); None if none is."""
     if "published_at" not in attributes.names or attributes.kind("published_at") != "date":
         return None
-    return np.asarray(attributes.numbers("published_at") > now - days * DAY)
+    return attributes.numbers("published_at")
 
 
 def with_new_products(

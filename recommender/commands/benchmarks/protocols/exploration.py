@@ -40,7 +40,7 @@ def softmax(scores: Double, clicks: Double, predicted: Double, rng: np.random.Ge
 
 
 def thompson(scores: Double, clicks: Double, predicted: Double, rng: np.random.Generator) -> Double:
-    """Draw as often as a product is the best under what clicks leave open, with the same floor (Thompson, 1933)."""
+    """Draw as often as a product is the best by what clicks leave open, with the same floor (Thompson, 1933)."""
     corrected = np.exp(scores) * (predicted + PRIOR_CLICKS) / (clicks + PRIOR_CLICKS)
     drawn = rng.gamma(clicks + PRIOR_CLICKS, size=(SIMULATIONS, len(scores))) / (predicted + PRIOR_CLICKS)
     best = np.bincount((corrected * drawn).argmax(axis=1), minlength=len(scores)) / SIMULATIONS
