@@ -88,5 +88,5 @@ def test_live_dates_count(demo_bundles: object, store: Store) -> None:
 
 @pytest.mark.parametrize("value", [{"days": 3}, {"days": 0, "places": 1}, {"days": 3, "places": True}, 7])
 def test_wrong_values_are_refused(value: Any) -> None:
-    with pytest.raises(RequestError, match="freshness is .*; expected such as"):
+    with pytest.raises(RequestError, match=r"freshness is .*; expected such as"):
         Request(freshness=value)

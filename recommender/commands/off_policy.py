@@ -58,7 +58,8 @@ def _replayed(bundles: Path, log: "pd.DataFrame", store: str | None, changes: di
             histories = Histories(live.events.scan())
     first = log[log["request"] != ""]
     answers = first.assign(timestamp=pd.to_datetime(first["timestamp"], utc=True, format="ISO8601"))
-    rows = progress(answers.to_dict("records"), "answers", unit="answer")
+    records: list[Any] = answers.to_dict("records")
+    rows = progress(records, "answers", unit="answer")
     return pd.DataFrame(replay(load(bundles), rows, histories, changes))
 
 

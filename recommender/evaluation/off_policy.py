@@ -202,7 +202,7 @@ class _Policy:
         _check_columns("the log", log, keys)
         cells, policy_cells = _codes(log, policy, keys)
         chances = policy["probability"].to_numpy(np.float64)
-        sums: Values = np.bincount(policy_cells, chances, minlength=int(cells.max(initial=0)) + 1)
+        sums = np.asarray(np.bincount(policy_cells, chances, int(cells.max(initial=0)) + 1), np.float64)
         filled = np.isin(cells, policy_cells)
         _check_sums(name, sums[np.unique(cells[filled])])
         items, policy_items = _codes(log, policy, ["item_id"])
@@ -284,12 +284,12 @@ class _RewardModel:
         return cls(rates(items, size[0]), of_position / mean if mean else np.ones(size[1]))
 
 
-def _codes(log: pd.DataFrame, policy: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, ...]:
+def _codes(log: pd.DataFrame, policy: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
     """Return equal numbers for equal keys of the log and of the policy; without keys all are equal."""
     if not keys:
         return np.zeros(len(log), np.intp), np.zeros(len(policy), np.intp)
     both = pd.concat([log[[*keys]], policy[[*keys]]])
-    codes = both.groupby([*keys], sort=False).ngroup().to_numpy(np.intp)
+    codes = np.asarray(both.groupby([*keys], sort=False).ngroup(), np.intp)
     return codes[: len(log)], codes[len(log) :]
 
 

@@ -103,7 +103,7 @@ def _replaced(best: Selection, pinned: frozenset[int], out: list[int], more: Sel
     """Return a list without the rows at some positions, with more at its end; pinned rows stay where they are."""
     if not len(more.rows):
         return best
-    rows, scores = (np.concatenate(pair) for pair in ((best.rows, more.rows), (best.scores, more.scores)))
+    rows, scores = np.concatenate([best.rows, more.rows]), np.concatenate([best.scores, more.scores])
     left_out = {*out}
     free = iter([p for p in range(len(rows)) if p not in left_out and int(rows[p]) not in pinned])
     order: Rows = np.array(
