@@ -2,7 +2,8 @@
 
 A position shows its ranked product or else one that is drawn from a pool of other products. Positions are drawn
 evenly and products by systematic sampling (Madow, "On the Theory of Systematic Sampling", 1949), which draws no
-product twice and each with exactly the probability that it is given. So every propensity is known without a
+product twice and each with exactly the probability that it is given. Independently, some lists are shuffled, so
+that the log tells what ranked products would earn at other positions. So every propensity is known without a
 simulation, and those of all products at a position sum to 1.
 """
 
@@ -24,7 +25,7 @@ class Exploration:
     Parameters
     ----------
     share
-        Of the positions, in expectation.
+        Of the positions that show other products, in expectation; and of the lists that are shuffled.
     seed
         Equal seeds draw equally; of a recommendation id see `recommender.stores.attribution.seed_of`.
     """
@@ -35,22 +36,26 @@ class Exploration:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which products of a pool are shown at which positions.
+    """Which products of a pool are shown at which positions, and the order of the ranked ones.
 
     Parameters
     ----------
+    order
+        Of each of the positions the one whose ranked product it shows, unless a drawn one, (p,).
     chosen, positions
         Of each drawn product its place in the pool and its position from 0, (e,).
     propensities
         Probability of each product of the pool at each of the positions, (c,).
-    retained
-        Probability with which a position shows its ranked product.
+    own, other
+        Probability with which a position shows its own ranked product, and that of each other position.
     """
 
+    order: Rows
     chosen: Rows
     positions: Rows
     propensities: Double
-    retained: float
+    own: float
+    other: float
 
 
 def draw(scores: Double, positions: Rows, exploration: Exploration) -> Draw:
@@ -68,8 +73,12 @@ def draw(scores: Double, positions: Rows, exploration: Exploration) -> Draw:
     rng = np.random.default_rng(np.frombuffer(exploration.seed, np.uint8))
     chosen = systematic_sample(inclusion, rng)
     where = positions[rng.permutation(count)[: len(chosen)]]
+    order = rng.permutation(positions) if rng.random() < exploration.share else positions
     each = max(count, 1)
-    return Draw(chosen, where, inclusion / each, 1 - float(inclusion.sum()) / each)
+    retained = 1 - float(inclusion.sum()) / each
+    other = exploration.share / each * retained
+    own = retained - (each - 1) * other
+    return Draw(order, chosen, where, inclusion / each, own, other)
 
 
 def softmax_with_floor(scores: Double) -> Double:

@@ -45,7 +45,7 @@ class Others:
         return replace(before, result=result, new=fresh.new, warnings=(*before.warnings, *fresh.warnings))
 
     def explored(self, before: Ranked, exploration: Exploration) -> Ranked:
-        """Return a list in which some positions show products that are drawn at random.
+        """Return a list in which some positions show products that are drawn at random; it may be shuffled, too.
 
         Not those of pinned products nor of the floor of new ones. Drawn are the best products after the list, and
         the best new ones.
@@ -56,8 +56,9 @@ class Others:
         free = np.array([p for p, row in enumerate(best.rows.tolist()) if row not in fixed], dtype=np.int32)
         drawn = draw(pool.scores, free, exploration)
         rows, scores = best.rows.copy(), best.scores.copy()
+        rows[free], scores[free] = best.rows[drawn.order], best.scores[drawn.order]
         propensities = np.ones(len(rows))
-        propensities[free] = drawn.retained
+        propensities[free] = np.where(drawn.order == free, drawn.own, drawn.other)
         rows[drawn.positions], scores[drawn.positions] = pool.rows[drawn.chosen], pool.scores[drawn.chosen]
         propensities[drawn.positions] = drawn.propensities[drawn.chosen]
         return replace(

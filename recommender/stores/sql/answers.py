@@ -44,7 +44,7 @@ class SqlAnswers:
 
     def read(self, start: datetime, end: datetime) -> Iterator[LoggedAnswer]:
         """See `AnswerLog.read`."""
-        during = ANSWERS.c.timestamp.between(start, end) & (ANSWERS.c.timestamp < end)
+        during = (ANSWERS.c.timestamp >= start) & (ANSWERS.c.timestamp < end)
         events = METADATA.tables["events"]
         joined = events.join(ANSWERS, events.c.recommendation_id == ANSWERS.c.recommendation_id)
         named = (
