@@ -1,5 +1,7 @@
 """Exploration: propensities are the true probabilities, and explored products obey every rule."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -129,6 +131,17 @@ def test_explored_products_obey_the_rules(demo_bundles: object, store: Store) ->
             assert sum((item.parts or {}).values()) == pytest.approx(item.score)
         seen.update(item.item_id for item in answer if item.explored)
     assert len(seen) > 10
+
+
+def test_demoted_products_are_not_drawn(rec: Recommender) -> None:
+    boost: Any = [{"when": "price < 30", "add": -100.0}]
+    cheap = {*rec.recommend(k=100, strategy="popular", filter="price < 30", variants="all").item_ids}
+    drawn: set[str] = set()
+    for seed in seeds(60):
+        answer = rec.run(Request(strategy="popular", k=6, boost=boost, exploration=Exploration(0.5, seed)))
+        drawn.update(item.item_id for item in answer if item.explored)
+    assert len(drawn) > 5
+    assert not drawn & cheap
 
 
 def test_where_nothing_else_is_eligible_nothing_is_explored(rec: Recommender) -> None:

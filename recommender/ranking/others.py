@@ -69,14 +69,18 @@ class Others:
         )
 
     def _pool(self, rows: Rows) -> Selection:
-        """Return the products that may be drawn beside those of a list: the best, and the best new ones."""
+        """Return the products that may be drawn beside those of a list: the best, and the best new ones.
+
+        None that the shop demotes by a boost, such as buried ones.
+        """
         shown, is_new = self._shown(rows), self._new(NEW_DAYS)
-        rest = self._best(POOL, shown)
-        if is_new is None:
-            return rest
-        both = np.union1d(rest.rows, self._best(POOL, shown, is_new).rows).astype(np.int32)
-        pool = ranked(self.scorer, self.resolved.query, both, len(both))
-        return pool.first(len(both), self.eligibility.groups)
+        found = self._best(POOL, shown).rows
+        if is_new is not None:
+            found = np.union1d(found, self._best(POOL, shown, is_new).rows).astype(np.int32)
+        if self.scorer.boost is not None:
+            found = found[self.scorer.boost[found] >= 0]
+        pool = ranked(self.scorer, self.resolved.query, found, len(found))
+        return pool.first(len(found), self.eligibility.groups)
 
     def _new(self, days: int) -> Mask | None:
         now = self.resolved.request.moment.timestamp()
