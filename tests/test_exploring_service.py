@@ -31,15 +31,22 @@ K, ANSWERS = 5, 250
 HOME = {"question": {"strategy": "popular", "limit": K}, "exploration": {"share": 0.5}}
 CONFIG = """
 [placements.home]
-question = {strategy = "popular", limit = 5}
+question = {strategy = "popular", limit = 5, filter = "price < PRICE"}
 exploration = {share = 0.5}
 """
+
+
+def few_products(bundles: Path) -> float:
+    """Return a price below which about fifteen products are: each is shown at each position now and then."""
+    rec = recommender.load(bundles)
+    prices = sorted(rec.product(item_id)["price"] for item_id in rec.recommend(k=80, strategy="popular").item_ids)
+    return float(prices[15])
 
 
 @pytest.fixture
 def server(demo_bundles: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     """A service in a process of its own, with a placement that explores."""
-    (tmp_path / "service.toml").write_text(CONFIG)
+    (tmp_path / "service.toml").write_text(CONFIG.replace("PRICE", str(few_products(demo_bundles))))
     options = {"port": free_port(), "store": f"sqlite:///{tmp_path}/store.db", "rate": 1e6, "burst": 10**6}
     options["log_level"] = "error"
     process = multiprocessing.get_context("spawn").Process(
@@ -69,7 +76,8 @@ def test_the_truth_of_planted_clicks_is_estimated_from_the_log(
     server: httpx.Client, demo_bundles: Path, tmp_path: Path
 ) -> None:
     rec, rng = recommender.load(demo_bundles), np.random.default_rng(0)
-    lists = {name: rec.recommend(k=K, strategy=name).item_ids for name in ("popular", "new")}
+    filter = f"price < {few_products(demo_bundles)}"
+    lists = {name: rec.recommend(k=K, strategy=name, filter=filter).item_ids for name in ("popular", "new")}
     events: list[dict[str, Any]] = []
     for number in range(ANSWERS):
         session = f"s{number // 3}"

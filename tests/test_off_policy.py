@@ -122,6 +122,14 @@ def test_a_few_heavy_clusters_make_the_interval_wide() -> None:
     assert high - low > 2 * 10 * few.std_error
 
 
+def test_no_click_at_all_is_no_certainty() -> None:
+    report = off_policy(uniform_log(), {"worst": always("i1")})
+    worst = report.of("worst")
+    assert (worst.value, worst.low) == (0, 0)
+    assert worst.high == pytest.approx(3 / worst.effective_sample_size)
+    assert any("effective clusters" in warning for warning in report.warnings)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -215,9 +215,10 @@ def off_policy(
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated shops.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Estimate policies from others' logs, and compare with the truth.
+    """Estimate policies from logs of others.
 
-    Of a dataset with the logs of two policies; and how often 95 % intervals hold the truth of simulated shops.
+    And compare with the truth: of a dataset with the logs of two policies; and how often 95 % intervals hold the
+    truth of simulated shops.
     """
     from recommender.commands.benchmarks.protocols import off_policy
 

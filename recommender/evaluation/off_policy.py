@@ -22,6 +22,8 @@ FOLDS = 2
 PRIOR_ROWS = 20.0  # of the mean, that an item's reward rate is shrunk by
 # Below so many effective clusters the intervals held the truth of about 90 % of simulated logs, above of 95 %.
 MIN_EFFECTIVE_CLUSTERS = 12.0
+# By n rows without an event: Hanley and Lippman-Hand, "If Nothing Goes Wrong, Is Everything All Right?", 1983.
+RULE_OF_THREE = 3.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,10 @@ def _estimate(
     difference = None if logged is None else ratio.minus(logged)
     low, high = ratio.interval()
     squared = float((weights**2).sum())
+    effective = float(weights.sum() ** 2 / squared) if squared > 0 else 0.0
+    if ratio.std_error == 0 and effective > 0:  # equal rewards alone: there may be others (the rule of three)
+        span = RULE_OF_THREE / effective * max(float(np.ptp(rewards)), 1.0)
+        low, high = ratio.value - span, ratio.value + span
     return OffPolicyEstimate(
         policy,
         estimator,
@@ -166,7 +172,7 @@ def _estimate(
         max(low, 0.0) if rewards.min() >= 0 else low,
         high,
         *((float("nan"),) * 3 if difference is None else (difference.value, *difference.interval())),
-        float(weights.sum() ** 2 / squared) if squared > 0 else 0.0,
+        effective,
         ratio.effective_clusters,
         float(weights.mean()),
         float(weights.max(initial=0.0)),
