@@ -53,7 +53,12 @@ _add(
         "demo": serve.demo,
     },
 )
-_group(app, "events", "Import events into the event store.", {"import": events.import_events})
+_group(
+    app,
+    "events",
+    "Import events, export logged answers.",
+    {"import": events.import_events, "answers": events.export_answers},
+)
 _group(
     app,
     "bundles",
@@ -98,6 +103,8 @@ _group(
         "warm-starts": quality.warm_starts,
         "made-up-grocery": quality.made_up_grocery,
         "encoders": quality.encoders,
+        "off-policy": quality.off_policy,
+        "exploration": quality.exploration,
     },
 )
 
