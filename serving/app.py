@@ -22,6 +22,7 @@ from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
 from serving.live_store import LiveStore
 from serving.middleware import Api, RequestLog, allow_origins
+from serving.placements import LivePlacements
 from serving.query_encoder import RemoteEncoder
 from serving.rates import SharedCounters, SharedVisitorLimit
 from serving.routes import bundles as bundle_routes
@@ -103,7 +104,15 @@ def create_app(
     if remote is not None:
         load = partial(load, encoder=remote)  # type: ignore[call-arg]
     follower = Follower(bundles)
-    live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
+    placed = LivePlacements(settings, store.definitions)
+    with suppress(StoreUnavailableError):
+        placed.refresh()
+    live = LiveRecommender(bundles, store.overlay, load, placed.generations)
+
+    def follow() -> None:
+        placed.refresh(lambda: live.recommender)
+        live.refresh_overlay()
+
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     secret = settings.signing_key
     signer = Signer(store.events, None if secret is None else secret.get_secret_value())
@@ -114,7 +123,7 @@ def create_app(
     access = Access(app, settings, counters)
     database = file_of(url)
     tasks: dict[str, Callable[[], None] | None] = {
-        "store": partial(live_store.refresh, live.refresh_overlay),
+        "store": partial(live_store.refresh, follow),
         "events": trending.refresh,
         "encoder": None if remote is None else remote.check,
         "disk": None if database is None else partial(check_disk, database.parent),
@@ -132,6 +141,7 @@ def create_app(
         live=live,
         store=store,
         trending=trending,
+        placements=placed,
         settings=settings,
         bundles=bundles,
         access=access,
@@ -181,9 +191,3 @@ def store_url(bundles: Path, settings: Settings) -> str:
     if settings.store is None and (url := origin(bundles)) is not None:
         raise ConfigError(f"{url} is served by any number of machines, which share a store; give it: --store")
     return settings.store or default_store(bundles)
-
-
-def _generations(settings: Settings) -> set[str]:
-    """Return the generations that the arms of experiments name."""
-    experiments = (placement.experiment for placement in settings.placements.values())
-    return {arm.generation for each in experiments if each for arm in each.arms if arm.generation}

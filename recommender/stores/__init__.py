@@ -1,4 +1,4 @@
-"""Stores of live data: users' events and attributes, and the overlay of products changed since the bundle.
+"""Stores of live data: users' events and attributes, changed products, and edited placements.
 
 A store is one module of this folder with `SCHEMES`, the URL schemes it supports, and `open_url`. To add a store,
 add a module; the conformance tests find it too.
@@ -10,10 +10,20 @@ from pathlib import Path
 from types import ModuleType
 
 from recommender.errors import StoreError, nearest
-from recommender.stores.base import EventStore, ItemOverlay, OverlayEntry, Store, UserStore
+from recommender.stores.base import (
+    Definition,
+    DefinitionStore,
+    EventStore,
+    ItemOverlay,
+    OverlayEntry,
+    Store,
+    UserStore,
+)
 from recommender.stores.deadlines import deadline
 
 __all__ = [
+    "Definition",
+    "DefinitionStore",
     "EventStore",
     "ItemOverlay",
     "OverlayEntry",
