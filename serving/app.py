@@ -11,9 +11,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from recommender.bundle.remote import origin
 from recommender.errors import ConfigError, StoreUnavailableError
 from recommender.recommender import load
-from recommender.stores import default_store, open_store
+from recommender.stores import deadline, default_store, open_store
 from recommender.version import __version__
-from serving import metrics, openapi, problems, storefront, tracing
+from serving import metrics, openapi, problems, storefront, studio, tracing
 from serving.access import Access
 from serving.attributing import Signer, VisitorLimit
 from serving.follower import Follower
@@ -27,6 +27,7 @@ from serving.query_encoder import RemoteEncoder
 from serving.rates import SharedCounters, SharedVisitorLimit
 from serving.routes import bundles as bundle_routes
 from serving.routes import (
+    definitions,
     docs,
     events,
     operations,
@@ -47,6 +48,7 @@ ROUTES = (
     recommendations,
     questions,
     placements,
+    definitions,
     events,
     users,
     products,
@@ -105,7 +107,7 @@ def create_app(
         load = partial(load, encoder=remote)  # type: ignore[call-arg]
     follower = Follower(bundles)
     placed = LivePlacements(settings, store.definitions)
-    with suppress(StoreUnavailableError):
+    with suppress(StoreUnavailableError), deadline(START_SECONDS):
         placed.refresh()
     live = LiveRecommender(bundles, store.overlay, load, placed.generations)
 
@@ -173,6 +175,8 @@ def _add_routes(app: Api, access: Access, settings: Settings) -> None:
         app.register_blueprint(module.bp)
     if settings.storefront:
         app.register_blueprint(storefront.bp)
+    if settings.studio:
+        app.register_blueprint(studio.bp)
 
 
 def _visitor_limit(limit: int, counters: SharedCounters | None) -> VisitorLimit | SharedVisitorLimit:

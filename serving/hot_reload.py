@@ -91,6 +91,10 @@ class LiveRecommender:
         """Return the recommender of a generation; the current one if that is not open."""
         return self.recommender if name is None else self._others.get(name, self.recommender)
 
+    def has(self, generation: str) -> bool:
+        """Return whether a generation is open."""
+        return generation in self._others or generation == self.recommender.generation
+
     def watch(self, seconds: float) -> None:
         """Refresh every `seconds` in threads, one for each task, until `close`."""
         for name in self.tasks:

@@ -111,6 +111,7 @@ class Settings(BaseSettings):
     )
     query_encoder: bool = Field(False, description="Answer text and image queries with an encoder process.")
     storefront: bool = Field(False, description="Demo pages at /shop.")
+    studio: bool = Field(False, description="Pages at /studio where placements and their rules are edited.")
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
     trending_days: int = Field(7, ge=1, le=365, description="Window of the strategy trending, in days.")
     rate: float = Field(

@@ -25,6 +25,9 @@ def serve(
     storefront: Annotated[
         bool | None, typer.Option("--storefront/--no-storefront", help="Serve a demo storefront at /shop.")
     ] = None,
+    studio: Annotated[
+        bool | None, typer.Option("--studio/--no-studio", help="Edit placements and rules at /studio.")
+    ] = None,
     insecure: Annotated[
         bool | None, typer.Option("--insecure", help="Serve other machines without API keys.", show_default=False)
     ] = None,
@@ -36,7 +39,7 @@ def serve(
     from serving.server import serve
 
     settings = {"host": host, "port": port, "workers": workers, "store": store, "insecure": insecure}
-    serve(bundles, config, **settings, query_encoder=query_encoder, storefront=storefront)
+    serve(bundles, config, **settings, query_encoder=query_encoder, storefront=storefront, studio=studio)
 
 
 def key(
