@@ -248,11 +248,7 @@ class CompiledRules:
         """
         if not self._rules:
             return NO_EFFECT
-        holds = self._always
-        if seed_rows and len(self._conditional):
-            holds = holds.copy()
-            matched = [self._table.matches(row, attributes) for row in seed_rows]
-            holds[self._conditional] = np.logical_or.reduce(matched)
+        holds = self.holding(seed_rows, attributes)
         effect = self._of(holds)
         if not self._any_with_seed or len(seed_rows) != 1:
             return effect
@@ -263,6 +259,15 @@ class CompiledRules:
             if each.compares_with_seed
         ]
         return _together(effect, combined(seeded), effect.pins)
+
+    def holding(self, seed_rows: Sequence[int], attributes: Attributes) -> Mask:
+        """Return which of the rules in force hold, shape (r,); see `effect`."""
+        if not seed_rows or not len(self._conditional):
+            return self._always
+        holds = self._always.copy()
+        matched = [self._table.matches(row, attributes) for row in seed_rows]
+        holds[self._conditional] = np.logical_or.reduce(matched)
+        return holds
 
     def _of(self, holds: Mask) -> Effect:
         """Return what the rules that hold do, but for those that compare products with the seed."""

@@ -1,6 +1,7 @@
 """Settings of the service: a TOML file, overridden by environment variables `RECOMMENDER_…`."""
 
 import tomllib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import ip_address
@@ -80,6 +81,22 @@ class Key(Section):
     def hash(key: str) -> str:
         """Return what is written of a key; keys are random, so that no slow hash is needed."""
         return sha256(key.encode()).hexdigest()
+
+
+class DefinitionTables(Section):
+    """The placements and collections of a TOML file."""
+
+    placements: dict[Slug, Placement] = {}
+    collections: dict[Slug, Collection] = {}
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Any], file: Path) -> Self:
+        """Return those of parsed TOML; raises `ConfigError` for one that is wrong."""
+        try:
+            return cls.model_validate({name: tables.get(name, {}) for name in cls.model_fields})
+        except ValidationError as error:
+            messages = "; ".join(_message(cls, dict(each)) for each in error.errors())
+            raise ConfigError(f"{file}: {messages}") from None
 
 
 class Settings(BaseSettings):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from recommender.commands import options
+from recommender.commands.placements import toml
 from recommender.commands.shared import emit
 
 
@@ -86,7 +87,7 @@ def key(
         first = error.errors()[0]
         raise ConfigError(f"{first['loc'][0] if first['loc'] else 'key'}: {first['msg']}") from None
     entry["scopes"] = given["scopes"]
-    lines = [f"{name} = {_toml(value)}" for name, value in entry.items()]
+    lines = [f"{name} = {toml(value)}" for name, value in entry.items()]
     emit({"key": secret, **entry}, "\n".join([f"key: {secret}", "", "[keys.NAME]", *lines]), as_json)
 
 
@@ -99,17 +100,6 @@ def _member(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML."""
-    import json
-
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value)
 
 
 def demo(

@@ -1,5 +1,7 @@
 """Rules that are edited while serving: what they do, revisions, undo, two editors, and what is wrong with them."""
 
+import sqlite3
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,11 +11,15 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from recommender.cli import app
 from recommender.recommender import Recommender
 from serving.app import create_app
+from serving.recommending import run_with_rules
 from serving.rules import CompiledRules
 from serving.schemas.placements import Placement
+from serving.schemas.requests import RecommendationParams
 from serving.service import KEY
 from serving.settings import Key, Settings
 from tests.http_api.helpers import Start, ids, post, rec_of
@@ -174,7 +180,7 @@ def test_undo_restores_equal_answers(start: Start) -> None:
     again = client.post("/v1/placements/pdp:undo", headers={"If-Match": str(revision)})
     assert (again.status_code, "undone" in again.json["detail"]) == (409, True)
     listed = client.get("/v1/placements/pdp/revisions?limit=2").json
-    assert [each["restores"] for each in listed["revisions"]][0] == 0
+    assert listed["revisions"][0]["restores"] == 0
     rest = client.get(f"/v1/placements/pdp/revisions?cursor={listed['next_cursor']}").json["revisions"]
     assert len(rest) == 4
     assert rest[-1]["author"] == "local"
@@ -270,7 +276,50 @@ def test_a_field_that_the_bundle_lacks_leaves_its_rule_out(start: Start) -> None
     assert [each["name"] for each in shown["placement"]["rules"]] == ["cheap", "lost"]  # nothing is lost
 
 
-BRANDS = st.sampled_from(["Acme", "Nord", "x"])
+def test_a_store_that_is_locked_stops_no_answer(start: Start, tmp_path: Path) -> None:
+    client = start(store_timeout_ms=100)
+    item_id = rec_of(client).ids[3]
+    pin = rule("p", "pin", item_id=item_id, position=1)
+    shown = put(client, "home", question={"strategy": "popular"}, rules=[pin])
+    with sqlite3.connect(tmp_path / "store.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        refused = client.put("/v1/placements/home", json={}, headers={"If-Match": str(shown["revision"])})
+        assert refused.status_code == 503
+        assert ids(post(client, "placements/home/recommendations"))[0] == item_id
+        other.execute("ROLLBACK")
+    assert client.get("/v1/placements/home").json["revision"] == shown["revision"]
+
+
+def test_placements_are_exported_and_imported(start: Start, tmp_path: Path) -> None:
+    client = start()
+    rules = [
+        rule("a", "bury", products='brand = "Ä \\"x\\" 😀"', note="why\nnot", **{"from": "2026-01-01"}),
+        rule("b", "fill", collection="picks", when={"must_not": [{"field": "price", "range": {"lt": 5}}]}),
+    ]
+    put(client, "picks", kind="collections", item_ids=["1", "2"])
+    arms = [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "weights": {"image": 1.0}}]
+    put(client, "home", question={"limit": 3}, rules=rules, experiment={"name": "x", "arms": arms})
+    file, other = tmp_path / "out.toml", f"sqlite:///{tmp_path}/other.db"
+    runner = CliRunner()
+    exported = runner.invoke(
+        app, ["placements", "export", "--store", f"sqlite:///{tmp_path}/store.db", "--out", str(file)]
+    )
+    assert exported.exit_code == 0, exported.output
+    for words in ("2 changed, 0 as", "0 changed, 2 as"):
+        done = runner.invoke(app, ["placements", "import", str(file), "--store", other])
+        assert words in done.output
+    second = start(store=other)
+    for path in ("placements/home", "collections/picks"):
+        first = client.get(f"/v1/{path}").json
+        imported = second.get(f"/v1/{path}").json
+        assert imported["author"] == "import"
+        assert imported[path.split("s/")[0]] == first[path.split("s/")[0]]
+    by_toml = start(**tomllib.loads(file.read_text()), store=f"sqlite:///{tmp_path}/third.db")
+    assert by_toml.get("/v1/placements/home").json["placement"] == first_of(client, "placements/home", "placement")
+
+
+def first_of(client: FlaskClient, path: str, member: str) -> Any:
+    return client.get(f"/v1/{path}").json[member]
 
 
 @pytest.fixture(scope="module")
@@ -316,9 +365,6 @@ def test_rules_equal_a_plain_reading_of_them(module_client: FlaskClient, data: s
     model = Placement.model_validate({"question": QUESTION, "rules": rules})
     compiled = CompiledRules(model, state.collection_models, rec.attributes, datetime.now(UTC))
     effect = compiled.effect([rec.attributes.row_of(seed)], rec.live_attributes)
-    from serving.recommending import run_with_rules
-    from serving.schemas.requests import RecommendationParams
-
     params = RecommendationParams.model_validate({**QUESTION, "seeds": {"items": [{"item_id": seed}]}})
     result, _ = run_with_rules(rec, params, model, compiled, {"items": [seed]})
     assert [*result.item_ids] == expected(rec, seed, rules, 8), effect
@@ -329,6 +375,17 @@ def matches(rec: Recommender, item_id: str, condition: str) -> bool:
     if condition.startswith("brand"):
         return str(value["brand"]) == condition.split('"')[1]
     return value["price"] is not None and value["price"] < int(condition.split()[-1])
+
+
+def pinned(held: list[dict[str, Any]]) -> dict[int, str]:
+    pins: dict[int, str] = {}
+    for each in held:
+        if each["action"] == "pin" and each["item_id"] not in pins.values():
+            position = each["position"]
+            while position in pins:
+                position += 1
+            pins[position] = each["item_id"]
+    return pins
 
 
 def expected(rec: Recommender, seed: str, rules: list[dict[str, Any]], k: int) -> list[str]:
@@ -346,13 +403,7 @@ def expected(rec: Recommender, seed: str, rules: list[dict[str, Any]], k: int) -
         outside = [not matches(rec, item_id, each["products"]) for each in held if each["action"] == "filter"]
         return sum(buried) + sum(outside)
 
-    pins: dict[int, str] = {}
-    for each in held:
-        if each["action"] == "pin" and each["item_id"] not in pins.values():
-            position = each["position"]
-            while position in pins:
-                position += 1
-            pins[position] = each["item_id"]
+    pins = pinned(held)
     eligible = [item_id for item_id in every if allowed(item_id)]
     pins = {at: item_id for at, item_id in pins.items() if at <= k and item_id in eligible}
     taken = {variants[item_id] for item_id in pins.values()}
