@@ -14,7 +14,7 @@ from recommender.recommender import load
 from recommender.stores import deadline, default_store, open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, studio, tracing
-from serving.access import Access
+from serving.access import Access, needs
 from serving.attributing import Signer, VisitorLimit
 from serving.follower import Follower
 from serving.health import Health, check_disk
@@ -171,6 +171,7 @@ def _add_routes(app: Api, access: Access, settings: Settings) -> None:
     app.before_request(access.check)
     problems.register(app)
     openapi.describe(app)
+    needs(None)(app.view_functions["static"])  # styles and scripts of pages, which browsers ask for without a key
     for module in ROUTES:
         app.register_blueprint(module.bp)
     if settings.storefront:

@@ -137,7 +137,7 @@ def moment(form: Mapping[str, str], name: str) -> str | None:
 
 def sentence(rule: Rule, titles: Mapping[str, str]) -> str:
     """Return what a rule does as a sentence; `titles` has those of products by id."""
-    what = f"the collection {rule.collection}" if rule.collection else filter_text(rule.products)
+    what = f"the collection {rule.collection}" if rule.collection else _described(rule.products)
     match rule.action:
         case "pin":
             return f"{titles.get(rule.item_id or '', rule.item_id)} at position {rule.position}"
@@ -146,6 +146,15 @@ def sentence(rule: Rule, titles: Mapping[str, str]) -> str:
         case "boost":
             return f"{what} {'up' if (rule.add or 0) > 0 else 'down'} by {abs(rule.add or 0):g}"
     return what
+
+
+def _described(products: Any) -> str:
+    """Return a filter as its text, and one of ids alone in words."""
+    if isinstance(products, dict) and products.keys() == {"ids"}:
+        ids = products["ids"]
+        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+        return f"product{'s' if len(ids) > 1 else ''} {', '.join(ids[:3])}{more}"
+    return filter_text(products)
 
 
 def status(rule: Rule, left_out: Sequence[str]) -> str:

@@ -3,17 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from recommender.errors import RequestError
+from recommender.errors import RequestError, StoreError
 from recommender.recommender import Recommender
+from recommender.stores import deadline
 from serving.placements import merged
 from serving.problems import Problem
 from serving.recommending import run_with_rules, seed_arguments, stored_events
 from serving.rules import CompiledRules
 from serving.schemas.placements import Collection, Placement
 from serving.service import Service
-from serving.storefront.catalogue import card, listed
+from serving.storefront.catalogue import card, listed, title_mask
 
 SEEDS, SHOWN = 8, 24
 
@@ -38,10 +40,14 @@ class Preview:
     error: str = ""
 
     @property
-    def changed(self) -> int:
-        """How many products are at another rank, added or removed."""
-        moved = sum(each["change"] != "same" for each in self.after)
-        return moved + sum(each["change"] == "removed" for each in self.before)
+    def summary(self) -> str:
+        """How many products were added, removed and moved."""
+        counts = {
+            "added": sum(each["change"] == "added" for each in self.after),
+            "removed": sum(each["change"] == "removed" for each in self.before),
+            "moved": sum(each["change"] in ("up", "down") for each in self.after),
+        }
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def preview(
@@ -106,8 +112,6 @@ def seed_products(service: Service, when: Any, words: str = "") -> list[dict[str
 
 def found_products(recommender: Recommender, words: str) -> list[dict[str, Any]]:
     """Return products whose title has some words, or whose id they are."""
-    from serving.storefront.catalogue import title_mask
-
     rows = title_mask(recommender.attributes, words).nonzero()[0][: 3 * SEEDS]
     return listed(recommender, recommender.attributes.ids.ids_of(rows))
 
@@ -124,11 +128,6 @@ def matching(service: Service, collection: Collection) -> tuple[list[dict[str, A
 
 def recent_users(service: Service, limit: int = 8) -> list[str]:
     """Return users with events in the store, to preview with; none if it does not answer at once."""
-    from itertools import islice
-
-    from recommender.errors import StoreError
-    from recommender.stores import deadline
-
     try:
         with deadline(0.3):
             return [user for user, _, _ in islice(service.store.events.activity(), limit) if user]

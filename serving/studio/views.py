@@ -20,7 +20,7 @@ from serving.schemas.base import RequestModel
 from serving.schemas.placements import Placement, Rule, Slug
 from serving.service import service
 from serving.studio import forms, session
-from serving.studio.preview import preview, recent_users, seed_products
+from serving.studio.preview import found_products, preview, recent_users, seed_products
 
 bp = Blueprint("studio", __name__, url_prefix="/studio")
 OPEN = ("studio.sign_in_page", "studio.sign_in")
@@ -217,6 +217,14 @@ def seeds() -> Response:
     return part("seeds", **_seeds(None, request.args.get("words", "")))
 
 
+@bp.get("/products")
+@needs(None)
+def products() -> Response:
+    """Return products by the words of a field, as suggestions for it."""
+    words = request.args.get(request.args.get("field", ""), "").strip()
+    return part("found", found=found_products(service().live.recommender, words) if words else [])
+
+
 @bp.get("/picture")
 @needs(None)
 def picture() -> Response:
@@ -346,22 +354,22 @@ def day(moment: datetime | float | None) -> str:
     return f"{shown:%d %b %Y, %H:%M}"
 
 
-def page(name: str, status: int = 200, **values: Any) -> Response:
+def page(template: str, status: int = 200, /, **values: Any) -> Response:
     """Return a page of the studio."""
-    response = page_response(_render(name, **values), forms=True)
+    response = page_response(_render(template, values), forms=True)
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def part(name: str, **values: Any) -> Response:
+def part(template: str, /, **values: Any) -> Response:
     """Return a part of a page."""
-    return page(f"_{name}", **values)
+    return page(f"_{template}", **values)
 
 
-def _render(name: str, **values: Any) -> Callable[[str], str]:
+def _render(template: str, values: Mapping[str, Any]) -> Callable[[str], str]:
     def render(nonce: str) -> str:
         common = {"editor": g.editor, "token": session.token(), "nonce": nonce, "ago": ago, "day": day}
-        return render_template(f"studio/{name}.html", **common, **values)
+        return render_template(f"studio/{template}.html", **common, **values)
 
     return render

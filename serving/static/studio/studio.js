@@ -19,16 +19,28 @@ function addCondition(build) {
   field.dispatchEvent(new Event("change", { bubbles: true }));
   field.focus();
 }
+function addProduct() {
+  const words = document.querySelector(".pick input"), list = document.querySelector("#item_ids");
+  const known = [...document.querySelectorAll("#found option")];
+  const found = known.find(({ value }) => value === words.value.trim()) || (known.length === 1 && known[0]);
+  if (!found) { words.focus(); return; }
+  list.value = `${list.value.trim()}\n${found.value}`.trim();
+  words.value = "";
+  list.dispatchEvent(new Event("change", { bubbles: true }));
+  words.focus();
+}
 document.addEventListener("change", ({ target }) => {
   if (target.matches(".b-field")) suggest(target.closest(".build"));
   if (target.name === "seed") { const user = document.querySelector("[name=user_id]"); if (user && target.value) user.value = ""; }
   if (target.name === "user_id" && target.value) { const none = document.querySelector("[name=seed][value='']"); if (none) none.checked = true; }
 });
 document.addEventListener("click", ({ target }) => {
+  if (target.closest(".pick-add")) addProduct();
   const add = target.closest(".b-add");
   if (add) addCondition(add.closest(".build"));
 });
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches(".pick input")) { event.preventDefault(); addProduct(); }
   if (event.key === "Enter" && event.target.matches(".b-value")) { event.preventDefault(); addCondition(event.target.closest(".build")); }
 });
 document.querySelectorAll(".build").forEach(suggest);
