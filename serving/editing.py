@@ -156,7 +156,9 @@ def _members(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        return f"[{len(value)}]"
+        value = ", ".join(each.get("name", "") if isinstance(each, dict) else str(each) for each in value)
+    if isinstance(value, dict):
+        value = ", ".join(f"{name} {_short(each)}" for name, each in value.items())
     text = "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
 

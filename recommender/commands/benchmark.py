@@ -39,7 +39,7 @@ def rules(
 ) -> None:
     """Time what the rules of a placement cost a request.
 
-    Similar items of products at random, at a placement without rules, with one of each action, and with many.
+    Similar items of products at random, without rules, with many of one action, and with many of each.
     """
     from recommender.commands.benchmarks.rules import measure, show
 

@@ -16,7 +16,7 @@ from recommender.items.products import Products
 from recommender.ranking.cache import SizedCache
 from recommender.ranking.explanation import Explainer
 from recommender.ranking.request import Boost, Fill, Request, SharedBoosts
-from recommender.ranking.rerank import MAX_POOL, Ranked, eligible_pins, filled, rerank
+from recommender.ranking.rerank import MAX_POOL, Ranked, eligible_pins, filled, free_positions, rerank
 from recommender.ranking.results import Recommendation, Recommendations, RecommendationTable
 from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus, WhyNot
@@ -191,6 +191,8 @@ class Pipeline:
         if request.fill:
             pins = eligible_pins(pins, row_query, eligibility)
         for fill in request.fill:
+            if not free_positions(fill, pins, request.k):
+                continue
             matching = self.eligibility(resolved, fill.when)
             candidates = partial(self._candidates, fill, scorer, matching, resolved.plan)
             pins = filled(fill, candidates, pins, row_query, matching)

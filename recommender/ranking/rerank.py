@@ -63,6 +63,12 @@ def rerank(
     return Ranked(result, frozenset(pins.values()), relaxed)
 
 
+def free_positions(fill: Fill, pins: Mapping[int, int], k: int) -> list[int]:
+    """Return the positions that a fill has and no pin has."""
+    positions = range(fill.position, min(fill.position + fill.count - 1, k) + 1)
+    return [position for position in positions if position not in pins]
+
+
 def filled(
     fill: Fill,
     candidates: Callable[[RowQuery], Rows],
@@ -83,13 +89,11 @@ def filled(
     matching
         What is eligible and matches the fill.
     """
-    positions = range(fill.position, min(fill.position + fill.count - 1, row_query.k) + 1)
-    free = [position for position in positions if position not in pins]
+    free = free_positions(fill, pins, row_query.k)
     result = dict(pins)
     excluded = set(_without_pins(row_query.excluded, pins, matching).tolist())
     rest = replace(row_query, k=len(free), excluded=np.array(sorted(excluded), np.int32))
-    rows = candidates(rest).tolist() if free else []
-    for row in rows:
+    for row in candidates(rest).tolist():
         if not free:
             break
         if row not in excluded and matching.allows(row):
@@ -138,10 +142,11 @@ def eligible_pins(pins: Mapping[int, int], row_query: RowQuery, eligibility: Eli
 
 def _without_pins(excluded: Rows, pins: Mapping[int, int], eligibility: Eligibility) -> Rows:
     """Return the rows excluded beside the pins: the pinned rows too, and their variants."""
-    for row in pins.values():
-        variants = eligibility.segment.variants(row) if eligibility.collapse else [row]
-        excluded = np.union1d(excluded, variants).astype(np.int32)
-    return excluded
+    if not pins:
+        return excluded
+    segment, rows = eligibility.segment, [*pins.values()]
+    variants = np.concatenate([segment.variants(row) for row in rows]) if eligibility.collapse else rows
+    return np.union1d(excluded, variants).astype(np.int32)
 
 
 def _inserted(best: Selection, pinned: Selection, pins: Mapping[int, int], k: int) -> Selection:

@@ -1,9 +1,9 @@
 """What the rules of a placement cost a request, in one process.
 
-A placement of similar items without rules, one with a rule of each action but boost, and one with many: their
-conditions are on the seed's category, brand and price, so that each seed has some. Requests take turns, so that a
-busy machine slows all. "Evaluation" is to find the rules that hold and what they do; the rest of a difference is
-that of searching under their filters, which one rule costs as well.
+Placements of similar items: without rules, with many of one action, and with many of each. Their conditions are on
+the seed's category, brand and price, so that each seed has some. Requests take turns, so that a busy machine slows
+all. "Evaluation" is to find the rules that hold and what they do, "answer" is all of an answer with that. A boost has
+all products scanned, however many rules there are, and each fill that has a position free is a search.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ import recommender
 from recommender.progress import progress
 from recommender.recommender import Recommender
 
-ACTIONS = ("pin", "fill", "bury", "filter", "block")
+ACTIONS = ("block", "bury", "filter", "pin", "boost", "fill")
 QUESTION = {"strategy": "similar", "limit": 12}
 
 
@@ -32,10 +32,10 @@ def measure(bundles: Path, count: int, requests: int) -> dict[str, Any]:
     from serving.schemas.requests import RecommendationParams
 
     rec, random = recommender.load(bundles), Random(0)
-    kinds = {"none": 0, "few": len(ACTIONS), "many": count}
+    kinds: dict[str, Sequence[str]] = {"none": (), **{action: (action,) for action in ACTIONS}, "each": ACTIONS}
     placements, compiled, compile_ms = {}, {}, {}
-    for name, number in kinds.items():
-        drawn = [draw(rec, random, position) for position in range(number)]
+    for name, actions in kinds.items():
+        drawn = [draw(rec, random, n, actions[n % len(actions)]) for n in range(count if actions else 0)]
         placements[name] = Placement.model_validate({"question": QUESTION, "rules": drawn})
         start = perf_counter()
         compiled[name] = CompiledRules(placements[name], {}, rec.attributes, datetime.now(UTC))
@@ -56,20 +56,19 @@ def measure(bundles: Path, count: int, requests: int) -> dict[str, Any]:
             if number >= requests:  # the first round warms up
                 evaluation[name].append(1e3 * (middle - start))
                 answer[name].append(1e3 * (end - middle))
-        held.append(int(compiled["many"].holding([row], rec.live_attributes).sum()))
+        held.append(int(compiled["each"].holding([row], rec.live_attributes).sum()))
     return {
         "products": rec.n,
         "rules": count,
         "held_median": median(held),
-        "compile_ms": round(compile_ms["many"], 2),
+        "compile_ms": round(compile_ms["each"], 2),
         "evaluation_ms": {name: figures(evaluation[name]) for name in kinds},
         "answer_ms": {name: figures(answer[name]) for name in kinds},
     }
 
 
-def draw(rec: Recommender, random: Random, number: int) -> dict[str, Any]:
+def draw(rec: Recommender, random: Random, number: int, action: str) -> dict[str, Any]:
     """Return a rule with a condition on the seed's category, brand or price."""
-    action = ACTIONS[number % len(ACTIONS)]
     product = rec.product(random.choice(rec.ids))
     when: dict[str, Any] = {"field": "price", "range": {"gte": product.get("price") or 0}}
     names = [name for name in ("product_type", "brand") if product.get(name)]
@@ -78,11 +77,13 @@ def draw(rec: Recommender, random: Random, number: int) -> dict[str, Any]:
         same = {"field": name, "match": product[name]}
         when = {"must": [same, when]} if number % 3 else same
     rule: dict[str, Any] = {"name": f"r{number}", "action": action, "when": when}
-    position, few = random.randint(1, 12), {"ids": random.choices(rec.ids, k=10)}
+    position, few = random.randint(1, 12), {"ids": random.choices(rec.ids, k=max(1, rec.n // 1000))}
     if action == "pin":
         return {**rule, "item_id": product["id"], "position": position}
     if action == "fill":
         return {**rule, "products": few, "position": position, "count": 1}
+    if action == "boost":
+        return {**rule, "products": few, "add": 0.01}
     cheap = {"field": "price", "range": {"gte": 0}}
     return {**rule, "products": cheap if action == "filter" else few}
 
