@@ -50,7 +50,7 @@ def import_file(
 ) -> None:
     """Store placements and collections of a TOML file, each as a revision that can be undone.
 
-    Those that the store has already in the same form are left as they are; nothing is removed.
+    Those that the store has already in this form stay as they are; nothing is removed.
     """
     import tomllib
 
@@ -82,9 +82,8 @@ def _checked(tables: "Mapping[str, Any]", file: Path) -> dict[tuple[str, str], d
     if not any(tables.get(kind) for kind in DefinitionTables.model_fields):
         raise ConfigError(f"{file} has neither [placements.NAME] nor [collections.NAME]")
     found = DefinitionTables.of(tables, file)
-    models = {("collection", name): model for name, model in found.collections.items()}
-    models |= {("placement", name): model for name, model in found.placements.items()}
-    return {key: model.value() for key, model in models.items()}
+    values = {("collection", name): model.value() for name, model in found.collections.items()}
+    return values | {("placement", name): model.value() for name, model in found.placements.items()}
 
 
 def _table(kind: str, name: str, value: "Mapping[str, Any]") -> str:

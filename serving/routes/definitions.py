@@ -14,10 +14,7 @@ from serving.json_codec import json_response
 from serving.paging import decode, encode, page_of
 from serving.placements import Entry
 from serving.problems import Problem
-from serving.schemas.events import Page
-from serving.schemas.placements import Collection, Placement, Slug
-from serving.schemas.requests import RequestModel
-from serving.schemas.responses import (
+from serving.schemas.definitions import (
     CollectionEntry,
     CollectionList,
     PlacementEntry,
@@ -25,6 +22,9 @@ from serving.schemas.responses import (
     Removed,
     Revisions,
 )
+from serving.schemas.events import Page
+from serving.schemas.placements import Collection, Placement, Slug
+from serving.schemas.requests import RequestModel
 from serving.service import service
 
 bp = APIBlueprint("definitions", __name__, url_prefix="/v1")

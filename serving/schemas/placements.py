@@ -199,7 +199,7 @@ class Placement(DefinitionModel):
         What it is for.
     """
 
-    question: dict[str, Any] = Field({})
+    question: dict[str, Any] = Field(default={})
     rules: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()
     block: Filter | None = None
     bury: tuple[Filter, ...] = ()

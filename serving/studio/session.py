@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from flask import g, request
 from flask.wrappers import Response
+from werkzeug.wrappers import Response as BaseResponse
 
 from serving.problems import Problem
 from serving.service import service
@@ -41,7 +42,7 @@ def editor() -> Editor | None:
     return Editor(name, "admin" in key.scopes)
 
 
-def sign_in(response: Response, text: str) -> bool:
+def sign_in(response: BaseResponse, text: str) -> bool:
     """Set the session's cookie if a text is a key of scope server or admin, and return whether it is."""
     access = service().access
     access.limit()
@@ -55,7 +56,7 @@ def sign_in(response: Response, text: str) -> bool:
     return True
 
 
-def sign_out(response: Response) -> None:
+def sign_out(response: BaseResponse) -> None:
     """Remove the session's cookie."""
     response.delete_cookie(COOKIE, path="/studio")
 
@@ -81,7 +82,7 @@ def set_form_cookie(response: Response) -> Response:
     return response
 
 
-def _set(response: Response, name: str, value: str) -> None:
+def _set(response: BaseResponse, name: str, value: str) -> None:
     response.set_cookie(
         name, value, max_age=SECONDS, httponly=True, secure=request.is_secure, samesite="Strict", path="/studio"
     )

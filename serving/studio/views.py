@@ -50,35 +50,6 @@ def require_editor() -> BaseResponse | None:
 bp.after_request(session.set_form_cookie)
 
 
-@bp.get("/sign-in")
-@needs(None)
-def sign_in_page() -> BaseResponse:
-    """Show the form that takes an API key."""
-    return redirect(url_for("studio.index")) if g.editor else page("sign_in")
-
-
-@bp.post("/sign-in")
-@accepts_forms
-@needs(None)
-def sign_in() -> BaseResponse:
-    """Sign in with an API key."""
-    session.check_token()
-    response = redirect(url_for("studio.index"), 303)
-    if session.sign_in(response, request.form.get("key", "")):
-        return response
-    return page("sign_in", 401, error="No valid key of scope server or admin; the shop's operator has one.")
-
-
-@bp.post("/sign-out")
-@accepts_forms
-@needs(None)
-def sign_out() -> BaseResponse:
-    """End the session."""
-    response = redirect(url_for("studio.sign_in_page"), 303)
-    session.sign_out(response)
-    return response
-
-
 @bp.get("/")
 @needs(None)
 def index() -> Response:
@@ -198,7 +169,8 @@ def placement_preview(name: str) -> Response:
     entry, form = editing.current(service(), "placement", name), request.form
     collections, changed = service().placements.state.collection_models, entry.model
     try:
-        if form.get("form") == "rule":
+        has_products = any(form.get(name, "").strip() for name in ("products", "collection", "item_id"))
+        if form.get("form") == "rule" and has_products:  # one that is not filled in yet changes nothing
             drafted = Rule.model_validate(forms.rule_value(form))
             changed = forms.with_rule(entry.model, form.get("old_name", ""), drafted)
         elif form.get("form") == "settings":

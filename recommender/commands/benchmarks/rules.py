@@ -2,8 +2,8 @@
 
 Placements of similar items: without rules, with many of one action, and with many of each. Their conditions are on
 the seed's category, brand and price, so that each seed has some. Requests take turns, so that a busy machine slows
-all. "Evaluation" is to find the rules that hold and what they do, "answer" is all of an answer with that. A boost has
-all products scanned, however many rules there are, and each fill that has a position free is a search.
+all. "Evaluation" is to find the rules that hold and what they do, "answer" is all of an answer with that. A boost
+has all products scanned, however many rules there are, and each fill that has a position free is a search.
 """
 
 from collections.abc import Mapping, Sequence
