@@ -90,7 +90,8 @@ def test_only_keys_of_the_scopes_server_and_admin_sign_in(app: APIFlask) -> None
         assert "studio_session" not in str(refused.headers)
     for path in ("/studio/", "/studio/collections", "/studio/picture?id=A", "/studio/seeds"):
         assert stranger.get(path).status_code == 302
-    assert stranger.get("/static/studio/studio.css").status_code == 200
+    with stranger.get("/static/studio/studio.css") as style:
+        assert style.status_code == 200
 
 
 def test_the_session_is_a_cookie_that_scripts_and_other_sites_do_not_have(app: APIFlask) -> None:
@@ -276,6 +277,6 @@ def test_a_rule_is_made_and_undone_by_keys_alone(app: APIFlask, browser: Any) ->
 
 HOME = "placements/home"
 PAGES = ("", HOME, f"{HOME}/rule?action=fill", f"{HOME}/settings", "new-collection")
-NAMELESS = """[...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a")].filter((each) =>
-  !(each.labels?.length || each.getAttribute("aria-label") || each.innerText?.trim() || each.closest("[hidden]")
+NAMELESS = """
+[...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a")].filter((each) => !(each.labels?.length || each.getAttribute("aria-label") || each.innerText?.trim() || each.closest("[hidden]")
     || each.closest("details:not([open])"))).map((each) => each.outerHTML)"""

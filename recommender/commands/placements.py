@@ -48,9 +48,10 @@ def import_file(
     author: Annotated[str, typer.Option("--author", help="Who made the changes, in the history.")] = "import",
     as_json: options.AsJson = False,
 ) -> None:
-    """Store placements and collections of a TOML file, each as a revision that can be undone.
+    """Store placements and collections of a TOML file.
 
-    Those that the store has already in this form stay as they are; nothing is removed.
+    Each is a revision that can be undone. Those that the store has already in this form stay as they are; nothing is
+    removed.
     """
     import tomllib
 

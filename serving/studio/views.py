@@ -341,7 +341,7 @@ def part(template: str, /, **values: Any) -> Response:
 
 def _render(template: str, values: Mapping[str, Any]) -> Callable[[str], str]:
     def render(nonce: str) -> str:
-        common = {"editor": g.editor, "token": session.token(), "nonce": nonce, "ago": ago, "day": day}
+        common = {"editor": g.get("editor"), "token": session.token(), "nonce": nonce, "ago": ago, "day": day}
         return render_template(f"studio/{template}.html", **common, **values)
 
     return render
