@@ -215,7 +215,7 @@ def warnings_of(service: Service, entry: Entry) -> list[dict[str, str]]:
     recommender, state = service.live.recommender, service.placements.state
     if isinstance(entry.model, Collection):
         return found + _collection_warnings(entry.model, recommender)
-    compiled = state.rules(entry.name, recommender)
+    compiled = state.rules(entry.name, entry.model, recommender)
     found += [{"rule": rule, "detail": detail} for rule, detail in compiled.warnings.items()]
     rules = []
     for rule in entry.model.all_rules():

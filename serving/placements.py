@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from secrets import token_hex
+from threading import Lock
 from typing import Any, NamedTuple
 
 from recommender.recommender import Recommender
@@ -154,14 +155,13 @@ class PlacementState:
         """The collections by name."""
         return {name: entry.model for name, entry in self.collections.items()}
 
-    def rules(self, name: str, recommender: Recommender) -> CompiledRules:
+    def rules(self, name: str, placement: Placement, recommender: Recommender) -> CompiledRules:
         """Return the rules of a placement over a bundle, compiled anew where one begins or ends."""
         key, moment = (name, recommender.generation), datetime.now(UTC)
         compiled = self._compiled.get(key)
-        if compiled is None or (compiled.until is not None and moment >= compiled.until):
-            compiled = CompiledRules(
-                self.placements[name].model, self.collection_models, recommender.attributes, moment
-            )
+        is_current = compiled is not None and compiled.placement is placement
+        if compiled is None or not is_current or (compiled.until is not None and moment >= compiled.until):
+            compiled = CompiledRules(placement, self.collection_models, recommender.attributes, moment)
             if len(self._compiled) > 4 * len(self.placements):  # of earlier generations
                 self._compiled.clear()
             self._compiled[key] = compiled
@@ -181,20 +181,23 @@ class LivePlacements:
 
     def __init__(self, settings: Settings, store: DefinitionStore) -> None:
         self._settings, self.store = settings, store
-        self.state = PlacementState.of(settings)
+        self.state, self._refreshing = PlacementState.of(settings), Lock()
 
     def refresh(self, recommender: Callable[[], Recommender] | None = None) -> None:
         """Read the changes since the last refresh, and compile the rules before requests meet them."""
-        state = self.state
+        with self._refreshing:
+            self.state = self._read(self.state, recommender)
+
+    def _read(self, state: PlacementState, recommender: Callable[[], Recommender] | None) -> PlacementState:
         if (revision := self.store.revision()) != state.revision:
             changed = {(each.kind, each.name): each for each in self.store.read(since=max(state.revision, 0))}
             latest = max([revision, *(each.revision for each in changed.values())])
             state = PlacementState.of(self._settings, latest, {**state.definitions, **changed})
         if recommender is not None:
             current = recommender()
-            for name in state.placements:
-                state.rules(name, current)
-        self.state = state
+            for name, entry in state.placements.items():
+                state.rules(name, entry.model, current)
+        return state
 
     def find(self, name: str) -> Entry:
         """Return a placement; raises a `Problem` (404) if there is none of that name."""

@@ -81,7 +81,7 @@ def recommend(
         "hidden": hidden,
         "fixed": service.access.fixed.get("filter"),
     }
-    rules = service.placements.state.rules(name, recommender) if name else None
+    rules = service.placements.state.rules(name, placement, recommender) if name else None
     with stage("search"):
         result, relaxed = run_with_rules(recommender, params, placement, rules, arguments)
     return response_body(service, recommender, result, params, [*warnings, *more, *relaxed], name, arm)

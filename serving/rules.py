@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,13 @@ from recommender.core.blocks import Mask
 from recommender.errors import RequestError
 from recommender.filters import FilterTable, Node, SharedFilter, parse, uses_seed
 from recommender.filters.compile import resolve
-from recommender.filters.conditions import And, IdIn, Not, Or
+from recommender.filters.conditions import And, IdIn, In, Not, Or
 from recommender.items import Attributes
 from recommender.ranking.request import Boost, Fill, SharedBoosts
 from serving.schemas.placements import Collection, Placement, Rule
 
-# Far below any score: buried products come after all others.
-BURIED = -100.0
+# Far below any score: products outside the filters of rules come after those within, buried ones after all others.
+OUTSIDE, BURIED = -100.0, -200.0
 CACHED_EFFECTS = 512
 LAST_POSITION = 100
 Boosts = tuple[Boost | SharedBoosts, ...]
@@ -122,32 +123,37 @@ def ordered(placement: Placement) -> list[Rule]:
 
 def combined(rules: Sequence[ParsedRule]) -> Effect:
     """Return what rules do together."""
-    block: list[Node] = []
-    narrow: list[Node] = []
-    demote: list[Boost] = []
-    boosts: list[Boost] = []
+    of_action: dict[str, list[Node]] = {action: [] for action in ("block", "bury", "filter")}
     for each in rules:
-        node = each.products
-        match each.rule.action:
-            case "block":
-                block.append(Not(node))
-            case "bury":
-                narrow.append(Not(node))
-                demote.append(Boost(node, BURIED))
-            case "filter":
-                narrow.append(node)
-                demote.append(Boost(Not(node), BURIED))
-            case "boost":
-                boosts.append(Boost(node, each.rule.add or 0.0))
+        of_action.get(each.rule.action, []).append(each.products)
+    blocked, buried, within = of_action.values()
+    demote = [Boost(union(buried), BURIED)] if buried else []
     return Effect(
-        block=tuple(block),
-        narrow=tuple(narrow),
-        demote=tuple(demote),
-        boosts=tuple(boosts),
+        block=(Not(union(blocked)),) if blocked else (),
+        narrow=(*([Not(union(buried))] if buried else ()), *within),
+        demote=(*demote, *([Boost(Not(And(tuple(within))), OUTSIDE)] if within else ())),
+        boosts=tuple(Boost(each.products, each.rule.add or 0.0) for each in rules if each.rule.action == "boost"),
         pins=_pins(each.rule for each in rules if each.rule.action == "pin"),
         fills=tuple(each.fill for each in rules if each.rule.action == "fill"),
         filters=frozenset(each.rule.name for each in rules if each.rule.action == "filter"),
     )
+
+
+def union(nodes: Sequence[Node]) -> Node:
+    """Return the filter of what at least one of some filters matches; lists of ids or values become one."""
+    ids: list[str] = []
+    values: dict[str, list[Any]] = {}
+    others: list[Node] = []
+    for node in nodes:
+        match node:
+            case IdIn(some):
+                ids += some
+            case In(name, some, False):
+                values.setdefault(name, []).extend(some)
+            case _:
+                others.append(node)
+    listed = [In(name, tuple(dict.fromkeys(some))) for name, some in values.items()]
+    return Or((*([IdIn(tuple(dict.fromkeys(ids)))] if ids else ()), *listed, *others))
 
 
 def _pins(rules: Iterable[Rule]) -> dict[int, str]:
@@ -178,7 +184,6 @@ def _together(first: Effect, second: Effect, pins: Mapping[int, str]) -> Effect:
     return Effect(
         block=first.block + second.block,
         narrow=first.narrow + second.narrow,
-        demote=first.demote + second.demote,
         boosts=first.boosts + second.boosts,
         pins=pins,
         fills=first.fills + second.fills,
@@ -202,6 +207,8 @@ class CompiledRules:
 
     Attributes
     ----------
+    placement
+        As given.
     warnings
         Name of a rule to what is wrong with it, whatever the moment.
     until
@@ -211,7 +218,7 @@ class CompiledRules:
     def __init__(
         self, placement: Placement, collections: Mapping[str, Collection], attributes: Attributes, moment: datetime
     ) -> None:
-        rules = ordered(placement)
+        self.placement, rules = placement, ordered(placement)
         edges = [edge for rule in rules for edge in (rule.from_, rule.until) if edge is not None and edge > moment]
         self.until = min(edges, default=None)
         self.warnings: dict[str, str] = {}
@@ -258,7 +265,8 @@ class CompiledRules:
             for each in held
             if each.compares_with_seed
         ]
-        return _together(effect, combined(seeded), effect.pins)
+        demote = combined([*(each for each in held if not each.compares_with_seed), *seeded]).demote
+        return replace(_together(effect, combined(seeded), effect.pins), demote=demote)
 
     def holding(self, seed_rows: Sequence[int], attributes: Attributes) -> Mask:
         """Return which of the rules in force hold, shape (r,); see `effect`."""
@@ -279,7 +287,8 @@ class CompiledRules:
             held = [n for n in np.flatnonzero(holds).tolist() if not self._rules[n].compares_with_seed]
             groups = [tuple(n for n in held if self._always[n] == always) for always in (True, False)]
             pins = _pins(self._rules[n].rule for n in held if self._rules[n].rule.action == "pin")
-            effect = _together(self._group(groups[0]), self._group(groups[1]), pins)
+            demote = _shared(combined([self._rules[n] for n in held])).demote
+            effect = replace(_together(self._group(groups[0]), self._group(groups[1]), pins), demote=demote)
             self._effects[key] = effect
             if len(self._effects) > CACHED_EFFECTS:
                 self._effects.popitem(last=False)

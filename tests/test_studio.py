@@ -278,5 +278,6 @@ def test_a_rule_is_made_and_undone_by_keys_alone(app: APIFlask, browser: Any) ->
 HOME = "placements/home"
 PAGES = ("", HOME, f"{HOME}/rule?action=fill", f"{HOME}/settings", "new-collection")
 NAMELESS = """
-[...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a")].filter((each) => !(each.labels?.length || each.getAttribute("aria-label") || each.innerText?.trim() || each.closest("[hidden]")
-    || each.closest("details:not([open])"))).map((each) => each.outerHTML)"""
+[...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a")].filter((each) => !(
+  each.labels?.length || each.getAttribute("aria-label") || each.innerText?.trim() || each.closest("[hidden]")
+  || each.closest("details:not([open])"))).map((each) => each.outerHTML)"""

@@ -50,8 +50,7 @@ def import_file(
 ) -> None:
     """Store placements and collections of a TOML file.
 
-    Each is a revision that can be undone. Those that the store has already in this form stay as they are; nothing is
-    removed.
+    Each is a revision that can be undone. Those that the store has already in this form stay; nothing is removed.
     """
     import tomllib
 

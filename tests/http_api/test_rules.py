@@ -389,7 +389,7 @@ def pinned(held: list[dict[str, Any]]) -> dict[int, str]:
 
 
 def expected(rec: Recommender, seed: str, rules: list[dict[str, Any]], k: int) -> list[str]:
-    """Read rules aloud: block, then rank by how many buries and filters a product breaks, then pins."""
+    """Read rules aloud: block, then rank what is outside a filter after the rest, buried last, then pins."""
     variants = {item_id: rec.product(item_id)["item_group_id"] or item_id for item_id in rec.ids}
     every = [*rec.similar(seed, rec.n, variants="all").item_ids]
     held = [each for each in rules if "when" not in each or matches(rec, seed, each["when"])]
@@ -401,7 +401,7 @@ def expected(rec: Recommender, seed: str, rules: list[dict[str, Any]], k: int) -
     def broken(item_id: str) -> int:
         buried = [matches(rec, item_id, each["products"]) for each in held if each["action"] == "bury"]
         outside = [not matches(rec, item_id, each["products"]) for each in held if each["action"] == "filter"]
-        return sum(buried) + sum(outside)
+        return 2 * any(buried) + any(outside)
 
     pins = pinned(held)
     eligible = [item_id for item_id in every if allowed(item_id)]
