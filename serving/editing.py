@@ -6,19 +6,19 @@ from typing import Any
 from recommender.errors import RequestError, RevisionConflictError
 from recommender.filters import FilterTable
 from recommender.recommender import Recommender
-from serving.placements import Entry, PlacementState
+from serving.placements import PlacementState, ServedDefinition
 from serving.problems import Problem
 from serving.rules import ParsedRule, parsed
 from serving.schemas.placements import Collection, Placement, Rule
 from serving.service import Service
 
 
-def entries(state: PlacementState, kind: str) -> Mapping[str, Entry]:
+def entries(state: PlacementState, kind: str) -> Mapping[str, ServedDefinition]:
     """Return the placements or the collections in service by name."""
     return state.placements if kind == "placement" else state.collections
 
 
-def put(service: Service, kind: str, name: str, model: Any, author: str, expected: int) -> Entry:
+def put(service: Service, kind: str, name: str, model: Any, author: str, expected: int) -> ServedDefinition:
     """Store a placement or a collection in the place of the revision that was edited, and return it.
 
     Raises
@@ -51,7 +51,7 @@ def delete(service: Service, kind: str, name: str, author: str, expected: int) -
 
 def undo(
     service: Service, kind: str, name: str, author: str, expected: int, to: int | None = None
-) -> Entry | None:
+) -> ServedDefinition | None:
     """Restore an earlier revision, and return what is in service then; None if nothing of that name is.
 
     Parameters
@@ -79,7 +79,7 @@ def undo(
     return entries(service.placements.state, kind).get(name)
 
 
-def current(service: Service, kind: str, name: str) -> Entry:
+def current(service: Service, kind: str, name: str) -> ServedDefinition:
     """Return what is in service under a name; raises a `Problem` (404) if nothing is."""
     found = entries(service.placements.state, kind).get(name)
     if found is None:
@@ -102,7 +102,7 @@ def _store(
     author: str,
     expected: int,
     restores: int | None = None,
-) -> Entry:
+) -> ServedDefinition:
     definitions = service.store.definitions
     try:
         stored = definitions.put(kind, name, value, author=author, expected=expected, restores=restores)
@@ -110,7 +110,7 @@ def _store(
         raise conflict(service, error) from None
     service.placements.refresh()
     found = entries(service.placements.state, kind).get(name)
-    return found or Entry(name, None, stored)
+    return found or ServedDefinition(name, None, stored)
 
 
 def conflict(service: Service, error: RevisionConflictError) -> Problem:
@@ -209,7 +209,7 @@ def _coincide(pin: Rule, block: Rule) -> bool:
     return overlap and (block.when is None or block.when == pin.when)
 
 
-def warnings_of(service: Service, entry: Entry) -> list[dict[str, str]]:
+def warnings_of(service: Service, entry: ServedDefinition) -> list[dict[str, str]]:
     """Return what is wrong with a placement or a collection now, by rule."""
     found = [{"rule": "", "detail": f"the store's revision cannot be used: {entry.error}"}] if entry.error else []
     recommender, state = service.live.recommender, service.placements.state

@@ -65,7 +65,7 @@ def merged(placement: Placement, arm: Arm | None, params: Mapping[str, Any]) -> 
     return RecommendationParams.model_validate({**defaults, **params})
 
 
-class Entry(NamedTuple):
+class ServedDefinition(NamedTuple):
     """A placement or a collection in service.
 
     Parameters
@@ -110,8 +110,8 @@ class PlacementState:
         Kind and name to the latest revision in the store, of what was removed too.
     """
 
-    placements: Mapping[str, Entry]
-    collections: Mapping[str, Entry]
+    placements: Mapping[str, ServedDefinition]
+    collections: Mapping[str, ServedDefinition]
     revision: int = -1
     definitions: Mapping[tuple[str, str], Definition] = field(default_factory=dict)
     _compiled: dict[tuple[str, str], CompiledRules] = field(default_factory=dict, compare=False)
@@ -130,7 +130,9 @@ class PlacementState:
             "collection": settings.collections,
         }
         entries = {
-            kind: {name: Entry(name, model, known.get((kind, name))) for name, model in configured.items()}
+            kind: {
+                name: ServedDefinition(name, model, known.get((kind, name))) for name, model in configured.items()
+            }
             for kind, configured in parts.items()
         }
         for (kind, name), latest in known.items():
@@ -142,7 +144,7 @@ class PlacementState:
                 if name in entries[kind]:
                     entries[kind][name] = entries[kind][name]._replace(error=str(problem))
             else:
-                entries[kind][name] = Entry(name, model, latest)
+                entries[kind][name] = ServedDefinition(name, model, latest)
         return cls(
             dict(sorted(entries["placement"].items())),
             dict(sorted(entries["collection"].items())),
@@ -199,7 +201,7 @@ class LivePlacements:
                 state.rules(name, entry.model, current)
         return state
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> ServedDefinition:
         """Return a placement; raises a `Problem` (404) if there is none of that name."""
         if (entry := self.state.placements.get(name)) is None:
             known = ", ".join(self.state.placements) or "none"

@@ -103,7 +103,7 @@ def run_with_rules(
     arguments
         Of `Request` and `rules_of` beside those that the parameters make.
     """
-    if rules is None:
+    if rules is None or rules.is_empty:
         return recommender.run(Request(**_arguments(params, placement, NO_EFFECT, arguments))), []
     attributes = recommender.live_attributes
     rows = [row for item in params.seeds.items if (row := attributes.row_of(item.item_id)) >= 0]

@@ -243,6 +243,11 @@ class CompiledRules:
         self._group = cache(lambda numbers: _shared(combined([self._rules[number] for number in numbers])))
         self._lock = Lock()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no rule is in force, and none is wrong."""
+        return not self._rules and not self.warnings
+
     def effect(self, seed_rows: Sequence[int], attributes: Attributes) -> Effect:
         """Return what the rules do to a request.
 

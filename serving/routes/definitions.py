@@ -12,7 +12,7 @@ from serving import editing
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.paging import decode, encode, page_of
-from serving.placements import Entry
+from serving.placements import ServedDefinition
 from serving.problems import Problem
 from serving.schemas.definitions import (
     CollectionEntry,
@@ -170,12 +170,12 @@ def _list(kind: str, query: Page) -> Response:
     return json_response(body)
 
 
-def _shown(kind: str, entry: Entry) -> Response:
+def _shown(kind: str, entry: ServedDefinition) -> Response:
     body = {**_body(entry), kind: entry.model.value()}
     return json_response(body, headers={"ETag": f'"{entry.revision}"'})
 
 
-def _body(entry: Entry) -> dict[str, Any]:
+def _body(entry: ServedDefinition) -> dict[str, Any]:
     latest = entry.latest
     return {
         "name": entry.name,

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from recommender.errors import RequestError
 from serving import editing
 from serving.access import accepts_forms, needs
-from serving.placements import Entry
+from serving.placements import ServedDefinition
 from serving.problems import Problem
 from serving.schemas.placements import Collection
 from serving.service import service
@@ -85,7 +85,7 @@ def collection_preview() -> Response:
     return part("products", cards=cards, count=count, message="")
 
 
-def _collection_page(entry: Entry | None, problem: Problem | None = None) -> Response:
+def _collection_page(entry: ServedDefinition | None, problem: Problem | None = None) -> Response:
     model: Any = entry.model if entry else Collection(item_ids=())
     value = {
         "name": entry.name if entry else "",

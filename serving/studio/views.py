@@ -14,7 +14,7 @@ from recommender.ranking.request import STRATEGIES
 from serving import editing
 from serving.access import accepts_forms, needs
 from serving.pages import page_response
-from serving.placements import Entry
+from serving.placements import ServedDefinition
 from serving.problems import Problem, problem_of
 from serving.schemas.base import RequestModel
 from serving.schemas.placements import Placement, Rule, Slug
@@ -246,7 +246,9 @@ def show_problem(problem: Problem) -> Response:
     return page("problem", problem.status, problem=problem)
 
 
-def _rule_page(entry: Entry, value: Mapping[str, Any], old_name: str, problem: Problem | None = None) -> Response:
+def _rule_page(
+    entry: ServedDefinition, value: Mapping[str, Any], old_name: str, problem: Problem | None = None
+) -> Response:
     fields = {name: forms.filter_text(value.get(name)) for name in ("products", "when")}
     fields |= {name: str(value.get(name) or "")[:16] for name in ("from", "until")}
     status = 200 if problem is None else problem.status
@@ -264,7 +266,7 @@ def _rule_page(entry: Entry, value: Mapping[str, Any], old_name: str, problem: P
     )
 
 
-def _settings_page(entry: Entry, problem: Problem | None = None) -> Response:
+def _settings_page(entry: ServedDefinition, problem: Problem | None = None) -> Response:
     experiment = entry.model.experiment
     arms: list[Any] = [*(experiment.arms if experiment else ())]
     return page(
