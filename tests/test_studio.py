@@ -201,6 +201,7 @@ def test_settings_experiments_and_collections_are_edited(app: APIFlask) -> None:
     form = {"strategy": "popular", "limit": "4", "filter": "price > 1", "experiment": "x", **arms, "revision": 0}
     broken = send(client, "/placements/home/settings", **{**form, "arm-0-share": "0", "arm-1-share": "0"})
     assert (broken.status_code, "sum to 0" in broken.text) == (422, True)
+    assert "price &gt; 1</textarea>" in broken.text  # what was entered is kept
     assert send(client, "/placements/home/settings", **form).status_code == 303
     model = app.extensions[KEY].placements.find("home").model
     assert model.question == {"strategy": "popular", "limit": 4, "filter": "price > 1"}

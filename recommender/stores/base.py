@@ -87,7 +87,7 @@ class OverlayEntry:
 class Definition(NamedTuple):
     """One revision of a placement or a collection.
 
-    Parameters
+    Attributes
     ----------
     revision
         Its number; those of all definitions of a store are counted together.

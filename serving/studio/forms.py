@@ -59,6 +59,25 @@ def rule_value(form: Mapping[str, str]) -> dict[str, Any]:
     return {name: each for name, each in value.items() if each is not None}
 
 
+def placement_fields(placement: Placement) -> dict[str, str]:
+    """Return the fields of the form of a placement's settings."""
+    question, experiment = placement.question, placement.experiment
+    fields = {
+        "strategy": question.get("strategy", ""),
+        "limit": str(question.get("limit", 12)),
+        "filter": filter_text(question.get("filter")),
+        "note": placement.note,
+        "experiment": experiment.name if experiment else "",
+    }
+    arms = dict(enumerate(experiment.arms if experiment else ()))
+    for position in range(MAX_ARMS):
+        arm = arms.get(position)
+        fields[f"arm-{position}-name"] = arm.name if arm else ""
+        fields[f"arm-{position}-share"] = f"{100 * arm.share:g}" if arm else ""
+        fields[f"arm-{position}-strategy"] = (arm.strategy or "") if arm else ""
+    return fields
+
+
 def placement_value(form: Mapping[str, str], before: Placement) -> dict[str, Any]:
     """Return the value of a placement with the settings of a form, and the rules that it has."""
     value = before.with_rules(before.all_rules()).value()

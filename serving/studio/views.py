@@ -267,16 +267,17 @@ def _rule_page(
 
 
 def _settings_page(entry: ServedDefinition, problem: Problem | None = None) -> Response:
-    experiment = entry.model.experiment
-    arms: list[Any] = [*(experiment.arms if experiment else ())]
+    fields = forms.placement_fields(entry.model)
+    if problem is not None:
+        fields = {name: request.form.get(name, "") for name in fields}
     return page(
         "settings",
         200 if problem is None else problem.status,
         entry=entry,
         problem=problem,
         strategies=STRATEGIES,
-        filter=forms.filter_text(entry.model.question.get("filter")),
-        arms=(arms + [None] * forms.MAX_ARMS)[: forms.MAX_ARMS],
+        value=fields,
+        arms=range(forms.MAX_ARMS),
         columns=_columns(),
         **_seeds(None),
     )
