@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.commands import ask, benchmark, bundles, events, learn, quality, serve, write
+from recommender.commands import ask, benchmark, bundles, events, learn, placements, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 from recommender.version import __version__
@@ -70,6 +70,12 @@ _group(
         "compact": bundles.compact,
     },
 )
+_group(
+    app,
+    "placements",
+    "Export and import placements and collections.",
+    {"export": placements.export, "import": placements.import_file},
+)
 _benchmark = _group(
     app,
     "benchmark",
@@ -83,6 +89,7 @@ _benchmark = _group(
         "encode": benchmark.encode,
         "batch": benchmark.batch,
         "architecture": benchmark.architecture,
+        "rules": benchmark.rules,
         "answers": benchmark.answers,
     },
 )

@@ -8,6 +8,7 @@ from recommender.bundle import Bundle, local_copy, open_bundle
 from recommender.core.blocks import Layout
 from recommender.errors import RequestError, UnknownItemError, nearest
 from recommender.events import History
+from recommender.items import Attributes
 from recommender.items.products import Products
 from recommender.loading import (
     open_attributes,
@@ -156,6 +157,16 @@ class Recommender:
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle, with live changes."""
         return self._products.fields(item_id, names)
+
+    @property
+    def live_attributes(self) -> Attributes:
+        """The attributes by row, with live changes and the prices in force."""
+        return self._products.overlay_state().attributes
+
+    def is_available(self, item_id: str) -> bool:
+        """Return whether a product can be bought: it is known, was not removed and is not out of stock."""
+        row, allowed = self.attributes.row_of(item_id), self._products.overlay_state().allowed(whole_range=False)
+        return row >= 0 and (allowed is None or bool(allowed[row]))
 
     @property
     def revision(self) -> tuple[str, int, float]:

@@ -1,20 +1,23 @@
 """The pipeline: resolve a request, retrieve candidates, score them exactly, re-rank and explain them."""
 
 from collections.abc import Hashable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import cast
 from weakref import ref
 
 import numpy as np
 
-from recommender.core.blocks import Double, Mask
+from recommender.core.blocks import Double, Mask, Rows
 from recommender.core.scoring import Scorer
 from recommender.filters import Node, Subset, SubsetCache
+from recommender.filters.compile import evaluate, resolve
+from recommender.filters.conditions import And
 from recommender.items.products import Products
+from recommender.ranking.cache import SizedCache
 from recommender.ranking.explanation import Explainer
 from recommender.ranking.others import Others
-from recommender.ranking.request import Boost, Request
-from recommender.ranking.rerank import MAX_POOL, Ranked, rerank
+from recommender.ranking.request import Boost, Fill, Request, SharedBoosts
+from recommender.ranking.rerank import MAX_POOL, Ranked, eligible_pins, filled, free_positions, rerank
 from recommender.ranking.results import Recommendation, Recommendations, RecommendationTable
 from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus, WhyNot
@@ -23,6 +26,7 @@ from recommender.retrieval.planner import Planner, RowQuery, RowResult
 
 RELAXED = f"max_per relaxed: of the best {MAX_POOL:,} products, fewer than k satisfy it"
 SCORERS = 256  # cached, by weights
+BOOSTS_BYTES = 64 << 20  # of sums of shared boosts
 FOUND = 8  # results that a query remembers, of at most 2 kB each
 
 
@@ -47,6 +51,7 @@ class Pipeline:
         self._strategies, self._generation = strategies, generation
         self._subsets = SubsetCache(products.attributes, planner.segment.groups)
         self._plain_scorer = lru_cache(SCORERS)(self._new_scorer)
+        self._shared_boosts: SizedCache[Double] = SizedCache(BOOSTS_BYTES, lambda values: values.nbytes)
 
     def run(self, request: Request) -> Recommendations:
         """Answer one request."""
@@ -118,11 +123,19 @@ class Pipeline:
         boost = self._boost(boosts, resolved.seed_row) if boosts else None
         return Scorer(segment.vectors, prior, segment.layout, resolved.weights, boost, segment.id_ranks)
 
-    def eligibility(self, resolved: ResolvedRequest) -> Eligibility:
-        """Return which rows may be returned: what is in stock, unless the filter itself names availability."""
+    def eligibility(self, resolved: ResolvedRequest, within: Node | None = None) -> Eligibility:
+        """Return which rows may be returned: what is in stock, unless the filter itself names availability.
+
+        Parameters
+        ----------
+        within
+            A further filter.
+        """
         request, node, overlay = resolved.request, resolved.request.node, self.products.overlay_state()
         collapse = resolved.variants == "collapse"
-        whole_range = request.stock == "all" or (node is not None and request.names_availability)
+        whole_range = request.stock == "all" or request.names_availability
+        if within is not None:
+            node = within if node is None else And((node, within))
         if node is None and resolved.only is None:
             return overlay.eligibility(self.segment, collapse, whole_range)
         allowed = overlay.allowed(whole_range)
@@ -144,10 +157,24 @@ class Pipeline:
         segment = self.segment
         return Scorer(segment.vectors, segment.prior, segment.layout, dict(weights), None, segment.id_ranks)
 
-    def _boost(self, boosts: Sequence[Boost], seed_row: int | None) -> Double:
+    def _boost(self, boosts: Sequence[Boost | SharedBoosts], seed_row: int | None) -> Double:
         total = np.zeros(self.segment.n)
         for boost in boosts:
-            total += boost.add * self.mask(boost.when, seed_row)
+            if isinstance(boost, Boost):
+                total += boost.add * self.mask(boost.when, seed_row)
+            else:
+                total += self._shared_boost(boost)
+        return total
+
+    def _shared_boost(self, shared: SharedBoosts) -> Double:
+        overlay = self.products.overlay_state()
+        key = (shared, overlay.version)
+        total = self._shared_boosts.get(key)
+        if total is None:
+            total = np.zeros(self.segment.n)
+            for boost in shared.boosts:
+                total += boost.add * evaluate(resolve(boost.when, overlay.attributes, None), overlay.attributes)
+            self._shared_boosts.put(key, total)
         return total
 
     def _ranked(self, resolved: ResolvedRequest, scorer: Scorer, eligibility: Eligibility) -> Ranked:
@@ -164,7 +191,7 @@ class Pipeline:
     def _reranked(self, resolved: ResolvedRequest, scorer: Scorer, eligibility: Eligibility) -> Ranked:
         request = resolved.request
         row_query = RowQuery(resolved.query, request.k, resolved.excluded, resolved.table_row)
-        if not request.rerankers and not request.pin:
+        if not request.rerankers and not request.pin and not request.fill:
             return Ranked(self._search(scorer, row_query, eligibility, resolved.plan))
 
         def search(wider: RowQuery) -> RowResult:
@@ -173,7 +200,24 @@ class Pipeline:
         attributes = self.products.attributes
         rows = {position: attributes.row_of(item_id) for position, item_id in (request.pin or {}).items()}
         pins = {position: row for position, row in rows.items() if row >= 0}
+        if request.fill:
+            pins = eligible_pins(pins, row_query, eligibility)
+        for fill in request.fill:
+            if not free_positions(fill, pins, request.k):
+                continue
+            matching = self.eligibility(resolved, fill.when)
+            candidates = partial(self._candidates, fill, scorer, matching, resolved.plan)
+            pins = filled(fill, candidates, pins, row_query, matching)
         return rerank(search, scorer, row_query, eligibility, request.rerankers, pins, attributes)
+
+    def _candidates(
+        self, fill: Fill, scorer: Scorer, matching: Eligibility, plan: str, row_query: RowQuery
+    ) -> Rows:
+        """Return the products that may fill positions: in the order of the collection, or the best by score."""
+        if fill.order:
+            rows = self.products.attributes.rows_of(fill.order)
+            return rows[rows >= 0]
+        return self.planner.search(scorer, row_query, matching, plan).selection.rows
 
     def _search(self, scorer: Scorer, row_query: RowQuery, eligibility: Eligibility, plan: str) -> RowResult:
         """Search; the query of a history or of no one remembers what was found while the products stay eligible.
@@ -197,7 +241,7 @@ class Pipeline:
     ) -> Iterable[Ranked]:
         """Rank requests that share their rules."""
         first = resolved[0].request
-        if first.rerankers or first.pin or first.floor or first.exploration:
+        if first.rerankers or first.pin or first.fill or first.floor or first.exploration:
             return (self._ranked(one, scorer, eligibility) for one in resolved)
         queries = [RowQuery(one.query, one.request.k, one.excluded, one.table_row) for one in resolved]
         return map(Ranked, self.planner.search_many(scorer, queries, eligibility, resolved[0].plan))

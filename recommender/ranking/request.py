@@ -83,6 +83,33 @@ class Boost:
     add: float
 
 
+@dataclass(frozen=True, eq=False)
+class SharedBoosts:
+    """Boosts that many requests share: compared by identity; their sum is computed once until products change."""
+
+    boosts: tuple[Boost, ...]
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Fills positions with eligible products of a collection.
+
+    Parameters
+    ----------
+    when
+        Which products.
+    position, count
+        The first position, from 1, and how many at most; pinned products there stay.
+    order
+        Ids in the order in which they are taken; without any, the products are taken in order of score.
+    """
+
+    when: Node
+    position: int = 1
+    count: int = 100
+    order: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One request for recommendations.
@@ -140,6 +167,8 @@ class Request:
         instead of that of the score.
     pin
         Position from 1 to the id of the product that is shown there, if it is eligible.
+    fill
+        Each fills positions that no pin has with products of a collection, see `Fill`.
     fallback
         Strategies to try, in order, where the strategy has nothing to work with.
     user
@@ -182,9 +211,10 @@ class Request:
     variants: Variants = "collapse"
     plan: Plan = "auto"
     stock: Stock = "available"
-    boost: Sequence[BoostRule | Boost] = ()
+    boost: Sequence[BoostRule | Boost | SharedBoosts] = ()
     diversity: Mapping[str, Any] | None = None
     pin: Mapping[int, str] | None = None
+    fill: Sequence[Fill] = ()
     fallback: Sequence[Fallback] = ("popular",)
     user: Mapping[str, Any] | None = None
     context: Mapping[str, Any] | None = None
@@ -192,7 +222,7 @@ class Request:
     exploration: Exploration | None = None
     now: datetime | None = None
     node: Node | None = field(init=False, repr=False, compare=False, default=None)
-    boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False, default=())
+    boosts: tuple[Boost | SharedBoosts, ...] = field(init=False, repr=False, compare=False, default=())
     rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False, default=())
     floor: Freshness | None = field(init=False, repr=False, compare=False, default=None)
 
@@ -286,12 +316,14 @@ class Request:
     def rules(self) -> Hashable:
         """A key of everything that requests must share to be answered by one scan."""
         rules = (self.node, self.boosts, self.variants, self.stock, self.plan, self.explain)
-        return (*rules, self.floor, self.exploration, repr((self.pin, self.diversity)))
+        return (*rules, self.floor, self.exploration, *self.fill, repr((self.pin, self.diversity)))
 
     @cached_property
     def compares_with_seed(self) -> bool:
         """Whether the filter or a boost compares with the seed item."""
-        nodes = [boost.when for boost in self.boosts] + ([] if self.node is None else [self.node])
+        nodes = [boost.when for boost in self.boosts if isinstance(boost, Boost)] + (
+            [] if self.node is None else [self.node]
+        )
         return any(map(uses_seed, nodes))
 
     @cached_property
@@ -397,8 +429,8 @@ def check_id(item_id: Any, pointer: str = "/item_id") -> None:
     raise RequestError(f"item id {item_id!r} is of type {kind}{remedy}", pointer)
 
 
-def _boost_of(position: int, boost: BoostRule | Boost) -> Boost:
-    if isinstance(boost, Boost):
+def _boost_of(position: int, boost: BoostRule | Boost | SharedBoosts) -> Boost | SharedBoosts:
+    if isinstance(boost, Boost | SharedBoosts):
         return boost
     pointer = f"/boost/{position}"
     if not isinstance(boost, Mapping) or set(boost) != {"when", "add"}:
