@@ -1,0 +1,136 @@
+"""Split texts into words and stem them, in the language of the shop."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from threading import Lock
+from unicodedata import combining, normalize
+
+import snowballstemmer
+
+LANGUAGES: tuple[str, ...] = tuple(sorted(set(snowballstemmer.algorithms()) - {"porter", "lovins", "dutch_porter"}))
+# Two-letter codes (ISO 639-1) of the languages that have a stemmer.
+CODES = {
+    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english",
+    "es": "spanish", "et": "estonian", "eu": "basque", "fi": "finnish", "fr": "french", "ga": "irish",
+    "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian",
+    "nb": "norwegian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish",
+}  # fmt: skip
+# Frequent words by which a language is recognized; words of several languages are left out.
+FUNCTION_WORDS = {
+    "danish": "og til af med fra ikke eller også bliver",
+    "dutch": "het een van voor met niet zijn naar deze wordt",
+    "english": "the and of with for from this your made has",
+    "finnish": "ja tai sekä ovat joka kanssa myös ei",
+    "french": "le les des et pour avec dans une est sur",
+    "german": "der die das und mit für aus nicht ist eine",
+    "hungarian": "az és egy nem hogy vagy valamint",
+    "italian": "il gli della per con di che sono nella",
+    "norwegian": "og til av med fra ikke eller også blir",
+    "portuguese": "os das para com uma não em do são",
+    "russian": "и в на с для из не по от к",
+    "spanish": "el los las y para con una por del está",
+    "swedish": "och till av med från inte eller också är",
+    "turkish": "ve bir için ile bu olan daha",
+}
+MIN_FUNCTION_WORDS = 20  # in the texts, for a language to be recognized
+MAX_TEXTS = 5_000  # of which the language is guessed
+MAX_WORD = 40  # characters of a word that count
+_WORD = re.compile(r"[^\W_]+")
+_HYPHENATED = re.compile(r"[^\W_]+(?:-[^\W_]+)+")
+_POSSESSIVE = re.compile(r"['’]s\b")
+# Written without spaces: Chinese and Japanese.
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+
+
+class Analyzer:
+    """Makes words of texts, and stems of words; thread-safe.
+
+    Parameters
+    ----------
+    language
+        One of `LANGUAGES`; None leaves words as they are.
+    """
+
+    def __init__(self, language: str | None) -> None:
+        self.language = language
+        self._lock = Lock()  # a stemmer keeps the word that it works on
+        self.stem = lru_cache(1 << 14)(self._stem)
+
+    @cached_property
+    def _stemmer(self) -> "snowballstemmer.stemmer":
+        return snowballstemmer.stemmer(self.language)
+
+    def _stem(self, word: str) -> str:
+        """Return the stem of a word."""
+        if self.language is None or any(character.isdigit() for character in word):
+            return word
+        with self._lock:
+            stem: str = self._stemmer.stemWord(word)
+        return stem or word
+
+    @staticmethod
+    def words(text: str) -> list[str]:
+        """Return the words of a text in lower case and without accents, in their order.
+
+        >>> Analyzer.words("Men's T-Shirt, 80 cm, Crème")
+        ['men', 't', 'shirt', '80', 'cm', 'creme']
+        """
+        words = []
+        for word in _WORD.findall(_POSSESSIVE.sub("", folded(text))):
+            words += _bigrams(word) if _UNSPACED.search(word) else [word[:MAX_WORD]]
+        return words
+
+    def indexed_words(self, text: str) -> list[str]:
+        """Return the words of a product's text: hyphenated ones joined, too.
+
+        >>> Analyzer(None).indexed_words("T-shirt")
+        ['t', 'shirt', 'tshirt']
+        """
+        joined = [word.replace("-", "")[:MAX_WORD] for word in _HYPHENATED.findall(folded(text))]
+        return self.words(text) + joined
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case, Latin letters without accents.
+
+    >>> folded("Größe ÉTÉ")
+    'grosse ete'
+    """
+    text = normalize("NFKC", text).casefold()
+    if text.isascii():
+        return text
+    out: list[str] = []
+    for character in normalize("NFD", text):
+        if not (combining(character) and out and out[-1] < "\u0250"):
+            out.append(character)
+    return normalize("NFC", "".join(out))
+
+
+def guess_language(texts: Iterable[str]) -> str | None:
+    """Return the language that texts are written in, by its most frequent words; None where they say too little.
+
+    >>> guess_language(["Ein Tisch mit der Lampe und die Vase aus Glas für das Haus"] * 5)
+    'german'
+    """
+    counts: Counter[str] = Counter()
+    for _, text in zip(range(MAX_TEXTS), texts, strict=False):
+        counts.update(_WORD.findall(text.casefold()))
+    found = {
+        language: sum(counts[word] for word in words.split()) for language, words in FUNCTION_WORDS.items()
+    }
+    best = max(found, key=found.__getitem__)
+    return best if found[best] >= MIN_FUNCTION_WORDS else None
+
+
+def _bigrams(word: str) -> list[str]:
+    """Return the pairs of characters of a run that is written without spaces, and its other words."""
+    pieces: list[str] = []
+    for piece in re.split(f"({_UNSPACED.pattern})", word):
+        if piece and _UNSPACED.fullmatch(piece) and len(piece) > 1:
+            pieces += [piece[start : start + 2] for start in range(len(piece) - 1)]
+        elif piece:
+            pieces.append(piece[:MAX_WORD])
+    return pieces

@@ -1,0 +1,61 @@
+"""From the text of a query to words: corrections of misspelt ones, and words written together or apart."""
+
+from itertools import pairwise
+
+from recommender.search.index import QueryWord, SearchIndex
+
+MAX_WORDS = 32  # of a query
+MAX_CORRECTIONS = 8  # the most frequent of a word
+MIN_PART = 3  # letters of each half of a word that is split
+
+
+def parse_query(index: SearchIndex, text: str) -> list[QueryWord]:
+    """Return the words of a text, each once; misspelt ones with the words that they may stand for.
+
+    A word that no product has is split in two if both are known, or else corrected by one edit. A correction
+    counts by the share of letters that it keeps. Two words that products write as one count as that, too.
+    """
+    typed = list(dict.fromkeys(index.analyzer.words(text)))[:MAX_WORDS]
+    joined = {pair: index.term_of("".join(pair)) for pair in pairwise(typed)}
+    words: list[QueryWord] = []
+    for position, word in enumerate(typed):
+        neighbours = (typed[position - 1 : position + 1], typed[position : position + 2])
+        together = [joined.get(tuple(pair)) for pair in neighbours]  # type: ignore[call-overload]
+        others = tuple((term, 1.0) for term in together if term is not None)
+        words += _alternatives(index, word, others)
+    return words
+
+
+def _alternatives(index: SearchIndex, word: str, others: tuple[tuple[str, float], ...]) -> list[QueryWord]:
+    term = index.term_of(word)
+    if term is not None:
+        return [QueryWord(word, ((term, 1.0), *others))]
+    if others:
+        return [QueryWord(word, others)]
+    if halves := _split(index, word):
+        return [QueryWord(half, ((index.term_of(half) or half, 1.0),), (half,)) for half in halves]
+    return [_corrected(index, word)]
+
+
+def _split(index: SearchIndex, word: str) -> tuple[str, str] | None:
+    """Return the two known words that a word consists of, the rarer the better; None if there are none."""
+    best, found = 0.0, None
+    for cut in range(MIN_PART, len(word) - MIN_PART + 1):
+        halves = word[:cut], word[cut:]
+        terms = [index.term_of(half) for half in halves]
+        idfs = [index.idf_of(term) or 0.0 for term in terms if term is not None]
+        if len(idfs) == 2 and sum(idfs) > best:
+            best, found = sum(idfs), halves
+    return found
+
+
+def _corrected(index: SearchIndex, word: str) -> QueryWord:
+    """Return a word with its corrections, the most frequent first."""
+    weight = 1 - 1 / max(len(word), 1)
+    corrections: dict[str, str] = {}
+    for correction in index.spelling.corrections(word):
+        if (term := index.term_of(correction)) is not None:
+            corrections.setdefault(term, correction)
+    frequent = sorted(corrections, key=lambda term: index.idf_of(term) or 0.0)[:MAX_CORRECTIONS]
+    named = tuple(corrections[term] for term in frequent)
+    return QueryWord(word, tuple((term, weight) for term in frequent), named)
