@@ -7,13 +7,18 @@ import numpy as np
 from recommender.bundle import Bundle, DeltaThumbnails, Thumbnails
 from recommender.bundle.delta import DELTA, Delta, array_loader
 from recommender.bundle.manifest import REMEDY
-from recommender.core.blocks import Double, Layout
+from recommender.core.blocks import NO_ROWS, Double, Layout
 from recommender.core.segment import Segment
 from recommender.errors import BundleError
 from recommender.items import Attributes
+from recommender.items.products import Products
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.neighbour_codes import FILES
 from recommender.retrieval.planner import Budget, Budgets, Planner
+from recommender.search.current import CurrentIndex
+from recommender.search.index import FILE, FOLDER, SearchIndex
+from recommender.search.postings import language_of
+from recommender.search.settings import SearchSettings
 from recommender.towers.item import ItemTower
 from recommender.towers.profile import FILE as PROFILE
 from recommender.towers.profile import ProfileTower
@@ -103,3 +108,16 @@ def open_user_tower(bundle: Bundle) -> UserTower:
         None if repeat is None else RepeatModel.open(repeat, bundle.array("base", PRODUCTS_FILE)),
         None if columns is None else ProfileTower.open(bundle.array("towers", PROFILE), columns),
     )
+
+
+def open_search(bundle: Bundle, products: Products, settings: SearchSettings) -> CurrentIndex:
+    """Return the index of the products' words; its files are opened, or made of the products, on first use."""
+    delta = Delta.of(bundle)
+
+    def open_index() -> SearchIndex:
+        if bundle.has("base", f"{FOLDER}/{FILE}"):
+            return SearchIndex.open(bundle.folder("base") / FOLDER, bundle.manifest.base_n)
+        attributes = Attributes.open(bundle.folder("base") / "attributes")
+        return SearchIndex.of(attributes, settings.language or language_of(attributes))
+
+    return CurrentIndex(open_index, NO_ROWS if delta is None else np.sort(delta.rows), products)

@@ -14,6 +14,7 @@ from recommender.loading import (
     open_item_tower,
     open_planner,
     open_row_times,
+    open_search,
     open_thumbnails,
     open_user_tower,
 )
@@ -26,6 +27,7 @@ from recommender.ranking.request import (
     Filter,
     Plan,
     Request,
+    Sort,
     Stock,
     Strategy,
     Variants,
@@ -33,9 +35,11 @@ from recommender.ranking.request import (
     check_id,
 )
 from recommender.ranking.results import Recommendations, RecommendationTable
+from recommender.ranking.searching import TextQueries
 from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus
 from recommender.retrieval.planner import Planner
+from recommender.search.settings import SearchSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +122,10 @@ class Recommender:
         self._products = Products(self.attributes, open_thumbnails(bundle), overlay, self.row_times)
         histories = HistoryQueries(self.attributes, self.segment, self.user_tower)
         contents = ContentQueries(bundle, self.item_tower, encoder)
-        self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents)
+        self.search_settings = SearchSettings.of(bundle.manifest.extra)
+        self.search_index = open_search(bundle, self._products, self.search_settings)
+        texts = TextQueries(self.search_index, self.layout, self.search_settings)
+        self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents, texts)
         self._pipeline = Pipeline(self._products, self.planner, self._strategies, self.generation)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -475,8 +482,14 @@ class Recommender:
         boost: Sequence[BoostRule | Boost] = (),
         diversity: Mapping[str, Any] | None = None,
         pin: Mapping[int, str] | None = None,
+        sort: Sort = "relevance",
+        facets: Sequence[str] = (),
+        encode: bool = True,
     ) -> Recommendations:
         """Return the products that match a text, an image or both; loads the bundle's encoder on first use.
+
+        A text is matched by its words, forgiving one typo in each, and by the similarity of vectors; the product
+        whose id, SKU or barcode it is comes first. Products under the bundle's relevance floor do not match.
 
         Parameters
         ----------
@@ -509,16 +522,24 @@ class Recommender:
             Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
         pin
             Position from 1 to the id of the product that is shown there, if it is eligible.
+        sort
+            Order of the products that match the text: "relevance", "price_ascending", "price_descending", "newest"
+            or "popular".
+        facets
+            Attributes whose values are counted among all products that match the text, such as ``["brand"]``; the
+            filter's conditions on the attribute itself do not reduce its counts.
+        encode
+            Whether the text is encoded, or searched by its words alone, for which no encoder is loaded.
 
         Returns
         -------
         Recommendations
-            Best first.
+            Best first. If nothing matches it is empty, and has `alternatives`.
 
         Raises
         ------
         EncoderError
-            If the encoder cannot be loaded.
+            If the encoder of an image cannot be loaded; a text is then searched by its words.
         RequestError
             If a value cannot be used: what was found, what was expected, and the nearest valid value.
         """
@@ -542,6 +563,9 @@ class Recommender:
                 boost=boost,
                 diversity=diversity,
                 pin=pin,
+                sort=sort,
+                facets=facets,
+                encode=encode,
             )
         )
 

@@ -1,7 +1,7 @@
 """Results: recommendations with scores, reasons and warnings."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -69,6 +69,25 @@ class Recommendation(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Products beside a search that found nothing; they do not match it.
+
+    Parameters
+    ----------
+    reason
+        What they are, such as "no product matches; these are popular".
+    text
+        The text that they match instead; None if they match none.
+    items
+        Best first.
+    """
+
+    reason: str
+    text: str | None
+    items: tuple[Recommendation, ...]
+
+
+@dataclass(frozen=True)
 class Recommendations:
     """The result of one request: products best first, and how they were found.
 
@@ -90,6 +109,10 @@ class Recommendations:
         The strategy that stood in, if the requested one had nothing to work with.
     warnings
         What was ignored or relaxed.
+    facets
+        Of a search: attribute to its values with the number of matching products, the most frequent first.
+    alternatives
+        Of a search that found nothing: other products, which do not match.
     describe
         Returns the attributes and the thumbnail of a product, for notebooks.
     """
@@ -102,6 +125,8 @@ class Recommendations:
     generation: str
     fallback_used: str | None = None
     warnings: tuple[str, ...] = ()
+    facets: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    alternatives: tuple[Alternative, ...] = ()
     describe: Describe | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:

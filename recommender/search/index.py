@@ -24,7 +24,7 @@ from recommender.search.identifiers import Identifiers, identifiers_of
 from recommender.search.postings import Postings, field_words, searched_columns
 from recommender.search.spelling import Spelling
 
-FOLDER = "search"  # inside the base part
+FOLDER, FILE = "search", "search.json"  # inside the base part
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ class SearchIndex:
     @classmethod
     def open(cls, folder: Path, n: int) -> "SearchIndex":
         """Map what `save` wrote."""
-        language = json.loads((folder / "search.json").read_bytes())["language"]
+        language = json.loads((folder / FILE).read_bytes())["language"]
         postings, surfaces = Postings.open(folder), Words.open(folder / "surfaces")
         return cls(n, Analyzer(language), postings, surfaces, Identifiers.open(folder))
 
     def save(self, folder: Path) -> None:
         """Write the index into a folder."""
         folder.mkdir(exist_ok=True)
-        (folder / "search.json").write_text(json.dumps({"language": self.analyzer.language}), "utf-8")
+        (folder / FILE).write_text(json.dumps({"language": self.analyzer.language}), "utf-8")
         self.postings.save(folder)
         self.surfaces.save(folder / "surfaces")
         self.identifiers.save(folder)

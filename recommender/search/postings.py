@@ -1,6 +1,6 @@
 """The rows that have a word, and how much it says of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,8 @@ import numpy as np
 
 from recommender.core.blocks import NO_ROWS, Double, Float, Rows
 from recommender.items import Attributes
-from recommender.items.columns import Categories
 from recommender.items.strings import Words
-from recommender.search.analysis import Analyzer
+from recommender.search.analysis import Analyzer, guess_language
 from recommender.search.identifiers import is_identifier
 
 K1, LENGTH = 1.2, 0.5  # BM25's k1; and its b, of titles and texts
@@ -128,6 +127,18 @@ def searched_columns(attributes: Attributes) -> list[str]:
         and not is_identifier(name)
         and not name.endswith(("_id", "_link", "_url", "url"))
     ]
+
+
+def language_of(attributes: Attributes) -> str:
+    """Return the language of the products' texts; English where they say too little."""
+    names = [name for name in attributes.names if attributes.kind(name) == "text" and name in searched_columns(attributes)]
+    texts = (attributes.value(name, row) for row in range(len(attributes)) for name in names)
+    return guess_language(text for text in texts if isinstance(text, str)) or "english"
+
+
+def indexed_columns(attributes: Attributes) -> list[str]:
+    """Return the columns that the index is made of: those of words and those of identifiers."""
+    return [*searched_columns(attributes), *(name for name in attributes.names if is_identifier(name))]
 
 
 def field_words(

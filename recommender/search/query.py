@@ -33,7 +33,7 @@ def _alternatives(index: SearchIndex, word: str, others: tuple[tuple[str, float]
     if others:
         return [QueryWord(word, others)]
     if halves := _split(index, word):
-        return [QueryWord(half, ((index.term_of(half) or half, 1.0),), (half,)) for half in halves]
+        return [QueryWord(half, ((index.term_of(half) or half, 1.0),)) for half in halves]
     return [_corrected(index, word)]
 
 
