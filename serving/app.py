@@ -35,6 +35,7 @@ from serving.routes import (
     products,
     questions,
     recommendations,
+    search,
     users,
 )
 from serving.rsgi import THREADS
@@ -45,6 +46,7 @@ from serving.trending import Trending
 ROUTES = (
     recommendations,
     questions,
+    search,
     placements,
     events,
     users,

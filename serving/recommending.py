@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -62,7 +63,7 @@ def recommend(
     """
     params = with_fixed(service, params)
     seeds = params.seeds
-    if (seeds.text or seeds.image) and not service.encodes_queries:
+    if seeds.image is not None and not service.encodes_queries:
         raise no_encoder()
     if seeds.image is not None:
         check_image(seeds.image, "/seeds/image")
@@ -76,11 +77,23 @@ def recommend(
         **seed_arguments(recommender, params, stored, now),
         user=user,
         trending=service.trending.products,
+        encode=service.encodes_queries,
         **rules_of(params, placement, hidden, service.access.fixed.get("filter")),
     )
     with stage("search"):
-        result = recommender.run(request)
+        result = run(recommender, request)
     return response_body(service, recommender, result, params, [*warnings, *more], name, arm)
+
+
+def run(recommender: Recommender, request: Request) -> Recommendations:
+    """Answer a request; a text is searched by words alone, with a warning, where the encoder does not answer."""
+    try:
+        return recommender.run(request)
+    except Problem as problem:
+        if request.text is None or request.image is not None:
+            raise
+        result = recommender.run(replace(request, encode=False))
+        return replace(result, warnings=(*result.warnings, problem.detail))
 
 
 def rules_of(
@@ -178,6 +191,12 @@ def filter_of(service: Service, filter: Any) -> Node | None:
     if filter is not None:
         check_names(service, fields_of(parse(filter)) - {"id"}, "/filter")
     return node
+
+
+def fixed_filter(service: Service) -> Node | None:
+    """Return the parsed filter of the request's key; None if it has none."""
+    fixed = service.access.fixed.get("filter")
+    return None if fixed is None else parse(fixed)
 
 
 def _combined(filter: Any, placement: Placement, fixed: Any) -> Node | None:
@@ -311,8 +330,8 @@ def content(
 
 
 def no_encoder() -> Problem:
-    """Return the error of a text or image query where there is no encoder."""
-    detail = "this service has no encoder for texts and images; serve with --query-encoder to have one"
+    """Return the error of an image query where there is no encoder."""
+    detail = "this service has no encoder for images; serve with --query-encoder to have one"
     return Problem(501, "no-query-encoder", detail)
 
 

@@ -110,18 +110,22 @@ class Pipeline:
     def _alternatives(self, resolved: ResolvedRequest) -> Iterator[Alternative]:
         """Yield products beside a search that found nothing: those of some of its words, and popular ones."""
         assert resolved.text is not None
-        request = replace(resolved.request, facets=(), sort="relevance", k=min(resolved.request.k, MAX_ALTERNATIVES))
+        request = replace(
+            resolved.request, facets=(), sort="relevance", k=min(resolved.request.k, MAX_ALTERNATIVES)
+        )
         for words in fewer_words(resolved.text.match.words):
             result = self.run_plain(replace(request, text=words, encode=False, weights=None))
             if result:
                 yield Alternative(f"no product matches; these match {words!r}", words, result)
                 break
-        popular = Request(
-            strategy="popular", k=request.k, filter=request.node, exclude=request.exclude, stock=request.stock
-        )
-        if result := self.run_plain(popular):
-            among = " of those that pass the filter" if request.node is not None else ""
-            yield Alternative(f"no product matches; these are the most popular{among}", None, result)
+        rules = {"k": request.k, "filter": request.node, "exclude": request.exclude, "stock": request.stock}
+        if request.events and (result := self.run_plain(Request(history=request.events, **rules))):
+            yield Alternative("no product matches; these are recommended for the user", None, result)
+        if result := self.run_plain(Request(strategy="popular", **rules)):
+            known = self._strategies.has_popularity
+            yield Alternative(
+                f"no product matches; these are {'popular' if known else 'other'} products", None, result
+            )
 
     def run_plain(self, request: Request) -> tuple[Recommendation, ...]:
         """Return the products of a request alone."""
@@ -226,9 +230,7 @@ class Pipeline:
 
     def _new_scorer(self, weights: tuple[tuple[str, float], ...]) -> Scorer:
         segment = self.segment
-        return Scorer(
-            segment.vectors, segment.prior, segment.layout, dict(weights), id_ranks=segment.id_ranks
-        )
+        return Scorer(segment.vectors, segment.prior, segment.layout, dict(weights), id_ranks=segment.id_ranks)
 
     def _boost(self, boosts: Sequence[Boost], seed_row: int | None) -> Double:
         total = np.zeros(self.segment.n)

@@ -138,6 +138,30 @@ def order_of(values: Double | Float, largest_first: bool) -> Double:
     return order
 
 
+def similarity_weights(
+    layout: Layout, weights: Mapping[str, float], content: Query | None, given: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the weights of the similarity to a query of text and image: of the blocks that it has, sum 1.
+
+    Parameters
+    ----------
+    layout
+        Of the blocks.
+    weights
+        Of the request.
+    given
+        Those that the request itself has; a block that it gives no weight has none.
+    """
+    blocks = [
+        name
+        for name, columns in layout.slices.items()
+        if content is not None and content.vector[columns].any() and given.get(name, 1.0)
+    ]
+    total = sum(weights.get(name, 0.0) for name in blocks)
+    shares = {name: weights[name] / total if total else 1 / len(blocks) for name in blocks}
+    return dict.fromkeys(weights, 0.0) | shares
+
+
 class TextQueries:
     """Makes the queries of texts.
 
@@ -160,28 +184,7 @@ class TextQueries:
         match = index.match(parse_query(index, text))
         return TextQuery(text, match, index.rows_of(text), content, self.settings, has_image)
 
-    def content_weights(
-        self, weights: Mapping[str, float], content: Query | None, given: Mapping[str, float]
-    ) -> dict[str, float]:
-        """Return the weights of the similarity to a query of text and image: of the blocks that it has, sum 1.
-
-        Parameters
-        ----------
-        weights
-            Of the request.
-        given
-            Those that the request itself has; a block that it gives no weight has none.
-        """
-        blocks = [
-            name
-            for name, columns in self._layout.slices.items()
-            if content is not None and content.vector[columns].any() and given.get(name, 1.0)
-        ]
-        total = sum(weights.get(name, 0.0) for name in blocks)
-        shares = {name: weights[name] / total if total else 1 / len(blocks) for name in blocks}
-        return dict.fromkeys(weights, 0.0) | shares
-
     def weights(self, learned: Mapping[str, float], content: Query | None) -> dict[str, float]:
         """Return the weights of a search without history and without weights of its own."""
-        weights = self.content_weights(learned, content, {}) | {WORDS: self.settings.words_weight}
+        weights = similarity_weights(self._layout, learned, content, {}) | {WORDS: self.settings.words_weight}
         return weights | ({"prior": PRIOR_WEIGHT} if "prior" in learned else {})

@@ -18,7 +18,7 @@ from recommender.items import Attributes
 from recommender.items.products import Products
 from recommender.ranking.queries import ContentQueries, HistoryQueries, ascending, with_variants
 from recommender.ranking.request import Fallback, Request, Strategy
-from recommender.ranking.searching import TextQueries, TextQuery, corrections
+from recommender.ranking.searching import TextQueries, TextQuery, corrections, similarity_weights
 
 TIE_BREAK = 1e-3  # weight of the prior beside recent events
 # The new products' order halves in so many days.
@@ -113,7 +113,7 @@ class Strategies:
         self._prior_only = dict.fromkeys(weights["user"], 0.0) | {"prior": 1.0}
         self._complementary_weights = complementary_weights(weights)
         self._by_category = any(kind.startswith(CATEGORY_PREFIX) for kind in weights)
-        self._has_popularity = bool(segment.prior[np.asarray(self._attributes.ids.in_order)].any())
+        self.has_popularity = bool(segment.prior[np.asarray(self._attributes.ids.in_order)].any())
 
     def resolve(self, request: Request) -> ResolvedRequest:
         """Resolve a request by its strategy or, where that has nothing to go by, by its fallbacks.
@@ -357,7 +357,7 @@ class Strategies:
         personal, _, unknown = self._histories.query(replace(request, item_weights=None, history_weights=None))
         personal = replace(personal, repeats=NO_REPEATS)  # what was bought before need not match the text
         by_user = bool(personal.attention.any())
-        learned = self._weights["user" if by_user else "item"] | {WORDS: self._texts.settings.words_weight}
+        learned = {**self._weights["user" if by_user else "item"], WORDS: self._texts.settings.words_weight}
         weights: Mapping[str, float] = resolve(learned, request.weights)
         if not request.weights and not by_user:
             weights = self._texts.weights(self._weights["item"], content)
@@ -375,7 +375,7 @@ class Strategies:
         if request.text is None:
             return resolved
         text = self._texts.query(request.text, content, request.image is not None)
-        similarity = self._texts.content_weights(weights, content, request.weights or {})
+        similarity = similarity_weights(self._segment.layout, weights, content, request.weights or {})
         warnings = (*resolved.warnings, *corrections(text.match.words))
         return replace(resolved, text=text, similarity_weights=similarity, warnings=warnings)
 
@@ -409,7 +409,7 @@ class Strategies:
             self._excluded(request),
             variants=request.variants,
             plan="exact",
-            warnings=() if self._has_popularity else (NO_POPULARITY,),
+            warnings=() if self.has_popularity else (NO_POPULARITY,),
         )
 
     @cached_property

@@ -198,7 +198,7 @@ class Planner:
         return self.budgets.learned if learned else self.budgets.other
 
     def _indexed(self, scorer: Scorer) -> bool:
-        """Return whether the index approximates the score: not with further terms, or an order in place of the prior."""
+        """Return whether the index approximates the score: not with other terms, or another prior."""
         return not scorer.extra and scorer.prior is self.segment.prior
 
     def _broad(self, eligibility: Eligibility, budget: Budget) -> bool:

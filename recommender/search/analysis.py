@@ -9,14 +9,15 @@ from unicodedata import combining, normalize
 
 import snowballstemmer
 
-LANGUAGES: tuple[str, ...] = tuple(sorted(set(snowballstemmer.algorithms()) - {"porter", "lovins", "dutch_porter"}))
+LANGUAGES: tuple[str, ...] = tuple(sorted(set(snowballstemmer.algorithms()) - {"porter", "dutch_porter"}))
 # Two-letter codes (ISO 639-1) of the languages that have a stemmer.
 CODES = {
-    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english",
-    "es": "spanish", "et": "estonian", "eu": "basque", "fi": "finnish", "fr": "french", "ga": "irish",
-    "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian",
-    "nb": "norwegian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
-    "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish",
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en":
+    "english", "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian", "fi": "finnish", "fr":
+    "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it":
+    "italian", "lt": "lithuanian", "nb": "norwegian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pl":
+    "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "ta":
+    "tamil", "tr": "turkish",
 }  # fmt: skip
 # Frequent words by which a language is recognized; words of several languages are left out.
 FUNCTION_WORDS = {
@@ -78,7 +79,7 @@ class Analyzer:
         >>> Analyzer.words("Men's T-Shirt, 80 cm, Crème")
         ['men', 't', 'shirt', '80', 'cm', 'creme']
         """
-        words = []
+        words: list[str] = []
         for word in _WORD.findall(_POSSESSIVE.sub("", folded(text))):
             words += _bigrams(word) if _UNSPACED.search(word) else [word[:MAX_WORD]]
         return words
@@ -109,6 +110,18 @@ def folded(text: str) -> str:
     return normalize("NFC", "".join(out))
 
 
+def language_named(name: str) -> str:
+    """Return the language of a name or an ISO 639-1 code; raises `ValueError` for one without a stemmer.
+
+    >>> language_named("de")
+    'german'
+    """
+    language = CODES.get(name.lower(), name.lower())
+    if language not in LANGUAGES:
+        raise ValueError(f"expected one of {', '.join(LANGUAGES)}, or its ISO 639-1 code")
+    return language
+
+
 def guess_language(texts: Iterable[str]) -> str | None:
     """Return the language that texts are written in, by its most frequent words; None where they say too little.
 
@@ -118,9 +131,7 @@ def guess_language(texts: Iterable[str]) -> str | None:
     counts: Counter[str] = Counter()
     for _, text in zip(range(MAX_TEXTS), texts, strict=False):
         counts.update(_WORD.findall(text.casefold()))
-    found = {
-        language: sum(counts[word] for word in words.split()) for language, words in FUNCTION_WORDS.items()
-    }
+    found = {language: sum(counts[word] for word in words.split()) for language, words in FUNCTION_WORDS.items()}
     best = max(found, key=found.__getitem__)
     return best if found[best] >= MIN_FUNCTION_WORDS else None
 

@@ -54,7 +54,9 @@ def count_values(attributes: Attributes, name: str, rows: Rows, groups: Rows) ->
         known = codes >= 0
         pairs = np.unique(np.stack([codes[known], groups[rows[known]]]), axis=1)
         distinct, numbers = np.unique(pairs[0], return_counts=True)
-        counts = {column.words[code]: count for code, count in zip(distinct.tolist(), numbers.tolist(), strict=True)}
+        counts = {
+            column.words[code]: count for code, count in zip(distinct.tolist(), numbers.tolist(), strict=True)
+        }
     else:
         counts = Counter(value for value, _ in set(_pairs(attributes, name, rows, groups)))
     return sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MAX_VALUES]

@@ -12,9 +12,10 @@ from recommender.items import Attributes
 from recommender.items.strings import Words
 
 # Columns of identifiers, without separators and in lower case; numbered ones such as gtin13 too.
-NAMES = frozenset(
-    "sku gtin ean upc isbn mpn barcode asin articlenumber articleno itemnumber itemno modelnumber partnumber".split()
-)
+NAMES = {
+    *("sku", "gtin", "ean", "upc", "isbn", "mpn", "barcode", "asin", "articlenumber", "articleno"),
+    *("itemnumber", "itemno", "modelnumber", "partnumber"),
+}
 _SEPARATOR = re.compile(r"[\W_]+")
 MIN_WITHOUT_SEPARATORS = 4  # characters of an identifier that is also found without its separators
 

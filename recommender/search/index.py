@@ -2,9 +2,9 @@
 
     words(q, x) = Σ_w idf(w) s(w, x) / Σ_w idf(w),   s(w, x) = tf(w, x) / (tf(w, x) + k1)
 
-Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009), with the fields weighted as in
-BM25F, and divided by the most that the query could reach: it is in [0, 1). The coverage, the share of the query's
-words that a product has, each weighted by its idf, is in [0, 1].
+Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond (2009), with the fields weighted as
+in BM25F, and divided by the most that the query could reach: it is in [0, 1). The coverage, the share of the
+query's words that a product has, each weighted by its idf, is in [0, 1].
 """
 
 import json
@@ -100,9 +100,7 @@ class SearchIndex:
         analyzer = Analyzer(language)
         rows = np.arange(len(attributes), dtype=np.int32) if rows is None else rows
         codes: dict[str, int] = {}
-        fields = [
-            field_words(attributes, name, analyzer, codes, rows) for name in searched_columns(attributes)
-        ]
+        fields = [field_words(attributes, name, analyzer, codes, rows) for name in searched_columns(attributes)]
         words = sorted(codes)
         stems = [analyzer.stem(word) for word in codes]
         terms = sorted(set(stems))
@@ -211,8 +209,10 @@ class SearchIndex:
     @cached_property
     def vocabulary(self) -> Sequence[str]:
         """The words of the products as these write them, of the index and of the rows that changed; sorted."""
-        live = [] if self.live is None else self.live.surfaces
-        return sorted({*self.surfaces, *live})
+        words = {*self.surfaces}
+        if self.live is not None:
+            words.update(self.live.surfaces)
+        return sorted(words)
 
     @cached_property
     def spelling(self) -> Spelling:

@@ -77,9 +77,10 @@ class Postings:
         n
             Number of rows.
         """
-        cells = np.concatenate([term_of[field.codes].astype(np.int64) * n + field.rows for field in fields] or [[]])
-        counts = np.concatenate([_weights(field, n) for field in fields] or [[]])
-        distinct, where = np.unique(cells.astype(np.int64), return_inverse=True)
+        fields = [FieldWords(NO_ROWS, NO_ROWS, 0.0, False), *fields]  # a catalogue may have no words
+        cells = np.concatenate([term_of[field.codes].astype(np.int64) * n + field.rows for field in fields])
+        counts = np.concatenate([_weights(field, n) for field in fields])
+        distinct, where = np.unique(cells, return_inverse=True)
         frequencies = np.bincount(where, counts, minlength=len(distinct))
         term, rows = np.divmod(distinct, max(n, 1))
         starts = np.searchsorted(term, np.arange(len(terms) + 1))
@@ -131,7 +132,11 @@ def searched_columns(attributes: Attributes) -> list[str]:
 
 def language_of(attributes: Attributes) -> str:
     """Return the language of the products' texts; English where they say too little."""
-    names = [name for name in attributes.names if attributes.kind(name) == "text" and name in searched_columns(attributes)]
+    names = [
+        name
+        for name in attributes.names
+        if attributes.kind(name) == "text" and name in searched_columns(attributes)
+    ]
     texts = (attributes.value(name, row) for row in range(len(attributes)) for name in names)
     return guess_language(text for text in texts if isinstance(text, str)) or "english"
 

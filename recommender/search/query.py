@@ -16,13 +16,10 @@ def parse_query(index: SearchIndex, text: str) -> list[QueryWord]:
     counts by the share of letters that it keeps. Two words that products write as one count as that, too.
     """
     typed = list(dict.fromkeys(index.analyzer.words(text)))[:MAX_WORDS]
-    joined = {pair: index.term_of("".join(pair)) for pair in pairwise(typed)}
+    joined = [None, *(index.term_of(first + second) for first, second in pairwise(typed)), None]
     words: list[QueryWord] = []
-    for position, word in enumerate(typed):
-        neighbours = (typed[position - 1 : position + 1], typed[position : position + 2])
-        together = [joined.get(tuple(pair)) for pair in neighbours]  # type: ignore[call-overload]
-        others = tuple((term, 1.0) for term in together if term is not None)
-        words += _alternatives(index, word, others)
+    for word, together in zip(typed, pairwise(joined), strict=False):
+        words += _alternatives(index, word, tuple((term, 1.0) for term in together if term is not None))
     return words
 
 

@@ -26,12 +26,15 @@ class SearchSettings:
     min_coverage, min_similarity
         The relevance floor: a product matches where it has such a share of the query's words, or where its
         similarity to the text is so large. None is no floor of similarity.
+    retained
+        Share of products that half of the words of their title finds under this floor; None if not measured.
     """
 
     language: str | None = None
     words_weight: float = WORDS_WEIGHT
     min_coverage: float = MIN_COVERAGE
     min_similarity: float | None = None
+    retained: float | None = None
 
     @classmethod
     def of(cls, manifest_extra: Mapping[str, Any]) -> "SearchSettings":

@@ -1,4 +1,7 @@
-"""Words of a vocabulary that are one edit away from a misspelt one (after Norvig, How to Write a Spelling Corrector)."""
+"""Words of a vocabulary that are one edit away from a misspelt one.
+
+After Norvig, How to Write a Spelling Corrector (2007): all edits are made and looked up.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
