@@ -44,6 +44,7 @@ _add(
         "evaluate": learn.evaluate,
         "similar": ask.similar,
         "recommend": ask.recommend,
+        "search": ask.search,
         "batch": write.batch,
         "map": write.map_products,
         "report": write.report,
@@ -97,6 +98,7 @@ _group(
         "warm-starts": quality.warm_starts,
         "made-up-grocery": quality.made_up_grocery,
         "encoders": quality.encoders,
+        "search": quality.search,
     },
 )
 

@@ -14,7 +14,7 @@ from recommender.errors import ConfigError, nearest
 from recommender.events import EVENT_WEIGHTS
 from recommender.items.availability import Availability
 from recommender.items.schema import Kind
-from recommender.search.analysis import language_named
+from recommender.search.stemming import language_named
 
 ProductFormat = Literal[
     "bigcommerce",

@@ -1,6 +1,6 @@
 """Open the parts of a bundle: planner, attributes, thumbnails and towers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from recommender.retrieval.neighbour_codes import FILES
 from recommender.retrieval.planner import Budget, Budgets, Planner
 from recommender.search.current import CurrentIndex
 from recommender.search.index import FILE, FOLDER, SearchIndex
+from recommender.search.phrases import Phrases
 from recommender.search.postings import language_of
 from recommender.search.settings import SearchSettings
 from recommender.towers.item import ItemTower
@@ -110,14 +111,28 @@ def open_user_tower(bundle: Bundle) -> UserTower:
     )
 
 
-def open_search(bundle: Bundle, products: Products, settings: SearchSettings) -> CurrentIndex:
-    """Return the index of the products' words; its files are opened, or made of the products, on first use."""
+def open_search(
+    bundle: Bundle, products: Products, settings: SearchSettings, unsearched: Collection[str]
+) -> CurrentIndex:
+    """Return the index of the products' words; its files are opened, or made of the products, on first use.
+
+    Those of the bundle have all columns; without some of them, the index is made.
+    """
     delta = Delta.of(bundle)
+    unsearched = {*unsearched}.intersection(products.attributes.names)
 
     def open_index() -> SearchIndex:
-        if bundle.has("base", f"{FOLDER}/{FILE}"):
+        if not unsearched and bundle.has("base", f"{FOLDER}/{FILE}"):
             return SearchIndex.open(bundle.folder("base") / FOLDER, bundle.manifest.base_n)
-        attributes = Attributes.open(bundle.folder("base") / "attributes")
+        attributes = Attributes.open(bundle.folder("base") / "attributes").without(unsearched)
         return SearchIndex.of(attributes, settings.language or language_of(attributes))
 
-    return CurrentIndex(open_index, NO_ROWS if delta is None else np.sort(delta.rows), products)
+    return CurrentIndex(open_index, NO_ROWS if delta is None else np.sort(delta.rows), products, unsearched)
+
+
+def open_phrases(bundle: Bundle, unsearched: Collection[str]) -> Phrases:
+    """Map the phrases that complete what is typed; an older bundle's are made."""
+    attributes = Attributes.open(bundle.folder("base") / "attributes")
+    if bundle.has("base", f"{FOLDER}/{FILE}") and not {*unsearched}.intersection(attributes.names):
+        return Phrases.open(bundle.folder("base") / FOLDER)
+    return Phrases.of(attributes.without(unsearched))

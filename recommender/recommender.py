@@ -1,6 +1,7 @@
 """The recommender: opens a published bundle and answers requests over it. Thread-safe."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from recommender.items.products import Products
 from recommender.loading import (
     open_attributes,
     open_item_tower,
+    open_phrases,
     open_planner,
     open_row_times,
     open_search,
     open_thumbnails,
     open_user_tower,
 )
+from recommender.ranking.completing import Completer, Completions
 from recommender.ranking.pipeline import Pipeline
 from recommender.ranking.queries import ContentQueries, HistoryQueries
 from recommender.ranking.request import (
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from recommender.core.scoring import Query
     from recommender.encoders.base import Encoder
     from recommender.evaluation.stored import StoredEvaluation
     from recommender.stores.base import ItemOverlay
@@ -55,6 +59,7 @@ def load(
     overlay: "ItemOverlay | None" = None,
     encoder: "Encoder | None" = None,
     generation: str | None = None,
+    unsearched: Collection[str] = (),
 ) -> "Recommender":
     """Open a published bundle.
 
@@ -69,6 +74,8 @@ def load(
         Encodes text and image queries, see `Recommender`.
     generation
         The generation to open; by default the current one.
+    unsearched
+        Attributes whose words no search finds, see `Recommender`.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def load(
         If there is no bundle, or it is incomplete, damaged or of a newer format.
     """
     root = local_copy(bundles, parts=generation is None)
-    return Recommender(open_bundle(root, generation), overlay, encoder)
+    return Recommender(open_bundle(root, generation), overlay, encoder, unsearched=unsearched)
 
 
 class Recommender:
@@ -98,6 +105,8 @@ class Recommender:
         use.
     planner
         Retrieves over other arrays than the bundle's own.
+    unsearched
+        Attributes whose words no search finds, such as those that only the shop may see.
     """
 
     def __init__(
@@ -106,6 +115,7 @@ class Recommender:
         overlay: "ItemOverlay | None" = None,
         encoder: "Encoder | None" = None,
         planner: Planner | None = None,
+        unsearched: Collection[str] = (),
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -121,12 +131,14 @@ class Recommender:
         self.row_times = open_row_times(bundle, self.n)
         self._products = Products(self.attributes, open_thumbnails(bundle), overlay, self.row_times)
         histories = HistoryQueries(self.attributes, self.segment, self.user_tower)
-        contents = ContentQueries(bundle, self.item_tower, encoder)
+        self._contents = contents = ContentQueries(bundle, self.item_tower, encoder)
         self.search_settings = SearchSettings.of(bundle.manifest.extra)
-        self.search_index = open_search(bundle, self._products, self.search_settings)
+        self.search_index = open_search(bundle, self._products, self.search_settings, unsearched)
         texts = TextQueries(self.search_index, self.layout, self.search_settings)
         self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents, texts)
         self._pipeline = Pipeline(self._products, self.planner, self._strategies, self.generation)
+        phrases = partial(open_phrases, bundle, unsearched)
+        self._completer = Completer(self._pipeline, self.search_index, self.search_settings, phrases)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the same generation in another process."""
@@ -223,6 +235,10 @@ class Recommender:
         """The names of the attributes ("user") and circumstances ("context") that the bundle learned from."""
         profile = self.user_tower.profile
         return {"user": (), "context": ()} if profile is None else profile.names
+
+    def encode_text(self, text: str) -> "Query | None":
+        """Return the query of a text by the encoder alone; None if it knows no word of it."""
+        return self._contents.query(text, None)[0]
 
     def kind_of(self, row: int) -> str:
         """Return which of the learned `weights` rank items similar to a row."""
@@ -568,6 +584,46 @@ class Recommender:
                 encode=encode,
             )
         )
+
+    def autocomplete(
+        self,
+        text: str,
+        k: int = 5,
+        *,
+        queries: int = 8,
+        filter: Filter | None = None,
+        variants: Variants = "collapse",
+        stock: Stock = "available",
+    ) -> Completions:
+        """Return queries and products for what a user has typed so far, by words alone.
+
+        Parameters
+        ----------
+        text
+            The beginning of a query; its last word may be unfinished.
+        k
+            How many products to return, at least 1.
+        queries
+            How many queries to return at most.
+        filter
+            Only products that match are returned and counted, see `search`.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+
+        Returns
+        -------
+        Completions
+            Phrases of titles, categories and brands that products have; and products.
+
+        Raises
+        ------
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
+        """
+        request = Request(strategy="search", text=text, k=k, filter=filter, variants=variants, stock=stock)
+        return self._completer.complete(text, queries, request)
 
     def explain(
         self,

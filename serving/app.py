@@ -104,6 +104,8 @@ def create_app(
     remote = None if encoder is None else RemoteEncoder(encoder)
     if remote is not None:
         load = partial(load, encoder=remote)  # type: ignore[call-arg]
+    if settings.private_fields:
+        load = partial(load, unsearched=settings.private_fields)  # type: ignore[call-arg]
     follower = Follower(bundles)
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)

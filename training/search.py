@@ -16,6 +16,7 @@ from recommender.items import Attributes
 from recommender.ranking.queries import readable
 from recommender.ranking.searching import similarity_weights
 from recommender.search.index import FOLDER, SearchIndex
+from recommender.search.phrases import Phrases
 from recommender.search.postings import language_of
 from recommender.search.query import parse_query
 from recommender.search.settings import SearchSettings
@@ -54,13 +55,14 @@ def write_search(
     attributes = Attributes.open(base / "attributes")
     index = SearchIndex.of(attributes, language or language_of(attributes))
     index.save(base / FOLDER)
+    Phrases.of(attributes).save(base / FOLDER)
     generator = np.random.default_rng(seed)
     nonsense = [random_query(generator) for _ in range(RANDOM_QUERIES)]
     titles = held_out_titles(attributes, TITLES, generator)
     coverage = _coverages(index, nonsense).max(axis=1, initial=0.0)
     floor = float(np.quantile(coverage, REFUSED)) + 1e-3
     settings = SearchSettings(
-        language=index.analyzer.language, min_coverage=round(min(max(floor, MIN_COVERAGE), MAX_COVERAGE), 3)
+        language=index.stemmer.language, min_coverage=round(min(max(floor, MIN_COVERAGE), MAX_COVERAGE), 3)
     )
     # title words that random words reach, too, cannot be told from them
     retained = np.array([_coverages(index, [text])[0, row] >= settings.min_coverage for row, text in titles])

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 from weakref import ref
 
 import numpy as np
@@ -118,7 +118,12 @@ class Pipeline:
             if result:
                 yield Alternative(f"no product matches; these match {words!r}", words, result)
                 break
-        rules = {"k": request.k, "filter": request.node, "exclude": request.exclude, "stock": request.stock}
+        rules: dict[str, Any] = {
+            "k": request.k,
+            "filter": request.node,
+            "exclude": request.exclude,
+            "stock": request.stock,
+        }
         if request.events and (result := self.run_plain(Request(history=request.events, **rules))):
             yield Alternative("no product matches; these are recommended for the user", None, result)
         if result := self.run_plain(Request(strategy="popular", **rules)):
@@ -129,7 +134,11 @@ class Pipeline:
 
     def run_plain(self, request: Request) -> tuple[Recommendation, ...]:
         """Return the products of a request alone."""
-        resolved = self._resolve(request)
+        return self.items_of(self._strategies.resolve(request))
+
+    def items_of(self, resolved: ResolvedRequest) -> tuple[Recommendation, ...]:
+        """Return the products of a resolved request."""
+        resolved = self._matched(resolved)
         scorer = self.scorer(resolved)
         return self._items(resolved, scorer, self._ranked(resolved, scorer, self.eligibility(resolved)))
 

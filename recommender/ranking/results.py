@@ -158,6 +158,19 @@ class Recommendations:
             "warnings": list(self.warnings),
         }
 
+    def search_dict(self) -> dict[str, Any]:
+        """Return the members of the HTTP response that only searches have, without the cursor."""
+        return {
+            "facets": {
+                name: [{"value": value, "count": count} for value, count in values]
+                for name, values in self.facets.items()
+            },
+            "alternatives": [
+                {"reason": each.reason, "text": each.text, "items": [item_dict(item) for item in each.items]}
+                for each in self.alternatives
+            ],
+        }
+
     def to_frame(self) -> "pd.DataFrame":
         """Return one line per product: rank, item_id, title if known, score, and the parts if explained."""
         import pandas as pd

@@ -357,10 +357,10 @@ class Strategies:
         personal, _, unknown = self._histories.query(replace(request, item_weights=None, history_weights=None))
         personal = replace(personal, repeats=NO_REPEATS)  # what was bought before need not match the text
         by_user = bool(personal.attention.any())
-        learned = {**self._weights["user" if by_user else "item"], WORDS: self._texts.settings.words_weight}
-        weights: Mapping[str, float] = resolve(learned, request.weights)
-        if not request.weights and not by_user:
-            weights = self._texts.weights(self._weights["item"], content)
+        learned = self._texts.weights(self._weights["item"], content)
+        if by_user:
+            learned = {**self._weights["user"], WORDS: self._texts.settings.words_weight}
+        weights = resolve(learned, request.weights)
         vector = self._no_query.vector if content is None else content.vector
         resolved = ResolvedRequest(
             request,

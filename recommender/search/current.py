@@ -1,6 +1,6 @@
 """The search index of an opened bundle, with the products as they are now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 
 import numpy as np
@@ -25,10 +25,18 @@ class CurrentIndex:
         Rows that a delta changed or added since, ascending.
     products
         The products, with live changes.
+    unsearched
+        Columns that are not searched.
     """
 
-    def __init__(self, open_index: Callable[[], SearchIndex], changed: Rows, products: Products) -> None:
-        self._open, self._changed, self._products = open_index, changed, products
+    def __init__(
+        self,
+        open_index: Callable[[], SearchIndex],
+        changed: Rows,
+        products: Products,
+        unsearched: Collection[str] = (),
+    ) -> None:
+        self._open, self._changed, self._products, self._unsearched = open_index, changed, products, unsearched
         self._lock = Lock()
         self._base: SearchIndex | None = None
         self._current: tuple[int, SearchIndex] | None = None
@@ -47,8 +55,9 @@ class CurrentIndex:
             return index
 
     def _at(self, state: OverlayState, base: SearchIndex) -> SearchIndex:
-        rows = np.union1d(self._changed, state.live_rows(indexed_columns(state.attributes))).astype(np.int32)
+        attributes = state.attributes.without(self._unsearched)
+        rows = np.union1d(self._changed, state.live_rows(indexed_columns(attributes))).astype(np.int32)
         before = None if self._current is None else self._current[1]
         if before is not None and not len(rows) and before.live is None:
             return before
-        return base.with_changes(state.attributes, rows)
+        return base.with_changes(attributes, rows)

@@ -9,6 +9,7 @@ query's words that a product has, each weighted by its idf, is in [0, 1].
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,11 +20,12 @@ import numpy as np
 from recommender.core.blocks import NO_ROWS, Float, Mask, Rows
 from recommender.items import Attributes
 from recommender.items.strings import Words
-from recommender.search.analysis import Analyzer
 from recommender.search.identifiers import Identifiers, identifiers_of
 from recommender.search.postings import Postings, field_words, searched_columns
 from recommender.search.spelling import Spelling
+from recommender.search.stemming import Stemmer
 
+_END = "\U0010ffff"  # after every character of a word
 FOLDER, FILE = "search", "search.json"  # inside the base part
 
 
@@ -73,12 +75,12 @@ class SearchIndex:
     ----------
     n
         Number of rows.
-    analyzer
+    stemmer
         Of the shop's language.
     postings
         The rows of each term.
-    surfaces
-        Words as products write them.
+    surfaces, surface_codes
+        Words as products write them, sorted, and the code of the term of each.
     identifiers
         Ids, SKUs and barcodes.
     live_rows, live
@@ -87,9 +89,10 @@ class SearchIndex:
     """
 
     n: int
-    analyzer: Analyzer
+    stemmer: Stemmer
     postings: Postings
     surfaces: Words
+    surface_codes: Rows
     identifiers: Identifiers
     live_rows: Rows = field(default_factory=NO_ROWS.copy)
     live: "SearchIndex | None" = None
@@ -97,32 +100,35 @@ class SearchIndex:
     @classmethod
     def of(cls, attributes: Attributes, language: str | None, rows: Rows | None = None) -> "SearchIndex":
         """Index the products at some rows, by default at all; row i of the index is the i-th of them."""
-        analyzer = Analyzer(language)
+        stemmer = Stemmer(language)
         rows = np.arange(len(attributes), dtype=np.int32) if rows is None else rows
         codes: dict[str, int] = {}
-        fields = [field_words(attributes, name, analyzer, codes, rows) for name in searched_columns(attributes)]
+        fields = [field_words(attributes, name, codes, rows) for name in searched_columns(attributes)]
         words = sorted(codes)
-        stems = [analyzer.stem(word) for word in codes]
+        stems = [stemmer.stem(word) for word in codes]
         terms = sorted(set(stems))
         term_code = {term: code for code, term in enumerate(terms)}
         term_of = np.array([term_code[stem] for stem in stems], dtype=np.int32)
         identifiers = Identifiers.of(identifiers_of(attributes, rows.tolist()))
         postings = Postings.of(terms, fields, term_of, len(rows))
-        return cls(len(rows), analyzer, postings, Words.of(words), identifiers)
+        surface_codes = term_of[[codes[word] for word in words]]
+        return cls(len(rows), stemmer, postings, Words.of(words), surface_codes, identifiers)
 
     @classmethod
     def open(cls, folder: Path, n: int) -> "SearchIndex":
         """Map what `save` wrote."""
         language = json.loads((folder / FILE).read_bytes())["language"]
         postings, surfaces = Postings.open(folder), Words.open(folder / "surfaces")
-        return cls(n, Analyzer(language), postings, surfaces, Identifiers.open(folder))
+        surface_codes = np.asarray(np.load(folder / "surface_codes.npy", mmap_mode="r"))
+        return cls(n, Stemmer(language), postings, surfaces, surface_codes, Identifiers.open(folder))
 
     def save(self, folder: Path) -> None:
         """Write the index into a folder."""
         folder.mkdir(exist_ok=True)
-        (folder / FILE).write_text(json.dumps({"language": self.analyzer.language}), "utf-8")
+        (folder / FILE).write_text(json.dumps({"language": self.stemmer.language}), "utf-8")
         self.postings.save(folder)
         self.surfaces.save(folder / "surfaces")
+        np.save(folder / "surface_codes.npy", self.surface_codes)
         self.identifiers.save(folder)
 
     def with_changes(self, attributes: Attributes, rows: Rows) -> "SearchIndex":
@@ -133,7 +139,7 @@ class SearchIndex:
         rows
             Ascending; all rows that differ from those that the index was built of.
         """
-        live = SearchIndex.of(attributes, self.analyzer.language, rows) if len(rows) else None
+        live = SearchIndex.of(attributes, self.stemmer.language, rows) if len(rows) else None
         return replace(self, n=len(attributes), live_rows=rows, live=live)
 
     def rows_of(self, text: str) -> Rows:
@@ -153,10 +159,16 @@ class SearchIndex:
 
     def term_of(self, word: str) -> str | None:
         """Return the term of a word, None if no product has it."""
-        stem = self.analyzer.stem(word)
-        if self.idf_of(stem) is not None:
-            return stem
-        return None
+        stem = self.stemmer.stem(word)
+        return None if self.idf_of(stem) is None else stem
+
+    def terms_with(self, prefix: str, count: int) -> list[str]:
+        """Return terms of words that begin with a prefix, those that most products have first."""
+        start, end = bisect_left(self.surfaces, prefix), bisect_left(self.surfaces, prefix + _END)
+        codes = np.unique(self.surface_codes[start:end])
+        frequent = codes[np.argsort(self.postings.idf[codes], kind="stable")[:count]]
+        terms = [self.postings.terms[code] for code in frequent.tolist()]
+        return terms if self.live is None else list(dict.fromkeys([*terms, *self.live.terms_with(prefix, count)]))
 
     def match(self, words: Sequence[QueryWord]) -> WordMatch:
         """Return how well all rows match the words of a query.

@@ -9,8 +9,9 @@ import numpy as np
 from recommender.core.blocks import NO_ROWS, Double, Float, Rows
 from recommender.items import Attributes
 from recommender.items.strings import Words
-from recommender.search.analysis import Analyzer, guess_language
 from recommender.search.identifiers import is_identifier
+from recommender.search.stemming import guess_language
+from recommender.search.tokens import tokens_of
 
 K1, LENGTH = 1.2, 0.5  # BM25's k1; and its b, of titles and texts
 FIELD_WEIGHTS = {"title": 3.0, "brand": 2.0, "product_type": 2.0, "description": 0.5}
@@ -146,9 +147,7 @@ def indexed_columns(attributes: Attributes) -> list[str]:
     return [*searched_columns(attributes), *(name for name in attributes.names if is_identifier(name))]
 
 
-def field_words(
-    attributes: Attributes, name: str, analyzer: Analyzer, codes: dict[str, int], rows: Rows
-) -> FieldWords:
+def field_words(attributes: Attributes, name: str, codes: dict[str, int], rows: Rows) -> FieldWords:
     """Return the words of a column at some rows, in which row i is the i-th of them.
 
     Parameters
@@ -160,7 +159,7 @@ def field_words(
 
     def words_of(text: str) -> list[int]:
         if text not in known:
-            known[text] = [codes.setdefault(word, len(codes)) for word in analyzer.indexed_words(text)]
+            known[text] = [codes.setdefault(word, len(codes)) for word in tokens_of(text)]
         return known[text]
 
     lists: list[list[int]] = []

@@ -3,9 +3,11 @@
 from itertools import pairwise
 
 from recommender.search.index import QueryWord, SearchIndex
+from recommender.search.tokens import query_words
 
 MAX_WORDS = 32  # of a query
 MAX_CORRECTIONS = 8  # the most frequent of a word
+MAX_COMPLETIONS = 24  # the most frequent of an unfinished word
 MIN_PART = 3  # letters of each half of a word that is split
 
 
@@ -15,12 +17,22 @@ def parse_query(index: SearchIndex, text: str) -> list[QueryWord]:
     A word that no product has is split in two if both are known, or else corrected by one edit. A correction
     counts by the share of letters that it keeps. Two words that products write as one count as that, too.
     """
-    typed = list(dict.fromkeys(index.analyzer.words(text)))[:MAX_WORDS]
+    typed = list(dict.fromkeys(query_words(text)))[:MAX_WORDS]
     joined = [None, *(index.term_of(first + second) for first, second in pairwise(typed)), None]
     words: list[QueryWord] = []
     for word, together in zip(typed, pairwise(joined), strict=False):
         words += _alternatives(index, word, tuple((term, 1.0) for term in together if term is not None))
     return words
+
+
+def parse_prefix(index: SearchIndex, text: str) -> list[QueryWord]:
+    """Return the words of a text of which the last may be unfinished, so that it stands for all that go on."""
+    typed = query_words(text)
+    terms = [] if not typed or text[-1:].isspace() else index.terms_with(typed[-1], MAX_COMPLETIONS)
+    if not terms:
+        return parse_query(index, text)
+    last = QueryWord(typed[-1], tuple((term, 1.0) for term in terms))
+    return [*parse_query(index, " ".join(typed[:-1])), last]
 
 
 def _alternatives(index: SearchIndex, word: str, others: tuple[tuple[str, float], ...]) -> list[QueryWord]:

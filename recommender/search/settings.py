@@ -20,7 +20,7 @@ class SearchSettings:
     Parameters
     ----------
     language
-        Of the shop's texts, see `recommender.search.analysis.LANGUAGES`; None if it is not known.
+        Of the shop's texts, see `recommender.search.stemming.LANGUAGES`; None if it is not known.
     words_weight
         Weight of the words beside the similarity of vectors.
     min_coverage, min_similarity

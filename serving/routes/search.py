@@ -8,7 +8,7 @@ from flask import Response
 
 from recommender.filters import parse
 from recommender.ranking.request import Request
-from recommender.ranking.results import Recommendation, Recommendations, item_dict
+from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
 from serving import paging
 from serving.image_fetch import fetched
@@ -27,8 +27,8 @@ from serving.recommending import (
     user_attributes,
     with_fixed,
 )
-from serving.schemas.requests import SearchParams
-from serving.schemas.responses import SearchAnswer
+from serving.schemas.requests import AutocompleteParams, SearchParams
+from serving.schemas.responses import Autocompletion, SearchAnswer
 from serving.service import require, service
 
 bp = APIBlueprint("search", __name__, url_prefix="/v1")
@@ -78,6 +78,25 @@ def search(params: SearchParams) -> Response:
     return json_response(body | _of_search(recommender, result, params) | {"next_cursor": next_cursor})
 
 
+@bp.get("/autocomplete")
+@bp.input(AutocompleteParams, location="query", arg_name="params")
+@bp.output(Autocompletion)
+def autocomplete(params: AutocompleteParams) -> Response:
+    """Return queries and products for what a user has typed so far."""
+    here = service()
+    params = with_fixed(here, params)
+    recommender = here.live.recommender
+    check_fields(here, recommender, params.fields)
+    with stage("search"):
+        found = recommender.autocomplete(
+            params.q, params.limit, queries=params.queries, filter=filter_of(here, params.filter)
+        )
+    body = found.to_dict()
+    for item in body["items"] if params.fields else ():
+        item["fields"] = recommender.fields(item["item_id"], params.fields)
+    return json_response(body)
+
+
 def _page(recommender: Recommender, request: Request, cursor: str | None) -> tuple[Recommendations, str | None]:
     """Return the page of a result after a cursor, and the cursor of the next page; None at the end."""
     limit = request.k
@@ -96,18 +115,8 @@ def _page(recommender: Recommender, request: Request, cursor: str | None) -> tup
 
 def _of_search(recommender: Recommender, result: Recommendations, params: SearchParams) -> dict[str, Any]:
     """Return the members that only searches have."""
-
-    def product(item: Recommendation) -> dict[str, Any]:
-        fields = {"fields": recommender.fields(item.item_id, params.fields)} if params.fields else {}
-        return item_dict(item) | fields
-
-    return {
-        "facets": {
-            name: [{"value": value, "count": count} for value, count in values]
-            for name, values in result.facets.items()
-        },
-        "alternatives": [
-            {"reason": each.reason, "text": each.text, "items": [product(item) for item in each.items]}
-            for each in result.alternatives
-        ],
-    }
+    members = result.search_dict()
+    if params.fields:
+        for item in (item for each in members["alternatives"] for item in each["items"]):
+            item["fields"] = recommender.fields(item["item_id"], params.fields)
+    return members

@@ -354,6 +354,22 @@ class SearchParams(CommonParams):
         return self
 
 
+class AutocompleteParams(RequestModel):
+    """The beginning of a query."""
+
+    q: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="What was typed so far; the last word may be unfinished."
+    )
+    limit: Annotated[int, NotBoolean] = Field(default=5, ge=1, le=20, description="Maximum number of products.")
+    queries: Annotated[int, NotBoolean] = Field(default=8, ge=0, le=20, description="Maximum number of queries.")
+    filter: str | None = Field(default=None, examples=['price < 50 AND NOT brand: ANY("Acme")'])
+    fields: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_split),
+        WithJsonSchema({"type": "string", "examples": ["title,price"]}),
+    ] = Field(default=(), max_length=50, description="Attributes of the products to return.")
+
+
 class ExplanationParams(RequestModel):
     """Products to explain."""
 

@@ -115,6 +115,20 @@ class SearchAnswer(Answer):
     next_cursor: str | None
 
 
+class CompletedQuery(BaseModel):
+    """A query, and the number of products that have all of its words; variants count once."""
+
+    text: str
+    count: int
+
+
+class Autocompletion(BaseModel):
+    """Queries and products for what was typed."""
+
+    queries: list[CompletedQuery]
+    items: list[Item]
+
+
 class ProblemDetails(BaseModel):
     """An error (RFC 9457)."""
 

@@ -18,6 +18,7 @@ from recommender.loading import ROW_TIMES
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
 from recommender.search.index import FOLDER, SearchIndex
+from recommender.search.phrases import Phrases
 from recommender.search.settings import MANIFEST
 from training.publish import synthetic_queries
 from training.refresh.statistics import STATISTICS, CountStatistics
@@ -68,6 +69,7 @@ def compact(root: Path) -> str:
         if MANIFEST in fields:
             written = Attributes.open(base / "attributes")
             SearchIndex.of(written, recommender.search_settings.language).save(base / FOLDER)
+            Phrases.of(written).save(base / FOLDER)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
         del fields["delta"]
         seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}

@@ -1,11 +1,10 @@
-"""Split texts into words and stem them, in the language of the shop."""
+"""Stem words in the language of the shop, and guess which one that is."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from threading import Lock
-from unicodedata import combining, normalize
 
 import snowballstemmer
 
@@ -38,16 +37,11 @@ FUNCTION_WORDS = {
 }
 MIN_FUNCTION_WORDS = 20  # in the texts, for a language to be recognized
 MAX_TEXTS = 5_000  # of which the language is guessed
-MAX_WORD = 40  # characters of a word that count
 _WORD = re.compile(r"[^\W_]+")
-_HYPHENATED = re.compile(r"[^\W_]+(?:-[^\W_]+)+")
-_POSSESSIVE = re.compile(r"['’]s\b")
-# Written without spaces: Chinese and Japanese.
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
-class Analyzer:
-    """Makes words of texts, and stems of words; thread-safe.
+class Stemmer:
+    """Makes stems of words; thread-safe.
 
     Parameters
     ----------
@@ -71,43 +65,6 @@ class Analyzer:
         with self._lock:
             stem: str = self._stemmer.stemWord(word)
         return stem or word
-
-    @staticmethod
-    def words(text: str) -> list[str]:
-        """Return the words of a text in lower case and without accents, in their order.
-
-        >>> Analyzer.words("Men's T-Shirt, 80 cm, Crème")
-        ['men', 't', 'shirt', '80', 'cm', 'creme']
-        """
-        words: list[str] = []
-        for word in _WORD.findall(_POSSESSIVE.sub("", folded(text))):
-            words += _bigrams(word) if _UNSPACED.search(word) else [word[:MAX_WORD]]
-        return words
-
-    def indexed_words(self, text: str) -> list[str]:
-        """Return the words of a product's text: hyphenated ones joined, too.
-
-        >>> Analyzer(None).indexed_words("T-shirt")
-        ['t', 'shirt', 'tshirt']
-        """
-        joined = [word.replace("-", "")[:MAX_WORD] for word in _HYPHENATED.findall(folded(text))]
-        return self.words(text) + joined
-
-
-def folded(text: str) -> str:
-    """Return a text in lower case, Latin letters without accents.
-
-    >>> folded("Größe ÉTÉ")
-    'grosse ete'
-    """
-    text = normalize("NFKC", text).casefold()
-    if text.isascii():
-        return text
-    out: list[str] = []
-    for character in normalize("NFD", text):
-        if not (combining(character) and out and out[-1] < "\u0250"):
-            out.append(character)
-    return normalize("NFC", "".join(out))
 
 
 def language_named(name: str) -> str:
@@ -134,14 +91,3 @@ def guess_language(texts: Iterable[str]) -> str | None:
     found = {language: sum(counts[word] for word in words.split()) for language, words in FUNCTION_WORDS.items()}
     best = max(found, key=found.__getitem__)
     return best if found[best] >= MIN_FUNCTION_WORDS else None
-
-
-def _bigrams(word: str) -> list[str]:
-    """Return the pairs of characters of a run that is written without spaces, and its other words."""
-    pieces: list[str] = []
-    for piece in re.split(f"({_UNSPACED.pattern})", word):
-        if piece and _UNSPACED.fullmatch(piece) and len(piece) > 1:
-            pieces += [piece[start : start + 2] for start in range(len(piece) - 1)]
-        elif piece:
-            pieces.append(piece[:MAX_WORD])
-    return pieces
