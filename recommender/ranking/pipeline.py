@@ -120,6 +120,7 @@ class Pipeline:
                 break
         rules: dict[str, Any] = {
             "k": request.k,
+            "explain": request.explain,
             "filter": request.node,
             "exclude": request.exclude,
             "stock": request.stock,

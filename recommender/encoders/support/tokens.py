@@ -1,6 +1,7 @@
 """Tokens for encoders that learn words: compounds split, and related words found."""
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Container, Sequence
 from functools import cached_property, lru_cache
