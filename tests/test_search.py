@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import recommender
 from recommender import Recommender
+from recommender.commands.benchmarks.protocols.search import measure, show
 from recommender.config import CatalogConfig
 from recommender.errors import ConfigError, RequestError
 from recommender.items.attributes import Attributes, write_columns
@@ -21,6 +22,9 @@ from recommender.search.query import parse_prefix, parse_query
 from recommender.search.stemming import LANGUAGES, guess_language
 from recommender.search.tokens import query_words
 from recommender.stores import Store
+from serving.app import create_app
+from serving.service import KEY
+from serving.settings import Settings
 from training.search import held_out_titles, random_query
 from training.update.compact import compact
 
@@ -331,3 +335,42 @@ def test_held_out_titles_have_half_of_the_words(rec: Recommender) -> None:
         words = str(rec.attributes.value("title", row)).split()
         assert len(text.split()) == 2
         assert set(text.split()) <= set(words)
+
+
+def test_the_service_pages_through_a_search(planted_bundles: Path, tmp_path: Path) -> None:
+    app = create_app(planted_bundles, Settings(store=f"sqlite:///{tmp_path}/s.db"), watch_seconds=None)
+    client = app.test_client()
+    whole = client.post("/v1/search", json={"text": "lamp", "limit": 100, "facets": ["color"]}).json
+    assert whole is not None
+    pages: list[dict[str, object]] = []
+    cursor = None
+    while True:
+        page = client.post("/v1/search", json={"text": "lamp", "limit": 4, "cursor": cursor}).json
+        assert page is not None
+        pages += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert pages == whole["items"]
+    assert whole["next_cursor"] is None
+    assert whole["retrieval"]["eligible"] == len(pages) > 4
+    assert sum(each["count"] for each in whole["facets"]["color"]) >= len(pages)
+    empty = client.post("/v1/search", json={"text": "qwxz blorf", "fields": ["title"]}).json
+    assert empty is not None
+    assert empty["items"] == []
+    assert empty["alternatives"][0]["items"][0]["fields"]["title"]
+    completed = client.get("/v1/autocomplete?q=lam&fields=title").json
+    assert completed is not None
+    assert completed["queries"][0]["text"] == "Lamp"
+    for path, sent in (("facets", ["price"]), ("sort", "cheapest"), ("cursor", "WzFd"), ("facet", [])):
+        refused = client.post("/v1/search", json={"text": "lamp", path: sent})
+        assert refused.status_code == 422, path
+    app.extensions[KEY].close()
+
+
+def test_the_benchmark_measures_each_kind(rec: Recommender) -> None:
+    figures = measure(rec, 8, 0)
+    assert figures["kinds"]["id"]["fused"]["first"] == 1.0
+    assert figures["kinds"]["title"]["fused"]["recall"] == 1.0
+    assert set(figures["milliseconds"]) == {"search", "encoder", "autocomplete"}
+    assert "nonsense" in show(figures)

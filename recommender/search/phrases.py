@@ -92,7 +92,8 @@ def _phrases(attributes: Attributes) -> Iterator[tuple[str, str]]:
             for size in range(1, MAX_RUN + 1):
                 for start in range(len(words) - size + 1):
                     run = " ".join(words[start : start + size])
-                    found.setdefault(run, run)
+                    if len(words[start + size - 1]) > 1:  # not the s of men's
+                        found.setdefault(run, run)
         yield from ((key, text) for key, text in found.items() if len(key) > 2)
 
 

@@ -54,7 +54,11 @@ def measure(rec: Recommender, count: int, seed: int) -> dict[str, Any]:
         "products": len(rec),
         "settings": rec.search_settings.to_dict(),
         "kinds": figures,
-        "milliseconds": {"search": _quantiles(milliseconds), "encoder": _encoder(rec, kinds)},
+        "milliseconds": {
+            "search": _quantiles(milliseconds),
+            "encoder": _encoder(rec, kinds),
+            "autocomplete": _completion(rec, kinds),
+        },
     }
 
 
@@ -201,6 +205,18 @@ def _encoder(rec: Recommender, kinds: Mapping[str, Sequence[SearchCase]]) -> dic
         started = perf_counter()
         rec.encode_text(case.text)
         spent.append(1e3 * (perf_counter() - started))
+    return _quantiles(spent)
+
+
+def _completion(rec: Recommender, kinds: Mapping[str, Sequence[SearchCase]]) -> dict[str, float]:
+    """Return how long the beginnings of titles take to be completed."""
+    rec.autocomplete("a")  # opens the phrases
+    spent = []
+    for case in kinds["title"]:
+        for size in (1, 2, 3, 5, 8, 12):
+            started = perf_counter()
+            rec.autocomplete(case.text[:size])
+            spent.append(1e3 * (perf_counter() - started))
     return _quantiles(spent)
 
 
