@@ -25,7 +25,7 @@ class Reason:
     ----------
     code
         visual_similarity, text_similarity, same_category, bought_together, your_history, bought_before,
-        your_profile, popular, trending, new_item or promoted.
+        your_profile, popular, trending, new_item, promoted, matching_words, matching_identifier or sorted.
     seed
         Id of the product it comes from, if it comes from one.
     share
