@@ -15,6 +15,7 @@ from recommender.search.query import parse_query
 from recommender.search.settings import OF_BEST, PRIOR_WEIGHT, SearchSettings
 
 IDENTIFIER = "identifier"
+CONTENT = ("image", "text")
 # More than all other terms of a score can add up to, without boosts.
 IDENTIFIER_SCORE = 10.0
 SIMILAR = 300  # products that match by their vectors alone, at most
@@ -187,4 +188,6 @@ class TextQueries:
     def weights(self, learned: Mapping[str, float], content: Query | None) -> dict[str, float]:
         """Return the weights of a search without history and without weights of its own."""
         weights = similarity_weights(self._layout, learned, content, {}) | {WORDS: self.settings.words_weight}
+        if content is None:  # there is no similarity to weigh, and weights of the request may be 0 for words
+            weights |= {name: learned[name] for name in CONTENT if name in learned}
         return weights | ({"prior": PRIOR_WEIGHT} if "prior" in learned else {})
