@@ -44,6 +44,7 @@ _add(
         "evaluate": learn.evaluate,
         "similar": ask.similar,
         "recommend": ask.recommend,
+        "search": ask.search,
         "batch": write.batch,
         "map": write.map_products,
         "report": write.report,
@@ -112,6 +113,7 @@ _group(
         "encoders": quality.encoders,
         "off-policy": quality.off_policy,
         "exploration": quality.exploration,
+        "search": quality.search,
     },
 )
 

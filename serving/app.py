@@ -37,6 +37,7 @@ from serving.routes import (
     products,
     questions,
     recommendations,
+    search,
     users,
 )
 from serving.rsgi import THREADS
@@ -47,6 +48,7 @@ from serving.trending import Trending
 ROUTES = (
     recommendations,
     questions,
+    search,
     placements,
     definitions,
     events,
@@ -106,6 +108,8 @@ def create_app(
         encoder = RemoteEncoder(encoder)
     if encoder is not None:
         load = partial(load, encoder=encoder)  # type: ignore[call-arg]
+    if settings.private_fields:
+        load = partial(load, unsearched=settings.private_fields)  # type: ignore[call-arg]
     follower = Follower(bundles)
     placed = LivePlacements(settings, store.definitions)
     with suppress(StoreUnavailableError), deadline(START_SECONDS):

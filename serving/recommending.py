@@ -66,7 +66,7 @@ def recommend(
     """
     params = with_fixed(service, params)
     seeds = params.seeds
-    if (seeds.text or seeds.image) and not service.encodes_queries:
+    if seeds.image is not None and not service.encodes_queries:
         raise no_encoder()
     if seeds.image is not None:
         check_image(seeds.image, "/seeds/image")
@@ -80,15 +80,16 @@ def recommend(
         **seed_arguments(recommender, params, stored, now),
         "user": user,
         "trending": service.trending.products,
+        "encode": service.encodes_queries,
         "hidden": hidden,
         "fixed": service.access.fixed.get("filter"),
     }
     rules = service.placements.state.rules(name, placement, recommender) if name else None
-    run = partial(run_with_rules, recommender, params, placement, rules)
+    answer = partial(run_with_rules, recommender, params, placement, rules)
     if placement.exploration is not None:
         collections = service.placements.state.collection_models
         described = described_request(params, placement, collections, hidden, arguments["fixed"])
-        explored = explore(service, run, arguments, placement.exploration.share, described, (name, arm))
+        explored = explore(service, answer, arguments, placement.exploration.share, described, (name, arm))
         if explored is not None:
             result, relaxed, recommendation_id = explored
             count_answer(name, result, min(params.limit, result.eligible))
@@ -96,7 +97,7 @@ def recommend(
             return {"recommendation_id": recommendation_id, **body}
         warnings = [*warnings, NOT_LOGGED]
     with stage("search"):
-        result, relaxed = run(arguments)
+        result, relaxed = answer(arguments)
     return response_body(service, recommender, result, params, [*warnings, *more, *relaxed], name, arm)
 
 
@@ -117,15 +118,15 @@ def run_with_rules(
         Of `Request` and `rules_of` beside those that the parameters make.
     """
     if rules is None or rules.is_empty:
-        return recommender.run(Request(**_arguments(params, placement, NO_EFFECT, arguments))), []
+        return run(recommender, Request(**_arguments(params, placement, NO_EFFECT, arguments))), []
     attributes = recommender.live_attributes
     rows = [row for item in params.seeds.items if (row := attributes.row_of(item.item_id)) >= 0]
     effect = rules.effect(rows, attributes)
     warnings = [f"rule {name}: {detail}" for name, detail in [*rules.warnings.items()][:MAX_RULE_WARNINGS]]
-    result = recommender.run(Request(**_arguments(params, placement, effect, arguments)))
+    result = run(recommender, Request(**_arguments(params, placement, effect, arguments)))
     if effect.narrow and len(result) < params.limit:
         wider = replace(effect, narrow=(), boosts=(*effect.boosts, *effect.demote))
-        enough = recommender.run(Request(**_arguments(params, placement, wider, arguments)))
+        enough = run(recommender, Request(**_arguments(params, placement, wider, arguments)))
         if len(enough) > len(result):
             named = ", ".join(sorted(effect.filters)[:MAX_RULE_WARNINGS])
             relaxed = [f"rules relaxed, since too few products match: {named}"] if named else []
@@ -138,6 +139,17 @@ def _arguments(
 ) -> dict[str, Any]:
     seeds = {name: value for name, value in given.items() if name not in ("hidden", "fixed")}
     return seeds | rules_of(params, placement, effect, given.get("hidden", frozenset()), given.get("fixed"))
+
+
+def run(recommender: Recommender, request: Request) -> Recommendations:
+    """Answer a request; a text is searched by words alone, with a warning, where the encoder does not answer."""
+    try:
+        return recommender.run(request)
+    except Problem as problem:
+        if request.text is None or request.image is not None:
+            raise
+        result = recommender.run(replace(request, encode=False))
+        return replace(result, warnings=(*result.warnings, problem.detail))
 
 
 def rules_of(
@@ -241,6 +253,12 @@ def filter_of(service: Service, filter: Any) -> Node | None:
     if filter is not None:
         check_names(service, fields_of(parse(filter)) - {"id"}, "/filter")
     return node
+
+
+def fixed_filter(service: Service) -> Node | None:
+    """Return the parsed filter of the request's key; None if it has none."""
+    fixed = service.access.fixed.get("filter")
+    return None if fixed is None else parse(fixed)
 
 
 def _combined(
@@ -375,8 +393,8 @@ def content(
 
 
 def no_encoder() -> Problem:
-    """Return the error of a text or image query where there is no encoder."""
-    detail = "this service has no encoder for texts and images; serve with --query-encoder to have one"
+    """Return the error of an image query where there is no encoder."""
+    detail = "this service has no encoder for images; serve with --query-encoder to have one"
     return Problem(501, "no-query-encoder", detail)
 
 

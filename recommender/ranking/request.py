@@ -12,6 +12,7 @@ import numpy as np
 from recommender.errors import RequestError, nearest
 from recommender.events import Event, History, as_events
 from recommender.filters import Node, fields_of, parse, uses_seed
+from recommender.filters.conditions import And
 from recommender.ranking.exploration import Exploration
 from recommender.ranking.new_products import Freshness
 from recommender.ranking.rerankers import Reranker, create
@@ -39,6 +40,7 @@ Strategy = Literal[
     "buy_again",
 ]
 Fallback = Literal["popular_in_category", "trending", "popular", "new"]
+Sort = Literal["relevance", "price_ascending", "price_descending", "newest", "popular"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FALLBACKS: tuple[Fallback, ...] = get_args(Fallback)
 # Strategies that recommend products of the history itself.
@@ -48,8 +50,9 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "variants": get_args(Variants),
     "plan": get_args(Plan),
     "stock": get_args(Stock),
+    "sort": get_args(Sort),
 }
-_FLAGS = {"explain": "True or False", "exclude_history": "True, False or None"}
+_FLAGS = {"explain": "True or False", "encode": "True or False", "exclude_history": "True, False or None"}
 _MAPPINGS = {
     "weights": "{'image': 1}",
     "diversity": "{'mmr': 0.3, 'max_per': {'brand': 3}}",
@@ -82,12 +85,22 @@ class Boost:
     when: Node
     add: float
 
+    @property
+    def most(self) -> float:
+        """The most that it changes a score by."""
+        return abs(self.add)
+
 
 @dataclass(frozen=True, eq=False)
 class SharedBoosts:
     """Boosts that many requests share: compared by identity; their sum is computed once until products change."""
 
     boosts: tuple[Boost, ...]
+
+    @property
+    def most(self) -> float:
+        """The most that they change a score by."""
+        return sum(boost.most for boost in self.boosts)
 
 
 @dataclass(frozen=True)
@@ -181,6 +194,15 @@ class Request:
         30 days ago, the best of them by score.
     exploration
         A share of the positions shows products that are drawn at random, each with a known propensity.
+    encode
+        Whether the text is encoded; otherwise it is searched by its words alone.
+    sort
+        Order of the products that match a text: "relevance", "price_ascending", "price_descending", "newest" or
+        "popular".
+    facets
+        Attributes whose values are counted among the products that match a text.
+    within
+        A further filter, which counts of facets keep, too.
     now
         The moment of the request; by default the present. What is due to be bought again is estimated for it, but
         for no later than 30 days after the last event of the user or of the training.
@@ -220,6 +242,10 @@ class Request:
     context: Mapping[str, Any] | None = None
     freshness: Mapping[str, int] | None = None
     exploration: Exploration | None = None
+    encode: bool = True
+    sort: Sort = "relevance"
+    facets: Sequence[str] = ()
+    within: Filter | None = None
     now: datetime | None = None
     node: Node | None = field(init=False, repr=False, compare=False, default=None)
     boosts: tuple[Boost | SharedBoosts, ...] = field(init=False, repr=False, compare=False, default=())
@@ -240,12 +266,21 @@ class Request:
         self._check_rare_values()
         if self.filter is not None:
             set_field(self, "node", parse(self.filter, trusted=True))
+        if self.within is not None:
+            set_field(self, "node", self.node_of(self.node))
         if self.boost:
             set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)))
         if self.diversity:
             set_field(self, "rerankers", tuple(create(self.diversity)))
         if self.freshness is not None:
             set_field(self, "floor", Freshness.parse(self.freshness))
+
+    def node_of(self, filter: Node | None) -> Node | None:
+        """Return another filter together with `within`."""
+        if self.within is None:
+            return filter
+        within = parse(self.within, trusted=True)
+        return within if filter is None else And((filter, within))
 
     def _check_values(self) -> None:
         for name, known in _CHOICES.items():
@@ -272,6 +307,8 @@ class Request:
             )
         if self.exclude_purchased_days is not None:
             _check_count("exclude_purchased_days", self.exclude_purchased_days, "/exclude/purchased_days")
+        if isinstance(self.facets, str):
+            raise RequestError(f"facets is one string, {self.facets!r}; expected a list of attributes", "/facets")
         if isinstance(self.fallback, str):
             raise RequestError(f"fallback is one string, {self.fallback!r}; expected a list", "/fallback")
         for name in self.fallback:

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from recommender.errors import RequestError, StoreError
+from recommender.ranking.request import Request
 from recommender.recommender import Recommender
 from recommender.stores import deadline
 from serving.placements import merged
@@ -15,7 +16,7 @@ from serving.recommending import run_with_rules, seed_arguments, stored_events
 from serving.rules import CompiledRules
 from serving.schemas.placements import Collection, Placement
 from serving.service import Service
-from serving.storefront.catalogue import card, listed, title_mask
+from serving.storefront.catalogue import card, listed
 
 SEEDS, SHOWN = 8, 24
 
@@ -111,9 +112,9 @@ def seed_products(service: Service, when: Any, words: str = "") -> list[dict[str
 
 
 def found_products(recommender: Recommender, words: str) -> list[dict[str, Any]]:
-    """Return products whose title has some words, or whose id they are."""
-    rows = title_mask(recommender.attributes, words).nonzero()[0][: 3 * SEEDS]
-    return listed(recommender, recommender.attributes.ids.ids_of(rows))
+    """Return products that have some words, or whose id they are, out of stock or not."""
+    request = Request(strategy="search", text=words, k=3 * SEEDS, stock="all", encode=False)
+    return listed(recommender, recommender.run(request).item_ids)
 
 
 def matching(service: Service, collection: Collection) -> tuple[list[dict[str, Any]], int]:
