@@ -77,7 +77,7 @@ def draw(scores: Double, positions: Rows, exploration: Exploration) -> Draw:
     each = max(count, 1)
     retained = 1 - float(inclusion.sum()) / each
     other = exploration.share / each * retained
-    own = retained - (each - 1) * other
+    own = other + (1 - exploration.share) * retained  # of a shuffled list, and of one in order
     return Draw(order, chosen, where, inclusion / each, own, other)
 
 
