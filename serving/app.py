@@ -28,6 +28,7 @@ from serving.routes import bundles as bundle_routes
 from serving.routes import (
     docs,
     events,
+    kit,
     operations,
     overlay,
     page,
@@ -54,6 +55,7 @@ ROUTES = (
     operations,
     page,
     docs,
+    kit,
 )
 
 STORE_THREADS = THREADS - 1  # of a worker that may wait for the store at once

@@ -1,0 +1,21 @@
+"""The storefront kit: the JavaScript that a shop's pages load from the service."""
+
+from pathlib import Path
+
+from flask import Blueprint, send_file
+from flask.wrappers import Response
+
+from serving.access import needs
+
+bp = Blueprint("kit", __name__)
+FILE = Path(__file__).parent.parent / "static" / "kit" / "kit.js"
+
+
+@bp.get("/kit.js")
+@needs(None)
+def kit() -> Response:
+    """Return the kit, which pages of any origin may load; what it may call depends on its key."""
+    response = send_file(FILE, mimetype="text/javascript", max_age=3600)
+    response.headers["Access-Control-Allow-Origin"] = "*"  # module scripts of other origins need it
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
