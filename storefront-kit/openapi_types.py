@@ -40,7 +40,9 @@ def types(spec: Json) -> str:
     schemas = spec["components"]["schemas"]
     interfaces = [_interface(name, schemas[name]) for name in sorted(_used(spec, schemas))]
     names = json.dumps(schemas["EventMessage"]["properties"]["event_name"]["enum"], indent=2)
-    constant = f"export const EVENT_NAMES = {names} as const;\n\nexport type EventName = (typeof EVENT_NAMES)[number];\n"
+    constant = (
+        f"export const EVENT_NAMES = {names} as const;\n\nexport type EventName = (typeof EVENT_NAMES)[number];\n"
+    )
     return "\n".join([_HEAD, constant, *interfaces])
 
 
