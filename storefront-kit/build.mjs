@@ -19,7 +19,7 @@ await build({
   minify: true,
   format: "esm",
   charset: "utf8",
-  target: ["chrome123", "firefox120", "safari17.5"],
+  target: ["chrome120", "firefox124", "safari17.4"],
   plugins: [minifiedCss],
   outfile,
 });
