@@ -7,12 +7,10 @@
 const PREFIX = "recommender.";
 let values: Record<string, string> = {};
 
-/** Keep values in localStorage from now on; those in memory move there, unless there are earlier ones. */
+/** Keep values in localStorage from now on, those in memory included. */
 export function persist(): void {
   try {
-    const disk: typeof values = localStorage;
-    for (const key in values) disk[key] ??= values[key]!;
-    values = disk;
+    if (values !== localStorage) values = Object.assign(localStorage, values);
   } catch {
     // they stay in memory
   }
