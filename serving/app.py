@@ -30,6 +30,7 @@ from serving.routes import (
     definitions,
     docs,
     events,
+    kit,
     operations,
     overlay,
     page,
@@ -59,6 +60,7 @@ ROUTES = (
     operations,
     page,
     docs,
+    kit,
 )
 
 STORE_THREADS = THREADS - 1  # of a worker that may wait for the store at once

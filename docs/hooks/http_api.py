@@ -24,7 +24,7 @@ def document() -> Json:
 
 def page(spec: Json) -> str:
     """Return the calls, grouped by tag, and the schemas that they name."""
-    spec = _with_short_names(spec)
+    spec = with_short_names(spec)
     calls = defaultdict(list)
     for path, methods in sorted(spec["paths"].items()):
         for method, operation in methods.items():
@@ -35,7 +35,7 @@ def page(spec: Json) -> str:
     return "\n\n".join([*groups, "## Schemas", *schemas]) + "\n"
 
 
-def _with_short_names(spec: Json) -> Json:
+def with_short_names(spec: Json) -> Json:
     """Name each schema by what follows its last dot, where all schemas of that name are equal."""
     schemas = spec["components"]["schemas"]
     short = {name: name.rpartition(".")[2] for name in schemas}

@@ -164,6 +164,18 @@ def forget() -> Response:
     return Response(status=204, headers={"HX-Refresh": "true"})
 
 
+@bp.get("/kit")
+@needs(None)
+def kit() -> Response:
+    """Show a product page with the storefront kit, which calls the API from the browser."""
+    rec = _recommender()
+    item_id = request.args.get("item_id") or rec.recommend(k=1, strategy="popular")[0].item_id
+    facts = {name: value for name, value in rec.product(item_id).items() if name not in _private()}
+    return _page(
+        "kit", item=facts, has_image=rec.thumbnail(item_id) is not None, placements=service().settings.placements
+    )
+
+
 @bp.get("/figures")
 @needs(None)
 def figures() -> Response:
