@@ -16,6 +16,7 @@ from recommender.cli import main
 from recommender.config import EventsConfig
 from recommender.demo.shop import Shop
 from recommender.evaluation.data_quality import data_quality
+from recommender.evaluation.headline import headline
 from recommender.evaluation.latency import latency
 from recommender.pages import charts, write_report
 from recommender.recommender import Recommender
@@ -75,14 +76,17 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
         for part in ("data", "training", "evaluation", "ablation", "index", "products", "users"):
             assert page.locator(f"#{part} h2").count() == 1
         evaluation = rec.manifest.metrics["evaluation"]
-        rows = page.locator("#evaluation table tr")
-        assert rows.count() == len(evaluation["rankers"]) + 1
+        assert page.locator("#evaluation tr.ranker").count() == len(evaluation["rankers"])
         popularity = page.locator("#evaluation tr", has_text="popularity, last 30 days").inner_text()
         assert f"{evaluation['rankers']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
         assert page.locator("#training polyline").count() >= 3
-        assert page.locator("#ablation .sentences li").count() == len(
-            evaluation["ablation"]["all products"]["recall_drop"]
-        )
+        whole = evaluation["ablation"]["all products"]
+        assert page.locator("#ablation > .wide tr").count() == len(whole["recall_drop"]) + 1
+        photos = page.locator("#ablation > .wide tr", has_text="Photos").inner_text()
+        assert f"{100 * whole['recall_drop']['image']['mean'] / whole['recall']['mean']:.1f} %" in photos
+        shown = [" ".join(text.split()) for text in page.locator("#answers .answer p").all_text_contents()]
+        assert shown == [answer.sentence for answer in headline(rec)]
+        assert page.locator("#answers .answer").last.bounding_box()["y"] < 900, "all on the first screen"
         assert page.locator("#products .example").count() == 20
         assert page.locator("#users .example").count() == 20
         assert page.locator("#users h3", has_text="events").first.inner_text().split(" ")[0] in histories

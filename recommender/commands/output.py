@@ -87,6 +87,35 @@ def show_figures(figures: Mapping[str, Any]) -> str:
     return _render(*evaluation, *_figures(others, ""))
 
 
+def show_evaluation(figures: Mapping[str, Any], verbose: bool = False) -> str:
+    """Return the metrics of a bundle in lines of 80 columns: three answers, then recall and hit rate of each ranker.
+
+    Parameters
+    ----------
+    figures
+        From `recommender.evaluation.headline.with_headline`.
+    verbose
+        All metrics of the manifest instead of the short table.
+    """
+    from recommender.evaluation.headline import label_lines
+    from recommender.evaluation.table import all_ahead, short_table, wrapped
+
+    measured = [figures[name] for name in ("evaluation", "evaluation_with_history") if figures.get(name)]
+    measured = [each for each in measured if each["queries"]]
+    first = [line for each in measured[:1] for line in all_ahead(each)]
+    answers = [f"{answer['question']} {answer['sentence']}" for answer in figures["headline"]]
+    lines = [short for line in [*first, *answers] for short in wrapped(line)]
+    if verbose:
+        rest = {name: value for name, value in figures.items() if name != "headline"}
+        return "\n".join([*lines, "", show_figures(rest)])
+    tables = [part for each in measured[:1] for part in ("", short_table(each))]
+    for each in measured[1:]:
+        tables += ["", *(short for line in all_ahead(each) for short in wrapped(line)), short_table(each)]
+    labels = [] if measured else label_lines(figures)
+    lost = [*wrapped(figures["lost"])] if figures.get("lost") else []
+    return "\n".join([*lines, *labels, *tables, *lost, "", "--verbose shows all metrics; report draws them"])
+
+
 def _figures(figures: Mapping[str, Any], path: str) -> "Iterator[Text | Table]":
     """Yield a line for each value, and what is below it; mappings of values alone become one table."""
     inner = {name: _inner(value) for name, value in figures.items()}
