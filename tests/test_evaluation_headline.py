@@ -1,4 +1,4 @@
-"""Three answers on the first screen of a report and in the first lines of `evaluate`, recomputed from the bundle."""
+"""Three answers, first in the report and in `evaluate`, recomputed from the bundle."""
 
 import sys
 from pathlib import Path

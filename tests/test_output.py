@@ -145,7 +145,7 @@ def test_fit_without_events_says_so_and_shows_precision_by_hidden_attributes_but
     metrics = {"evaluation": {}, "recall": {"recall": 0.966}, "training": {"label_precision": {"color": found}}}
     shown = str(FitSummary.of(published(metrics), Path("bundles"), 3))
     assert shown.splitlines()[1] == (
-        "quality  Not measured: there are no events. Of 10 similar products 4.2 share the color, which was hidden; "
-        "0.5 would by chance."
+        "quality  Not measured: there are no events. Of 10 similar products 4.2 share the color, "
+        "which was hidden; 0.5 would by chance."
     )
     assert "96.6" not in shown

@@ -11,9 +11,11 @@ from recommender.commands.shared import emit
 def list_generations(bundles: options.BundleList, as_json: options.AsJson = False) -> None:
     """List the published generations, newest last.
 
-    An asterisk marks the current one; each is shown with the one that it replaced, or that it compacts.
+    An asterisk marks the current one; each is shown with how many of 100 shoppers find something they later
+    chose, beside best sellers, and with the one that it replaced, or that it compacts.
     """
     from recommender.bundle import current, generations, lineage_of, published
+    from recommender.evaluation.headline import better_than_best_sellers
 
     current_name = published(bundles) or current(bundles)
     rows = [
@@ -24,8 +26,11 @@ def list_generations(bundles: options.BundleList, as_json: options.AsJson = Fals
             "current": m.generation == current_name,
             "previous": (lineage := lineage_of(bundles, m.generation)).previous,
             "compacted": lineage.compacted,
+            "hit_rate": figures.get("found"),
+            "best_sellers": figures.get("best_sellers"),
         }
         for m in generations(bundles)
+        for figures in [better_than_best_sellers(m.metrics).figures]
     ]
     emit({"generations": rows}, "\n".join(map(_line, rows)), as_json)
 
@@ -36,7 +41,12 @@ def _line(row: dict[str, Any]) -> str:
         before = f", compacts {row['compacted']}"
     elif row["previous"]:
         before = f", replaced {row['previous']}"
-    return f"{mark} {row['generation']}  {row['n']:,} products{before}"
+    found = ""
+    if row["hit_rate"] is not None:
+        found = (
+            f", {100 * row['hit_rate']:.1f} of 100 shoppers find (best sellers {100 * row['best_sellers']:.1f})"
+        )
+    return f"{mark} {row['generation']}  {row['n']:,} products{found}{before}"
 
 
 def rollback(

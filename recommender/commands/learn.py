@@ -239,7 +239,9 @@ def evaluate(
 ) -> None:
     """Show the metrics of a bundle, or measure a shop's files.
 
-    First, three answers: better than best sellers, new products, data to fix. With --config or --catalog, trains on the earlier part of the events and measures on the later.
+    Three answers first: better than best sellers, new products, data to fix.
+
+    With --config or --catalog, trains on the earlier part of the events and measures on the later.
     """
     if (bundles is None) == (config is None and catalog is None):
         raise typer.BadParameter(

@@ -37,7 +37,7 @@ class HeadlineAnswer:
 
 
 def with_headline(recommender: "Recommender") -> dict[str, Any]:
-    """Return the metrics of a bundle with its answers as ``headline``: what ``recommender evaluate --json`` prints."""
+    """Return the metrics of a bundle and its answers as ``headline``: what ``recommender evaluate`` prints."""
     return recommender.manifest.metrics | {"headline": [asdict(answer) for answer in headline(recommender)]}
 
 
@@ -63,8 +63,8 @@ def better_than_best_sellers(metrics: Mapping[str, Any]) -> HeadlineAnswer:
     Returns
     -------
     HeadlineAnswer
-        ``found`` and ``best_sellers``: hit rates at k. ``lead``, ``low`` and ``high``: their paired difference with
-        its 95 % interval.
+        ``found`` and ``best_sellers``: hit rates at k. ``lead``, ``low`` and ``high``: the paired difference with its
+        95 % interval.
     """
     evaluation = metrics.get("evaluation") or {}
     rankers = evaluation.get("rankers", {})
@@ -77,8 +77,8 @@ def better_than_best_sellers(metrics: Mapping[str, Any]) -> HeadlineAnswer:
     sentence = (
         f"{verdict}: of 100 shoppers {_hundred(found['mean'])} find something they later chose among {k} "
         f"recommendations, {_hundred(other['mean'])} among {k} best sellers; the difference is "
-        f"{_hundred(lead['mean'], '+')} (95 % interval {_hundred(lead['low'], '+')} to {_hundred(lead['high'], '+')}, "
-        f"{evaluation['users']:,} shoppers)."
+        f"{_hundred(lead['mean'], '+')} (95 % interval {_hundred(lead['low'], '+')} to "
+        f"{_hundred(lead['high'], '+')}, {evaluation['users']:,} shoppers)."
     )
     figures = {"found": found["mean"], "best_sellers": other["mean"], "lead": lead["mean"]}
     return HeadlineAnswer(BETTER, sentence, figures | {name: lead[name] for name in ("low", "high")}, good)
@@ -161,7 +161,7 @@ def unmeasured(metrics: Mapping[str, Any]) -> str:
 
 
 def label_precision_of(metrics: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
-    """Return by held-out attribute how often similar products share it, and would by chance; {} if not measured."""
+    """Return by held-out attribute how often similar products share it, and would by chance; or {}."""
     found: Mapping[str, Mapping[str, float]] = metrics.get("training", {}).get("label_precision") or {}
     return found
 
@@ -176,7 +176,7 @@ def label_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _by_labels(metrics: Mapping[str, Any]) -> str:
-    """Return what is known without events: of the attribute that most products have, how many neighbours share it."""
+    """Return what is known without events: how many neighbours share the attribute that most products have."""
     found = label_precision_of(metrics)
     if not found:
         return ""

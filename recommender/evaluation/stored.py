@@ -41,8 +41,8 @@ class StoredEvaluation:
     rankers, candidates, metrics
         Names of the axes of `values`.
     values
-        (rankers, candidates, q, metrics), NaN where a query has no relevant item among the candidates; the share of
-        places that new products have is of lists over "all" candidates.
+        (rankers, candidates, q, metrics), NaN where a query has no relevant item among the candidates; the share
+        of places that new products have is of lists over "all" candidates.
     """
 
     k: int

@@ -135,7 +135,8 @@ def _short_line(name: str, ranker: Mapping[str, Any]) -> str:
     same = ranker["group"] == "recommender"
     start = f"{'' if same else '  '}{full_name(name, ranker)}"
     interval = f"{recall['low']:.4f}–{recall['high']:.4f}"
-    return f"{start:{_NAME}} {recall['mean']:9.4f}  {interval:14}  {found['mean']:11.4f}  {'' if same else verdict}".rstrip()
+    values = f"{recall['mean']:9.4f}  {interval:14}  {found['mean']:11.4f}"
+    return f"{start:{_NAME}} {values}  {'' if same else verdict}".rstrip()
 
 
 def wrapped(line: str) -> list[str]:

@@ -30,7 +30,7 @@ def _scaled(values: Sequence[float], start: float, end: float) -> list[float]:
 
 
 def difference(figure: Mapping[str, Any], extent: float) -> dict[str, float] | None:
-    """Return a difference and its interval as percentages of an axis from -`extent` to `extent`; None without one."""
+    """Return a difference and its interval as percentages of an axis from -`extent` to `extent`, or None."""
     if figure["mean"] is None or not extent:
         return None
     return {name: 50 + 50 * figure[name] / extent for name in ("mean", "low", "high")}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.evaluation.ablation_text import ALL_PRODUCTS, TERMS
+from recommender.evaluation.comparison import earlier_evaluated, metric_differences
 from recommender.evaluation.data_quality import data_quality, missing_parts
 from recommender.evaluation.headline import BEST_SELLERS, headline, label_precision_of, unmeasured
 from recommender.evaluation.latency import latency
@@ -12,6 +13,7 @@ from recommender.evaluation.metrics import RANKING
 from recommender.evaluation.table import GROUPS, all_ahead, full_name, new_product_lines
 from recommender.events import Event
 from recommender.pages import charts, examples
+from recommender.pages.comparison_page import difference_rows
 from recommender.pages.render import write_page
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def write_report(
         answers=headline(recommender),
         proof=_proof(evaluation),
         unmeasured=unmeasured(metrics),
+        **_earlier(recommender),
         labels=_labels(metrics),
         weights_source=_weights_source(metrics),
         seconds=metrics.get("seconds", {}),
@@ -75,6 +78,17 @@ def write_report(
         users=examples.users(recommender, histories),
         synthetic=histories is None,
     )
+
+
+def _earlier(recommender: "Recommender") -> dict[str, Any]:
+    """Return the paired differences from the fit before, and its name; none where there is no earlier one."""
+    name = earlier_evaluated(recommender)
+    if name is None:
+        return {"earlier": None, "differences": []}
+    from recommender.recommender import load
+
+    metrics, _ = metric_differences(load(recommender.bundle.root, generation=name), recommender)
+    return {"earlier": name, "differences": difference_rows(metrics)}
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -125,7 +139,7 @@ def _proof(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _parts(ablation: Mapping[str, Any], products: int, missing: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return one row per term of the score: who has it, and the share of recall lost without it, in plain terms."""
+    """Return one row per term of the score: who has it, and the share of recall lost without it, in words."""
     whole = ablation.get(ALL_PRODUCTS)
     if not whole or not whole["recall"]["mean"]:
         return []

@@ -64,8 +64,8 @@ def tune_by_masked_attributes(
     Returns
     -------
     tuple
-        Block name to weight, sum 1; column name to how many times as often neighbours share its value as under equal
-        weights; and column name to the figures of `_precision`.
+        Block name to weight, sum 1; column name to how many times as often neighbours share its value as under
+        equal weights; and column name to the figures of `_precision`.
     """
     names = tower.layout.names
     equal_weights = {name: 1.0 / len(names) for name in names}
