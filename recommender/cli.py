@@ -24,6 +24,7 @@ class CommandPanels(TyperGroup):
     """Shows the commands under the title of their panel, in the plain look of the rest of the help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section of the help for each panel."""
         panels: dict[str, list[tuple[str, str]]] = {}
         names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
         limit = formatter.width - 6 - max(map(len, names))

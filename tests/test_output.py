@@ -112,8 +112,8 @@ def test_fit_ends_with_quality_time_and_the_next_command() -> None:
     summary = FitSummary.of(published(metrics), Path("bundles"), 3723.0)
     assert str(summary).splitlines() == [
         "published G in bundles",
-        "quality  Yes: of 100 shoppers 25.0 find something they later chose among 12 recommendations, 15.0 among 12"
-        " best sellers; the difference is +10.0 (95 % interval +5.0 to +15.0, 400 shoppers).",
+        "quality  Yes: of 100 shoppers 25.0 find something they later chose among 12 recommendations, 15.0 among"
+        " 12 best sellers; the difference is +10.0 (95 % interval +5.0 to +15.0, 400 shoppers).",
         "time     1 h 2 min (encoding 1 min 10 s, towers 3 s, tuning 2 s)",
         "next     recommender similar bundles 'a b' or recommender serve bundles",
     ]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from recommender.bundle import generations
 from recommender.errors import RequestError
+from recommender.evaluation.ablation import MIN_QUERIES
 from recommender.evaluation.bootstrap import Interval
 from recommender.evaluation.stored import COLD_SHARE, PART, PairedDifference, paired
 from recommender.events import Event, as_events
@@ -167,10 +168,13 @@ def metric_differences(before: "Recommender", after: "Recommender") -> tuple[dic
     for name, (metric, candidates) in _METRICS.items():
         if metric in first.metrics and metric in second.metrics:
             try:
-                found[name] = paired(first, second, metric, candidates=candidates)
+                difference = paired(first, second, metric, candidates=candidates)
             except RequestError as error:  # such as no shared shopper who chose a new product
                 why = why or str(error)
-    return found, "" if found else why
+                continue
+            if difference.queries >= MIN_QUERIES:
+                found[name] = difference
+    return found, "" if found else why or f"the evaluations share fewer than {MIN_QUERIES} shoppers"
 
 
 def earlier_evaluated(recommender: "Recommender") -> str | None:
@@ -187,7 +191,7 @@ def earlier_evaluated(recommender: "Recommender") -> str | None:
 
 def verdict(difference: Interval) -> str:
     """Return whether a paired difference is one: its 95 % interval excludes 0."""
-    return "higher" if difference.low > 0 else "lower" if difference.high < 0 else "no difference shown"
+    return "higher" if difference.low > 0 else "lower" if difference.high < 0 else "not told apart"
 
 
 def overlap(before: Sequence[str], after: Sequence[str]) -> float:
@@ -210,8 +214,8 @@ def _changes(
 ) -> list[ChangedAnswer]:
     answers = []
     for (name, own), left, right in zip(seeds.items(), before.tolist(), after.tolist(), strict=True):
-        lists = [tuple(item_id for item_id in row if item_id is not None) for row in (left, right)]
-        answers.append(ChangedAnswer(kind, name, tuple(own[:5]), *lists, round(overlap(*lists), 4)))
+        first, second = (tuple(item_id for item_id in row if item_id is not None) for row in (left, right))
+        answers.append(ChangedAnswer(kind, name, tuple(own[:5]), first, second, round(overlap(first, second), 4)))
     return answers
 
 

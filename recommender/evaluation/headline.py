@@ -63,8 +63,8 @@ def better_than_best_sellers(metrics: Mapping[str, Any]) -> HeadlineAnswer:
     Returns
     -------
     HeadlineAnswer
-        ``found`` and ``best_sellers``: hit rates at k. ``lead``, ``low`` and ``high``: the paired difference with its
-        95 % interval.
+        ``found`` and ``best_sellers``: hit rates at k. ``lead``, ``low`` and ``high``: the paired difference with
+        its 95 % interval.
     """
     evaluation = metrics.get("evaluation") or {}
     rankers = evaluation.get("rankers", {})
@@ -107,7 +107,7 @@ def new_products(metrics: Mapping[str, Any]) -> HeadlineAnswer:
     if not figures["range"]:
         return HeadlineAnswer(NEW, "All products had events before the evaluation: none was new (0 %).", figures)
     good = places >= figures["chosen"]
-    verdict = "Yes" if good else "Too rarely" if places else "No"
+    verdict = "Yes" if good else "Too rarely" if round(places, 3) else "No"
     sentence = (
         f"{verdict}: products without earlier events get {_percent(places)} of the recommended places; they are "
         f"{_percent(figures['range'])} of the range and {_percent(figures['chosen'])} of what shoppers chose next."

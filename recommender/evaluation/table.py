@@ -131,7 +131,7 @@ def _short_line(name: str, ranker: Mapping[str, Any]) -> str:
     if recall["mean"] is None:
         return name
     lead = recall["hybrid_lead"]
-    verdict = "better" if lead["low"] > 0 else "WORSE" if lead["high"] < 0 else "not told apart"
+    verdict = "better" if lead["low"] > 0 else "WORSE" if lead["high"] < 0 else "unclear"
     same = ranker["group"] == "recommender"
     start = f"{'' if same else '  '}{full_name(name, ranker)}"
     interval = f"{recall['low']:.4f}–{recall['high']:.4f}"

@@ -126,7 +126,7 @@ def _comparison(lead: Mapping[str, float | None]) -> str:
     low, high = lead["low"], lead["high"]
     if low is None or high is None:
         return ""
-    return "hybrid is better" if low > 0 else "hybrid is WORSE" if high < 0 else "not told apart"
+    return "hybrid is better" if low > 0 else "hybrid is WORSE" if high < 0 else "unclear"
 
 
 def _proof(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ def _value(share: Mapping[str, float | None]) -> str:
     low, high = share["low"], share["high"]
     if low is None or high is None:
         return "not measured"
-    return "helps" if low > 0 else "harms" if high < 0 else "no effect shown"
+    return "helps" if low > 0 else "harms" if high < 0 else "shows no effect"
 
 
 def _labels(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
