@@ -49,7 +49,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _hit_rate(metrics: dict[str, Any], ranker: str) -> float | None:
-    """Return the hit rate of a ranker; read here, as the service has not all that `recommender.evaluation` needs."""
+    """Return the hit rate of a ranker; read here without the libraries of the evaluation."""
     figures = (metrics.get("evaluation") or {}).get("rankers", {}).get(ranker, {})
     mean: float | None = figures.get("all", {}).get("hit_rate", {}).get("mean")
     return mean
