@@ -74,7 +74,7 @@ _add(
     _QUALITY,
 )
 _add(app, {"similar": ask.similar, "recommend": ask.recommend, "batch": write.batch}, _ANSWERS)
-_add(app, {"serve": serve.serve, "key": serve.key}, _OPERATION)
+_add(app, {"serve": serve.serve, "mcp": serve.mcp, "key": serve.key}, _OPERATION)
 _group(app, "events", "Import events into the event store.", {"import": events.import_events}, _OPERATION)
 _group(
     app,

@@ -22,7 +22,7 @@ from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
 from serving.live_store import LiveStore
 from serving.middleware import Api, RequestLog, allow_origins
-from serving.query_encoder import RemoteEncoder
+from serving.query_encoder import QueryEncoder, RemoteEncoder
 from serving.rates import SharedCounters, SharedVisitorLimit
 from serving.routes import bundles as bundle_routes
 from serving.routes import (
@@ -65,7 +65,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     load: Loader = load,
-    encoder: Path | None = None,
+    encoder: Path | QueryEncoder | None = None,
     starting_until: float = 0.0,
     watch_seconds: float | None = 0.5,
 ) -> APIFlask:
@@ -80,7 +80,7 @@ def create_app(
     load
         Opens a generation.
     encoder
-        Socket of the query encoder's process; None if there is none.
+        The query encoder, or the socket of its process; None if there is none.
     starting_until
         Until when, by `time.monotonic`, an encoder that does not answer is starting, and the service not ready.
     watch_seconds
@@ -99,9 +99,10 @@ def create_app(
     with suppress(StoreUnavailableError):
         live_store.open(START_SECONDS)
     store = live_store.guarded
-    remote = None if encoder is None else RemoteEncoder(encoder)
-    if remote is not None:
-        load = partial(load, encoder=remote)  # type: ignore[call-arg]
+    if isinstance(encoder, Path):
+        encoder = RemoteEncoder(encoder)
+    if encoder is not None:
+        load = partial(load, encoder=encoder)  # type: ignore[call-arg]
     follower = Follower(bundles)
     live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
@@ -116,7 +117,7 @@ def create_app(
     tasks: dict[str, Callable[[], None] | None] = {
         "store": partial(live_store.refresh, live.refresh_overlay),
         "events": trending.refresh,
-        "encoder": None if remote is None else remote.check,
+        "encoder": None if encoder is None else encoder.check,
         "disk": None if database is None else partial(check_disk, database.parent),
         "signing key": signer.refresh,
         "replica": None if origin(bundles) is None else follower.check,
@@ -126,7 +127,7 @@ def create_app(
     for name, task in tasks.items():
         if task is not None:
             live.add_task(name, task)
-    health = Health(live, live_store, remote is not None, starting_until)
+    health = Health(live, live_store, encoder is not None, starting_until)
     visitors = _visitor_limit(settings.visitors_per_address, counters)
     app.extensions[KEY] = Service(
         live=live,
@@ -139,7 +140,7 @@ def create_app(
         health=health,
         signer=signer,
         visitors=visitors,
-        encodes_queries=remote is not None,
+        encodes_queries=encoder is not None,
     )
     _add_routes(app, access, settings)
     if watch_seconds is not None:

@@ -1,4 +1,4 @@
-"""The encoder of text and image queries, in a process of its own, so that the workers need no torch.
+"""The encoder of text and image queries: in a process of its own, so that workers need no torch, or in this one.
 
 Workers send requests over a Unix socket, one message each: a letter for the kind, then the text or the image file.
 The reply is ``+`` and a vector as little-endian float32, or ``-`` and an error message.
@@ -23,6 +23,7 @@ import numpy as np
 from recommender.bundle import current
 from recommender.core.blocks import Float
 from recommender.errors import EncoderError, RecommenderError, RequestError
+from recommender.progress import notice
 from serving.problems import Problem
 from serving.processes import end_with
 
@@ -36,18 +37,8 @@ NO_ENCODER = 3
 RETRY_SECONDS = 60.0
 
 
-class RemoteEncoder:
-    """An `Encoder` of queries that calls the encoder's process.
-
-    Parameters
-    ----------
-    socket
-        Where the process listens.
-    """
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._threads = local()
+class QueryEncoder:
+    """An `Encoder` of queries that sends them as requests of this module, and so takes image files."""
 
     @property
     def aligned(self) -> bool:
@@ -68,14 +59,63 @@ class RemoteEncoder:
         return self._vectors([b"i" + image for image in images])
 
     def check(self) -> None:
+        """Raise `EncoderError` if queries cannot be encoded now."""
+
+    def _vectors(self, requests: Sequence[bytes]) -> Float:
+        return np.stack([np.frombuffer(self._call(request), "<f4") for request in requests])
+
+    def _call(self, request: bytes) -> bytes:
+        raise NotImplementedError
+
+
+class LocalEncoder(QueryEncoder):
+    """Encodes queries in this process, with the encoder of the current bundle; loads torch with the first query.
+
+    Parameters
+    ----------
+    bundles
+        The folder of the bundle.
+    """
+
+    def __init__(self, bundles: Path) -> None:
+        self._bundles, self._lock = bundles, Lock()
+        self._current: _Current | None = None
+
+    def _call(self, request: bytes) -> bytes:
+        return self._loaded().encode(request[:1], request[1:])
+
+    def _loaded(self) -> "_Current":
+        with self._lock:
+            if self._current is None:
+                notice("loading the encoder for the first text or image query, which takes some seconds")
+                try:
+                    self._current = _Current(self._bundles)
+                except RecommenderError as error:
+                    detail = f"text and image queries are refused: {error}"
+                    raise Problem(501, "no-query-encoder", detail) from error
+                notice("the encoder is loaded")
+            return self._current
+
+
+class RemoteEncoder(QueryEncoder):
+    """Calls the encoder's process.
+
+    Parameters
+    ----------
+    socket
+        Where the process listens.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._threads = local()
+
+    def check(self) -> None:
         """Raise `EncoderError` unless the process answers."""
         try:
             self._call(b"a")
         except Problem as problem:
             raise EncoderError(problem.detail) from None
-
-    def _vectors(self, requests: Sequence[bytes]) -> Float:
-        return np.stack([np.frombuffer(self._call(request), "<f4") for request in requests])
 
     def _call(self, request: bytes) -> bytes:
         try:

@@ -19,6 +19,8 @@ OFFLINE = {
 }
 
 SOURCES = [path.relative_to(ROOT).as_posix() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+# For `recommender mcp` alone.
+AGENTS = {"serving.agents", "serving.tool_calls", "serving.schemas.tools"}
 # The composition roots import the other rooms, lazily, inside their functions.
 ROOTS = ("recommender/cli.py", "recommender/fitting.py", "recommender/commands/")
 COMPOSES = [path for path in SOURCES if path.startswith(ROOTS)]
@@ -76,6 +78,13 @@ def test_the_service_imports_nothing_heavy(path: str) -> None:
     names = imports((ROOT / path).read_text(), top_level_only=True)
     heavy = {name for name in names if within(name, HEAVY | OFFLINE)}
     assert not heavy, f"{path} imports {sorted(heavy)} at its top"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.startswith("serving/")])
+def test_the_service_imports_nothing_of_the_tools_for_assistants(path: str) -> None:
+    names = imports((ROOT / path).read_text())
+    if path.removesuffix(".py").replace("/", ".") not in AGENTS:
+        assert not {name for name in names if within(name, AGENTS | {"mcp", "mcp_types"})}
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path not in COMPOSES])

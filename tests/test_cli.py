@@ -95,7 +95,7 @@ def test_every_option_is_described_and_every_answer_can_be_json() -> None:
     for path, command in commands().items():
         if command is not None:
             parameters = inspect.signature(command).parameters
-            assert "as_json" in parameters or path in {("serve",), ("demo",)}
+            assert "as_json" in parameters or path in {("serve",), ("mcp",), ("demo",)}
             for name, parameter in parameters.items():
                 if parameter.annotation is typer.Context:
                     continue

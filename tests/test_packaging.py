@@ -109,7 +109,7 @@ def _brought_along(declared: set[str]) -> set[str]:
 
 # A benchmark compares with those that happen to be installed.
 OTHER_LIBRARIES = ("faiss", "hnswlib", "implicit", "pyvsag", "rabitqlib", "usearch", "voyager")
-OPTIONAL = ["postgres", "ray", "redis", "tracing"]
+OPTIONAL = ["mcp", "postgres", "ray", "redis", "tracing"]
 
 
 @pytest.mark.parametrize(("folder", "extras"), [*((name, OPTIONAL) for name in PACKAGES), ("tests", ["test"])])

@@ -1,4 +1,4 @@
-"""The service, its keys, and the demo."""
+"""The service, its keys, the tools for assistants, and the demo."""
 
 import shlex
 from pathlib import Path
@@ -37,6 +37,32 @@ def serve(
 
     settings = {"host": host, "port": port, "workers": workers, "store": store, "insecure": insecure}
     serve(bundles, config, **settings, query_encoder=query_encoder, storefront=storefront)
+
+
+def mcp(
+    bundles: options.BundlesUrl,
+    http: Annotated[
+        bool, typer.Option("--http", help="Over HTTP on 127.0.0.1, instead of stdin and stdout.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", help="Port, with --http.")] = 8001,
+    config: Annotated[Path | None, typer.Option("--config", help="The service's TOML: settings and keys.")] = None,
+    store: options.EventStore = None,
+) -> None:
+    """Serve recommendations to AI assistants as tools (MCP).
+
+    The guide to assistants has their configuration. Needs the extra: pip install
+    'hybrid-recommender[mcp]'
+    """
+    from recommender.errors import MissingPackageError
+
+    try:
+        from serving.agents import serve_tools
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("mcp"):
+            raise
+        found = "tools for assistants need mcp, which is not installed"
+        raise MissingPackageError(f"{found}; run: pip install 'hybrid-recommender[mcp]'") from error
+    serve_tools(bundles, config, store, port if http else None)
 
 
 def key(

@@ -228,7 +228,10 @@ class Planner:
         def plan(scorer: Scorer, row_query: RowQuery, eligibility: Eligibility) -> tuple[Selection, str, int]:
             rows = self.candidates(scorer, row_query, eligibility, budget)
             codes = self.index.codes if self.index is not None else None
-            estimate = None if codes is None else partial(self._estimated, codes, scorer, row_query)
+            if codes is None:
+                estimate = partial(_by_vectors, scorer, row_query.query)
+            else:
+                estimate = partial(self._estimated, codes, scorer, row_query)
             best = grouped(
                 lambda wanted: ranked(scorer, row_query.query, rows, wanted, estimate),
                 len(rows),
@@ -243,7 +246,7 @@ class Planner:
         rows = eligibility.to_scan()
         codes = self.index.codes if self.index is not None and self._indexed(scorer) else None
         if codes is None:
-            line, slack = scorer.estimate([row_query.query], rows)[0], scorer.slack(row_query.query)
+            line, slack = _by_vectors(scorer, row_query.query, rows)
         else:
             line, slack = self._estimated(codes, scorer, row_query, rows)
         return self._choose(scorer, row_query, eligibility, line, slack, rows), "exact", len(line)
@@ -307,3 +310,8 @@ class Planner:
         line = codes.estimate(codes.query(scorer, row_query.query), rows)
         scorer.add_sparse(line, row_query.query, rows)
         return line, scorer.slack(row_query.query) + codes.slack(scorer, row_query.query)
+
+
+def _by_vectors(scorer: Scorer, query: Query, rows: Rows | None) -> tuple[Float, float]:
+    """Return scores by one float32 product, shape (c,), and twice their largest error."""
+    return scorer.estimate([query], rows)[0], scorer.slack(query)

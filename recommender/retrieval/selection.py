@@ -106,13 +106,10 @@ def ranked(scorer: Scorer, query: Query, rows: Rows, size: int, estimate: Estima
     Parameters
     ----------
     estimate
-        Estimates scores; by default by the vectors.
+        Estimates the scores of many rows, so that fewer are scored exactly; None: all of them are.
     """
-    if len(rows) > EXACT_ROWS * size:
-        if estimate is None:
-            line, slack = scorer.estimate([query], rows)[0], scorer.slack(query)
-        else:
-            line, slack = estimate(rows)
+    if estimate is not None and len(rows) > EXACT_ROWS * size:
+        line, slack = estimate(rows)
         rows = rows[nearest(line, size, slack)]
     scores = scorer.total(scorer.parts(query, rows))
     id_ranks = rows if scorer.id_ranks is None else scorer.id_ranks[rows]

@@ -27,6 +27,7 @@ COLOR_SHARE = (
     0.08  # of an image block's energy, in the colours of the photo: more costs similar products of one type
 )
 MAX_PCA_ROWS = 50_000  # products that principal axes are estimated on
+GRAM_CHUNK = 4_096  # of them at a time, in float64
 RIDGE = 0.01  # times the mean energy of a column
 MIN_IMPUTATION_ROWS = 30
 
@@ -131,14 +132,16 @@ def fit_content(
     rows = np.flatnonzero(has)
     if len(rows) > MAX_PCA_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_PCA_ROWS, replace=False))
-    known = encoded[rows].astype(np.float64)
-    mean = known.mean(axis=0)
-    centred = known - mean
-    # each item counts the same, as it does once its block has norm 1
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    d = centred.shape[1]
+    mean = encoded[rows].mean(axis=0, dtype=np.float64)
+    d = len(mean)
+    gram = np.zeros((d, d))
+    for start in range(0, len(rows), GRAM_CHUNK):
+        centred = encoded[rows[start : start + GRAM_CHUNK]] - mean
+        # each item counts the same, as it does once its block has norm 1
+        centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+        gram += centred.T @ centred
     largest = [max(d - MAX_PRINCIPAL_AXES, 0), d - 1]  # eigenvalues ascend
-    axes = eigh(centred.T @ centred, subset_by_index=largest, overwrite_a=True)[1][:, ::-1]
+    axes = eigh(gram, subset_by_index=largest, overwrite_a=True)[1][:, ::-1]
     axes = np.ascontiguousarray(axes)  # a file keeps no strides
     if projected is None:
         aligned_mean, share = np.empty(0, dtype=np.float32), 0.0
