@@ -75,7 +75,13 @@ _add(
 )
 _add(app, {"similar": ask.similar, "recommend": ask.recommend, "batch": write.batch}, _ANSWERS)
 _add(app, {"serve": serve.serve, "mcp": serve.mcp, "key": serve.key}, _OPERATION)
-_group(app, "events", "Import events into the event store.", {"import": events.import_events}, _OPERATION)
+_group(
+    app,
+    "events",
+    "Import events, export logged answers.",
+    {"import": events.import_events, "answers": events.export_answers},
+    _OPERATION,
+)
 _group(
     app,
     "bundles",
@@ -122,6 +128,8 @@ _group(
         "warm-starts": quality.warm_starts,
         "made-up-grocery": quality.made_up_grocery,
         "encoders": quality.encoders,
+        "off-policy": quality.off_policy,
+        "exploration": quality.exploration,
     },
 )
 

@@ -35,9 +35,9 @@ class Signer:
         if self._key is None:
             self._key = self._events.signing_key()
 
-    def new_id(self, attribution: Attribution) -> str:
-        """Return a new recommendation id."""
-        return attribution.new_id(self._key or self._temporary)
+    def new_id(self, attribution: Attribution, seed: bytes | None = None) -> str:
+        """Return a new recommendation id, of a seed where there is one."""
+        return attribution.new_id(self._key or self._temporary, seed)
 
     def is_genuine(self, recommendation_id: str) -> bool:
         """Return whether an id was made with the key."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from flask import has_request_context
 
 from recommender.errors import StoreUnavailableError
-from recommender.stores import EventStore, ItemOverlay, Store, UserStore, deadline
+from recommender.stores import AnswerLog, EventStore, ItemOverlay, Store, UserStore, deadline
 from recommender.stores.deadlines import remaining
 from serving.metrics import metrics
 
@@ -142,6 +142,7 @@ class LiveStore:
             cast(EventStore, _Part(self, "events")),
             cast(ItemOverlay, _Part(self, "overlay")),
             cast(UserStore, _Part(self, "users")),
+            cast(AnswerLog, _Part(self, "answers")),
         )
 
     def open(self, seconds: float) -> None:
@@ -174,7 +175,7 @@ class LiveStore:
         return sorted(name for name, circuit in [*self._circuits.items()] if circuit.is_open)
 
     def call(self, part: str, operation: str, *arguments: Any, **options: Any) -> Any:
-        """Call an operation of a part of the store: events, overlay or users."""
+        """Call an operation of a part of the store: events, overlay, users or answers."""
         store = self._store
         if store is None:
             raise StoreUnavailableError("the store has not answered yet")

@@ -18,6 +18,7 @@ from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
 from recommender.stores import deadline
 from recommender.stores.attribution import Attribution
+from serving.exploring import NOT_LOGGED, described_request, explore
 from serving.images import check_image
 from serving.metrics import count_answer, stage
 from serving.placements import BURIED
@@ -78,6 +79,15 @@ def recommend(
         trending=service.trending.products,
         **rules_of(params, placement, hidden, service.access.fixed.get("filter")),
     )
+    if placement.exploration is not None:
+        described = described_request(params, placement, hidden, service.access.fixed.get("filter"))
+        explored = explore(service, recommender, request, placement.exploration, described, (name, arm))
+        if explored is not None:
+            result, recommendation_id = explored
+            count_answer(name, result, min(params.limit, result.eligible))
+            body = content(recommender, result, params, [*warnings, *more], name)
+            return {"recommendation_id": recommendation_id, **body}
+        warnings = [*warnings, NOT_LOGGED]
     with stage("search"):
         result = recommender.run(request)
     return response_body(service, recommender, result, params, [*warnings, *more], name, arm)
@@ -100,6 +110,7 @@ def rules_of(
         "boost": _boosts(params, placement),
         "diversity": params.diversity.model_dump(exclude_none=True) if params.diversity else None,
         "pin": {pin.position: pin.item_id for pin in placement.pin},
+        "freshness": placement.freshness.model_dump() if placement.freshness else None,
         "fallback": params.fallback,
     }
 

@@ -136,6 +136,19 @@ class Experiment(Section):
         return self
 
 
+class ExplorationRule(Section):
+    """Which share of a placement's positions shows products that are drawn at random, new ones among them."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class FreshnessRule(Section):
+    """How many positions of a placement show products published less than so many days ago."""
+
+    days: Annotated[int, Field(ge=1, le=3650)]
+    places: Annotated[int, Field(ge=1, le=100)]
+
+
 class Placement(Section):
     """A named slot of the shop's pages: defaults of its requests, and the shop's rules.
 
@@ -149,12 +162,18 @@ class Placement(Section):
         Filters: products that match come after all others.
     pin
         Products at fixed positions.
+    exploration
+        A share of the positions shows products that are drawn at random; answers are logged with propensities.
+    freshness
+        A floor of positions for new products.
     """
 
     question: dict[str, Any] = {}
     block: Filter | None = None
     bury: tuple[Filter, ...] = ()
     pin: tuple[Pin, ...] = ()
+    exploration: ExplorationRule | None = None
+    freshness: FreshnessRule | None = None
     experiment: Experiment | None = None
 
     @model_validator(mode="after")

@@ -24,7 +24,14 @@ from recommender.errors import StoreError
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution, is_signed
-from recommender.stores.base import AttributeValues, AttributionCount, EventPosition, OverlayEntry
+from recommender.stores.base import (
+    AttributeValues,
+    AttributionCount,
+    EventPosition,
+    LoggedAnswer,
+    LoggedItem,
+    OverlayEntry,
+)
 from recommender.stores.sql.database import METADATA, Database
 
 POSTGRES = os.environ.get("RECOMMENDER_TEST_POSTGRES", "postgresql://postgres:postgres@127.0.0.1:5432/postgres")
@@ -453,6 +460,70 @@ def test_counts_are_by_kind_of_answer_and_each_product_of_an_answer_once(store: 
         AttributionCount(home, "view_item_list", 3),
     ]
     assert store.events.counts(NOON + timedelta(minutes=6), NOON + timedelta(hours=1)) == []
+
+
+def test_exposures_are_by_day_and_each_product_of_an_answer_once(store: Store) -> None:
+    key, day = store.events.signing_key(), datetime(2026, 3, 1, tzinfo=UTC)
+    home, more = Attribution("g", "home", "popular"), Attribution("g", "more", "popular")
+    answers = [
+        home.new_id(key),
+        home.new_id(key),
+        more.new_id(key),
+        Attribution("g", "home", "popular", DRAWN).new_id(key),
+    ]
+    shown = [(0, "A", 1), (0, "A", 2), (0, "B", 23), (1, "A", 25), (2, "A", 47), (3, "A", 1)]
+    events = [
+        replace(event(n, item=item), event_name="view_item_list", recommendation_id=answers[answer],
+                timestamp=day + timedelta(hours=hours))
+        for n, (answer, item, hours) in enumerate(shown)
+    ]  # fmt: skip
+    clicked = replace(events[0], event_id="click", event_name="select_item")
+    uncounted = replace(events[0], event_id="no", item_id="C")
+    store.events.add([*events, clicked, uncounted], [*[True] * 7, False])
+    first, second = int(day.timestamp()), int(day.timestamp()) + 86_400
+    assert sorted(store.events.exposures(day, day + timedelta(days=2))) == [
+        (home, "A", first, 1),
+        (home, "A", second, 1),
+        (home, "B", first, 1),
+        (more, "A", second, 1),
+    ]
+    assert len(store.events.exposures(day + timedelta(days=1), day + timedelta(days=2))) == 2
+
+
+def test_logged_answers_are_read_with_the_counted_events_that_name_them(store: Store) -> None:
+    key, noon = store.events.signing_key(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    answers = [
+        LoggedAnswer(
+            Attribution("g", "home", "popular").new_id(key),
+            noon + timedelta(hours=n),
+            f"user {n}",
+            "",
+            {"params": {"filter": "é < 1"}},
+            (LoggedItem("A", 0.125, True), LoggedItem("B", 0.9, False)),
+        )
+        for n in range(3)
+    ]
+    for answer in answers:
+        store.answers.add(answer)
+    clicks = [
+        replace(event(n, item=item), event_name=name, recommendation_id=answers[number].recommendation_id)
+        for n, (number, item, name) in enumerate(
+            [
+                (0, "A", "select_item"),
+                (0, "A", "purchase"),
+                (1, "B", "select_item"),
+                (2, "A", "select_item"),
+                (0, "C", "purchase"),
+            ]
+        )
+    ]
+    store.events.add(clicks, [True, True, False, True, True])
+    first, second = store.answers.read(noon, noon + timedelta(hours=2))
+    assert first == replace(
+        answers[0],
+        items=(LoggedItem("A", 0.125, True, frozenset({"select_item", "purchase"})), LoggedItem("B", 0.9, False)),
+    )
+    assert second == answers[1]
 
 
 def test_overlay_merges_and_counts(store: Store) -> None:

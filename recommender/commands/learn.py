@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recommender.commands import options
-from recommender.commands.shared import cluster_of, config_of, emit
+from recommender.commands.shared import cluster_of, config_of, emit, weights_of
 
 
 def init(
@@ -235,14 +235,37 @@ def evaluate(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Every metric, of the training and index too.")
     ] = False,
+    off_policy: Annotated[
+        Path | None, typer.Option("--off-policy", metavar="LOG", help="Estimate from a log with propensities.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="With --off-policy: file of item_id, probability.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="With --off-policy: another strategy.")
+    ] = None,
+    weights: options.Weights = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="With --off-policy: the store of users' events.")
+    ] = None,
+    reward: Annotated[str, typer.Option("--reward", help="With --off-policy: column of the log.")] = "click",
     as_json: options.AsJson = False,
 ) -> None:
     """Show the metrics of a bundle, or measure a shop's files.
 
     Three answers first: better than best sellers, new products, data to fix.
 
-    With --config or --catalog, trains on the earlier part of the events and measures on the later.
+    With --config or --catalog, trains on the earlier part of the events and measures on the later. With
+    --off-policy, estimates what BUNDLES, with other weights or another strategy, would have earned in the place of
+    logged answers.
     """
+    if off_policy is not None:
+        from recommender.commands.off_policy import estimate_from_log
+
+        given = {"strategy": strategy, "weights": weights_of(weights)}
+        changes = {name: value for name, value in given.items() if value is not None}
+        estimate_from_log(off_policy, bundles, policy, store, changes, reward, as_json)
+        return
     if (bundles is None) == (config is None and catalog is None):
         raise typer.BadParameter(
             "give BUNDLES to show its metrics, or --config (or --catalog) to train and measure"

@@ -206,6 +206,39 @@ def users(as_json: options.AsJson = False) -> None:
     _run(users.measure, as_json)
 
 
+def off_policy(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the Open Bandit Dataset; without, simulated shops alone."),
+    ] = None,
+    runs: Annotated[int, typer.Option("--runs", help="Logs of each simulated shop.", min=1)] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated shops.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Estimate policies from logs of others.
+
+    And compare with the truth: of a dataset with the logs of two policies; and how often 95 % intervals hold the
+    truth of simulated shops.
+    """
+    from recommender.commands.benchmarks.protocols import off_policy
+
+    _run(lambda: off_policy.measure(data, runs, seed), as_json)
+
+
+def exploration(
+    runs: Annotated[int, typer.Option("--runs", help="Simulated shops.", min=2)] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated shops.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare ways to explore new products on simulated shops.
+
+    By the clicks of sixty days, and by how many of the best new products come into lists.
+    """
+    from recommender.commands.benchmarks.protocols import exploration
+
+    _run(lambda: exploration.measure(runs, seed), as_json)
+
+
 def _run(protocol: "Callable[[], dict[str, Any]]", as_json: bool) -> None:
     from recommender.commands.benchmarks.protocols.tables import show
 

@@ -7,6 +7,7 @@ from recommender.evaluation.ablation import Ablation
 from recommender.evaluation.bootstrap import Interval, Intervals, bootstrap
 from recommender.evaluation.comparison import ChangedAnswer, Comparison
 from recommender.evaluation.evaluate import evaluate
+from recommender.evaluation.off_policy import OffPolicyEstimate, OffPolicyReport, off_policy
 from recommender.evaluation.report import EvaluationReport
 from recommender.evaluation.stored import PairedDifference, StoredEvaluation, paired
 from recommender.evaluation.table import table
@@ -18,10 +19,13 @@ __all__ = [
     "EvaluationReport",
     "Interval",
     "Intervals",
+    "OffPolicyEstimate",
+    "OffPolicyReport",
     "PairedDifference",
     "StoredEvaluation",
     "bootstrap",
     "evaluate",
+    "off_policy",
     "paired",
     "table",
 ]

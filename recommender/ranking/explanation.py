@@ -1,6 +1,7 @@
 """Explanations: the terms of a score, split by seed item where that is exact, as reasons and as text."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,6 +41,7 @@ TEXTS = {
     "new_item": "New",
     "your_profile": "Popular with customers like you",
     "bought_before": "Bought before",
+    "explored": "Something new to discover",
 }
 SEEDLESS_TERMS = ("prior", "repeat", "profile", "boost")
 # Units of an age: the least days that are shown in the unit, the days of one, its name.
@@ -69,9 +71,9 @@ class Explainer:
         scorer: Scorer,
         query: Query,
         strategy: str = "",
-        pinned: Collection[int] = (),
+        first: Mapping[int, str] = MappingProxyType({}),
     ) -> tuple[Recommendation, ...]:
-        """Return rows with their ranks and explanations, in their order."""
+        """Return rows with ranks and explanations, in their order; `first` has reasons that go first, by row."""
         parts = scorer.parts(query, rows)
         positive = np.maximum(parts, 0.0)
         shares = positive / np.maximum(positive.sum(axis=1, keepdims=True), np.finfo(float).tiny)
@@ -82,8 +84,8 @@ class Explainer:
         for position, (row, rank, score, terms, share) in enumerate(zip(*columns, strict=True)):
             wanted = [column for column in strongest[position].tolist() if share[column] >= MIN_SHARE]
             found = tuple(self._reason(seeds, position, column, share[column], strategy) for column in wanted)
-            if row in pinned:
-                found = (Reason("promoted", None, 0.0), *found)
+            if row in first:
+                found = (Reason(first[row], None, 0.0), *found)
             text = text_of(found, self._title, bought_text(query.repeats, row))
             named = dict(zip(scorer.terms, terms, strict=True))
             items.append(Recommendation(self._attributes.id_of(row), rank, score, named, found, text))

@@ -12,6 +12,7 @@ from recommender.core.scoring import Scorer
 from recommender.filters import Node, Subset, SubsetCache
 from recommender.items.products import Products
 from recommender.ranking.explanation import Explainer
+from recommender.ranking.others import Others
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.rerank import MAX_POOL, Ranked, rerank
 from recommender.ranking.results import Recommendation, Recommendations, RecommendationTable
@@ -150,6 +151,17 @@ class Pipeline:
         return total
 
     def _ranked(self, resolved: ResolvedRequest, scorer: Scorer, eligibility: Eligibility) -> Ranked:
+        request, ranked = resolved.request, self._reranked(resolved, scorer, eligibility)
+        if request.floor is None and request.exploration is None:
+            return ranked
+        others = Others(self.products, self.planner, resolved, scorer, eligibility)
+        if request.floor is not None:
+            ranked = others.with_floor(ranked, request.floor)
+        if request.exploration is not None:
+            ranked = others.explored(ranked, request.exploration)
+        return ranked
+
+    def _reranked(self, resolved: ResolvedRequest, scorer: Scorer, eligibility: Eligibility) -> Ranked:
         request = resolved.request
         row_query = RowQuery(resolved.query, request.k, resolved.excluded, resolved.table_row)
         if not request.rerankers and not request.pin:
@@ -185,7 +197,7 @@ class Pipeline:
     ) -> Iterable[Ranked]:
         """Rank requests that share their rules."""
         first = resolved[0].request
-        if first.rerankers or first.pin:
+        if first.rerankers or first.pin or first.floor or first.exploration:
             return (self._ranked(one, scorer, eligibility) for one in resolved)
         queries = [RowQuery(one.query, one.request.k, one.excluded, one.table_row) for one in resolved]
         return map(Ranked, self.planner.search_many(scorer, queries, eligibility, resolved[0].plan))
@@ -194,13 +206,22 @@ class Pipeline:
         best = ranked.result.selection
         if resolved.request.explain:
             ranks, query = range(1, len(best.rows) + 1), resolved.query
-            return self.explainer.items(best.rows, ranks, scorer, query, resolved.strategy, ranked.pinned)
-        ids, scores = self.products.attributes.ids.ids_of(best.rows), best.scores.tolist()
-        return tuple(map(Recommendation, ids, range(1, len(ids) + 1), scores))
+            first = dict.fromkeys(ranked.pinned, "promoted") | dict.fromkeys(ranked.explored, "explored")
+            items = self.explainer.items(best.rows, ranks, scorer, query, resolved.strategy, first)
+        else:
+            ids, scores = self.products.attributes.ids.ids_of(best.rows), best.scores.tolist()
+            items = tuple(map(Recommendation, ids, range(1, len(ids) + 1), scores))
+        if ranked.propensities is None:
+            return items
+        logged = zip(items, best.rows.tolist(), ranked.propensities, strict=True)
+        return tuple(
+            item._replace(propensity=propensity, explored=row in ranked.explored)
+            for item, row, propensity in logged
+        )
 
 
 def _warnings(resolved: ResolvedRequest, ranked: Ranked) -> tuple[str, ...]:
-    return (*resolved.warnings, RELAXED) if ranked.relaxed else resolved.warnings
+    return (*resolved.warnings, *((RELAXED,) if ranked.relaxed else ()), *ranked.warnings)
 
 
 def _rules_of(resolved: ResolvedRequest) -> Hashable:

@@ -12,6 +12,8 @@ import numpy as np
 from recommender.errors import RequestError, nearest
 from recommender.events import Event, History, as_events
 from recommender.filters import Node, fields_of, parse, uses_seed
+from recommender.ranking.exploration import Exploration
+from recommender.ranking.new_products import Freshness
 from recommender.ranking.rerankers import Reranker, create
 
 if TYPE_CHECKING:
@@ -145,6 +147,11 @@ class Request:
         from say nothing.
     context
         Circumstances of the request, such as ``{"hour": 20}``, in the same form.
+    freshness
+        A floor of positions for new products: ``{"days": 30, "places": 2}`` for two that were published less than
+        30 days ago, the best of them by score.
+    exploration
+        A share of the positions shows products that are drawn at random, each with a known propensity.
     now
         The moment of the request; by default the present. What is due to be bought again is estimated for it, but
         for no later than 30 days after the last event of the user or of the training.
@@ -181,10 +188,13 @@ class Request:
     fallback: Sequence[Fallback] = ("popular",)
     user: Mapping[str, Any] | None = None
     context: Mapping[str, Any] | None = None
+    freshness: Mapping[str, int] | None = None
+    exploration: Exploration | None = None
     now: datetime | None = None
     node: Node | None = field(init=False, repr=False, compare=False, default=None)
     boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False, default=())
     rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False, default=())
+    floor: Freshness | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         self._check_values()
@@ -204,6 +214,8 @@ class Request:
             set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)))
         if self.diversity:
             set_field(self, "rerankers", tuple(create(self.diversity)))
+        if self.freshness is not None:
+            set_field(self, "floor", Freshness.parse(self.freshness))
 
     def _check_values(self) -> None:
         for name, known in _CHOICES.items():
@@ -274,7 +286,7 @@ class Request:
     def rules(self) -> Hashable:
         """A key of everything that requests must share to be answered by one scan."""
         rules = (self.node, self.boosts, self.variants, self.stock, self.plan, self.explain)
-        return (*rules, repr((self.pin, self.diversity)))
+        return (*rules, self.floor, self.exploration, repr((self.pin, self.diversity)))
 
     @cached_property
     def compares_with_seed(self) -> bool:

@@ -22,11 +22,31 @@ Search = Callable[[RowQuery], RowResult]
 
 @dataclass(frozen=True)
 class Ranked:
-    """The rows of a result, those among them that are pinned, and whether caps were relaxed to fill it."""
+    """The rows of a result, and what rules made of it.
+
+    Parameters
+    ----------
+    pinned
+        Rows that are pinned.
+    relaxed
+        Whether caps were relaxed to fill it.
+    new
+        Rows that take the places of the floor of new products.
+    explored
+        Rows that were drawn at random.
+    propensities
+        Probability with which each position shows its row; None where nothing is explored.
+    warnings
+        What a rule could not do.
+    """
 
     result: RowResult
     pinned: frozenset[int] = frozenset()
     relaxed: bool = False
+    new: frozenset[int] = frozenset()
+    explored: frozenset[int] = frozenset()
+    propensities: tuple[float, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def rerank(

@@ -25,7 +25,7 @@ class Reason:
     ----------
     code
         visual_similarity, text_similarity, same_category, bought_together, your_history, bought_before,
-        your_profile, popular, trending, new_item or promoted.
+        your_profile, popular, trending, new_item, promoted or explored.
     seed
         Id of the product it comes from, if it comes from one.
     share
@@ -58,6 +58,10 @@ class Recommendation(NamedTuple):
         Strongest first, if an explanation was requested.
     text
         The strongest reason as text.
+    propensity
+        The probability with which this position shows this product, where the request explores.
+    explored
+        Whether it was drawn at random.
     """
 
     item_id: str
@@ -66,6 +70,8 @@ class Recommendation(NamedTuple):
     parts: dict[str, float] | None = None
     reasons: tuple[Reason, ...] = ()
     text: str | None = None
+    propensity: float | None = None
+    explored: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class Recommendations:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the members of the HTTP response, without those that only the service knows."""
-        if self.items and self.items[0].parts is not None:
+        if self.items and (self.items[0].parts is not None or self.items[0].propensity is not None):
             items = [item_dict(item) for item in self.items]
         else:
             items = [{"item_id": item.item_id, "rank": item.rank, "score": item.score} for item in self.items]
@@ -182,6 +188,8 @@ def item_dict(item: Recommendation) -> dict[str, Any]:
             "reasons": [{"code": r.code, "seed": r.seed, "share": r.share} for r in item.reasons],
             "text": item.text,
         }
+    if item.explored:
+        answer["explored"] = True
     return answer
 
 

@@ -16,6 +16,7 @@ from recommender.errors import RequestError, UnknownItemError
 from recommender.events import Event
 from recommender.items import Attributes
 from recommender.items.products import Products
+from recommender.ranking.new_products import DAY, published
 from recommender.ranking.queries import ContentQueries, HistoryQueries, ascending, with_variants
 from recommender.ranking.request import Fallback, Request, Strategy
 
@@ -469,13 +470,10 @@ def in_cart(events: Sequence[Event], before: Sequence[str] = ()) -> list[str]:
 
 def newest(attributes: Attributes) -> Double | None:
     """Return 0.5^(days before the newest / 30), 0 where no date is known, shape (n,); None if none is."""
-    if "published_at" not in attributes.names or attributes.kind("published_at") != "date":
+    dates = published(attributes)
+    if dates is None or not (known := np.isfinite(dates)).any():
         return None
-    published = attributes.numbers("published_at")
-    known = np.isfinite(published)
-    if not known.any():
-        return None
-    days = (published[known].max() - np.where(known, published, -np.inf)) / 86_400
+    days = (dates[known].max() - np.where(known, dates, -np.inf)) / DAY
     return 0.5 ** (days / NEW_HALF_LIFE_DAYS)
 
 

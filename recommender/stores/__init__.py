@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 from recommender.errors import StoreError, nearest
-from recommender.stores.base import EventStore, ItemOverlay, OverlayEntry, Store, UserStore
+from recommender.stores.base import AnswerLog, EventStore, ItemOverlay, OverlayEntry, Store, UserStore
 from recommender.stores.deadlines import deadline
 
 __all__ = [
+    "AnswerLog",
     "EventStore",
     "ItemOverlay",
     "OverlayEntry",

@@ -30,15 +30,25 @@ class Attribution(NamedTuple):
     strategy: str
     arm: str = ""
 
-    def new_id(self, key: bytes) -> str:
-        """Return a new recommendation id, signed with a key."""
-        return _signed("~".join(self), os.urandom(_RANDOM), key)
+    def new_id(self, key: bytes, seed: bytes | None = None) -> str:
+        """Return a new recommendation id, signed with a key; its random number is a seed, where one is given."""
+        return _signed("~".join(self), new_seed() if seed is None else seed, key)
 
     @classmethod
     def parse(cls, prefix: str) -> "Attribution | None":
         """Parse an id without its last `SUFFIX_LENGTH` characters; None if it is not one of ours."""
         parts = prefix.split("~")
         return cls(*parts) if len(parts) == len(cls._fields) else None
+
+
+def new_seed() -> bytes:
+    """Return the random number of a recommendation id, from which the answer's exploration is drawn."""
+    return os.urandom(_RANDOM)
+
+
+def seed_of(recommendation_id: str) -> bytes:
+    """Return the random number of a recommendation id: with it, `Exploration` draws what the answer drew."""
+    return urlsafe_b64decode(recommendation_id.rpartition("~")[2])[:_RANDOM]
 
 
 def is_signed(recommendation_id: str, key: bytes) -> bool:

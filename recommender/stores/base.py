@@ -37,6 +37,63 @@ class AttributionCount(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedItem:
+    """One product of an answer: the probability with which its position showed it, and what came of it.
+
+    Parameters
+    ----------
+    item_id
+        Its id.
+    propensity
+        See `recommender.ranking.exploration`.
+    explored
+        Whether it was drawn at random.
+    events
+        Names of the counted events that name the answer and the product.
+    """
+
+    item_id: str
+    propensity: float
+    explored: bool
+    events: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAnswer:
+    """An answer of a placement that explores.
+
+    Parameters
+    ----------
+    recommendation_id
+        Its id.
+    timestamp
+        When it was made.
+    user_id, session_id
+        Of the request; empty without one.
+    request
+        What the answer was made from but for the user's events, JSON-able.
+    items
+        By position.
+    """
+
+    recommendation_id: str
+    timestamp: datetime
+    user_id: str
+    session_id: str
+    request: Mapping[str, Any]
+    items: tuple[LoggedItem, ...]
+
+
+class Exposure(NamedTuple):
+    """How many answers of one attribution showed a product on a day, in POSIX seconds of its start in UTC."""
+
+    attribution: Attribution
+    item_id: str
+    day: int
+    shown: int
+
+
+@dataclass(frozen=True, slots=True)
 class OverlayEntry:
     """The live changes of a product: attributes over those of the bundle, or its removal.
 
@@ -156,6 +213,9 @@ class EventStore(Protocol):
         Left out are events of the future, those that were added as not counted, and answers of drawn arms.
         """
 
+    def exposures(self, start: datetime, end: datetime) -> list[Exposure]:
+        """Count the answers that showed each product by day: the events `view_item_list` that `counts` counts."""
+
     def signing_key(self) -> bytes:
         """Return the key that signs recommendation ids: made with the store, the same for all who open it."""
 
@@ -255,18 +315,39 @@ class UserStore(Protocol):
         """Close the connections."""
 
 
+class AnswerLog(Protocol):
+    """The answers of placements that explore, with propensities.
+
+    `EventStore.erase`, `erase_session` and `expire` delete from it, too, and `merge` assigns answers of a session.
+    """
+
+    def add(self, answer: LoggedAnswer) -> None:
+        """Store an answer."""
+
+    def read(self, start: datetime, end: datetime) -> Iterator[LoggedAnswer]:
+        """Yield the answers of [start, end), oldest first, with the events that name them."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class Store(NamedTuple):
-    """The events, the overlay and the attributes of users of one database; also a context manager."""
+    """The events, the overlay, the attributes of users and the logged answers of one database.
+
+    Also a context manager.
+    """
 
     events: EventStore
     overlay: ItemOverlay
     users: UserStore
+    answers: AnswerLog
 
     def close(self) -> None:
         """Close the connections."""
         self.events.close()
         self.overlay.close()
         self.users.close()
+        self.answers.close()
 
     def __enter__(self) -> Self:
         return self

@@ -79,11 +79,17 @@ def recommend_page(page: PageParams) -> Response:
 @bp.doc(responses={503: "The store does not answer"})
 @needs("admin")
 def report(period: Period) -> Response:
-    """Count impressions, clicks, carts and purchases by placement, strategy, generation and arm."""
+    """Count impressions, clicks, carts and purchases by placement, strategy, generation and arm.
+
+    Impressions by the age of the product, too.
+    """
     start = datetime.combine(period.from_, time(), UTC)
     end = datetime.combine(period.to, time.max, UTC)
+    here = service()
+    events = here.store.events
     with deadline(REPORT_SECONDS):
-        lines = rates(service().store.events.counts(start, end))
+        counts, exposures = events.counts(start, end), events.exposures(start, end)
+    lines = rates(counts, exposures, here.live.recommender.attributes)
     page, cursor = page_of(lines, Attribution._fields, period.limit, period.cursor)
     return json_response({"from": period.from_, "to": period.to, "placements": page, "next_cursor": cursor})
 

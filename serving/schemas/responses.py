@@ -32,6 +32,7 @@ class Item(BaseModel):
     rank: int
     score: float
     explanation: Explanation | None = None
+    explored: bool | None = None
     fields: dict[str, Any] | None = None
 
 
@@ -112,6 +113,16 @@ class Explanations(BaseModel):
     items: list[PlacedItem]
 
 
+class Ages(BaseModel):
+    """Impressions by the days since the product's `published_at`."""
+
+    under_7_days: int
+    under_30_days: int
+    under_90_days: int
+    older: int
+    unknown: int
+
+
 class ReportLine(BaseModel):
     """Counts of one placement, strategy, generation and arm; a product counts once per response."""
 
@@ -126,6 +137,7 @@ class ReportLine(BaseModel):
     click_rate: float | None
     cart_rate: float | None
     purchase_rate: float | None
+    ages: Ages
 
 
 class Report(BaseModel):

@@ -1,6 +1,7 @@
 """Events, overlay and attributes of users in one SQL database: SQLite on one machine, PostgreSQL for several."""
 
 from recommender.stores.base import Store
+from recommender.stores.sql.answers import SqlAnswers
 from recommender.stores.sql.database import Database
 from recommender.stores.sql.events import SqlEvents
 from recommender.stores.sql.migrations import migrate
@@ -18,4 +19,4 @@ def open_url(url: str, timeout: float | None = None) -> Store:
     except BaseException:
         database.close()
         raise
-    return Store(SqlEvents(database), SqlOverlay(database), SqlUsers(database))
+    return Store(SqlEvents(database), SqlOverlay(database), SqlUsers(database), SqlAnswers(database))

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, check_event, latest_plausible
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
-from recommender.stores.base import AttributionCount, Erasure, EventPosition
+from recommender.stores.base import AttributionCount, Erasure, EventPosition, Exposure
+from recommender.stores.sql.answers import ANSWERS
 from recommender.stores.sql.database import METADATA, Database, Utc, moment_of
 from recommender.stores.sql.users import USERS
 
@@ -72,6 +73,8 @@ _PAGE = sa.select(*_EVENT_COLUMNS).where(_OF_USER, _READABLE).order_by(*_NEWEST_
 _BEFORE = sa.tuple_(sa.bindparam("timestamp", type_=Utc), sa.bindparam("event_id"), sa.bindparam("item_id"))
 # The first condition says no more than the second, but can be looked up in the index.
 _PAGE_BEFORE = _PAGE.where(_EVENTS.c.timestamp <= sa.bindparam("timestamp"), sa.tuple_(*_OLDEST_FIRST) < _BEFORE)
+_WHOLE = _EVENTS.c.recommendation_id
+_PREFIX = sa.func.substr(_WHOLE, 1, sa.func.length(_WHOLE) - SUFFIX_LENGTH).label("prefix")
 # Of one shopper's events with a product that trends, and with all products: a few views, a basket and a purchase
 # of ten products have less. Dismissals are bounded alike.
 MAX_WEIGHT = 20.0
@@ -158,11 +161,15 @@ class SqlEvents:
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING, shared=True)
             merged = connection.execute(sa.update(_EVENTS).where(of_session).values(user_id=user_id)).rowcount
+            answers = (ANSWERS.c.session_id == session_id) & (ANSWERS.c.user_id == "")
+            connection.execute(sa.update(ANSWERS).where(answers).values(user_id=user_id))
             # after the update, as in `add`
             erased_at = _erased_at(connection, [_hash(_salt(connection), user_id)])
             for moment in erased_at.values():
                 old = (_EVENTS.c.user_id == user_id) & (_EVENTS.c.timestamp <= moment)
                 merged -= connection.execute(sa.delete(_EVENTS).where(old)).rowcount
+                old = (ANSWERS.c.user_id == user_id) & (ANSWERS.c.timestamp <= moment)
+                connection.execute(sa.delete(ANSWERS).where(old))
         return merged
 
     def erase(self, user_id: str) -> Erasure:
@@ -170,12 +177,14 @@ class SqlEvents:
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING)
             connection.execute(sa.delete(USERS).where(USERS.c.user_id == user_id))
+            connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.user_id == user_id))
             return self._erase(connection, _EVENTS.c.user_id == user_id, _hash(_salt(connection), user_id))
 
     def erase_session(self, session_id: str) -> Erasure:
         """See `EventStore.erase_session`."""
         with self._database.transaction() as connection:
             self._database.lock(connection, _ERASING)
+            connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.session_id == session_id))
             hashed = _hash(_salt(connection), session_id, _SESSION)
             return self._erase(connection, _EVENTS.c.session_id == session_id, hashed)
 
@@ -195,6 +204,7 @@ class SqlEvents:
     def expire(self, before: datetime) -> int:
         """See `EventStore.expire`."""
         with self._database.transaction() as connection:
+            connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.timestamp < before))
             return connection.execute(sa.delete(_EVENTS).where(_EVENTS.c.timestamp < before)).rowcount
 
     def trending(self, since: datetime, limit: int = 1000) -> list[tuple[str, float]]:
@@ -226,13 +236,8 @@ class SqlEvents:
 
     def counts(self, start: datetime, end: datetime) -> list[AttributionCount]:
         """See `EventStore.counts`."""
-        whole = _EVENTS.c.recommendation_id
-        prefix = sa.func.substr(whole, 1, sa.func.length(whole) - SUFFIX_LENGTH).label("prefix")
-        during = (_EVENTS.c.timestamp >= start) & (_EVENTS.c.timestamp < min(end, datetime.now(UTC)))
-        during &= (sa.func.length(whole) > SUFFIX_LENGTH) & _EVENTS.c.counted.isnot(False)
-        once = (
-            sa.select(prefix, whole, _EVENTS.c.item_id, _EVENTS.c.event_name).where(during).distinct().subquery()
-        )
+        columns = _PREFIX, _WHOLE, _EVENTS.c.item_id, _EVENTS.c.event_name
+        once = sa.select(*columns).where(_during(start, end)).distinct().subquery()
         kind = (once.c.prefix, once.c.event_name)
         counted = sa.select(*kind, sa.func.count()).group_by(*kind)
         with self._database.transaction() as connection:
@@ -242,6 +247,19 @@ class SqlEvents:
         known = [(key, name, items) for key, name, items in rows if key is not None and key.arm != DRAWN]
         return sorted(AttributionCount(*row) for row in known)
 
+    def exposures(self, start: datetime, end: datetime) -> list[Exposure]:
+        """See `EventStore.exposures`."""
+        seconds = sa.cast(sa.extract("epoch", sa.func.min(_EVENTS.c.timestamp)), sa.BigInteger)
+        shown = _during(start, end) & (_EVENTS.c.event_name == "view_item_list")
+        group = _PREFIX, _WHOLE, _EVENTS.c.item_id
+        once = sa.select(*group, seconds.label("seconds")).where(shown).group_by(*group).subquery()
+        day = (once.c.seconds - once.c.seconds % 86_400).label("day")
+        kind = once.c.prefix, once.c.item_id, day
+        with self._database.transaction() as connection:
+            rows = connection.execute(sa.select(*kind, sa.func.count()).group_by(*kind)).all()
+        known = [(Attribution.parse(prefix), *rest) for prefix, *rest in rows]
+        return [Exposure(key, *rest) for key, *rest in known if key is not None and key.arm != DRAWN]
+
     def signing_key(self) -> bytes:
         """See `EventStore.signing_key`."""
         with self._database.transaction() as connection:
@@ -250,6 +268,12 @@ class SqlEvents:
     def close(self) -> None:
         """See `EventStore.close`."""
         self._database.close()
+
+
+def _during(start: datetime, end: datetime) -> sa.ColumnElement[bool]:
+    """Return the condition of counted events of a period, none of the future, that name an answer."""
+    moment = (_EVENTS.c.timestamp >= start) & (_EVENTS.c.timestamp < min(end, datetime.now(UTC)))
+    return moment & (sa.func.length(_WHOLE) > SUFFIX_LENGTH) & _EVENTS.c.counted.isnot(False)
 
 
 def _delete_erased(connection: sa.Connection, events: Sequence[Event]) -> set[tuple[str, str]]:

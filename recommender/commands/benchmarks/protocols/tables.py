@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
+from recommender.commands.benchmarks.protocols.off_policy import lines_of
 from recommender.evaluation import table
 
 
@@ -24,6 +27,10 @@ def _parts(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}\n{_gains(group)}"
     for name, lists in figures.get("neighbours", {}).items():
         yield f"{name}\n{neighbour_table(lists)}"
+    if "ways" in figures:
+        yield pd.DataFrame.from_dict(figures["ways"], orient="index").to_string(float_format="{:.4f}".format)
+    if "coverage" in figures:
+        yield from lines_of(figures)
 
 
 def _bundle(bundle: Mapping[str, Any]) -> str:
