@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from recommender.commands import ask, benchmark, bundles, compare, events, learn, quality, serve, write
+from recommender.commands import ask, benchmark, bundles, compare, events, learn, placements, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 from recommender.version import __version__
@@ -73,7 +73,9 @@ _add(
     {"evaluate": learn.evaluate, "compare": compare.compare, "report": write.report, "map": write.map_products},
     _QUALITY,
 )
-_add(app, {"similar": ask.similar, "recommend": ask.recommend, "batch": write.batch}, _ANSWERS)
+_add(
+    app, {"similar": ask.similar, "recommend": ask.recommend, "search": ask.search, "batch": write.batch}, _ANSWERS
+)
 _add(app, {"serve": serve.serve, "mcp": serve.mcp, "key": serve.key}, _OPERATION)
 _group(
     app,
@@ -94,6 +96,13 @@ _group(
     },
     _OPERATION,
 )
+_group(
+    app,
+    "placements",
+    "Export and import placements and collections.",
+    {"export": placements.export, "import": placements.import_file},
+    _OPERATION,
+)
 _benchmark = _group(
     app,
     "benchmark",
@@ -107,6 +116,7 @@ _benchmark = _group(
         "encode": benchmark.encode,
         "batch": benchmark.batch,
         "architecture": benchmark.architecture,
+        "rules": benchmark.rules,
         "answers": benchmark.answers,
     },
     _QUALITY,
@@ -130,6 +140,7 @@ _group(
         "encoders": quality.encoders,
         "off-policy": quality.off_policy,
         "exploration": quality.exploration,
+        "search": quality.search,
     },
 )
 

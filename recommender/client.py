@@ -113,6 +113,10 @@ class Client:
         encoded = None if image is None else b64encode(image).decode()
         return self._post("/v1/search", _without_none(text=text, image=encoded) | options)
 
+    def autocomplete(self, text: str, **options: Any) -> Json:
+        """Return queries and products for what a user has typed so far."""
+        return self._get("/v1/autocomplete", q=text, **options)
+
     def explain(self, item_ids: Sequence[str], **params: Any) -> Json:
         """Return why products are recommended for these seeds, or why not."""
         return self._post("/v1/explanations", {"item_ids": [*item_ids], **params})

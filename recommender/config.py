@@ -14,6 +14,7 @@ from recommender.errors import ConfigError, nearest
 from recommender.events import EVENT_WEIGHTS
 from recommender.items.availability import Availability
 from recommender.items.schema import Kind
+from recommender.search.stemming import language_named
 
 ProductFormat = Literal[
     "bigcommerce",
@@ -29,7 +30,7 @@ ProductFormat = Literal[
 # Keys that say nothing of the columns of a file.
 _OF_ANY_FORMAT = {
     *("path", "format", "images", "private_images", "availability_words", "updated_at", "weights"),
-    *("learn", "where", "kinds", "timezone", "timestamp_format", "context"),
+    *("learn", "where", "kinds", "language", "timezone", "timestamp_format", "context"),
 }
 EventFormat = Literal["ga4", "segment", "snowplow", "personalize", "recbole"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -58,6 +59,7 @@ def _time_format(format: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Language = Annotated[str, AfterValidator(language_named)]
 TimeFormat = Annotated[str, AfterValidator(_time_format)]
 
 
@@ -118,6 +120,9 @@ class CatalogConfig(ConfigSection):
     where
         Filter over the file's columns, or the standard ones; other rows are left out, such as
         ``'NOT product_type: ANY("Gift cards", "Postage")'``.
+    language
+        Of the texts, for searches to find other forms of a word: a name such as "german" or a code such as "de";
+        by default guessed.
     timezone
         Of dates without one, such as ``"Europe/Berlin"``; by default UTC.
     timestamp_format
@@ -157,6 +162,7 @@ class CatalogConfig(ConfigSection):
     text: str | None = None
     kinds: dict[str, Kind] = {}
     where: str | None = None
+    language: Language | None = None
     timezone: TimeZone | None = None
     timestamp_format: TimeFormat | None = None
 

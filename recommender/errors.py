@@ -63,6 +63,22 @@ class StoreUnavailableError(StoreError):
     """The event store does not answer, or not in time; it may answer later."""
 
 
+class RevisionConflictError(RecommenderError):
+    """A definition was changed by somebody else meanwhile.
+
+    Parameters
+    ----------
+    kind, name
+        Of the definition.
+    expected, found
+        The revision that was edited, and the latest one.
+    """
+
+    def __init__(self, kind: str, name: str, expected: int, found: int) -> None:
+        super().__init__(f"the {kind} {name} is at revision {found}; expected {expected}: read it again")
+        self.kind, self.name, self.expected, self.found = kind, name, expected, found
+
+
 class RequestError(RecommenderError):
     """A request with a wrong value.
 

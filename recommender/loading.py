@@ -1,19 +1,25 @@
 """Open the parts of a bundle: planner, attributes, thumbnails and towers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
 from recommender.bundle import Bundle, DeltaThumbnails, Thumbnails
 from recommender.bundle.delta import DELTA, Delta, array_loader
 from recommender.bundle.manifest import REMEDY
-from recommender.core.blocks import Double, Layout
+from recommender.core.blocks import NO_ROWS, Double, Layout
 from recommender.core.segment import Segment
 from recommender.errors import BundleError
 from recommender.items import Attributes
+from recommender.items.products import Products
 from recommender.retrieval.candidates import Index
 from recommender.retrieval.neighbour_codes import FILES
 from recommender.retrieval.planner import Budget, Budgets, Planner
+from recommender.search.current import CurrentIndex
+from recommender.search.index import FILE, FOLDER, SearchIndex
+from recommender.search.phrases import Phrases
+from recommender.search.postings import language_of
+from recommender.search.settings import SearchSettings
 from recommender.towers.item import ItemTower
 from recommender.towers.profile import FILE as PROFILE
 from recommender.towers.profile import ProfileTower
@@ -103,3 +109,30 @@ def open_user_tower(bundle: Bundle) -> UserTower:
         None if repeat is None else RepeatModel.open(repeat, bundle.array("base", PRODUCTS_FILE)),
         None if columns is None else ProfileTower.open(bundle.array("towers", PROFILE), columns),
     )
+
+
+def open_search(
+    bundle: Bundle, products: Products, settings: SearchSettings, unsearched: Collection[str]
+) -> CurrentIndex:
+    """Return the index of the products' words; its files are opened, or made of the products, on first use.
+
+    Those of the bundle have all columns; without some of them, the index is made.
+    """
+    delta = Delta.of(bundle)
+    unsearched = {*unsearched}.intersection(products.attributes.names)
+
+    def open_index() -> SearchIndex:
+        if not unsearched and bundle.has("base", f"{FOLDER}/{FILE}"):
+            return SearchIndex.open(bundle.folder("base") / FOLDER, bundle.manifest.base_n)
+        attributes = Attributes.open(bundle.folder("base") / "attributes").without(unsearched)
+        return SearchIndex.of(attributes, settings.language or language_of(attributes))
+
+    return CurrentIndex(open_index, NO_ROWS if delta is None else np.sort(delta.rows), products, unsearched)
+
+
+def open_phrases(bundle: Bundle, unsearched: Collection[str]) -> Phrases:
+    """Map the phrases that complete what is typed; an older bundle's are made."""
+    attributes = Attributes.open(bundle.folder("base") / "attributes")
+    if bundle.has("base", f"{FOLDER}/{FILE}") and not {*unsearched}.intersection(attributes.names):
+        return Phrases.open(bundle.folder("base") / FOLDER)
+    return Phrases.of(attributes.without(unsearched))

@@ -1,6 +1,7 @@
 """The recommender: opens a published bundle and answers requests over it. Thread-safe."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,15 +9,19 @@ from recommender.bundle import Bundle, local_copy, open_bundle
 from recommender.core.blocks import Layout
 from recommender.errors import RequestError, UnknownItemError, nearest
 from recommender.events import Event, History
+from recommender.items import Attributes
 from recommender.items.products import Products
 from recommender.loading import (
     open_attributes,
     open_item_tower,
+    open_phrases,
     open_planner,
     open_row_times,
+    open_search,
     open_thumbnails,
     open_user_tower,
 )
+from recommender.ranking.completing import Completer, Completions
 from recommender.ranking.pipeline import Pipeline
 from recommender.ranking.queries import ContentQueries, HistoryQueries
 from recommender.ranking.request import (
@@ -26,6 +31,7 @@ from recommender.ranking.request import (
     Filter,
     Plan,
     Request,
+    Sort,
     Stock,
     Strategy,
     Variants,
@@ -33,14 +39,17 @@ from recommender.ranking.request import (
     check_id,
 )
 from recommender.ranking.results import Recommendations, RecommendationTable
+from recommender.ranking.searching import TextQueries
 from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus
 from recommender.retrieval.planner import Planner
+from recommender.search.settings import SearchSettings
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from recommender.core.scoring import Query
     from recommender.encoders.base import Encoder
     from recommender.evaluation.comparison import Comparison
     from recommender.evaluation.stored import StoredEvaluation
@@ -52,6 +61,7 @@ def load(
     overlay: "ItemOverlay | None" = None,
     encoder: "Encoder | None" = None,
     generation: str | None = None,
+    unsearched: Collection[str] = (),
 ) -> "Recommender":
     """Open a published bundle.
 
@@ -66,6 +76,8 @@ def load(
         Encodes text and image queries, see `Recommender`.
     generation
         The generation to open; by default the current one.
+    unsearched
+        Attributes whose words no search finds, see `Recommender`.
 
     Returns
     -------
@@ -78,7 +90,7 @@ def load(
         If there is no bundle, or it is incomplete, damaged or of a newer format.
     """
     root = local_copy(bundles, parts=generation is None)
-    return Recommender(open_bundle(root, generation), overlay, encoder)
+    return Recommender(open_bundle(root, generation), overlay, encoder, unsearched=unsearched)
 
 
 class Recommender:
@@ -95,6 +107,8 @@ class Recommender:
         use.
     planner
         Retrieves over other arrays than the bundle's own.
+    unsearched
+        Attributes whose words no search finds, such as those that only the shop may see.
     """
 
     def __init__(
@@ -103,6 +117,7 @@ class Recommender:
         overlay: "ItemOverlay | None" = None,
         encoder: "Encoder | None" = None,
         planner: Planner | None = None,
+        unsearched: Collection[str] = (),
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -118,9 +133,14 @@ class Recommender:
         self.row_times = open_row_times(bundle, self.n)
         self._products = Products(self.attributes, open_thumbnails(bundle), overlay, self.row_times)
         histories = HistoryQueries(self.attributes, self.segment, self.user_tower)
-        contents = ContentQueries(bundle, self.item_tower, encoder)
-        self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents)
+        self._contents = contents = ContentQueries(bundle, self.item_tower, encoder)
+        self.search_settings = SearchSettings.of(bundle.manifest.extra)
+        self.search_index = open_search(bundle, self._products, self.search_settings, unsearched)
+        texts = TextQueries(self.search_index, self.layout, self.search_settings)
+        self._strategies = Strategies(self._products, self.segment, self.weights, histories, contents, texts)
         self._pipeline = Pipeline(self._products, self.planner, self._strategies, self.generation)
+        phrases = partial(open_phrases, bundle, unsearched)
+        self._completer = Completer(self._pipeline, self.search_index, self.search_settings, phrases)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Open the same generation in another process."""
@@ -157,6 +177,16 @@ class Recommender:
     def fields(self, item_id: str, names: Sequence[str]) -> dict[str, Any]:
         """Return some attributes of a product of the bundle, with live changes."""
         return self._products.fields(item_id, names)
+
+    @property
+    def live_attributes(self) -> Attributes:
+        """The attributes by row, with live changes and the prices in force."""
+        return self._products.overlay_state().attributes
+
+    def is_available(self, item_id: str) -> bool:
+        """Return whether a product can be bought: it is known, was not removed and is not out of stock."""
+        row, allowed = self.attributes.row_of(item_id), self._products.overlay_state().allowed(whole_range=False)
+        return row >= 0 and (allowed is None or bool(allowed[row]))
 
     @property
     def revision(self) -> tuple[str, int, float]:
@@ -244,6 +274,10 @@ class Recommender:
         """The names of the attributes ("user") and circumstances ("context") that the bundle learned from."""
         profile = self.user_tower.profile
         return {"user": (), "context": ()} if profile is None else profile.names
+
+    def encode_text(self, text: str) -> "Query | None":
+        """Return the query of a text by the encoder alone; None if it knows no word of it."""
+        return self._contents.query(text, None)[0]
 
     def kind_of(self, row: int) -> str:
         """Return which of the learned `weights` rank items similar to a row."""
@@ -503,8 +537,14 @@ class Recommender:
         boost: Sequence[BoostRule | Boost] = (),
         diversity: Mapping[str, Any] | None = None,
         pin: Mapping[int, str] | None = None,
+        sort: Sort = "relevance",
+        facets: Sequence[str] = (),
+        encode: bool = True,
     ) -> Recommendations:
         """Return the products that match a text, an image or both; loads the bundle's encoder on first use.
+
+        A text is matched by its words, forgiving one typo in each, and by the similarity of vectors; the product
+        whose id, SKU or barcode it is comes first. Products under the bundle's relevance floor do not match.
 
         Parameters
         ----------
@@ -537,16 +577,24 @@ class Recommender:
             Re-rankers and their parameters: ``{"mmr": 0.3, "max_per": {"brand": 3}}``.
         pin
             Position from 1 to the id of the product that is shown there, if it is eligible.
+        sort
+            Order of the products that match the text: "relevance", "price_ascending", "price_descending", "newest"
+            or "popular".
+        facets
+            Attributes whose values are counted among all products that match the text, such as ``["brand"]``; the
+            filter's conditions on the attribute itself do not reduce its counts.
+        encode
+            Whether the text is encoded, or searched by its words alone, for which no encoder is loaded.
 
         Returns
         -------
         Recommendations
-            Best first.
+            Best first. If nothing matches it is empty, and has `alternatives`.
 
         Raises
         ------
         EncoderError
-            If the encoder cannot be loaded.
+            If the encoder of an image cannot be loaded; a text is then searched by its words.
         RequestError
             If a value cannot be used: what was found, what was expected, and the nearest valid value.
         """
@@ -570,8 +618,51 @@ class Recommender:
                 boost=boost,
                 diversity=diversity,
                 pin=pin,
+                sort=sort,
+                facets=facets,
+                encode=encode,
             )
         )
+
+    def autocomplete(
+        self,
+        text: str,
+        k: int = 5,
+        *,
+        queries: int = 8,
+        filter: Filter | None = None,
+        variants: Variants = "collapse",
+        stock: Stock = "available",
+    ) -> Completions:
+        """Return queries and products for what a user has typed so far, by words alone.
+
+        Parameters
+        ----------
+        text
+            The beginning of a query; its last word may be unfinished.
+        k
+            How many products to return, at least 1.
+        queries
+            How many queries to return at most.
+        filter
+            Only products that match are returned and counted, see `search`.
+        variants
+            "collapse" returns the best variant of a product only, "all" every variant.
+        stock
+            "available" leaves out products out of stock, unless the filter names ``availability``; "all" does not.
+
+        Returns
+        -------
+        Completions
+            Phrases of titles, categories and brands that products have; and products.
+
+        Raises
+        ------
+        RequestError
+            If a value cannot be used: what was found, what was expected, and the nearest valid value.
+        """
+        request = Request(strategy="search", text=text, k=k, filter=filter, variants=variants, stock=stock)
+        return self._completer.complete(text, queries, request)
 
     def explain(
         self,

@@ -98,10 +98,31 @@ class Access:
         if scope is None:
             return
         name = g.key_name = self._key_name(current, scope) if self._keys else ""
-        wait = self._limiters.get(name, self._limiter).wait((name, current.remote_addr or ""))
+        self.limit(name)
+
+    def limit(self, name: str = "") -> None:
+        """Raise a `Problem` if a key, or else an address, sends too many requests."""
+        wait = self._limiters.get(name, self._limiter).wait((name, request.remote_addr or ""))
         if wait > 0:
             headers = {"Retry-After": str(math.ceil(wait))}
             raise _refused("rate", 429, "too-many-requests", f"slow down: try again in {wait:.1f} s", headers)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are API keys; without any everybody may do everything."""
+        return bool(self._keys)
+
+    def name_of(self, text: str) -> str | None:
+        """Return the name of a key that is valid now on this page; None if there is none."""
+        name = self._find(text)
+        return name if name is not None and self.valid(name) is not None else None
+
+    def valid(self, name: str) -> Key | None:
+        """Return the key of a name if it is valid now on this page; None otherwise."""
+        key = self._keys.get(name)
+        if key is None or key.is_expired or (key.origins and _origin(request) not in key.origins):
+            return None
+        return key
 
     def admits(self, environ: "WSGIEnvironment") -> bool:
         """Return whether a request passes by its route, sender and key, so that its body is worth reading."""

@@ -11,10 +11,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from recommender.bundle.remote import origin
 from recommender.errors import ConfigError, StoreUnavailableError
 from recommender.recommender import load
-from recommender.stores import default_store, open_store
+from recommender.stores import deadline, default_store, open_store
 from recommender.version import __version__
-from serving import metrics, openapi, problems, storefront, tracing
-from serving.access import Access
+from serving import metrics, openapi, problems, storefront, studio, tracing
+from serving.access import Access, needs
 from serving.attributing import Signer, VisitorLimit
 from serving.follower import Follower
 from serving.health import Health, check_disk
@@ -22,10 +22,12 @@ from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
 from serving.live_store import LiveStore
 from serving.middleware import Api, RequestLog, allow_origins
+from serving.placements import LivePlacements
 from serving.query_encoder import QueryEncoder, RemoteEncoder
 from serving.rates import SharedCounters, SharedVisitorLimit
 from serving.routes import bundles as bundle_routes
 from serving.routes import (
+    definitions,
     docs,
     events,
     operations,
@@ -35,6 +37,7 @@ from serving.routes import (
     products,
     questions,
     recommendations,
+    search,
     users,
 )
 from serving.rsgi import THREADS
@@ -45,7 +48,9 @@ from serving.trending import Trending
 ROUTES = (
     recommendations,
     questions,
+    search,
     placements,
+    definitions,
     events,
     users,
     products,
@@ -103,8 +108,18 @@ def create_app(
         encoder = RemoteEncoder(encoder)
     if encoder is not None:
         load = partial(load, encoder=encoder)  # type: ignore[call-arg]
+    if settings.private_fields:
+        load = partial(load, unsearched=settings.private_fields)  # type: ignore[call-arg]
     follower = Follower(bundles)
-    live = LiveRecommender(bundles, store.overlay, load, _generations(settings))
+    placed = LivePlacements(settings, store.definitions)
+    with suppress(StoreUnavailableError), deadline(START_SECONDS):
+        placed.refresh()
+    live = LiveRecommender(bundles, store.overlay, load, placed.generations)
+
+    def follow() -> None:
+        placed.refresh(lambda: live.recommender)
+        live.refresh_overlay()
+
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     secret = settings.signing_key
     signer = Signer(store.events, None if secret is None else secret.get_secret_value())
@@ -115,7 +130,7 @@ def create_app(
     access = Access(app, settings, counters)
     database = file_of(url)
     tasks: dict[str, Callable[[], None] | None] = {
-        "store": partial(live_store.refresh, live.refresh_overlay),
+        "store": partial(live_store.refresh, follow),
         "events": trending.refresh,
         "encoder": None if encoder is None else encoder.check,
         "disk": None if database is None else partial(check_disk, database.parent),
@@ -133,6 +148,7 @@ def create_app(
         live=live,
         store=store,
         trending=trending,
+        placements=placed,
         settings=settings,
         bundles=bundles,
         access=access,
@@ -160,10 +176,13 @@ def _add_routes(app: Api, access: Access, settings: Settings) -> None:
     app.before_request(access.check)
     problems.register(app)
     openapi.describe(app)
+    needs(None)(app.view_functions["static"])  # styles and scripts of pages, which browsers ask for without a key
     for module in ROUTES:
         app.register_blueprint(module.bp)
     if settings.storefront:
         app.register_blueprint(storefront.bp)
+    if settings.studio:
+        app.register_blueprint(studio.bp)
 
 
 def _visitor_limit(limit: int, counters: SharedCounters | None) -> VisitorLimit | SharedVisitorLimit:
@@ -182,9 +201,3 @@ def store_url(bundles: Path, settings: Settings) -> str:
     if settings.store is None and (url := origin(bundles)) is not None:
         raise ConfigError(f"{url} is served by any number of machines, which share a store; give it: --store")
     return settings.store or default_store(bundles)
-
-
-def _generations(settings: Settings) -> set[str]:
-    """Return the generations that the arms of experiments name."""
-    experiments = (placement.experiment for placement in settings.placements.values())
-    return {arm.generation for each in experiments if each for arm in each.arms if arm.generation}

@@ -1,5 +1,6 @@
 """Which events count in reports and trending: of known products, genuine answers, and not too many visitors."""
 
+import hmac
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -38,6 +39,11 @@ class Signer:
     def new_id(self, attribution: Attribution, seed: bytes | None = None) -> str:
         """Return a new recommendation id, of a seed where there is one."""
         return attribution.new_id(self._key or self._temporary, seed)
+
+    def signature(self, text: str) -> str:
+        """Return what only services with the key can make of a text."""
+        key = self._key or self._temporary
+        return hmac.new(key, b"studio\0" + text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
 
     def is_genuine(self, recommendation_id: str) -> bool:
         """Return whether an id was made with the key."""

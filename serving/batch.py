@@ -1,12 +1,15 @@
 """A placement's rules for a batch, as the service answers them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recommender.errors import ConfigError, RequestError, nearest
+from recommender.progress import notice
 from serving.placements import merged
 from serving.recommending import rules_of
+from serving.rules import combined, ordered, parsed
 from serving.settings import Settings
 
 
@@ -68,5 +71,12 @@ def placement_rules(settings: Path | None, name: str, arm_name: str | None = Non
     if params.seeds.items or params.seeds.events or params.seeds.text or params.seeds.image:
         raise RequestError(f"the placement {name} has seeds of its own; a batch sets them for each user", "/seeds")
     described = {"placement": placement.model_dump(mode="json"), "arm": arm_name}
-    options = {member: value for member, value in rules_of(params, placement).items() if value not in (None, {})}
+    now = datetime.now(UTC)
+    rules = [each for each in ordered(placement) if each.is_in_force(now)]
+    if conditional := [rule.name for rule in rules if rule.when is not None]:
+        notice(f"rules with a condition on the seed are left out of a batch: {', '.join(conditional)}")
+    effect = combined([parsed(rule, loaded.collections) for rule in rules if rule.when is None])
+    effect = replace(effect, narrow=(), boosts=(*effect.boosts, *effect.demote))
+    given = rules_of(params, placement, effect)
+    options = {member: value for member, value in given.items() if value not in (None, {}, ())}
     return PlacementRules(options, described, loaded.trending_days, None if arm is None else arm.generation)

@@ -49,7 +49,7 @@ class LiveRecommender:
     load
         Opens a generation of a folder.
     experiments
-        Generations that are open beside the current one.
+        Returns the generations that are open beside the current one.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class LiveRecommender:
     """
 
     def __init__(
-        self, bundles: Path, overlay: ItemOverlay, load: Loader, experiments: Collection[str] = ()
+        self, bundles: Path, overlay: ItemOverlay, load: Loader, experiments: Callable[[], Collection[str]] = tuple
     ) -> None:
         self._bundles = bundles
         self._load = load
@@ -90,6 +90,10 @@ class LiveRecommender:
     def generation(self, name: str | None) -> Recommender:
         """Return the recommender of a generation; the current one if that is not open."""
         return self.recommender if name is None else self._others.get(name, self.recommender)
+
+    def has(self, generation: str) -> bool:
+        """Return whether a generation is open."""
+        return generation in self._others or generation == self.recommender.generation
 
     def watch(self, seconds: float) -> None:
         """Refresh every `seconds` in threads, one for each task, until `close`."""
@@ -124,7 +128,7 @@ class LiveRecommender:
             self.problems = others if problem is None else {**others, name: problem}
 
     def _open_experiments(self) -> None:
-        for name in self._experiments:
+        for name in self._experiments():
             if name not in self._others:
                 self._others[name] = self._load(self._bundles, self.overlay, generation=name)
 

@@ -14,7 +14,15 @@ from typing import Any, TypeVar, cast
 from flask import has_request_context
 
 from recommender.errors import StoreUnavailableError
-from recommender.stores import AnswerLog, EventStore, ItemOverlay, Store, UserStore, deadline
+from recommender.stores import (
+    AnswerLog,
+    DefinitionStore,
+    EventStore,
+    ItemOverlay,
+    Store,
+    UserStore,
+    deadline,
+)
 from recommender.stores.deadlines import remaining
 from serving.metrics import metrics
 
@@ -143,6 +151,7 @@ class LiveStore:
             cast(ItemOverlay, _Part(self, "overlay")),
             cast(UserStore, _Part(self, "users")),
             cast(AnswerLog, _Part(self, "answers")),
+            cast(DefinitionStore, _Part(self, "definitions")),
         )
 
     def open(self, seconds: float) -> None:
@@ -175,7 +184,7 @@ class LiveStore:
         return sorted(name for name, circuit in [*self._circuits.items()] if circuit.is_open)
 
     def call(self, part: str, operation: str, *arguments: Any, **options: Any) -> Any:
-        """Call an operation of a part of the store: events, overlay, users or answers."""
+        """Call an operation of a part of the store: events, overlay, users, answers or definitions."""
         store = self._store
         if store is None:
             raise StoreUnavailableError("the store has not answered yet")

@@ -7,7 +7,7 @@ from flask import make_response
 from flask.wrappers import Response
 
 
-def page_response(render: Callable[[str], str], *, styles: bool = False) -> Response:
+def page_response(render: Callable[[str], str], *, styles: bool = False, forms: bool = False) -> Response:
     """Return a page with its security headers.
 
     Parameters
@@ -16,13 +16,17 @@ def page_response(render: Callable[[str], str], *, styles: bool = False) -> Resp
         Returns the page for the nonce of its scripts.
     styles
         Whether scripts may style elements, as Swagger UI's do.
+    forms
+        Whether forms may be sent to this server without a script.
     """
     nonce = token_urlsafe(16)
     style = "'self' 'unsafe-inline'" if styles else f"'self' 'nonce-{nonce}'"
     scripts = "'self' " if styles else ""
+    targets = "'self'" if forms else "'none'"
     response = make_response(render(nonce))
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none';"
+        f"default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none';"
+        f" form-action {targets};"
         f" frame-ancestors 'none'; style-src {style}; script-src {scripts}'nonce-{nonce}'"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -4,14 +4,16 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from recommender.events import Event, id_error
+from recommender.ranking.results import Recommendation
 from recommender.stores.base import EventPosition
 from serving.problems import Problem
 
+MAX_SEEN = 10_000  # products of a search before a cursor
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,6 +50,35 @@ def event_position(cursor: str | None) -> EventPosition | None:
         return EventPosition(_EPOCH + timedelta(microseconds=int(micros)), str(event_id), str(item_id))
     except OverflowError:
         raise _no_cursor() from None
+
+
+class SearchPosition(NamedTuple):
+    """A position in the result of a search: the last product before, and how many were before it."""
+
+    score: float
+    item_id: str
+    seen: int
+
+    def is_before(self, item: Recommendation) -> bool:
+        """Return whether a product comes after the position: by score, then by id."""
+        return (-self.score, self.item_id) < (-item.score, item.item_id)
+
+
+def search_cursor(item: Recommendation) -> str:
+    """Return the cursor of the products after one."""
+    return encode(item.score.hex(), item.item_id, item.rank)
+
+
+def search_position(cursor: str) -> SearchPosition:
+    """Return the position of a cursor of a search."""
+    score, item_id, seen = decode(cursor, str, str, int)
+    try:
+        position = SearchPosition(float.fromhex(str(score)), str(item_id), int(seen))
+    except (ValueError, OverflowError):
+        raise _no_cursor() from None
+    if not 1 <= position.seen <= MAX_SEEN:
+        raise _no_cursor()
+    return position
 
 
 def page_of(

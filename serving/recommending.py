@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -11,7 +13,7 @@ from flask import g
 from recommender.errors import RequestError, StoreError, nearest
 from recommender.events import Event
 from recommender.filters import Node, fields_of, leaves, parse, size
-from recommender.filters.conditions import And, Not
+from recommender.filters.conditions import And
 from recommender.filters.parse import MAX_LEAVES, MAX_VALUES
 from recommender.ranking.request import Boost, Request
 from recommender.ranking.results import Recommendations
@@ -21,9 +23,10 @@ from recommender.stores.attribution import Attribution
 from serving.exploring import NOT_LOGGED, described_request, explore
 from serving.images import check_image
 from serving.metrics import count_answer, stage
-from serving.placements import BURIED
 from serving.problems import Problem
+from serving.rules import NO_EFFECT, CompiledRules, Effect
 from serving.schemas.base import RequestModel
+from serving.schemas.placements import Placement
 from serving.schemas.requests import (
     ExplanationParams,
     QueryParams,
@@ -32,7 +35,6 @@ from serving.schemas.requests import (
     SessionEvent,
 )
 from serving.service import Service
-from serving.settings import Placement
 
 NO_PLACEMENT = Placement()
 Params = TypeVar("Params", bound=RequestModel)
@@ -40,6 +42,7 @@ Params = TypeVar("Params", bound=RequestModel)
 SAME_MOMENT = timedelta(seconds=1)
 # One without a time is the same as a stored one of the session, or of another session so recently.
 SAME_VISIT = timedelta(minutes=30)
+MAX_RULE_WARNINGS = 5  # of an answer; /v1/placements lists all
 
 
 def recommend(
@@ -63,7 +66,7 @@ def recommend(
     """
     params = with_fixed(service, params)
     seeds = params.seeds
-    if (seeds.text or seeds.image) and not service.encodes_queries:
+    if seeds.image is not None and not service.encodes_queries:
         raise no_encoder()
     if seeds.image is not None:
         check_image(seeds.image, "/seeds/image")
@@ -73,43 +76,104 @@ def recommend(
     check_fields(service, recommender, params.fields)
     check_private(service, params, placement)
     user, more = user_attributes(service, recommender, seeds.user_id, params.user)
-    request = Request(
+    arguments = {
         **seed_arguments(recommender, params, stored, now),
-        user=user,
-        trending=service.trending.products,
-        **rules_of(params, placement, hidden, service.access.fixed.get("filter")),
-    )
+        "user": user,
+        "trending": service.trending.products,
+        "encode": service.encodes_queries,
+        "hidden": hidden,
+        "fixed": service.access.fixed.get("filter"),
+    }
+    rules = service.placements.state.rules(name, placement, recommender) if name else None
+    answer = partial(run_with_rules, recommender, params, placement, rules)
     if placement.exploration is not None:
-        described = described_request(params, placement, hidden, service.access.fixed.get("filter"))
-        explored = explore(service, recommender, request, placement.exploration, described, (name, arm))
+        collections = service.placements.state.collection_models
+        described = described_request(params, placement, collections, hidden, arguments["fixed"])
+        explored = explore(service, answer, arguments, placement.exploration.share, described, (name, arm))
         if explored is not None:
-            result, recommendation_id = explored
+            result, relaxed, recommendation_id = explored
             count_answer(name, result, min(params.limit, result.eligible))
-            body = content(recommender, result, params, [*warnings, *more], name)
+            body = content(recommender, result, params, [*warnings, *more, *relaxed], name)
             return {"recommendation_id": recommendation_id, **body}
         warnings = [*warnings, NOT_LOGGED]
     with stage("search"):
-        result = recommender.run(request)
-    return response_body(service, recommender, result, params, [*warnings, *more], name, arm)
+        result, relaxed = answer(arguments)
+    return response_body(service, recommender, result, params, [*warnings, *more, *relaxed], name, arm)
+
+
+def run_with_rules(
+    recommender: Recommender,
+    params: RecommendationParams,
+    placement: Placement,
+    rules: CompiledRules | None,
+    arguments: Mapping[str, Any],
+) -> tuple[Recommendations, list[str]]:
+    """Answer a request at a placement, and return the warnings of its rules.
+
+    Where too few products match the rules that filter and bury, the list is filled with others after them.
+
+    Parameters
+    ----------
+    arguments
+        Of `Request` and `rules_of` beside those that the parameters make.
+    """
+    if rules is None or rules.is_empty:
+        return run(recommender, Request(**_arguments(params, placement, NO_EFFECT, arguments))), []
+    attributes = recommender.live_attributes
+    rows = [row for item in params.seeds.items if (row := attributes.row_of(item.item_id)) >= 0]
+    effect = rules.effect(rows, attributes)
+    warnings = [f"rule {name}: {detail}" for name, detail in [*rules.warnings.items()][:MAX_RULE_WARNINGS]]
+    result = run(recommender, Request(**_arguments(params, placement, effect, arguments)))
+    if effect.narrow and len(result) < params.limit:
+        wider = replace(effect, narrow=(), boosts=(*effect.boosts, *effect.demote))
+        enough = run(recommender, Request(**_arguments(params, placement, wider, arguments)))
+        if len(enough) > len(result):
+            named = ", ".join(sorted(effect.filters)[:MAX_RULE_WARNINGS])
+            relaxed = [f"rules relaxed, since too few products match: {named}"] if named else []
+            return enough, [*warnings, *relaxed]
+    return result, warnings
+
+
+def _arguments(
+    params: RecommendationParams, placement: Placement, effect: Effect, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    seeds = {name: value for name, value in given.items() if name not in ("hidden", "fixed")}
+    return seeds | rules_of(params, placement, effect, given.get("hidden", frozenset()), given.get("fixed"))
+
+
+def run(recommender: Recommender, request: Request) -> Recommendations:
+    """Answer a request; a text is searched by words alone, with a warning, where the encoder does not answer."""
+    try:
+        return recommender.run(request)
+    except Problem as problem:
+        if request.text is None or request.image is not None:
+            raise
+        result = recommender.run(replace(request, encode=False))
+        return replace(result, warnings=(*result.warnings, problem.detail))
 
 
 def rules_of(
-    params: RecommendationParams, placement: Placement, hidden: frozenset[str] = frozenset(), fixed: Any = None
+    params: RecommendationParams,
+    placement: Placement,
+    effect: Effect = NO_EFFECT,
+    hidden: frozenset[str] = frozenset(),
+    fixed: Any = None,
 ) -> dict[str, Any]:
     """Return the arguments of `Request` that say how to answer, whoever asks; `fixed` is the filter of a key."""
     return {
         "context": params.context,
         "strategy": params.strategy,
         "k": params.limit,
-        "filter": _combined(params.filter, placement, fixed),
+        "filter": _combined(params.filter, placement, fixed, effect, params.limit),
         "weights": params.weights,
         "exclude": hidden.union(params.exclude.item_ids),
         "exclude_history": params.exclude.seen,
         "exclude_purchased_days": params.exclude.purchased_days,
         "explain": params.explain != "none",
-        "boost": _boosts(params, placement),
+        "boost": (*_boosts(params), *effect.boosts),
         "diversity": params.diversity.model_dump(exclude_none=True) if params.diversity else None,
-        "pin": {pin.position: pin.item_id for pin in placement.pin},
+        "pin": effect.pins,
+        "fill": effect.fills,
         "freshness": placement.freshness.model_dump() if placement.freshness else None,
         "fallback": params.fallback,
     }
@@ -191,14 +255,21 @@ def filter_of(service: Service, filter: Any) -> Node | None:
     return node
 
 
-def _combined(filter: Any, placement: Placement, fixed: Any) -> Node | None:
-    """Return one filter for those of a request, of its placement and of its key."""
+def fixed_filter(service: Service) -> Node | None:
+    """Return the parsed filter of the request's key; None if it has none."""
+    fixed = service.access.fixed.get("filter")
+    return None if fixed is None else parse(fixed)
+
+
+def _combined(
+    filter: Any, placement: Placement, fixed: Any, effect: Effect = NO_EFFECT, k: int = 0
+) -> Node | None:
+    """Return one filter for those of a request, of its placement and its rules, and of its key."""
     nodes = [parse(each) for each in (filter, fixed) if each is not None]
     default = placement.question.get("filter")
     if default is not None and default != filter:
         nodes.append(parse(default))
-    if placement.block is not None:
-        nodes.append(Not(parse(placement.block)))
+    nodes += [*effect.block, *effect.narrowed(k)]
     return And(tuple(nodes)) if len(nodes) > 1 else nodes[0] if nodes else None
 
 
@@ -322,12 +393,12 @@ def content(
 
 
 def no_encoder() -> Problem:
-    """Return the error of a text or image query where there is no encoder."""
-    detail = "this service has no encoder for texts and images; serve with --query-encoder to have one"
+    """Return the error of an image query where there is no encoder."""
+    detail = "this service has no encoder for images; serve with --query-encoder to have one"
     return Problem(501, "no-query-encoder", detail)
 
 
-def _boosts(params: RecommendationParams, placement: Placement) -> list[Boost]:
+def _boosts(params: RecommendationParams) -> list[Boost]:
     boosts = [
         Boost(parse(boost.when, pointer=f"/boost/{position}/when"), boost.add)
         for position, boost in enumerate(params.boost)
@@ -339,4 +410,4 @@ def _boosts(params: RecommendationParams, placement: Placement) -> list[Boost]:
     if conditions > MAX_LEAVES or sum(map(size, nodes)) > MAX_VALUES:
         found = f"filter and boosts have more than {MAX_LEAVES} conditions or {MAX_VALUES} values"
         raise RequestError(found, "/boost")
-    return boosts + [Boost(parse(bury), BURIED) for bury in placement.bury]
+    return boosts

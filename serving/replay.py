@@ -2,17 +2,18 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from recommender.errors import RequestError
 from recommender.events import Event
-from recommender.ranking.request import Request
+from recommender.ranking.results import Recommendations
 from recommender.recommender import Recommender
-from serving.recommending import rules_of, seed_arguments
+from serving.recommending import run_with_rules, seed_arguments
+from serving.rules import CompiledRules
+from serving.schemas.placements import Collection, Placement
 from serving.schemas.requests import RecommendationParams
-from serving.settings import Placement
 
 MAX_HISTORY = 200  # events, as a request of the service reads
 
@@ -55,7 +56,7 @@ def replay(
     answers
         recommendation_id, timestamp, user_id, session_id and request of each.
     changes
-        Members of `Request` that replace those of the answers: strategy, weights.
+        Members of the request that replace those of the answers: strategy, weights.
 
     Raises
     ------
@@ -63,24 +64,29 @@ def replay(
         If an answer has no request: the log is not of this service.
     """
     for answer in answers:
-        request = request_of(recommender, answer, histories, changes)
-        for position, item in enumerate(recommender.run(request), start=1):
+        for position, item in enumerate(answer_again(recommender, answer, histories, changes), start=1):
             key = answer["recommendation_id"]
             yield {"recommendation_id": key, "position": position, "item_id": item.item_id, "probability": 1.0}
 
 
-def request_of(
+def answer_again(
     recommender: Recommender, answer: Mapping[str, Any], histories: Histories, changes: Mapping[str, Any]
-) -> Request:
-    """Return the request of a logged answer, with changes."""
+) -> Recommendations:
+    """Answer the request of a logged answer, with changes, by the rules that were in force."""
     if not answer.get("request"):
         raise RequestError("the log has no requests to ask again; export it, or give --policy", "/request")
     logged = json.loads(answer["request"])
-    placement = Placement.model_validate(logged["placement"])
-    given = {**logged["params"], **({"session_id": answer["session_id"]} if answer["session_id"] else {})}
-    params = RecommendationParams.model_validate(given)
+    session = {"session_id": answer["session_id"]} if answer["session_id"] else {}
+    params = RecommendationParams.model_validate({**logged["params"], **session, "explain": "none", **changes})
     moment: datetime = answer["timestamp"]
-    stored: Sequence[Event] = histories.before(moment, answer["user_id"], answer["session_id"])
-    rules = rules_of(params, placement, frozenset(logged["hidden"]), logged["fixed"])
-    seeds = seed_arguments(recommender, params, stored, moment)
-    return Request(**{**seeds, **rules, "user": params.user, "explain": False, **changes})
+    placement = Placement.model_validate(logged["placement"])
+    collections = {name: Collection.model_validate(each) for name, each in logged["collections"].items()}
+    rules = CompiledRules(placement, collections, recommender.attributes, moment)
+    stored = histories.before(moment, answer["user_id"], answer["session_id"])
+    arguments = {
+        **seed_arguments(recommender, params, stored, moment),
+        "user": params.user,
+        "hidden": frozenset(logged["hidden"]),
+        "fixed": logged["fixed"],
+    }
+    return run_with_rules(recommender, params, placement, rules, arguments)[0]

@@ -13,6 +13,7 @@ from serving.attributing import Signer, VisitorLimit
 from serving.follower import Follower
 from serving.health import Health
 from serving.hot_reload import LiveRecommender
+from serving.placements import LivePlacements
 from serving.rates import SharedVisitorLimit
 from serving.settings import Scope, Settings
 from serving.trending import Trending
@@ -38,6 +39,8 @@ class Service:
         Events.
     trending
         The products that are trending.
+    placements
+        The placements and collections in service.
     settings
         The service's settings.
     bundles
@@ -61,6 +64,7 @@ class Service:
     live: LiveRecommender
     store: Store
     trending: Trending
+    placements: LivePlacements
     settings: Settings
     bundles: Path
     access: Access

@@ -1,9 +1,8 @@
 """Settings of the service: a TOML file, overridden by environment variables `RECOMMENDER_…`."""
 
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,35 +24,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from recommender.errors import ConfigError, RecommenderError, nearest
-from recommender.filters import parse
-from serving.problems import Problem
+from recommender.errors import ConfigError, nearest
 from serving.schemas.base import members
-from serving.schemas.requests import Id, RecommendationParams
+from serving.schemas.placements import Collection, Placement, Slug, check_members, start_of_day
 
 Scope = Literal["public", "server", "admin"]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Filter = dict[str, Any] | str
 FIXED = ("limit", "explain", "filter", "weights", "fields")
 Origin = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
-
-
-def _start_of_day(value: object) -> object:
-    """Return the moment at which a day begins; anything else unchanged."""
-    is_day = isinstance(value, date) and not isinstance(value, datetime)
-    is_day = is_day or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None)
-    return f"{value}T00:00:00Z" if is_day else value
-
-
-def _check_members(*questions: Mapping[str, Any], filters: Sequence[Filter | None] = ()) -> None:
-    """Raise a `ValueError` unless these are members of a request, and filters."""
-    try:
-        for question in questions:
-            RecommendationParams.model_validate(question)
-        for filter in (*(question.get("filter") for question in questions), *filters):
-            parse(filter)
-    except (RecommenderError, Problem) as error:
-        raise ValueError(str(error)) from None
 
 
 class Section(BaseModel):
@@ -83,7 +60,7 @@ class Key(Section):
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     scopes: tuple[Scope, ...] = ("public",)
-    expires: Annotated[AwareDatetime, BeforeValidator(_start_of_day)] | None = None
+    expires: Annotated[AwareDatetime, BeforeValidator(start_of_day)] | None = None
     origins: tuple[Origin, ...] = ()
     rate: Annotated[float, Field(gt=0)] | None = None
     fixed: dict[str, Any] = {}
@@ -97,7 +74,7 @@ class Key(Section):
     def _readable(self) -> Self:
         if unknown := [name for name in self.fixed if name not in FIXED]:
             raise ValueError(f"fixed has {unknown[0]!r}; expected some of {', '.join(FIXED)}")
-        _check_members(self.fixed)
+        check_members(self.fixed)
         return self
 
     @staticmethod
@@ -106,83 +83,20 @@ class Key(Section):
         return sha256(key.encode()).hexdigest()
 
 
-class Pin(Section):
-    """A product at a fixed position, if it is eligible."""
+class DefinitionTables(Section):
+    """The placements and collections of a TOML file."""
 
-    position: Annotated[int, Field(ge=1, le=100)]
-    item_id: Id
+    placements: dict[Slug, Placement] = {}
+    collections: dict[Slug, Collection] = {}
 
-
-class Arm(Section):
-    """What one share of users gets instead."""
-
-    name: Slug
-    share: Annotated[float, Field(gt=0, le=1)]
-    strategy: str | None = None
-    weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
-    generation: str | None = None
-
-
-class Experiment(Section):
-    """An A/B test: assigns sessions, or users where no session is named, to arms by a hash, so that each stays."""
-
-    name: Slug
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=20)]
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if abs(sum(arm.share for arm in self.arms) - 1) > 1e-6:
-            raise ValueError(f"the shares of its arms sum to {sum(arm.share for arm in self.arms):g}; expected 1")
-        return self
-
-
-class ExplorationRule(Section):
-    """Which share of a placement's positions shows products that are drawn at random, new ones among them."""
-
-    share: Annotated[float, Field(gt=0, le=1)]
-
-
-class FreshnessRule(Section):
-    """How many positions of a placement show products published less than so many days ago."""
-
-    days: Annotated[int, Field(ge=1, le=3650)]
-    places: Annotated[int, Field(ge=1, le=100)]
-
-
-class Placement(Section):
-    """A named slot of the shop's pages: defaults of its requests, and the shop's rules.
-
-    Attributes
-    ----------
-    question
-        Default members of a request: strategy, limit, filter, weights. Filters are combined with the request's.
-    block
-        A filter: products that match are never returned here.
-    bury
-        Filters: products that match come after all others.
-    pin
-        Products at fixed positions.
-    exploration
-        A share of the positions shows products that are drawn at random; answers are logged with propensities.
-    freshness
-        A floor of positions for new products.
-    """
-
-    question: dict[str, Any] = {}
-    block: Filter | None = None
-    bury: tuple[Filter, ...] = ()
-    pin: tuple[Pin, ...] = ()
-    exploration: ExplorationRule | None = None
-    freshness: FreshnessRule | None = None
-    experiment: Experiment | None = None
-
-    @model_validator(mode="after")
-    def _readable(self) -> Self:
-        requests = [self.question]
-        arms = self.experiment.arms if self.experiment else ()
-        requests += [{**self.question, **arm.model_dump(include={"strategy", "weights"})} for arm in arms]
-        _check_members(*requests, filters=(self.block, *self.bury))
-        return self
+    @classmethod
+    def of(cls, tables: Mapping[str, Any], file: Path) -> Self:
+        """Return those of parsed TOML; raises `ConfigError` for one that is wrong."""
+        try:
+            return cls.model_validate({name: tables.get(name, {}) for name in cls.model_fields})
+        except ValidationError as error:
+            messages = "; ".join(_message(cls, dict(each)) for each in error.errors())
+            raise ConfigError(f"{file}: {messages}") from None
 
 
 class Settings(BaseSettings):
@@ -214,6 +128,7 @@ class Settings(BaseSettings):
     )
     query_encoder: bool = Field(False, description="Answer text and image queries with an encoder process.")
     storefront: bool = Field(False, description="Demo pages at /shop.")
+    studio: bool = Field(False, description="Pages at /studio where placements and their rules are edited.")
     retention_days: int | None = Field(None, ge=1, description="Delete events older than so many days.")
     trending_days: int = Field(7, ge=1, le=365, description="Window of the strategy trending, in days.")
     rate: float = Field(
@@ -248,7 +163,12 @@ class Settings(BaseSettings):
         {}, description="API keys by name; without any, everybody on this machine may do everything."
     )
     insecure: bool = Field(False, description="Serve other machines without keys: whoever gets there is an admin.")
-    placements: dict[Slug, Placement] = Field({}, description="Placements by name.")
+    placements: dict[Slug, Placement] = Field(
+        {}, description="Placements by name; those of the store go over them."
+    )
+    collections: dict[Slug, Collection] = Field(
+        {}, description="Collections of products by name, which rules name; those of the store go over them."
+    )
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

@@ -91,7 +91,7 @@ def test_an_error_has_its_problem_document(client: Client) -> None:
     assert refused.value.status == 422
     assert refused.value.problem["errors"][0]["suggestion"] == "price"
     with pytest.raises(ServiceError, match="501"):
-        client.search("red mug")
+        client.search(image=b"no image")
 
 
 def test_an_error_without_a_problem_document_has_its_status() -> None:

@@ -18,7 +18,8 @@ import recommender
 from recommender import Recommender
 from recommender.config import EncoderConfig
 from recommender.encoders import create
-from recommender.encoders.support.tokens import RelatedWords, Tokenizer, fold, tokens_of, words_of
+from recommender.encoders.support.tokens import RelatedWords, Tokenizer
+from recommender.search.tokens import fold, tokens_of, words_of
 from serving.app import create_app
 from serving.query_encoder import run
 from serving.service import KEY
@@ -164,10 +165,11 @@ def rec(bundles: Path) -> Recommender:
 def test_a_query_without_a_known_word_says_so(rec: Recommender, text: str, warning: str) -> None:
     found = rec.search(text, k=3, filter="price > 20")
     assert warning in found.warnings
-    assert (found.strategy, found.fallback_used) == ("popular", "popular")
+    assert (found.strategy, found.item_ids) == ("search", [])
     popular = rec.recommend(strategy="popular", k=3, filter="price > 20")
-    assert found.item_ids == popular.item_ids
-    assert [item.score for item in found] == [item.score for item in popular]
+    (other,) = found.alternatives
+    assert "no product matches" in other.reason
+    assert [item.item_id for item in other.items] == popular.item_ids
 
 
 def test_unknown_words_beside_known_ones_are_named(rec: Recommender) -> None:
@@ -179,12 +181,14 @@ def test_unknown_words_beside_known_ones_are_named(rec: Recommender) -> None:
     assert not any("unknown" in warning for warning in rec.search("red dress").warnings)
 
 
-def test_an_unknown_query_beside_a_history_answers_by_the_history(rec: Recommender) -> None:
-    request = recommender.Request(text="zzzqqq", history=["p00"], k=4)
+def test_an_unknown_query_beside_a_history_offers_what_the_history_says(rec: Recommender) -> None:
+    request = recommender.Request(text="zzzqqq", history=["p00"], exclude_history=False, k=4)
     found = rec.run(request)
     assert "no word of the text is known: zzzqqq" in found.warnings
-    assert found.strategy == "search"
-    assert all("red dress" in str(rec.product(item_id)["title"]) for item_id in found.item_ids[:2])
+    assert (found.strategy, found.item_ids) == ("search", [])
+    other = found.alternatives[0]
+    assert "recommended for the user" in other.reason
+    assert [item.item_id for item in other.items] == rec.recommend(["p00"], k=4).item_ids
 
 
 def test_the_service_names_unknown_words(bundles: Path, tmp_path: Path) -> None:
@@ -199,7 +203,8 @@ def test_the_service_names_unknown_words(bundles: Path, tmp_path: Path) -> None:
             sleep(0.1)
         client = app.test_client()
         unknown = client.post("/v1/search", json={"text": "zzzqqq"}).json
-        assert unknown["strategy"] == unknown["fallback_used"] == "popular"
+        assert (unknown["strategy"], unknown["items"]) == ("search", [])
+        assert unknown["alternatives"]
         assert "no word of the text is known: zzzqqq" in unknown["warnings"]
         partly = client.post("/v1/search", json={"text": "green kettlebell"}).json
         assert (partly["strategy"], partly["fallback_used"]) == ("search", None)

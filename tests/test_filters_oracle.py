@@ -9,7 +9,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.filters import SubsetCache, parse
+from recommender.filters import FilterTable, SharedFilter, SubsetCache, parse, uses_seed
 from tests.attribute_tables import attributes
 from tests.filter_masks import mask_of, with_overlay
 
@@ -151,3 +151,22 @@ def test_masks_equal_a_reference_implementation(table, overlay, seed_row, sample
             assert mask_of(form, shop, seed_row, overlay, trusted=True).tolist() == expected
             live = with_overlay(shop, overlay)
             assert cache.subset(parse(form, trusted=True), seed_row, live).mask.tolist() == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(rows, min_size=4, max_size=6),
+    st.dictionaries(st.integers(0, 3), st.fixed_dictionaries({}, optional=FIELDS), max_size=3),
+    st.lists(trees, max_size=8),
+)
+def test_filters_that_are_evaluated_together_match_as_each_alone(table, overlay, drawn):
+    bundle = stored(table)
+    live = with_overlay(bundle, overlay)
+    nodes = [node for node in (parse(tree, trusted=True) for tree in drawn) if not uses_seed(node)]
+    together = FilterTable(nodes, bundle)
+    for row in range(len(table)):
+        found = together.matches(row, live).tolist()
+        assert found == [bool(mask_of(node, live)[row]) for node in nodes]
+    cache = SubsetCache(live, np.arange(len(table)))
+    for node in nodes:  # and a shared filter matches what its conditions match
+        assert cache.subset(SharedFilter(node)).mask.tolist() == cache.subset(node).mask.tolist()

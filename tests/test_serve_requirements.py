@@ -43,7 +43,8 @@ answers = [
     client.post("/v1/recommendations", json={"seeds": {"items": [{"item_id": "000100"}]}, "limit": 3}),
 ]
 assert [len(answer.json["items"]) for answer in answers] == [3, 3]
-assert client.post("/v1/search", json={"text": "red bag"}).status_code == 501
+assert client.post("/v1/search", json={"text": "red bag"}).status_code == 200
+assert client.post("/v1/search", json={"image": "aGVsbG8="}).status_code == 501
 """
 
 

@@ -124,7 +124,7 @@ def test_events_of_one_worker_are_seen_by_all(bundles: Path, tmp_path: Path) -> 
 
 
 def test_a_refused_body_is_answered_and_the_next_request_too(bundles: Path, tmp_path: Path) -> None:
-    large, largest, too_large = b"[" * 100_000, b'{"text": "a"}'.ljust(8 << 20), b"[" * (9 << 20)
+    large, largest, too_large = b"[" * 100_000, b'{"image": "aGVsbG8="}'.ljust(8 << 20), b"[" * (9 << 20)
     refusals = [("/v1/nothing", b"{}", 404), ("/v1/nothing", large, 404), ("/v1/trending", large, 405)]
     refusals += [("/v1/search", largest, 501), ("/v1/search", too_large, 413)]
     chunked = [(path, iter([body]), status) for path, body, status in refusals]

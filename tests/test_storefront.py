@@ -1,5 +1,6 @@
 """The storefront: what its pages answer, and a visit by clicks and keys in a browser."""
 
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from recommender.recommender import Recommender
 from serving.app import create_app
 from serving.service import KEY
 from serving.settings import Settings
-from serving.storefront.catalogue import facets, form_filter, title_mask
+from serving.storefront.catalogue import facets, form_filter
 from tests.browser import listening, quiet_page
 
 
@@ -65,12 +66,24 @@ def test_facets_count_listed_products(rec: Recommender) -> None:
     assert form_filter(rec.attributes, {"brand": "", "price": "cheap"}) is None
 
 
-def test_search_finds_titles_and_ids(rec: Recommender) -> None:
-    mask = title_mask(rec.attributes, "DOTTED dress")
-    titles = [str(rec.attributes.value("title", row)).lower() for row in range(rec.n)]
-    assert mask.tolist() == ["dotted" in title and "dress" in title for title in titles]
-    assert mask.any()
-    assert title_mask(rec.attributes, rec.ids[7]).nonzero()[0].tolist() == [7]
+def test_search_finds_titles_and_ids(client: FlaskClient, rec: Recommender) -> None:
+    page = client.get("/shop/?words=DOTTED dress").text
+    found = set(re.findall(r"/shop/product\?id=(\w+)", page.partition('id="results"')[2]))
+    titles = {item_id: str(rec.product(item_id)["title"]).lower() for item_id in rec.ids}
+    both = {item_id for item_id, title in titles.items() if "dotted" in title and "dress" in title}
+    assert both
+    products = {item_id: rec.product(item_id) for item_id in both | found}
+    buyable = {item_id for item_id in both if products[item_id].get("availability") != "out_of_stock"}
+    group = {item_id: product.get("item_group_id") or item_id for item_id, product in products.items()}
+    assert {group[item_id] for item_id in buyable} <= {group[item_id] for item_id in found}
+    by_id = client.get("/shop/", query_string={"words": rec.ids[7]}).text
+    assert re.findall(r"/shop/product\?id=(\w+)", by_id.partition('id="results"')[2])[0] == rec.ids[7]
+
+
+def test_a_search_without_a_match_shows_other_products_and_says_so(client: FlaskClient) -> None:
+    results = client.get("/shop/?words=qwxz blorf").text.partition('id="results"')[2]
+    assert "No product matches" in results
+    assert results.index("No product matches") < results.index('class="card"')
 
 
 def test_the_page_of_a_product_shows_no_other_in_two_lists(client: FlaskClient, rec: Recommender) -> None:
@@ -147,11 +160,11 @@ def test_text_and_image_queries_use_the_encoder(demo_bundles: Path, tmp_path: Pa
     app = create_app(demo_bundles, settings, watch_seconds=None, encoder=tmp_path / "none")
     service = app.extensions[KEY]
     down = app.test_client().get("/shop/?words=dress").text
-    assert "does not answer" in down  # and titles stand in
+    assert "does not answer" in down  # and words stand in
     assert "dress" in down.partition('id="results"')[2].lower()
     service.live.recommender = recommender.load(demo_bundles, service.live.overlay, Stub())
     client = app.test_client()
-    assert "by title" not in client.get("/shop/?words=dress").text
+    assert "by words alone" not in client.get("/shop/?words=dress").text
     drawn = BytesIO(draw_product("dress", "red", "plain"))
     photo = client.post("/shop/photo", data={"photo": (drawn, "p.jpg", "image/jpeg")})
     assert "looks like your photo" in photo.text

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recommender.commands.benchmarks.postgres import Postgres, missing
-from recommender.errors import StoreError
+from recommender.errors import RevisionConflictError, StoreError
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event
 from recommender.stores import Store, open_store, store_modules
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution, is_signed
@@ -644,6 +644,42 @@ def test_a_change_of_an_absorbed_product_counts_and_leaves_older_ones_older(stor
 
 def _entries(store: Store) -> list[OverlayEntry]:
     return store.overlay.page(limit=1000)
+
+
+def test_definitions_have_revisions_and_an_author(store: Store) -> None:
+    definitions = store.definitions
+    assert (definitions.revision(), definitions.read(), definitions.revisions("placement", "home")) == (0, [], [])
+    first = definitions.put("placement", "home", {"rules": [{"note": "ü"}]}, author="api:ann", expected=0)
+    other = definitions.put("collection", "home", {"item_ids": ["A"]}, author="api:bob", expected=0)
+    second = definitions.put("placement", "home", {"rules": []}, author="api:bob", expected=first.revision)
+    assert definitions.revision() == second.revision > other.revision > first.revision
+    assert definitions.read() == [other, second]
+    assert definitions.read(since=other.revision) == [second]
+    removed = definitions.put("placement", "home", None, author="api:ann", restores=0)
+    assert definitions.revisions("placement", "home") == [removed, second, first]
+    assert definitions.revisions("placement", "home", limit=1, before=second.revision) == [first]
+    assert (removed.value, removed.restores, first.value) == (None, 0, {"rules": [{"note": "ü"}]})
+    assert first.author == "api:ann"
+    assert time.time() - 60 < first.changed_at <= second.changed_at <= time.time()
+
+
+def test_the_later_of_two_editors_is_refused(store: Store) -> None:
+    first = store.definitions.put("placement", "home", {"n": 1}, author="a", expected=0)
+
+    def edit(author: str) -> int | None:
+        value, expected = {"by": author}, first.revision
+        try:
+            return store.definitions.put("placement", "home", value, author=author, expected=expected).revision
+        except RevisionConflictError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        revisions = [*pool.map(edit, "bcdefghi")]
+    (won,) = [revision for revision in revisions if revision is not None]
+    assert [each.revision for each in store.definitions.revisions("placement", "home")] == [won, first.revision]
+    with pytest.raises(RevisionConflictError, match=f"is at revision {won}; expected 0"):
+        store.definitions.put("placement", "home", {}, author="a", expected=0)
+    assert store.definitions.revision() == won  # what is refused leaves no trace
 
 
 def test_an_old_store_is_migrated(url: str) -> None:

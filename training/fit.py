@@ -191,6 +191,7 @@ def fit(
             overlay_revision=revision,
             counted=None if interactions is None else _counted(interactions, config, store_url),
             run=None if cluster is None else cluster.map,
+            encoder=chosen.encoder,
         )
         live.settle(out, times)
         return generation

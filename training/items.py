@@ -10,7 +10,7 @@ from recommender.catalog import Catalog
 from recommender.core.blocks import Rows
 from recommender.core.weights import CATEGORY_FIELD, category_kind
 from recommender.encoders.pipeline import EncodedCatalog
-from recommender.encoders.support.tokens import tokens_of
+from recommender.search.tokens import tokens_of
 from recommender.towers.item import ItemInputs
 from training.item_tower.category import learned_columns
 

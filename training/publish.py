@@ -19,6 +19,7 @@ from recommender.config import Config
 from recommender.core.blocks import Mask, Rows
 from recommender.core.scoring import Query
 from recommender.core.segment import Segment
+from recommender.encoders.base import Encoder
 from recommender.encoders.images import quiet
 from recommender.encoders.photos import load_image
 from recommender.encoders.pipeline import EncodedCatalog
@@ -29,11 +30,13 @@ from recommender.events import Steps
 from recommender.items import write_attributes
 from recommender.loading import ROW_TIMES
 from recommender.progress import notice, progress
+from recommender.search.settings import MANIFEST
 from recommender.towers.user import UserTower
 from training.items import TrainingItems, category_kinds
 from training.model import TrainedModel
 from training.refresh.statistics import STATISTICS
 from training.retrieval.index import BuiltIndex, build_index
+from training.search import query_encoder, write_search
 
 THUMBNAIL_SIZE = (120, 160)
 # Synthetic histories, whose queries stand in for users' when recall is measured: up to so many interests, each a
@@ -56,6 +59,7 @@ def publish(
     overlay_revision: int = 0,
     counted: Mapping[str, Any] | None = None,
     run: MapFunction | None = None,
+    encoder: Encoder | None = None,
 ) -> str:
     """Write the parts, build the index and measure its recall, and make the generation current.
 
@@ -81,6 +85,8 @@ def publish(
         be refreshed.
     run
         See `training.retrieval.neighbours.with_neighbours`.
+    encoder
+        Of the vectors, by which the relevance floor of searches is calibrated.
 
     Returns
     -------
@@ -105,12 +111,15 @@ def publish(
         attributes = base / "attributes"
         attributes.mkdir()
         write_attributes(attributes, items.catalog)
-        index = BuiltIndex(model.segment)
+        index, search = BuiltIndex(model.segment), dict[str, Any]()
         if searchable:
             queries = synthetic_queries(model.segment, model.user_tower, config.train.seed)
             kinds = [kind if kind in model.weights else "item" for kind in category_kinds(items.catalog)]
             seed = config.train.seed
             index = build_index(base, model.segment, model.weights, queries, config.index, seed, kinds, run)
+            encode = None if encoder is None else query_encoder(model.tower, encoder)
+            weights, language = model.weights["item"], config.catalog.language
+            search[MANIFEST] = write_search(base, model.segment, weights, encode, language, seed).to_dict()
         index.segment.save(base)
         np.save(base / ROW_TIMES, items.catalog.times())
         repeat = model.user_tower.repeat.save(base) if model.user_tower.repeat is not None else None
@@ -140,6 +149,7 @@ def publish(
                 | {"sequence": sequence, "repeat": repeat, "profile": profile},
                 "index": {"budgets": index.metrics["budgets"]},
                 "boilerplate": items.catalog.boilerplate,
+                **search,
                 **refresh,
             },
             overlay_revision=overlay_revision,

@@ -12,7 +12,7 @@ from recommender.catalog.values.moments import read_moments
 from recommender.errors import ConfigError, DataError, RequestError
 from recommender.filters import fields_of, parse
 from recommender.filters.compile import evaluate
-from recommender.filters.conditions import And, IdIn, In, Leaf, Node, Not, Or, Range, SameAsSeed
+from recommender.filters.conditions import And, IdIn, In, Leaf, Node, Not, Or, Range, SameAsSeed, SharedFilter
 from recommender.items import Attributes
 from recommender.items.columns import KINDS, Cells
 from recommender.items.ids import Ids
@@ -72,6 +72,8 @@ def _evaluate(node: Node, table: Table, columns: Mapping[str, str]) -> Mask:
         return combine.reduce(masks) if masks else np.full(len(table.frame), isinstance(node, And))
     if isinstance(node, Not):
         return ~_evaluate(node.node, table, columns)
+    if isinstance(node, SharedFilter):
+        return _evaluate(node.node, table, columns)
     if isinstance(node, SameAsSeed):
         raise RequestError("same_as_seed needs a seed item, and a file has none")
     leaf = In("id", node.ids) if isinstance(node, IdIn) else node

@@ -1,4 +1,4 @@
-"""Similar products and recommendations in the terminal."""
+"""Similar products, recommendations and searches in the terminal."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +9,7 @@ from recommender.commands.shared import (
     attributes_of,
     diversity_of,
     emit_answer,
+    emit_search,
     events_of,
     ids_of,
     opened,
@@ -123,3 +124,36 @@ def recommend(
             pin=pins_of(pin),
         )
         emit_answer(result, rec, as_json)
+
+
+def search(
+    bundles: options.Bundles,
+    text: Annotated[str, typer.Argument(help="Words, an id, a SKU or a barcode.", show_default=False)],
+    k: options.Count = 10,
+    filter: options.Filter = None,
+    sort: options.Sort = "relevance",
+    facets: Annotated[str | None, typer.Option("--facets", help="Count values of attributes: brand,color")] = None,
+    words: Annotated[bool, typer.Option("--words", help="By words alone, without the encoder.")] = False,
+    weights: options.Weights = None,
+    exclude: options.Exclude = None,
+    variants: options.Variants = "collapse",
+    stock: options.Stock = "available",
+    explain: options.Explain = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Search the products for a text."""
+    with opened(bundles) as (rec, _):
+        result = rec.search(
+            text,
+            k=k,
+            filter=filter,
+            weights=weights_of(weights),
+            exclude=ids_of(exclude),
+            explain=explain,
+            variants=variants,
+            stock=stock,
+            sort=sort,
+            facets=ids_of(facets),
+            encode=not words,
+        )
+        emit_search(result, rec, as_json)

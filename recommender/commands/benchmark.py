@@ -31,6 +31,22 @@ def architecture(bundles: options.Bundles, as_json: options.AsJson = False) -> N
     emit(figures, show(figures), as_json)
 
 
+def rules(
+    bundles: options.Bundles,
+    count: Annotated[int, typer.Option("--rules", help="Rules of the placement.")] = 1000,
+    requests: Annotated[int, typer.Option("--requests", help="Requests of each kind, in turns.")] = 1000,
+    as_json: options.AsJson = False,
+) -> None:
+    """Time what the rules of a placement cost a request.
+
+    Similar items of products at random, without rules, with many of one action, and with many of each.
+    """
+    from recommender.commands.benchmarks.rules import measure, show
+
+    figures = measure(bundles, count, requests)
+    emit(figures, show(figures), as_json)
+
+
 def answers(
     first: Annotated[
         Path, typer.Argument(metavar="BUNDLES|OLD", help="Folder of published generations, or a recording.")

@@ -122,6 +122,10 @@ IncludeHistory = Annotated[
 Variants = Annotated[
     Literal["collapse", "all"], typer.Option("--variants", help="The best variant of a product only, or all.")
 ]
+Sort = Annotated[
+    Literal["relevance", "price_ascending", "price_descending", "newest", "popular"],
+    typer.Option("--sort", help="Order of the products that match."),
+]
 Stock = Annotated[
     Literal["available", "all"], typer.Option("--stock", help="Without products out of stock, or all.")
 ]

@@ -45,6 +45,19 @@ def show_answer(answer: "Recommendations", product: Product) -> str:
     return _render(Text(head, "dim"), *([table] if answer.items else []), *notes)
 
 
+def show_search(answer: "Recommendations", product: Product) -> str:
+    """Return what a search found as a table, its facets, and where it found nothing what there is instead."""
+    parts: list[Text | Table] = []
+    for name, values in answer.facets.items():
+        parts.append(Text(f"{name}: " + ", ".join(f"{value} ({count:,})" for value, count in values)))
+    for each in answer.alternatives:
+        table = _table("", "id", "title", right={0})
+        for item in each.items:
+            table.add_row(str(item.rank), Text(item.item_id), Text(str(product(item.item_id).get("title") or "")))
+        parts += [Text(each.reason, "bold"), table]
+    return "\n".join([show_answer(answer, product), *([_render(*parts)] if parts else [])])
+
+
 def _title(item: "Recommendation", fields: Mapping[str, Any]) -> Group:
     """Return the title, and below it the parts of the score, largest first, and the reason."""
     title = fields.get("title") or ""

@@ -196,6 +196,23 @@ def encoders(
     _run(lambda: encoders.measure(shops, label or ["product_type"], pairs, split), as_json)
 
 
+def search(
+    bundles: options.Bundles,
+    queries: Annotated[int, typer.Option("--queries", help="Queries of each kind.", min=1)] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Of the drawn queries.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Search by ids, titles, typos, attributes and random words.
+
+    Queries are made of the products' own values; by words alone, vectors alone, both, and rank fusion.
+    """
+    import recommender
+    from recommender.commands.benchmarks.protocols import search
+
+    figures = search.measure(recommender.load(bundles), queries, seed)
+    emit(figures, search.show(figures), as_json)
+
+
 def users(as_json: options.AsJson = False) -> None:
     """Find planted preferences of users by their attributes.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from recommender.commands import options
+from recommender.commands.placements import toml
 from recommender.commands.shared import emit
 
 
@@ -25,6 +26,9 @@ def serve(
     storefront: Annotated[
         bool | None, typer.Option("--storefront/--no-storefront", help="Serve a demo storefront at /shop.")
     ] = None,
+    studio: Annotated[
+        bool | None, typer.Option("--studio/--no-studio", help="Edit placements and rules at /studio.")
+    ] = None,
     insecure: Annotated[
         bool | None, typer.Option("--insecure", help="Serve other machines without API keys.", show_default=False)
     ] = None,
@@ -36,7 +40,7 @@ def serve(
     from serving.server import serve
 
     settings = {"host": host, "port": port, "workers": workers, "store": store, "insecure": insecure}
-    serve(bundles, config, **settings, query_encoder=query_encoder, storefront=storefront)
+    serve(bundles, config, **settings, query_encoder=query_encoder, storefront=storefront, studio=studio)
 
 
 def mcp(
@@ -109,7 +113,7 @@ def key(
         first = error.errors()[0]
         raise ConfigError(f"{first['loc'][0] if first['loc'] else 'key'}: {first['msg']}") from None
     entry["scopes"] = given["scopes"]
-    lines = [f"{name} = {_toml(value)}" for name, value in entry.items()]
+    lines = [f"{name} = {toml(value)}" for name, value in entry.items()]
     emit({"key": secret, **entry}, "\n".join([f"key: {secret}", "", "[keys.NAME]", *lines]), as_json)
 
 
@@ -122,17 +126,6 @@ def _member(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML."""
-    import json
-
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value)
 
 
 def demo(

@@ -38,6 +38,13 @@ def emit_answer(answer: "Recommendations", rec: "Recommender", as_json: bool) ->
     emit(answer.to_dict(), show_answer(answer, rec.product), as_json)
 
 
+def emit_search(answer: "Recommendations", rec: "Recommender", as_json: bool) -> None:
+    """Print what a search found, with its facets, or what there is instead."""
+    from recommender.commands.output import show_search
+
+    emit(answer.to_dict() | answer.search_dict(), show_search(answer, rec.product), as_json)
+
+
 def config_of(
     config: Path | None, data: Path | None, catalog: Path | None, images: Path | None, events: Path | None
 ) -> "Config":

@@ -16,7 +16,9 @@ NO_ROWS: Rows = np.empty(0, dtype=np.int32)
 BLOCKS = ("image", "text", "category", "behaviour")
 # Terms of users' queries alone, where training found a use for them.
 USER_TERMS = ("repeat", "profile")
-TERMS = (*BLOCKS, "cooccurrence", "prior", *USER_TERMS)
+# The term of a search: how well a product matches the words of the query.
+WORDS = "words"
+TERMS = (*BLOCKS, "cooccurrence", "prior", *USER_TERMS, WORDS)
 
 
 @dataclass(frozen=True)

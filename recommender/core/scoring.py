@@ -117,8 +117,8 @@ class Scorer:
         The columns of each block.
     weights
         Term name to weight, see `recommender.core.weights.resolve`.
-    boost
-        Boost that the request adds to each product, shape (n,); None for no such term.
+    extra
+        Further terms of the request by name, such as "boost": what each adds to each product, shape (n,).
     id_ranks
         Rank of each row in the order of ids, shape (n,), which breaks ties; None where rows are in that order.
     """
@@ -127,7 +127,7 @@ class Scorer:
     prior: Float
     layout: Layout
     weights: Mapping[str, float]
-    boost: Double | None = None
+    extra: Mapping[str, Double] = field(default_factory=dict)
     id_ranks: Rows | None = None
 
     def weighted(self, query: Query) -> Double:
@@ -153,7 +153,7 @@ class Scorer:
             size += float(np.abs(query.cooccurrence).max()) * self.weights.get("cooccurrence", 0.0)
         if len(query.repeats.rows):
             size += float(np.abs(query.repeats.values).max()) * self.weights.get("repeat", 0.0)
-        size += 0.0 if self.boost is None else float(np.abs(self.boost).max(initial=0.0))
+        size += sum(float(np.abs(values).max(initial=0.0)) for values in self.extra.values())
         return 2 * (self.layout.d + 8) * 2.0**-24 * size
 
     def estimate(self, queries: list[Query], rows: Rows | None = None, out: Float | None = None) -> Float:
@@ -164,8 +164,8 @@ class Scorer:
             scores += np.float32(weight) * (self.prior if rows is None else self.prior[rows])
         for line, query in zip(scores, queries, strict=True):
             self.add_sparse(line, query, rows)
-        if self.boost is not None:
-            scores += (self.boost if rows is None else self.boost[rows]).astype(np.float32)
+        for values in self.extra.values():
+            scores += (values if rows is None else values[rows]).astype(np.float32)
         return scores
 
     def _products(self, matrix: Float, rows: Rows | None, out: Float | None) -> Float:
@@ -203,8 +203,8 @@ class Scorer:
         if query.profile is not None and (weight := self.weights.get("profile", 0.0)):
             of_profile = self.vectors[rows] * query.profile.astype(np.float64)
             parts[:, position["profile"]] = weight * of_profile.sum(axis=1)
-        if self.boost is not None:
-            parts[:, -1] = self.boost[rows]
+        for term, extra in self.extra.items():
+            parts[:, position[term]] = extra[rows]
         return parts
 
     def _block_parts(self, weighted: Double, rows: Rows, parts: Double) -> None:
@@ -224,8 +224,7 @@ class Scorer:
     def terms(self) -> tuple[str, ...]:
         """Names of the columns of `parts`."""
         learned = (term for term in USER_TERMS if term in self.weights)
-        boost = () if self.boost is None else ("boost",)
-        return (*self.layout.names, "cooccurrence", "prior", *learned, *boost)
+        return (*self.layout.names, "cooccurrence", "prior", *learned, *self.extra)
 
     @cached_property
     def _positions(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from recommender.filters.conditions import (
     Or,
     Range,
     SameAsSeed,
+    SharedFilter,
 )
 from recommender.items import Attributes
 from recommender.items.availability import AVAILABILITIES, EXPECTED, canonical_availability
@@ -73,6 +74,8 @@ def evaluate(node: Node, attributes: Attributes) -> np.ndarray:
             rows = attributes.rows_of(ids)
             mask[rows[rows >= 0]] = True
             return mask
+        case SharedFilter(inner):
+            return evaluate(resolve(inner, attributes, None), attributes)
         case In() | Range() | Exists():
             return _mask(node, attributes.column(node.name, node.pointer), attributes.kind(node.name))
     raise AssertionError(f"unresolved {node}")
@@ -83,15 +86,15 @@ def _mask(leaf: In | Range | Exists, column: Cells, kind: str) -> np.ndarray:
         case Exists():
             return column.present()
         case In(_, values, negated):
-            operands = [_operand(value, kind, leaf) for value in values]
+            operands = [operand_of(value, kind, leaf) for value in values]
             return column.any_except(operands) if negated else column.any_of(operands)
     if not isinstance(column, Numbers):
-        raise _misfit(leaf, "text; a range needs a field of numbers or dates")
+        raise misfit(leaf, "text; a range needs a field of numbers or dates")
     bounds = {compare: getattr(leaf, name) for name, compare in _COMPARE.items()}
     return reduce(
         np.logical_and,
         [
-            compare(column.values, _operand(bound, kind, leaf))
+            compare(column.values, operand_of(bound, kind, leaf))
             for compare, bound in bounds.items()
             if bound is not None
         ],
@@ -101,19 +104,19 @@ def _mask(leaf: In | Range | Exists, column: Cells, kind: str) -> np.ndarray:
 _COMPARE = {"gt": np.greater, "gte": np.greater_equal, "lt": np.less, "lte": np.less_equal}
 
 
-def _operand(value: Operand, kind: str, leaf: In | Range) -> Operand:
+def operand_of(value: Operand, kind: str, leaf: In | Range) -> Operand:
     """Convert an operand to what a column of this kind holds."""
     if kind == "date":
         seconds = posix(value) if isinstance(value, str) else None
         if seconds is None:
-            raise _misfit(leaf, f'dates; found {value!r}, expected one such as "2026-11-23"')
+            raise misfit(leaf, f'dates; found {value!r}, expected one such as "2026-11-23"')
         return seconds
     if isinstance(value, str) == (kind == "number"):
         right, wrong = ("numbers", "the string") if kind == "number" else ("text", "the number")
-        raise _misfit(leaf, f"{right}; found {wrong} {value!r}")
+        raise misfit(leaf, f"{right}; found {wrong} {value!r}")
     return value
 
 
-def _misfit(leaf: In | Range, problem: str) -> RequestError:
+def misfit(leaf: In | Range, problem: str) -> RequestError:
     """Return the error of a condition that does not suit the kind of its field."""
     return RequestError(f"{leaf.name} holds {problem}", leaf.pointer.removesuffix("/field"))

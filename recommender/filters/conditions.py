@@ -77,8 +77,18 @@ class IdIn:
     ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedFilter:
+    """A filter that many requests share: compared by identity, so that its conditions are not walked for each.
+
+    Its fields do not count as named by the request.
+    """
+
+    node: "Node"
+
+
 Leaf = In | Range | Exists | SameAsSeed | IdIn
-Node = And | Or | Not | Leaf
+Node = And | Or | Not | SharedFilter | Leaf
 
 
 def field_in(name: str, values: tuple[Operand, ...], pointer: str = "", negated: bool = False) -> Node:
@@ -90,13 +100,15 @@ def field_in(name: str, values: tuple[Operand, ...], pointer: str = "", negated:
 
 
 def leaves(node: Node) -> Iterator[Leaf]:
-    """Yield every leaf of a tree, from left to right."""
+    """Yield every leaf of a tree, from left to right, but those of shared filters."""
     match node:
         case And(nodes) | Or(nodes):
             for inner in nodes:
                 yield from leaves(inner)
         case Not(inner):
             yield from leaves(inner)
+        case SharedFilter():
+            return
         case _:
             yield node
 

@@ -1,7 +1,7 @@
 """The attributes of all items: their ids and one column per attribute."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,6 +80,11 @@ class Attributes:
     def with_columns(self, columns: Mapping[str, Cells]) -> "Attributes":
         """Return the attributes with other columns of the same kinds in the place of some."""
         return Attributes(self.ids, self._kinds, {**self._columns, **columns}) if columns else self
+
+    def without(self, names: Collection[str]) -> "Attributes":
+        """Return the attributes without some columns."""
+        columns = {name: column for name, column in self._columns.items() if name not in names}
+        return Attributes(self.ids, self._kinds, columns)
 
     def prices_until(self, moment: float) -> float:
         """Return until when the prices of a moment are in force, in POSIX seconds; infinity for ever."""

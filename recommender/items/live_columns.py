@@ -29,6 +29,10 @@ class LiveColumn(Protocol):
     def cells(self) -> Cells:
         """The column with the live values."""
 
+    @property
+    def live_rows(self) -> Rows:
+        """The rows that have a live value, ascending."""
+
     def changed(self, values: Mapping[int, Any]) -> Self:
         """Return the column with other live values at some rows; `OF_THE_BUNDLE` removes one."""
 
@@ -88,6 +92,11 @@ class NumberColumn:
         self._base, self._type, self._live = base, type_, live
         self._before = base.values
         self.cells = type_(values)
+
+    @property
+    def live_rows(self) -> Rows:
+        """See `LiveColumn.live_rows`."""
+        return np.flatnonzero(self._live).astype(np.int32)
 
     def changed(self, values: Mapping[int, Any]) -> "NumberColumn":
         """See `LiveColumn.changed`."""
@@ -176,11 +185,12 @@ class WordColumn:
         return self._over(self._base.any_except(values), np.array(self._vocabulary.sizes)[: len(hits)] > hits)
 
     @cached_property
-    def _live_rows(self) -> Rows:
+    def live_rows(self) -> Rows:
+        """See `LiveColumn.live_rows`."""
         return np.flatnonzero(self._codes >= 0).astype(np.int32)
 
     def _over(self, mask: Mask, of_values: Mask) -> Mask:
-        mask[self._live_rows] = of_values[self._codes[self._live_rows]]
+        mask[self.live_rows] = of_values[self._codes[self.live_rows]]
         return mask
 
 

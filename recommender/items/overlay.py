@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from recommender.core.blocks import Double, Mask
+from recommender.core.blocks import NO_ROWS, Double, Mask, Rows
 from recommender.core.segment import Segment
 from recommender.filters import Subset
 from recommender.items import Attributes, sales
@@ -253,6 +253,11 @@ class OverlayState:
             subset = None if mask is None else Subset(mask, segment.groups)
             self._eligibility[key] = Eligibility(segment, subset, collapse)
         return self._eligibility[key]
+
+    def live_rows(self, names: Iterable[str]) -> Rows:
+        """Return the rows with a live value in one of some columns, ascending."""
+        rows = [self._columns[name].live_rows for name in names if name in self._columns]
+        return np.unique(np.concatenate(rows)).astype(np.int32) if rows else NO_ROWS
 
     def row_time(self, row: int) -> float:
         """Return the moment of the catalogue's row of a product; NaN if the catalogue does not have it."""

@@ -1,7 +1,7 @@
 """Many strings in two arrays that can be memory-mapped."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +48,9 @@ class Words:
 
     def __getitem__(self, code: int) -> str:
         return str(self._text[self._offsets[code] : self._offsets[code + 1]], "utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
 
     def code_of(self, word: str) -> int:
         """Return the code of a word, or -1 if it is absent."""

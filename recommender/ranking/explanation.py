@@ -21,6 +21,9 @@ CODES = {
     "repeat": "bought_before",
     "boost": "promoted",
     "profile": "your_profile",
+    "words": "matching_words",
+    "identifier": "matching_identifier",
+    "sort": "sorted",
 }
 # Strategies in which another order replaces the prior, and the code of that order.
 ORDER_CODES = {
@@ -42,8 +45,11 @@ TEXTS = {
     "your_profile": "Popular with customers like you",
     "bought_before": "Bought before",
     "explored": "Something new to discover",
+    "matching_words": "Has the words of the search",
+    "matching_identifier": "Has this id, SKU or barcode",
+    "sorted": "In the order asked for",
 }
-SEEDLESS_TERMS = ("prior", "repeat", "profile", "boost")
+SEEDLESS_TERMS = ("prior", "repeat", "profile", "boost", "words", "identifier", "sort")
 # Units of an age: the least days that are shown in the unit, the days of one, its name.
 AGE_UNITS = ((730, 365.25, "years"), (60, 30.44, "months"), (14, 7, "weeks"), (0, 1, "days"))
 MIN_SHARE = 0.05  # of the positive part of a score, for a term to be a reason

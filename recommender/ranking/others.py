@@ -77,8 +77,8 @@ class Others:
         found = self._best(POOL, shown).rows
         if is_new is not None:
             found = np.union1d(found, self._best(POOL, shown, is_new).rows).astype(np.int32)
-        if self.scorer.boost is not None:
-            found = found[self.scorer.boost[found] >= 0]
+        if (boost := self.scorer.extra.get("boost")) is not None:
+            found = found[boost[found] >= 0]
         pool = ranked(self.scorer, self.resolved.query, found, len(found))
         return pool.first(len(found), self.eligibility.groups)
 

@@ -161,7 +161,7 @@ class ContentQueries:
         vector = np.zeros(self._tower.layout.d, np.float32)
         warnings: tuple[str, ...] = ()
         if text is not None:
-            text, warnings = _readable(encoder, text)
+            text, warnings = readable(encoder, text)
         if text is None and image is None:
             return None, warnings
         if text is not None:
@@ -201,7 +201,7 @@ class ContentQueries:
         return self._encoder
 
 
-def _readable(encoder: "Encoder", text: str) -> tuple[str | None, tuple[str, ...]]:
+def readable(encoder: "Encoder", text: str) -> tuple[str | None, tuple[str, ...]]:
     """Return a text query, None if the encoder knows no word of it, and warnings that name unknown words."""
     if not any(category(character)[0] in "LN" or category(character) == "So" for character in text):
         return None, (f"the text {text[:MAX_SHOWN]!r} has no word",)

@@ -12,6 +12,7 @@ import numpy as np
 from recommender.errors import RequestError, nearest
 from recommender.events import Event, History, as_events
 from recommender.filters import Node, fields_of, parse, uses_seed
+from recommender.filters.conditions import And
 from recommender.ranking.exploration import Exploration
 from recommender.ranking.new_products import Freshness
 from recommender.ranking.rerankers import Reranker, create
@@ -39,6 +40,7 @@ Strategy = Literal[
     "buy_again",
 ]
 Fallback = Literal["popular_in_category", "trending", "popular", "new"]
+Sort = Literal["relevance", "price_ascending", "price_descending", "newest", "popular"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FALLBACKS: tuple[Fallback, ...] = get_args(Fallback)
 # Strategies that recommend products of the history itself.
@@ -48,8 +50,9 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "variants": get_args(Variants),
     "plan": get_args(Plan),
     "stock": get_args(Stock),
+    "sort": get_args(Sort),
 }
-_FLAGS = {"explain": "True or False", "exclude_history": "True, False or None"}
+_FLAGS = {"explain": "True or False", "encode": "True or False", "exclude_history": "True, False or None"}
 _MAPPINGS = {
     "weights": "{'image': 1}",
     "diversity": "{'mmr': 0.3, 'max_per': {'brand': 3}}",
@@ -81,6 +84,43 @@ class Boost:
 
     when: Node
     add: float
+
+    @property
+    def most(self) -> float:
+        """The most that it changes a score by."""
+        return abs(self.add)
+
+
+@dataclass(frozen=True, eq=False)
+class SharedBoosts:
+    """Boosts that many requests share: compared by identity; their sum is computed once until products change."""
+
+    boosts: tuple[Boost, ...]
+
+    @property
+    def most(self) -> float:
+        """The most that they change a score by."""
+        return sum(boost.most for boost in self.boosts)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Fills positions with eligible products of a collection.
+
+    Parameters
+    ----------
+    when
+        Which products.
+    position, count
+        The first position, from 1, and how many at most; pinned products there stay.
+    order
+        Ids in the order in which they are taken; without any, the products are taken in order of score.
+    """
+
+    when: Node
+    position: int = 1
+    count: int = 100
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +180,8 @@ class Request:
         instead of that of the score.
     pin
         Position from 1 to the id of the product that is shown there, if it is eligible.
+    fill
+        Each fills positions that no pin has with products of a collection, see `Fill`.
     fallback
         Strategies to try, in order, where the strategy has nothing to work with.
     user
@@ -152,6 +194,15 @@ class Request:
         30 days ago, the best of them by score.
     exploration
         A share of the positions shows products that are drawn at random, each with a known propensity.
+    encode
+        Whether the text is encoded; otherwise it is searched by its words alone.
+    sort
+        Order of the products that match a text: "relevance", "price_ascending", "price_descending", "newest" or
+        "popular".
+    facets
+        Attributes whose values are counted among the products that match a text.
+    within
+        A further filter, which counts of facets keep, too.
     now
         The moment of the request; by default the present. What is due to be bought again is estimated for it, but
         for no later than 30 days after the last event of the user or of the training.
@@ -182,17 +233,22 @@ class Request:
     variants: Variants = "collapse"
     plan: Plan = "auto"
     stock: Stock = "available"
-    boost: Sequence[BoostRule | Boost] = ()
+    boost: Sequence[BoostRule | Boost | SharedBoosts] = ()
     diversity: Mapping[str, Any] | None = None
     pin: Mapping[int, str] | None = None
+    fill: Sequence[Fill] = ()
     fallback: Sequence[Fallback] = ("popular",)
     user: Mapping[str, Any] | None = None
     context: Mapping[str, Any] | None = None
     freshness: Mapping[str, int] | None = None
     exploration: Exploration | None = None
+    encode: bool = True
+    sort: Sort = "relevance"
+    facets: Sequence[str] = ()
+    within: Filter | None = None
     now: datetime | None = None
     node: Node | None = field(init=False, repr=False, compare=False, default=None)
-    boosts: tuple[Boost, ...] = field(init=False, repr=False, compare=False, default=())
+    boosts: tuple[Boost | SharedBoosts, ...] = field(init=False, repr=False, compare=False, default=())
     rerankers: tuple[Reranker, ...] = field(init=False, repr=False, compare=False, default=())
     floor: Freshness | None = field(init=False, repr=False, compare=False, default=None)
 
@@ -210,12 +266,21 @@ class Request:
         self._check_rare_values()
         if self.filter is not None:
             set_field(self, "node", parse(self.filter, trusted=True))
+        if self.within is not None:
+            set_field(self, "node", self.node_of(self.node))
         if self.boost:
             set_field(self, "boosts", tuple(map(_boost_of, range(len(self.boost)), self.boost)))
         if self.diversity:
             set_field(self, "rerankers", tuple(create(self.diversity)))
         if self.freshness is not None:
             set_field(self, "floor", Freshness.parse(self.freshness))
+
+    def node_of(self, filter: Node | None) -> Node | None:
+        """Return another filter together with `within`."""
+        if self.within is None:
+            return filter
+        within = parse(self.within, trusted=True)
+        return within if filter is None else And((filter, within))
 
     def _check_values(self) -> None:
         for name, known in _CHOICES.items():
@@ -242,6 +307,8 @@ class Request:
             )
         if self.exclude_purchased_days is not None:
             _check_count("exclude_purchased_days", self.exclude_purchased_days, "/exclude/purchased_days")
+        if isinstance(self.facets, str):
+            raise RequestError(f"facets is one string, {self.facets!r}; expected a list of attributes", "/facets")
         if isinstance(self.fallback, str):
             raise RequestError(f"fallback is one string, {self.fallback!r}; expected a list", "/fallback")
         for name in self.fallback:
@@ -286,12 +353,14 @@ class Request:
     def rules(self) -> Hashable:
         """A key of everything that requests must share to be answered by one scan."""
         rules = (self.node, self.boosts, self.variants, self.stock, self.plan, self.explain)
-        return (*rules, self.floor, self.exploration, repr((self.pin, self.diversity)))
+        return (*rules, self.floor, self.exploration, *self.fill, repr((self.pin, self.diversity)))
 
     @cached_property
     def compares_with_seed(self) -> bool:
         """Whether the filter or a boost compares with the seed item."""
-        nodes = [boost.when for boost in self.boosts] + ([] if self.node is None else [self.node])
+        nodes = [boost.when for boost in self.boosts if isinstance(boost, Boost)] + (
+            [] if self.node is None else [self.node]
+        )
         return any(map(uses_seed, nodes))
 
     @cached_property
@@ -397,8 +466,8 @@ def check_id(item_id: Any, pointer: str = "/item_id") -> None:
     raise RequestError(f"item id {item_id!r} is of type {kind}{remedy}", pointer)
 
 
-def _boost_of(position: int, boost: BoostRule | Boost) -> Boost:
-    if isinstance(boost, Boost):
+def _boost_of(position: int, boost: BoostRule | Boost | SharedBoosts) -> Boost | SharedBoosts:
+    if isinstance(boost, Boost | SharedBoosts):
         return boost
     pointer = f"/boost/{position}"
     if not isinstance(boost, Mapping) or set(boost) != {"when", "add"}:

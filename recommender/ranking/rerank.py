@@ -8,6 +8,7 @@ import numpy as np
 from recommender.core.blocks import Rows
 from recommender.core.scoring import Scorer
 from recommender.items import Attributes
+from recommender.ranking.request import Fill
 from recommender.ranking.rerankers import Pool, Reranker
 from recommender.retrieval.eligibility import Eligibility
 from recommender.retrieval.planner import RowQuery, RowResult
@@ -69,7 +70,7 @@ def rerank(
     pins
         Position from 1 to the row that is shown there; rows that are not eligible are left out.
     """
-    pins = _eligible_pins(pins, row_query, eligibility)
+    pins = eligible_pins(pins, row_query, eligibility)
     free = max(row_query.k - len(pins), 1)
     rest = replace(row_query, k=free, excluded=_without_pins(row_query.excluded, pins, eligibility))
     result, relaxed = _diversified(search, rest, rerankers, scorer, attributes)
@@ -80,6 +81,45 @@ def rerank(
     selection = _inserted(result.selection, pinned, pins, row_query.k)
     result = replace(result, selection=selection, eligible=result.eligible + len(pins))
     return Ranked(result, frozenset(pins.values()), relaxed)
+
+
+def free_positions(fill: Fill, pins: Mapping[int, int], k: int) -> list[int]:
+    """Return the positions that a fill has and no pin has."""
+    positions = range(fill.position, min(fill.position + fill.count - 1, k) + 1)
+    return [position for position in positions if position not in pins]
+
+
+def filled(
+    fill: Fill,
+    candidates: Callable[[RowQuery], Rows],
+    pins: Mapping[int, int],
+    row_query: RowQuery,
+    matching: Eligibility,
+) -> dict[int, int]:
+    """Return pins together with those of products that fill positions; variants of one product fill one.
+
+    Parameters
+    ----------
+    fill
+        Which positions.
+    candidates
+        Returns rows to take in order, for a query that excludes the pins.
+    pins
+        Position from 1 to row.
+    matching
+        What is eligible and matches the fill.
+    """
+    free = free_positions(fill, pins, row_query.k)
+    result = dict(pins)
+    excluded = set(_without_pins(row_query.excluded, pins, matching).tolist())
+    rest = replace(row_query, k=len(free), excluded=np.array(sorted(excluded), np.int32))
+    for row in candidates(rest).tolist():
+        if not free:
+            break
+        if row not in excluded and matching.allows(row):
+            result[free.pop(0)] = row
+            excluded.update(matching.segment.variants(row).tolist() if matching.collapse else [row])
+    return result
 
 
 def _diversified(
@@ -113,7 +153,7 @@ def _values(attributes: Attributes, rows: Rows) -> Callable[[str], list[object]]
     return values
 
 
-def _eligible_pins(pins: Mapping[int, int], row_query: RowQuery, eligibility: Eligibility) -> dict[int, int]:
+def eligible_pins(pins: Mapping[int, int], row_query: RowQuery, eligibility: Eligibility) -> dict[int, int]:
     """Return the pins that are eligible: a pin does not bypass a filter."""
     excluded = set(row_query.excluded.tolist())
     within = {position: row for position, row in sorted(pins.items()) if position <= row_query.k}
@@ -122,10 +162,11 @@ def _eligible_pins(pins: Mapping[int, int], row_query: RowQuery, eligibility: El
 
 def _without_pins(excluded: Rows, pins: Mapping[int, int], eligibility: Eligibility) -> Rows:
     """Return the rows excluded beside the pins: the pinned rows too, and their variants."""
-    for row in pins.values():
-        variants = eligibility.segment.variants(row) if eligibility.collapse else [row]
-        excluded = np.union1d(excluded, variants).astype(np.int32)
-    return excluded
+    if not pins:
+        return excluded
+    segment, rows = eligibility.segment, [*pins.values()]
+    variants = np.concatenate([segment.variants(row) for row in rows]) if eligibility.collapse else rows
+    return np.union1d(excluded, variants).astype(np.int32)
 
 
 def _inserted(best: Selection, pinned: Selection, pins: Mapping[int, int], k: int) -> Selection:

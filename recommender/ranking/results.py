@@ -1,7 +1,7 @@
 """Results: recommendations with scores, reasons and warnings."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,8 @@ class Reason:
     ----------
     code
         visual_similarity, text_similarity, same_category, bought_together, your_history, bought_before,
-        your_profile, popular, trending, new_item, promoted or explored.
+        your_profile, popular, trending, new_item, promoted, explored, matching_words, matching_identifier or
+        sorted.
     seed
         Id of the product it comes from, if it comes from one.
     share
@@ -75,6 +76,25 @@ class Recommendation(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Products beside a search that found nothing; they do not match it.
+
+    Parameters
+    ----------
+    reason
+        What they are, such as "no product matches; these are popular".
+    text
+        The text that they match instead; None if they match none.
+    items
+        Best first.
+    """
+
+    reason: str
+    text: str | None
+    items: tuple[Recommendation, ...]
+
+
+@dataclass(frozen=True)
 class Recommendations:
     """The result of one request: products best first, and how they were found.
 
@@ -96,6 +116,10 @@ class Recommendations:
         The strategy that stood in, if the requested one had nothing to work with.
     warnings
         What was ignored or relaxed.
+    facets
+        Of a search: attribute to its values with the number of matching products, the most frequent first.
+    alternatives
+        Of a search that found nothing: other products, which do not match.
     describe
         Returns the attributes and the thumbnail of a product, for notebooks.
     """
@@ -108,6 +132,8 @@ class Recommendations:
     generation: str
     fallback_used: str | None = None
     warnings: tuple[str, ...] = ()
+    facets: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    alternatives: tuple[Alternative, ...] = ()
     describe: Describe | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -137,6 +163,19 @@ class Recommendations:
             "retrieval": {"plan": self.plan, "eligible": self.eligible, "candidates": self.candidates},
             "fallback_used": self.fallback_used,
             "warnings": list(self.warnings),
+        }
+
+    def search_dict(self) -> dict[str, Any]:
+        """Return the members of the HTTP response that only searches have, without the cursor."""
+        return {
+            "facets": {
+                name: [{"value": value, "count": count} for value, count in values]
+                for name, values in self.facets.items()
+            },
+            "alternatives": [
+                {"reason": each.reason, "text": each.text, "items": [item_dict(item) for item in each.items]}
+                for each in self.alternatives
+            ],
         }
 
     def to_frame(self) -> "pd.DataFrame":

@@ -2,23 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
 import numpy as np
 
-from recommender.core.blocks import NO_ROWS, Double, Float, Mask, Rows
+from recommender.core.blocks import NO_ROWS, WORDS, Double, Float, Mask, Rows
 from recommender.core.scoring import NO_REPEATS, Query
 from recommender.core.segment import Segment
 from recommender.core.weights import CATEGORY_FIELD, CATEGORY_PREFIX, complementary_weights, item_kind, resolve
-from recommender.errors import RequestError, UnknownItemError
+from recommender.errors import EncoderError, RequestError, UnknownItemError
 from recommender.events import Event
 from recommender.items import Attributes
 from recommender.items.products import Products
 from recommender.ranking.new_products import DAY, published
 from recommender.ranking.queries import ContentQueries, HistoryQueries, ascending, with_variants
 from recommender.ranking.request import Fallback, Request, Strategy
+from recommender.ranking.searching import TextQueries, TextQuery, corrections, similarity_weights
 
 TIE_BREAK = 1e-3  # weight of the prior beside recent events
 # The new products' order halves in so many days.
@@ -26,6 +27,7 @@ NEW_HALF_LIFE_DAYS = 30.0
 # The value, at least, of a product that is listed.
 MIN_ORDER = 1e-6
 NO_POPULARITY = "this bundle knows no popularity; products are in order of id"
+WORDS_ALONE = "no query encoder: searched by words alone"
 MAX_NAMED_IDS = 10
 
 
@@ -59,6 +61,10 @@ class ResolvedRequest:
         The strategy that stood in.
     warnings
         What was ignored.
+    text
+        The text of a search, which decides what is returned.
+    similarity_weights
+        Weights of the similarity to it by vectors alone.
     """
 
     request: Request
@@ -74,6 +80,8 @@ class ResolvedRequest:
     plan: str = "auto"
     fallback_used: str | None = None
     warnings: tuple[str, ...] = ()
+    text: TextQuery | None = None
+    similarity_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class Strategies:
@@ -87,7 +95,7 @@ class Strategies:
         Their arrays.
     weights
         Kind of query to learned weights.
-    histories, contents
+    histories, contents, texts
         Make queries.
     """
 
@@ -98,14 +106,15 @@ class Strategies:
         weights: Mapping[str, Mapping[str, float]],
         histories: HistoryQueries,
         contents: ContentQueries,
+        texts: TextQueries,
     ) -> None:
         self._products, self._attributes, self._segment = products, products.attributes, segment
-        self._weights, self._histories, self._contents = weights, histories, contents
+        self._weights, self._histories, self._contents, self._texts = weights, histories, contents, texts
         self._no_query = Query.free(np.zeros(segment.layout.d, np.float32))
         self._prior_only = dict.fromkeys(weights["user"], 0.0) | {"prior": 1.0}
         self._complementary_weights = complementary_weights(weights)
         self._by_category = any(kind.startswith(CATEGORY_PREFIX) for kind in weights)
-        self._has_popularity = bool(segment.prior[np.asarray(self._attributes.ids.in_order)].any())
+        self.has_popularity = bool(segment.prior[np.asarray(self._attributes.ids.in_order)].any())
 
     def resolve(self, request: Request) -> ResolvedRequest:
         """Resolve a request by its strategy or, where that has nothing to go by, by its fallbacks.
@@ -345,20 +354,45 @@ class Strategies:
         return tuple(f"{kind} ignored: {', '.join(some[:MAX_NAMED_IDS])}" for kind, some in kinds.items() if some)
 
     def _search(self, request: Request) -> ResolvedRequest:
-        query, warnings = self._contents.query(request.text, request.image)
+        content, warnings = self._content(request)
         personal, _, unknown = self._histories.query(replace(request, item_weights=None, history_weights=None))
-        warnings = (*warnings, *self._ignored(unknown))
         personal = replace(personal, repeats=NO_REPEATS)  # what was bought before need not match the text
-        if personal.attention.any():  # the user's own query personalises the result
-            vector = self._no_query.vector if query is None else query.vector
-            return self._ranked(request, "search", personal.plus(vector), "user", warnings)
-        if query is None:  # as without a history
-            popular = self._popular(request)
-            return replace(popular, fallback_used="popular", warnings=(*warnings, *popular.warnings))
-        if not request.weights:
-            others = {name: 0.0 for name in self._weights["item"] if name not in ("image", "text")}
-            request = replace(request, weights=others)
-        return self._ranked(request, "search", query, "item", warnings)
+        by_user = bool(personal.attention.any())
+        learned = self._texts.weights(self._weights["item"], content)
+        if by_user:
+            learned = {**self._weights["user"], WORDS: self._texts.settings.words_weight}
+        weights = resolve(learned, request.weights)
+        vector = self._no_query.vector if content is None else content.vector
+        resolved = ResolvedRequest(
+            request,
+            "search",
+            personal.plus(vector) if by_user else Query.free(vector),
+            weights,
+            self._excluded(request),
+            variants=request.variants,
+            plan=request.plan,
+            warnings=(*warnings, *self._ignored(unknown)),
+        )
+        if request.text is None:
+            return resolved
+        text = self._texts.query(request.text, content, request.image is not None)
+        similarity = similarity_weights(self._segment.layout, weights, content, request.weights or {})
+        warnings = (*resolved.warnings, *corrections(text.match.words))
+        return replace(resolved, text=text, similarity_weights=similarity, warnings=warnings)
+
+    def _content(self, request: Request) -> tuple[Query | None, tuple[str, ...]]:
+        """Return the query of a text and an image by the encoder, and warnings; None where words alone count."""
+        if request.text is None or request.image is not None:
+            return self._contents.query(request.text, request.image)
+        given = request.weights or {}
+        if all(given.get(name, 1.0) == 0 for name in self._segment.layout.names if name in ("image", "text")):
+            return None, ()
+        if not request.encode:
+            return None, (WORDS_ALONE,)
+        try:
+            return self._contents.query(request.text, None)
+        except EncoderError as error:
+            return None, (f"{WORDS_ALONE}: {error}",)
 
     def _trending(self, request: Request) -> ResolvedRequest | None:
         if not request.trending:
@@ -376,7 +410,7 @@ class Strategies:
             self._excluded(request),
             variants=request.variants,
             plan="exact",
-            warnings=() if self._has_popularity else (NO_POPULARITY,),
+            warnings=() if self.has_popularity else (NO_POPULARITY,),
         )
 
     @cached_property

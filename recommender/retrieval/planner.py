@@ -156,7 +156,7 @@ class Planner:
         self, scorer: Scorer, row_queries: Sequence[RowQuery], eligibility: Eligibility, plan: str = "auto"
     ) -> Iterator[RowResult]:
         """Yield the best rows of many queries, each as `search` would: by neighbour table or matrix product."""
-        tabled = self.segment.neighbours is not None and scorer.boost is None and eligibility.subset is None
+        tabled = self.segment.neighbours is not None and not scorer.extra and eligibility.subset is None
         if plan == "annoy" or (
             plan == "auto" and tabled and all(row_query.table_row is not None for row_query in row_queries)
         ):
@@ -198,8 +198,8 @@ class Planner:
         return self.budgets.learned if learned else self.budgets.other
 
     def _indexed(self, scorer: Scorer) -> bool:
-        """Return whether the index approximates the score: not with a boost, or an order in place of the prior."""
-        return scorer.boost is None and scorer.prior is self.segment.prior
+        """Return whether the index approximates the score: not with other terms, or another prior."""
+        return not scorer.extra and scorer.prior is self.segment.prior
 
     def _broad(self, eligibility: Eligibility, budget: Budget) -> bool:
         """Return whether the filter matches enough rows for a walk to meet candidates."""

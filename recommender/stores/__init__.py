@@ -1,4 +1,4 @@
-"""Stores of live data: users' events and attributes, and the overlay of products changed since the bundle.
+"""Stores of live data: users' events and attributes, changed products, and edited placements.
 
 A store is one module of this folder with `SCHEMES`, the URL schemes it supports, and `open_url`. To add a store,
 add a module; the conformance tests find it too.
@@ -10,11 +10,22 @@ from pathlib import Path
 from types import ModuleType
 
 from recommender.errors import StoreError, nearest
-from recommender.stores.base import AnswerLog, EventStore, ItemOverlay, OverlayEntry, Store, UserStore
+from recommender.stores.base import (
+    AnswerLog,
+    Definition,
+    DefinitionStore,
+    EventStore,
+    ItemOverlay,
+    OverlayEntry,
+    Store,
+    UserStore,
+)
 from recommender.stores.deadlines import deadline
 
 __all__ = [
     "AnswerLog",
+    "Definition",
+    "DefinitionStore",
     "EventStore",
     "ItemOverlay",
     "OverlayEntry",

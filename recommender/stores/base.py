@@ -1,4 +1,4 @@
-"""The protocols of a store of live data: `EventStore`, `ItemOverlay` and `UserStore`."""
+"""The protocols of a store of live data: `EventStore`, `ItemOverlay`, `UserStore` and `DefinitionStore`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,6 +139,36 @@ class OverlayEntry:
             return self.attributes
         times, latest = self.times, self.updated_at
         return {name: value for name, value in self.attributes.items() if not times.get(name, latest) < moment}
+
+
+class Definition(NamedTuple):
+    """One revision of a placement or a collection.
+
+    Attributes
+    ----------
+    revision
+        Its number; those of all definitions of a store are counted together.
+    kind
+        ``placement`` or ``collection``.
+    name
+        Its name.
+    value
+        Its members, JSON-able; None once it is removed.
+    author
+        Who made the revision, such as ``api:shop`` for the API key of that name.
+    changed_at
+        When it was made, in POSIX seconds.
+    restores
+        The earlier revision whose value it restores; 0 if what was before the first; None if it is a change.
+    """
+
+    revision: int
+    kind: str
+    name: str
+    value: Mapping[str, Any] | None
+    author: str
+    changed_at: float
+    restores: int | None = None
 
 
 class EventStore(Protocol):
@@ -331,8 +361,49 @@ class AnswerLog(Protocol):
         """Close the connections."""
 
 
+class DefinitionStore(Protocol):
+    """The placements and collections that were edited while serving, with all of their revisions."""
+
+    def revision(self) -> int:
+        """Return the latest revision of any definition, 0 before the first."""
+
+    def read(self, since: int = 0) -> list[Definition]:
+        """Return the latest revision of each definition that was changed after that one, in order of revision."""
+
+    def revisions(self, kind: str, name: str, limit: int = 100, before: int | None = None) -> list[Definition]:
+        """Return the latest `limit` revisions of a definition that precede one, the newest first."""
+
+    def put(
+        self,
+        kind: str,
+        name: str,
+        value: Mapping[str, Any] | None,
+        *,
+        author: str,
+        expected: int | None = None,
+        restores: int | None = None,
+    ) -> Definition:
+        """Store another revision of a definition, and return it.
+
+        Parameters
+        ----------
+        kind, name, value, author, restores
+            See `Definition`.
+        expected
+            The revision that it is a change of, 0 if there is none; None changes whichever is the latest.
+
+        Raises
+        ------
+        RevisionConflictError
+            If the latest revision is not the expected one.
+        """
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class Store(NamedTuple):
-    """The events, the overlay, the attributes of users and the logged answers of one database.
+    """The events, overlay, users' attributes, logged answers and definitions of one database.
 
     Also a context manager.
     """
@@ -341,6 +412,7 @@ class Store(NamedTuple):
     overlay: ItemOverlay
     users: UserStore
     answers: AnswerLog
+    definitions: DefinitionStore
 
     def close(self) -> None:
         """Close the connections."""
@@ -348,6 +420,7 @@ class Store(NamedTuple):
         self.overlay.close()
         self.users.close()
         self.answers.close()
+        self.definitions.close()
 
     def __enter__(self) -> Self:
         return self

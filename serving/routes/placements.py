@@ -13,7 +13,7 @@ from recommender.stores.attribution import DRAWN, Attribution
 from serving.access import needs
 from serving.json_codec import json_response
 from serving.paging import page_of
-from serving.placements import Visitor, arm_of, find, merged, visitor_of
+from serving.placements import Visitor, arm_of, merged, visitor_of
 from serving.problems import problem_for
 from serving.recommending import recommend
 from serving.reports import rates
@@ -96,8 +96,8 @@ def report(period: Period) -> Response:
 
 def _check_size(page: PageParams) -> None:
     """Raise `RequestError` if the placements of a page have too many products together."""
-    placements, default = service().settings.placements, RecommendationParams().limit
-    defaults = {name: placement.question.get("limit", default) for name, placement in placements.items()}
+    placements, default = service().placements.state.placements, RecommendationParams().limit
+    defaults = {name: entry.model.question.get("limit", default) for name, entry in placements.items()}
     products = sum(each.limit or defaults.get(each.placement, default) for each in page.placements)
     if products > MAX_PAGE_PRODUCTS:
         found = f"the placements have {products} products in all"
@@ -108,7 +108,7 @@ def _at(
     name: str, params: Mapping[str, Any], visitor: Visitor, hidden: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     here = service()
-    placement = find(here.settings.placements, name)
+    placement = here.placements.find(name).model
     if placement.experiment is None:
         return recommend(here, merged(placement, None, params), name, placement, hidden=hidden)
     arm = arm_of(placement.experiment, visitor.id)

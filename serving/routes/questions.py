@@ -1,4 +1,4 @@
-"""POST routes: recommendations, search and explanations."""
+"""POST routes: recommendations and explanations."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,22 +11,16 @@ from recommender.filters import size
 from recommender.ranking.request import Request
 from recommender.ranking.results import item_dict
 from recommender.ranking.why_not import ItemStatus
-from serving.image_fetch import fetched
-from serving.images import check_image
 from serving.json_codec import json_response
-from serving.metrics import stage
 from serving.recommending import (
-    check_fields,
     filter_of,
-    no_encoder,
     recommend,
-    response_body,
     seed_arguments,
     stored_events,
     user_attributes,
     with_fixed,
 )
-from serving.schemas.requests import ExplanationParams, RecommendationParams, SearchParams
+from serving.schemas.requests import ExplanationParams, RecommendationParams
 from serving.schemas.responses import Answer, Explanations
 from serving.service import require, service
 
@@ -43,44 +37,6 @@ def recommendations(params: RecommendationParams) -> Response:
     if params.seeds.user_id is not None:
         require("server")
     return json_response(recommend(service(), params))
-
-
-@bp.post("/search")
-@bp.input(SearchParams, arg_name="params")
-@bp.output(Answer)
-@bp.doc(responses={415: "Not an image", 501: "No query encoder"})
-def search(params: SearchParams) -> Response:
-    """Return what matches a text, an image or both; personalised if a user is named."""
-    if params.user_id is not None:
-        require("server")
-    here = service()
-    if not here.encodes_queries:
-        raise no_encoder()
-    params = with_fixed(here, params)
-    recommender = here.live.recommender
-    stored, warnings = stored_events(here, params.user_id, params.session_id)
-    image = params.image if params.image_url is None else fetched(params.image_url, here.settings.image_hosts)
-    if image is not None:
-        check_image(image, "/image" if params.image_url is None else "/image_url")
-    user, more = user_attributes(here, recommender, params.user_id, params.user)
-    node = filter_of(here, params.filter)
-    check_fields(here, recommender, params.fields)
-    request = Request(
-        strategy="search",
-        text=params.text,
-        image=image,
-        k=params.limit,
-        history=stored,
-        exclude_history=False,
-        user=user,
-        context=params.context,
-        filter=node,
-        weights=params.weights,
-        explain=params.explain != "none",
-    )
-    with stage("search"):
-        result = recommender.run(request)
-    return json_response(response_body(here, recommender, result, params, [*warnings, *more]))
 
 
 @bp.post("/explanations")

@@ -52,6 +52,8 @@ def _entry(model: type[BaseModel], details: ErrorDetails) -> dict[str, str]:
     if details["type"] == "extra_forbidden":
         name, known = str(path[-1]), members(model, path[:-1])
         detail = f"unknown member {_short(name)}; expected one of {', '.join(known)}"
+    elif details["type"] == "value_error" and isinstance(details["input"], dict):  # of a whole object
+        return {"pointer": pointer, "detail": details["msg"].removeprefix("Value error, ")}
     elif details["type"] == "missing":
         return {"pointer": pointer, "detail": f"{pointer[1:]} is missing"}
     else:

@@ -28,7 +28,7 @@ from recommender.events import (
     id_error,
     is_plausible,
 )
-from recommender.ranking.request import Fallback, Strategy
+from recommender.ranking.request import Fallback, Sort, Strategy
 from serving.schemas.base import RequestModel
 
 
@@ -225,7 +225,7 @@ class Seeds(RequestModel):
     )
     user_id: Id | None = Field(default=None, description="A user with events in the store.")
     events: tuple[SessionEvent, ...] = Field(default=(), max_length=1000)
-    text: Text | None = Field(default=None, description="Needs a query encoder.")
+    text: Text | None = Field(default=None, description="Searched by words alone without a query encoder.")
     image: Image | None = Field(default=None, description="An image file; needs a query encoder.")
 
 
@@ -333,6 +333,17 @@ class SearchParams(CommonParams):
     filter: Filter | None = None
     weights: Weights | None = None
     fields: tuple[str, ...] = Field(default=(), max_length=50)
+    facets: tuple[str, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Attributes whose values are counted among all products that match; the filter's own "
+        "conditions on the attribute do not reduce its counts.",
+        examples=[["brand", "color"]],
+    )
+    sort: Sort = Field(default="relevance", description="Order of the products that match the text.")
+    cursor: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
+        default=None, description="The `next_cursor` of the page before, of the same request."
+    )
     user: Attributes | None = Field(default=None, description=USER)
     context: Attributes | None = Field(default=None, description=CONTEXT)
 
@@ -341,6 +352,22 @@ class SearchParams(CommonParams):
         if (self.text, self.image, self.image_url) == (None, None, None):
             raise ValueError("neither text, image nor image_url is given; expected at least one")
         return self
+
+
+class AutocompleteParams(RequestModel):
+    """The beginning of a query."""
+
+    q: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="What was typed so far; the last word may be unfinished."
+    )
+    limit: Annotated[int, NotBoolean] = Field(default=5, ge=1, le=20, description="Maximum number of products.")
+    queries: Annotated[int, NotBoolean] = Field(default=8, ge=0, le=20, description="Maximum number of queries.")
+    filter: str | None = Field(default=None, examples=['price < 50 AND NOT brand: ANY("Acme")'])
+    fields: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_split),
+        WithJsonSchema({"type": "string", "examples": ["title,price"]}),
+    ] = Field(default=(), max_length=50, description="Attributes of the products to return.")
 
 
 class ExplanationParams(RequestModel):

@@ -72,6 +72,64 @@ class Answer(BaseModel):
     warnings: list[str]
 
 
+class FacetValue(BaseModel):
+    """A value of an attribute, and the number of matching products that have it; variants count once."""
+
+    value: str
+    count: int
+
+
+class AlternativeModel(BaseModel):
+    """Products beside a search that found nothing: they do not match it, but `text` if there is one."""
+
+    reason: str
+    text: str | None
+    items: list[Item]
+
+
+class SearchAnswer(Answer):
+    """Products that match, best first; `retrieval.eligible` is the number of all.
+
+    `next_cursor` is null on the last page. Where nothing matches, `items` is empty and there are `alternatives`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "recommendation_id": "20261123T101500Z-3f9ac2d1~~search~~mV0xLq3sT9-fYb2A",
+                "placement": None,
+                "strategy": "search",
+                "bundle": "20261123T101500Z-3f9ac2d1",
+                "items": [{"item_id": "SKU-2201", "rank": 1, "score": 2.4131}],
+                "retrieval": {"plan": "exact", "eligible": 48, "candidates": 48},
+                "fallback_used": None,
+                "warnings": ["words corrected: shrit → shirt"],
+                "facets": {"brand": [{"value": "Acme", "count": 31}]},
+                "alternatives": [],
+                "next_cursor": None,
+            }
+        }
+    )
+
+    facets: dict[str, list[FacetValue]]
+    alternatives: list[AlternativeModel]
+    next_cursor: str | None
+
+
+class CompletedQuery(BaseModel):
+    """A query, and the number of products that have all of its words; variants count once."""
+
+    text: str
+    count: int
+
+
+class Autocompletion(BaseModel):
+    """Queries and products for what was typed."""
+
+    queries: list[CompletedQuery]
+    items: list[Item]
+
+
 class ProblemDetails(BaseModel):
     """An error (RFC 9457)."""
 

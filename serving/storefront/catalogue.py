@@ -1,14 +1,12 @@
-"""Product lists of the storefront: facets, filters, search by title, cards."""
+"""Product lists of the storefront: facets, filters, cards."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from recommender.core.blocks import Mask
 from recommender.items import Attributes
-from recommender.items.columns import Categories
 from recommender.ranking.explanation import TEXTS
 from recommender.ranking.results import Recommendation, Recommendations
 from recommender.recommender import Recommender
@@ -26,17 +24,26 @@ class Facet:
     values: list[tuple[str, int]]
 
 
+def facet_names(attributes: Attributes) -> list[str]:
+    """Return the names of the columns that products can be filtered by."""
+    return [name for name in FACETS if name in attributes.names and attributes.kind(name) == "category"]
+
+
 def facets(attributes: Attributes) -> list[Facet]:
     """Return the columns that products can be filtered by."""
     result = []
-    for name in FACETS:
-        if name in attributes.names and attributes.kind(name) == "category":
-            values = attributes.categories(name)
-            codes = attributes.codes(name)
-            counts = np.bincount(codes[codes >= 0], minlength=len(values))
-            largest = np.argsort(-counts, kind="stable")[:_MAX_VALUES].tolist()
-            result.append(Facet(name, [(values[code], int(counts[code])) for code in largest]))
+    for name in facet_names(attributes):
+        values = attributes.categories(name)
+        codes = attributes.codes(name)
+        counts = np.bincount(codes[codes >= 0], minlength=len(values))
+        largest = np.argsort(-counts, kind="stable")[:_MAX_VALUES].tolist()
+        result.append(Facet(name, [(values[code], int(counts[code])) for code in largest]))
     return result
+
+
+def facets_of(result: Recommendations) -> list[Facet]:
+    """Return the facets of a search."""
+    return [Facet(name, [*values][:_MAX_VALUES]) for name, values in result.facets.items()]
 
 
 def form_filter(attributes: Attributes, form: Mapping[str, str]) -> dict[str, Any] | None:
@@ -50,20 +57,6 @@ def form_filter(attributes: Attributes, form: Mapping[str, str]) -> dict[str, An
         except ValueError:
             return form_filter(attributes, {**form, "price": ""})
     return {"must": must} if must else None
-
-
-def title_mask(attributes: Attributes, text: str) -> Mask:
-    """Return the products whose title has all words of a text, or whose id it is, shape (n,)."""
-    words = text.lower().split()
-    mask = np.zeros(len(attributes), bool)
-    if (row := attributes.row_of(text.strip())) >= 0:
-        mask[row] = True
-    if "title" in attributes.names:
-        titles = [title.lower() for title in attributes.categories("title")]
-        hit = np.array([all(word in title for word in words) for title in titles], bool)
-        codes = cast(Categories, attributes.column("title")).codes
-        mask |= (codes >= 0) & hit[codes]
-    return mask
 
 
 def cards(recommender: Recommender, result: Recommendations) -> list[dict[str, Any]]:

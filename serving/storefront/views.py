@@ -8,7 +8,7 @@ from flask.wrappers import Response
 
 from recommender.errors import RecommenderError
 from recommender.events import EVENT_WEIGHTS
-from recommender.ranking.request import Strategy
+from recommender.ranking.request import Request, Strategy
 from recommender.ranking.results import Recommendations
 from recommender.ranking.strategies import in_cart
 from recommender.recommender import Recommender
@@ -16,12 +16,14 @@ from serving.access import accepts_forms, needs
 from serving.images import check_image
 from serving.pages import page_response
 from serving.problems import Problem, problem_of
+from serving.recommending import run
 from serving.service import service
 from serving.storefront import catalogue, shopper
 
 bp = Blueprint("storefront", __name__, url_prefix="/shop")
 PAGE = 24
 _RELATED, _MAX_PAGES = 12, 40
+MAX_WORDS = 1000  # characters of a search
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -29,19 +31,22 @@ _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 @needs(None)
 def browse() -> Response:
     """Show the products that match filters and a text."""
-    rec, words = _recommender(), request.args.get("words", "").strip()
+    rec, words = _recommender(), request.args.get("words", "").strip()[:MAX_WORDS]
     page = min(max(request.args.get("page", 1, int), 1), _MAX_PAGES)
-    result, note = _search(rec, words, page * PAGE)
+    result = _search(rec, words, page * PAGE)
     shown = catalogue.cards(rec, result)[(page - 1) * PAGE :]
     more = len(result) == page * PAGE < result.eligible
-    facets = catalogue.facets(rec.attributes)
+    facets = catalogue.facets_of(result) if words else catalogue.facets(rec.attributes)
+    others = [
+        (each.reason, catalogue.listed(rec, [item.item_id for item in each.items])) for each in result.alternatives
+    ]
     return _page(
         "browse",
         facets=facets,
         cards=shown,
         answer=result,
         words=words,
-        note=note,
+        others=others,
         page=page,
         more=more,
         form=request.args,
@@ -62,7 +67,7 @@ def photo() -> Response:
     check_image(image)
     answer = rec.search(image=image, k=PAGE)
     return _part(
-        "results", cards=catalogue.cards(rec, answer), answer=answer, note="", words="", more=False, page=1
+        "results", cards=catalogue.cards(rec, answer), answer=answer, others=[], words="", more=False, page=1
     )
 
 
@@ -191,22 +196,18 @@ def show_problem(problem: Problem) -> Response:
     return answer
 
 
-def _search(rec: Recommender, words: str, k: int) -> tuple[Recommendations, str]:
-    """Return the products that match a text, by the encoder or by title; without a text, the popular or new."""
+def _search(rec: Recommender, words: str, k: int) -> Recommendations:
+    """Return the products that match a text; without a text, the popular or new."""
     form_filter = _filter(rec)
     if not words:
         strategy: Strategy = "new" if request.args.get("order") == "new" else "popular"
-        return rec.recommend(k=k, strategy=strategy, filter=form_filter), ""
-    if service().encodes_queries:
-        try:
-            return rec.search(words, k=k, filter=form_filter, explain=True), ""
-        except Problem as problem:
-            note = problem.detail
-    else:
-        note = "searched by title: this service has no encoder, see --query-encoder"
-    ids = rec.attributes.ids.ids_of(catalogue.title_mask(rec.attributes, words).nonzero()[0])
-    by_title = {"must": [{"ids": ids}, *([form_filter] if form_filter else [])]}
-    return rec.recommend(k=k, strategy="popular", filter=by_title), note
+        return rec.recommend(k=k, strategy=strategy, filter=form_filter)
+    counted = catalogue.facet_names(rec.attributes)
+    encode = service().encodes_queries
+    query = Request(
+        strategy="search", text=words, k=k, filter=form_filter, explain=True, facets=counted, encode=encode
+    )
+    return run(rec, query)
 
 
 def _complementary(rec: Recommender, item_ids: list[str], shown: Sequence[str] = ()) -> Recommendations:

@@ -113,7 +113,7 @@ def test_unknown_items_are_not_found(client: FlaskClient) -> None:
             413,
             "request-entity-too-large",
         ),
-        ("post", "/v1/recommendations", {"json": {"seeds": {"text": "oak"}}}, 501, "no-query-encoder"),
+        ("post", "/v1/recommendations", {"json": {"seeds": {"image": "aGVsbG8="}}}, 501, "no-query-encoder"),
         ("get", "/v2/nothing", {}, 404, "not-found"),
         ("get", "/v1/thumbnails?item_id=B", {}, 404, "no-photo"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from recommender.ranking.request import Request
 from recommender.ranking.results import Recommendations
 from serving.placements import arm_of
-from serving.settings import Experiment
+from serving.schemas.placements import Experiment
 from tests.http_api.helpers import NOW, Start, ids, post, rec_of, send
 
 

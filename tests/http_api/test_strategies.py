@@ -110,6 +110,7 @@ def test_why_and_why_not(client: FlaskClient) -> None:
     assert (second["left_out"], third["left_out"]) == (["excluded"], ["unknown"])
 
 
-def test_text_queries_need_an_encoder(client: FlaskClient) -> None:
-    assert client.post("/v1/search", json={"text": "oak"}).status_code == 501
+def test_text_is_searched_by_words_without_an_encoder(client: FlaskClient) -> None:
+    assert "no query encoder: searched by words alone" in post(client, "search", text="dress")["warnings"]
+    assert client.post("/v1/search", json={"image": "aGVsbG8="}).status_code == 501
     assert client.post("/v1/search", json={}).status_code == 422

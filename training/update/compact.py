@@ -12,10 +12,14 @@ from recommender.config import IndexConfig
 from recommender.core.blocks import Rows
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.core.segment import Segment
+from recommender.items import Attributes
 from recommender.items.attributes import write_columns
 from recommender.loading import ROW_TIMES
 from recommender.progress import notice
 from recommender.recommender import Recommender, load
+from recommender.search.index import FOLDER, SearchIndex
+from recommender.search.phrases import Phrases
+from recommender.search.settings import MANIFEST
 from training.publish import synthetic_queries
 from training.refresh.statistics import STATISTICS, CountStatistics
 from training.retrieval.index import build_index
@@ -62,6 +66,10 @@ def compact(root: Path) -> str:
             _write_statistics(staging, recommender)
             fields[REFRESH] = fields[REFRESH] | {"rows": segment.n}
         _write_attributes(base / "attributes", recommender)
+        if MANIFEST in fields:
+            written = Attributes.open(base / "attributes")
+            SearchIndex.of(written, recommender.search_settings.language).save(base / FOLDER)
+            Phrases.of(written).save(base / FOLDER)
         write_thumbnails(staging.part("thumbnails"), map(recommender.thumbnail, recommender.ids))
         del fields["delta"]
         seconds = {**manifest.metrics.get("seconds", {}), "compaction": round(perf_counter() - started, 2)}

@@ -1,8 +1,9 @@
-"""Events, overlay and attributes of users in one SQL database: SQLite on one machine, PostgreSQL for several."""
+"""Events, overlay, users and definitions in one SQL database: SQLite on one machine, PostgreSQL for several."""
 
 from recommender.stores.base import Store
 from recommender.stores.sql.answers import SqlAnswers
 from recommender.stores.sql.database import Database
+from recommender.stores.sql.definitions import SqlDefinitions
 from recommender.stores.sql.events import SqlEvents
 from recommender.stores.sql.migrations import migrate
 from recommender.stores.sql.overlay import SqlOverlay
@@ -19,4 +20,10 @@ def open_url(url: str, timeout: float | None = None) -> Store:
     except BaseException:
         database.close()
         raise
-    return Store(SqlEvents(database), SqlOverlay(database), SqlUsers(database), SqlAnswers(database))
+    return Store(
+        SqlEvents(database),
+        SqlOverlay(database),
+        SqlUsers(database),
+        SqlAnswers(database),
+        SqlDefinitions(database),
+    )

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from recommender.config import EncoderChoice
 from recommender.encoders.lstm import Vocabulary
 from recommender.encoders.support.onnx_tower import exported
-from recommender.encoders.support.tokens import Tokenizer, tokens_of, write_version
+from recommender.encoders.support.tokens import Tokenizer, write_version
 from recommender.progress import progress
+from recommender.search.tokens import tokens_of
 from training.item_tower.category import contrastive_loss
 
 DIM = 192

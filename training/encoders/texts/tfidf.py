@@ -10,8 +10,9 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recommender.config import EncoderChoice
-from recommender.encoders.support.tokens import Tokenizer, tokens_of
+from recommender.encoders.support.tokens import Tokenizer
 from recommender.encoders.support.words import write
+from recommender.search.tokens import tokens_of
 
 DIM = 256
 _MAX_WORDS = 100_000

@@ -11,10 +11,11 @@ import numpy as np
 from recommender.config import EncoderChoice
 from recommender.core.blocks import Float
 from recommender.encoders.support.extras import require
-from recommender.encoders.support.tokens import Tokenizer, fold, tokens_of
+from recommender.encoders.support.tokens import Tokenizer
 from recommender.encoders.support.words import write
 from recommender.errors import EncoderError
 from recommender.progress import progress
+from recommender.search.tokens import fold, tokens_of
 
 DIM = 128
 _SMOOTHING = 1e-3  # of the weights, see `_weights`
