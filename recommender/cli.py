@@ -10,55 +10,79 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from recommender.commands import ask, benchmark, bundles, events, learn, placements, quality, serve, write
+from recommender.commands import ask, benchmark, bundles, compare, events, learn, placements, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 from recommender.version import __version__
 
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
-app = typer.Typer(pretty_exceptions_enable=False, **_PLAIN)
 
 
-def _add(group: typer.Typer, commands: dict[str, Callable[..., None]]) -> None:
+class CommandPanels(TyperGroup):
+    """Shows the commands under the title of their panel, in the plain look of the rest of the help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section of the help for each panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
+        limit = formatter.width - 6 - max(map(len, names))
+        for name in names:
+            panel = getattr(self.commands[name], "rich_help_panel", None)
+            title = panel if isinstance(panel, str) else "Commands"
+            panels.setdefault(title, []).append((name, self.commands[name].get_short_help_str(limit)))
+        for title, rows in panels.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+app = typer.Typer(cls=CommandPanels, pretty_exceptions_enable=False, **_PLAIN)
+
+
+def _add(group: typer.Typer, commands: dict[str, Callable[..., None]], panel: str | None = None) -> None:
     for name, command in commands.items():
-        group.command(name)(command)
+        group.command(name, rich_help_panel=panel)(command)
 
 
-def _group(parent: typer.Typer, name: str, help: str, commands: dict[str, Callable[..., None]]) -> typer.Typer:
+def _group(
+    parent: typer.Typer, name: str, help: str, commands: dict[str, Callable[..., None]], panel: str | None = None
+) -> typer.Typer:
     group = typer.Typer(help=help, **_PLAIN)
     _add(group, commands)
-    parent.add_typer(group, name=name)
+    parent.add_typer(group, name=name, rich_help_panel=panel)
     return group
 
 
+_FILES, _QUALITY, _ANSWERS, _OPERATION = "From files to a bundle", "Quality", "Recommendations", "Operation"
 _add(
     app,
     {
+        "demo": serve.demo,
         "init": learn.init,
         "validate": learn.validate,
         "encode": learn.encode,
         "fit": learn.fit,
         "update": learn.update,
         "refresh": learn.refresh,
-        "evaluate": learn.evaluate,
-        "similar": ask.similar,
-        "recommend": ask.recommend,
-        "search": ask.search,
-        "batch": write.batch,
-        "map": write.map_products,
-        "report": write.report,
-        "serve": serve.serve,
-        "mcp": serve.mcp,
-        "key": serve.key,
-        "demo": serve.demo,
     },
+    _FILES,
 )
+_add(
+    app,
+    {"evaluate": learn.evaluate, "compare": compare.compare, "report": write.report, "map": write.map_products},
+    _QUALITY,
+)
+_add(
+    app, {"similar": ask.similar, "recommend": ask.recommend, "search": ask.search, "batch": write.batch}, _ANSWERS
+)
+_add(app, {"serve": serve.serve, "mcp": serve.mcp, "key": serve.key}, _OPERATION)
 _group(
     app,
     "events",
     "Import events, export logged answers.",
     {"import": events.import_events, "answers": events.export_answers},
+    _OPERATION,
 )
 _group(
     app,
@@ -70,12 +94,14 @@ _group(
         "prune": bundles.prune,
         "compact": bundles.compact,
     },
+    _OPERATION,
 )
 _group(
     app,
     "placements",
     "Export and import placements and collections.",
     {"export": placements.export, "import": placements.import_file},
+    _OPERATION,
 )
 _benchmark = _group(
     app,
@@ -93,6 +119,7 @@ _benchmark = _group(
         "rules": benchmark.rules,
         "answers": benchmark.answers,
     },
+    _QUALITY,
 )
 _benchmark.callback()(benchmark.end_on_sigterm)
 _group(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recommender.bundle import Bundle, local_copy, open_bundle
 from recommender.core.blocks import Layout
 from recommender.errors import RequestError, UnknownItemError, nearest
-from recommender.events import History
+from recommender.events import Event, History
 from recommender.items import Attributes
 from recommender.items.products import Products
 from recommender.loading import (
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from recommender.core.scoring import Query
     from recommender.encoders.base import Encoder
+    from recommender.evaluation.comparison import Comparison
     from recommender.evaluation.stored import StoredEvaluation
     from recommender.stores.base import ItemOverlay
 
@@ -240,6 +241,33 @@ class Recommender:
         from recommender.evaluation.stored import StoredEvaluation
 
         return StoredEvaluation.open(self.bundle)
+
+    def compare(
+        self, other: "Recommender", histories: Mapping[str, Sequence[Event]] | None = None
+    ) -> "Comparison":
+        """Compare this generation with a later one: metrics, answers, and what changed most.
+
+        Parameters
+        ----------
+        other
+            Another generation of the same shop.
+        histories
+            Of real users, by id, whose recommendations are compared; by default synthetic ones.
+
+        Returns
+        -------
+        Comparison
+            Metrics of the shoppers that both evaluations have, with intervals of the paired difference; overlap of
+            the lists of up to 300 products and 300 users; a page in a notebook.
+
+        Raises
+        ------
+        RequestError
+            If the generations share no product.
+        """
+        from recommender.evaluation.comparison import compare_generations
+
+        return compare_generations(self, other, histories)
 
     @property
     def profile_columns(self) -> dict[str, tuple[str, ...]]:

@@ -70,6 +70,18 @@ def commands(group: typer.Typer = app, path: tuple[str, ...] = ()) -> dict[tuple
     return found
 
 
+def test_every_command_is_in_one_group_of_the_help(run: Run) -> None:
+    sections = run("--help").out.split("\n\n")[3:]
+    assert [section.split(":")[0] for section in sections] == [
+        "From files to a bundle",
+        "Quality",
+        "Recommendations",
+        "Operation",
+    ]
+    shown = [line.split()[0] for section in sections for line in section.splitlines()[1:] if line[2] != " "]
+    assert sorted(shown) == sorted(path[0] for path in commands() if len(path) == 1)
+
+
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)
 def test_help_is_not_cut_at_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -233,11 +245,18 @@ def test_metrics_are_printed_as_published(run: Run, demo_bundles: Path) -> None:
     figures = run("evaluate", demo_bundles, "--json").json
     assert figures["evaluation"]
     assert figures["recall"]
-    assert "seconds.encoding" in run("evaluate", demo_bundles).out
+    assert "seconds.encoding" in run("evaluate", demo_bundles, "--verbose").out
     if "repeat" not in recommender.load(demo_bundles).weights["user"]:
         refused = run("evaluate", demo_bundles, "--include-history")
         assert refused.code == 2
         assert "--config" in refused.err
+
+
+def test_the_map_is_a_page_and_nothing_else(run: Run, demo_bundles: Path, tmp_path: Path) -> None:
+    ran = run("map", demo_bundles, "--out", tmp_path / "map.png", "--method", "pca")
+    assert ran.code == 2
+    assert "map.html" in ran.err
+    assert not (tmp_path / "map.png").exists()
 
 
 def test_validate_reports_problems_and_strict_fails(run: Run, demo_shop: Shop, tmp_path: Path) -> None:
@@ -265,7 +284,10 @@ def test_init_writes_a_config_that_is_read_and_never_over_another(run: Run, tmp_
 def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: Path, tmp_path: Path) -> None:
     (now,) = run("bundles", "list", demo_bundles, "--json").json["generations"]
     assert now["current"]
-    assert run("bundles", "list", demo_bundles).out == f"* {now['generation']}  {now['n']:,} products\n"
+    rankers = recommender.load(demo_bundles).manifest.metrics["evaluation"]["rankers"]
+    own, best = (100 * rankers[name]["all"]["hit_rate"]["mean"] for name in ("hybrid", "popularity"))
+    found = f"{own:.1f} of 100 shoppers find, {best:.1f} by best sellers"
+    assert run("bundles", "list", demo_bundles).out == f"* {now['generation']}  {now['n']:,} products, {found}\n"
     assert run("bundles", "rollback", demo_bundles).code == 1  # there is no older one
     assert run("bundles", "rollback", demo_bundles, now["generation"], "--json").json == {
         "generation": now["generation"]
@@ -276,8 +298,8 @@ def test_generations_are_listed_rolled_back_and_pruned(run: Run, demo_bundles: P
     delta = publish_delta(rec, EmbeddedProducts.none(rec), rec.ids[:1])
     newest, first = compact(bundles), now["generation"]
     lines = run("bundles", "list", bundles).out.splitlines()
-    assert lines[1] == f"  {delta}  {now['n'] - 1:,} products, replaced {first}"
-    assert lines[2] == f"* {newest}  {now['n'] - 1:,} products, compacts {delta}"
+    assert lines[1] == f"  {delta}  {now['n'] - 1:,} products, {found}, replaced {first}"
+    assert lines[2] == f"* {newest}  {now['n'] - 1:,} products, {found}, compacts {delta}"
     assert run("bundles", "rollback", bundles).out.splitlines() == [
         f"{first} is current",
         f"taken back: {newest}, which its name makes current again",

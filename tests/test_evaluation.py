@@ -1,6 +1,7 @@
 """`evaluate` on a recommender with known lists."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from recommender.core.blocks import Layout
 from recommender.evaluation import EvaluationReport, evaluate, frames, ranking_task, table
 from recommender.evaluation.ablation_text import describe_ablation
 from recommender.evaluation.beyond_accuracy import diversity, popular_share
+from recommender.evaluation.table import AMONG_NEW
 from recommender.retrieval.planner import Budget, Budgets
 
 N, CLUB = 80, 20  # four clubs of twenty rows; the later half of each has no event yet
@@ -170,9 +172,12 @@ def test_metrics_are_json_and_print_as_a_table(report):
     figures = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert table(figures) == report.to_table()
     lines = {line.split("  ")[0]: line for line in report.to_table().splitlines()}
-    assert "<" in lines["popularity"]
+    assert "<" in lines["popularity (all time)"]
     assert "<" not in lines["hybrid"]
-    assert "recall@18 cold" in report.to_table()
+    header = next(line for line in report.to_table().splitlines() if "coverage" in line)
+    columns = re.findall(r"recall@18(?: among \w+)?", header)
+    assert columns == ["recall@18", *(f"recall@18 among {of}" for of in ("new", "known"))]
+    assert AMONG_NEW in report.to_table()
     first, *_, details = report.to_table().splitlines()
     assert first == "Nothing is ahead of the hybrid in recall@18."
     assert details.startswith("chosen on validation: popularity all time; ItemKNN + recency recency")

@@ -78,7 +78,7 @@ def test_a_model_trained_on_the_test_set_beats_popularity(product, halves):
     figures = report.to_dict()
     assert figures["queries"] > 50
     assert figures["rankers"]["popularity"]["all"]["recall"]["hybrid_lead"]["low"] > 0
-    assert len(report.to_table().splitlines()) == len(report.names) + 6
+    assert len(report.to_table().splitlines()) == len(report.names) + 7
 
 
 def test_a_catalogue_without_a_masked_column_is_valid(config, catalog, tmp_path):

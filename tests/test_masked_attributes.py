@@ -52,6 +52,9 @@ class Shop:
         return EncodedCatalog(image, has, text, has, "none", "none", False, {})
 
     def weights(self) -> tuple[dict[str, float], dict[str, float]]:
+        return self.tuned()[:2]
+
+    def tuned(self) -> tuple[dict[str, float], dict[str, float], dict[str, dict[str, float]]]:
         self.tower = Blocks()
         inputs = item_inputs(self.encode(self.catalog), {}, ())
         items = TrainingItems(self.catalog, inputs, False, variant_groups(self.catalog))
@@ -95,3 +98,22 @@ def test_few_columns_change_nothing() -> None:
     shop = Shop({"image"})
     shop.catalog = Catalog.from_frame(shop.catalog.frame.drop(columns="color"))
     assert shop.weights() == ({"image": 0.5, "text": 0.5}, {})
+
+
+def test_precision_of_a_hidden_value_is_beside_chance_and_above_it_only_where_the_encoder_tells() -> None:
+    for telling in ({"image"}, set()):
+        shop = Shop(telling)
+        found = shop.tuned()[2]
+        assert found.keys() == {"material", "pattern", "color"}
+        for name, row in found.items():
+            values = shop.catalog.frame[name]
+            others = [(values == value).sum() - 1 for value in values]
+            assert row["chance"] == pytest.approx(np.mean(others) / (N - 1), abs=1e-4)
+            assert row["queries"] == N
+            assert (row["low"] > row["chance"] + 0.1) == bool(telling)
+
+
+def test_precision_is_measured_with_few_columns_and_with_one_block() -> None:
+    shop = Shop({"image"})
+    shop.catalog = Catalog.from_frame(shop.catalog.frame.drop(columns="color"))
+    assert shop.tuned()[2].keys() == {"material", "pattern"}

@@ -99,21 +99,21 @@ def published(metrics: dict) -> SimpleNamespace:
 def rankers(lead: dict) -> dict:
     popularity = {"mean": 0.15, "low": 0.1, "high": 0.2, "hybrid_lead": lead}
     return {
-        "hybrid": {"all": dict.fromkeys(("recall", "ndcg"), INTERVAL)},
-        "popularity": {"all": dict.fromkeys(("recall", "ndcg"), popularity)},
+        "hybrid": {"all": dict.fromkeys(("recall", "ndcg", "hit_rate"), INTERVAL)},
+        "popularity": {"all": dict.fromkeys(("recall", "ndcg", "hit_rate"), popularity)},
     }
 
 
 def test_fit_ends_with_quality_time_and_the_next_command() -> None:
     metrics = {
-        "evaluation": {"k": 12, "rankers": rankers(LEAD)},
+        "evaluation": {"k": 12, "users": 400, "queries": 400, "rankers": rankers(LEAD)},
         "seconds": {"reading": 1.0, "encoding": 70.4, "towers": 3.2, "tuning": 2.0},
     }
     summary = FitSummary.of(published(metrics), Path("bundles"), 3723.0)
     assert str(summary).splitlines() == [
         "published G in bundles",
-        "quality  recall@12 0.250 (0.200 to 0.300), popularity 0.150: better;"
-        " ndcg@12 0.250 (0.200 to 0.300), popularity 0.150: better",
+        "quality  Yes: of 100 shoppers 25.0 find something they later chose among 12 recommendations, 15.0 among"
+        " 12 best sellers; the difference is +10.0 (95 % interval +5.0 to +15.0, 400 shoppers).",
         "time     1 h 2 min (encoding 1 min 10 s, towers 3 s, tuning 2 s)",
         "next     recommender similar bundles 'a b' or recommender serve bundles",
     ]
@@ -121,21 +121,31 @@ def test_fit_ends_with_quality_time_and_the_next_command() -> None:
 
 
 def test_a_lead_that_is_not_significant_is_not_called_better() -> None:
-    metrics = {"evaluation": {"k": 12, "rankers": rankers({"mean": 0.1, "low": -0.1, "high": 0.3})}}
-    assert ": no significant difference" in str(FitSummary.of(published(metrics), Path("bundles"), 3))
+    unclear = rankers({"mean": 0.1, "low": -0.1, "high": 0.3})
+    metrics = {"evaluation": {"k": 12, "users": 40, "queries": 40, "rankers": unclear}}
+    assert "quality  Not shown: of 100 shoppers" in str(FitSummary.of(published(metrics), Path("bundles"), 3))
 
 
 def test_a_baseline_that_is_ahead_is_named_before_the_quality() -> None:
     figures = rankers({"mean": -0.01, "low": -0.02, "high": -0.005})
     figures["popularity"]["group"] = "baseline"
-    summary = FitSummary.of(published({"evaluation": {"k": 12, "rankers": figures}}), Path("bundles"), 3)
+    summary = FitSummary.of(
+        published({"evaluation": {"k": 12, "users": 40, "queries": 40, "rankers": figures}}), Path("bundles"), 3
+    )
     lines = str(summary).splitlines()
-    assert lines[1] == "Ahead of the hybrid in recall@12: popularity by 0.0100 (significant)."
-    assert lines[2].startswith("quality")
+    assert lines[1] == (
+        "Ahead of the hybrid in recall@12: popularity by 0.0100 (significant). "
+        "Ahead of the hybrid in hit_rate@12: popularity by 0.0100 (significant)."
+    )
+    assert lines[2].startswith("quality  No, worse: ")
 
 
-def test_fit_without_events_prints_other_metrics() -> None:
-    metrics = {"evaluation": {}, "recall": {"recall": 0.966}}
-    quality = str(FitSummary.of(published(metrics), Path("bundles"), 3)).splitlines()[1]
-    assert "not compared with popularity" in quality
-    assert quality.endswith("the index finds 96.6% of the exact top 10")
+def test_fit_without_events_says_so_and_shows_precision_by_hidden_attributes_but_no_recall_of_the_index() -> None:
+    found = {"precision": 0.42, "low": 0.4, "high": 0.44, "chance": 0.05, "queries": 90}
+    metrics = {"evaluation": {}, "recall": {"recall": 0.966}, "training": {"label_precision": {"color": found}}}
+    shown = str(FitSummary.of(published(metrics), Path("bundles"), 3))
+    assert shown.splitlines()[1] == (
+        "quality  Not measured: there are no events. Of 10 similar products 4.2 share the color, "
+        "which was hidden; 0.5 would by chance."
+    )
+    assert "96.6" not in shown

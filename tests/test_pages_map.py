@@ -70,7 +70,7 @@ def test_items_without_vectors_are_an_error(rec: Recommender, monkeypatch: pytes
     with pytest.raises(RequestError, match="unknown method 'tsne'; expected one of pacmap, umap, pca"):
         positions(rec, method="tsne")
     monkeypatch.setattr("recommender.pages.projection.find_spec", lambda name: None)
-    with pytest.raises(RequestError, match=r"umap is not installed; .*choose pca"):
+    with pytest.raises(RequestError, match=r"umap is not installed; `pip install umap-learn`, or choose pca"):
         positions(rec, method="umap")
 
 

@@ -16,8 +16,9 @@ from recommender.cli import main
 from recommender.config import EventsConfig
 from recommender.demo.shop import Shop
 from recommender.evaluation.data_quality import data_quality
+from recommender.evaluation.headline import headline
 from recommender.evaluation.latency import latency
-from recommender.pages import charts, write_report
+from recommender.pages import charts, report, write_report
 from recommender.recommender import Recommender
 from tests.browser import quiet_page
 
@@ -75,14 +76,17 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
         for part in ("data", "training", "evaluation", "ablation", "index", "products", "users"):
             assert page.locator(f"#{part} h2").count() == 1
         evaluation = rec.manifest.metrics["evaluation"]
-        rows = page.locator("#evaluation table tr")
-        assert rows.count() == len(evaluation["rankers"]) + 1
+        assert page.locator("#evaluation tr.ranker").count() == len(evaluation["rankers"])
         popularity = page.locator("#evaluation tr", has_text="popularity, last 30 days").inner_text()
         assert f"{evaluation['rankers']['popularity, last 30 days']['all']['recall']['mean']:.4f}" in popularity
         assert page.locator("#training polyline").count() >= 3
-        assert page.locator("#ablation .sentences li").count() == len(
-            evaluation["ablation"]["all products"]["recall_drop"]
-        )
+        whole = evaluation["ablation"]["all products"]
+        assert page.locator("#ablation > .wide tr").count() == len(whole["recall_drop"]) + 1
+        photos = page.locator("#ablation > .wide tr", has_text="Photos").inner_text()
+        assert f"{100 * whole['recall_drop']['image']['mean'] / whole['recall']['mean']:.1f} %" in photos
+        shown = [" ".join(text.split()) for text in page.locator("#answers .answer p").all_text_contents()]
+        assert shown == [answer.sentence for answer in headline(rec)]
+        assert page.locator("#answers .answer").last.bounding_box()["y"] < 900, "all on the first screen"
         assert page.locator("#products .example").count() == 20
         assert page.locator("#users .example").count() == 20
         assert page.locator("#users h3", has_text="events").first.inner_text().split(" ")[0] in histories
@@ -99,6 +103,35 @@ def test_the_page_in_a_browser(rec: Recommender, demo_shop: Shop, tmp_path: Path
         assert 0 < left.count() < 40
         words = title.lower().split()
         assert all(word in text.lower() for text in left.all_text_contents() for word in words)
+
+
+def test_without_events_the_page_says_so_and_shows_precision_by_hidden_attributes(
+    demo_bundles: Path, tmp_path: Path
+) -> None:
+    rec = recommender.load(demo_bundles)
+    color = {"precision": 0.42, "low": 0.4, "high": 0.44, "chance": 0.05, "queries": 80}
+    metrics = {"recall": rec.manifest.metrics["recall"], "training": {"label_precision": {"color": color}}}
+    rec.manifest = replace(rec.manifest, metrics=metrics)
+    write_report(rec, tmp_path / "report.html")
+    page = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").split())
+    first_screen, rest = page.split('<section id="data">')
+    assert "Not measured: there are no events. Of 10 similar products 4.2 share the color" in first_screen
+    assert "Events: 0 were read" in first_screen
+    assert "index" not in first_screen.split('<section id="answers">')[1]
+    assert "Too few events" not in page
+    assert "<td>color</td><td>4.2</td>" in rest
+    assert "Defaults: nothing was learned." in rest
+    assert "earned weights" not in page
+
+
+def test_rows_of_the_index_show_every_setting() -> None:
+    point = {"width": 0, "seeds": 32, "search_k": 300, "entries": 8, "recall": 0.9}
+    curves = {"single": [{**point, "steps": steps} for steps in (1, 2, 3)]}
+    rows = report._operating_points({"curves": curves})
+    shown = ["width", "seeds", "steps", "search_k"]
+    assert len({tuple(row[name] for name in shown) for row in rows}) == 3
+    source = (Path(report.__file__).parent / "report.html").read_text(encoding="utf-8")
+    assert all(f"point.{name}" in source for name in shown)
 
 
 def test_the_command_writes_synthetic_users(

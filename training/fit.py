@@ -23,6 +23,7 @@ from recommender.encoders.cache import cache_location, digest
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.errors import ConfigError, DataError
 from recommender.evaluation import EvaluationReport, evaluate
+from recommender.evaluation.headline import with_headline
 from recommender.evaluation.item_pairs import item_pairs
 from recommender.evaluation.ranking_task import MapFunction
 from recommender.events import EVENT_WEIGHTS, PLAYED
@@ -218,7 +219,7 @@ def evaluate_config(
             include_history=include_history,
             cluster=cluster,
         )
-        return load(folder).manifest.metrics
+        return with_headline(load(folder))
 
 
 def _train_with_events(
@@ -238,7 +239,8 @@ def _train_with_events(
     with timer.stage("item tower"):
         item_tower, metrics = train_item_tower(items, pairs_of(split.train), seed)
     with timer.stage("similarity"):
-        content, metrics["masked_attributes"] = tune_by_masked_attributes(items, item_tower.tower, encode, seed)
+        content, *found = tune_by_masked_attributes(items, item_tower.tower, encode, seed)
+        metrics["masked_attributes"], metrics["label_precision"] = found
     with timer.stage("behaviour"):
         validate = Validation.of(cases).score if cases else None
         behaviour = train(item_tower, split.train, seed, validate=validate)
@@ -344,7 +346,8 @@ def _train_without_events(
         item_tower, metrics = train_item_tower(items, None, seed)
         tower, segment = assemble_segment(items, item_tower, None)
     with timer.stage("similarity"):
-        content, metrics["masked_attributes"] = tune_by_masked_attributes(items, tower, encode, seed)
+        content, *found = tune_by_masked_attributes(items, tower, encode, seed)
+        metrics["masked_attributes"], metrics["label_precision"] = found
     hyperparameters = default_hyperparameters(segment, UserTower(EVENT_WEIGHTS)).with_weights(content)
     return TrainedModel.of(tower, segment, hyperparameters, {**metrics, "prior": no_prior(items.catalog)[1]})
 

@@ -11,7 +11,9 @@ from recommender.commands.shared import emit
 def list_generations(bundles: options.BundleList, as_json: options.AsJson = False) -> None:
     """List the published generations, newest last.
 
-    An asterisk marks the current one; each is shown with the one that it replaced, or that it compacts.
+    An asterisk marks the current one; each is shown with how many of 100 shoppers
+    find something they later chose, at its last fit, and with the one that it
+    replaced, or that it compacts.
     """
     from recommender.bundle import current, generations, lineage_of, published
 
@@ -24,6 +26,8 @@ def list_generations(bundles: options.BundleList, as_json: options.AsJson = Fals
             "current": m.generation == current_name,
             "previous": (lineage := lineage_of(bundles, m.generation)).previous,
             "compacted": lineage.compacted,
+            "hit_rate": _hit_rate(m.metrics, "hybrid"),
+            "best_sellers": _hit_rate(m.metrics, "popularity"),
         }
         for m in generations(bundles)
     ]
@@ -36,7 +40,19 @@ def _line(row: dict[str, Any]) -> str:
         before = f", compacts {row['compacted']}"
     elif row["previous"]:
         before = f", replaced {row['previous']}"
-    return f"{mark} {row['generation']}  {row['n']:,} products{before}"
+    found = "not evaluated"
+    if row["hit_rate"] is not None and row["best_sellers"] is not None:
+        found = (
+            f"{100 * row['hit_rate']:.1f} of 100 shoppers find, {100 * row['best_sellers']:.1f} by best sellers"
+        )
+    return f"{mark} {row['generation']}  {row['n']:,} products, {found}{before}"
+
+
+def _hit_rate(metrics: dict[str, Any], ranker: str) -> float | None:
+    """Return the hit rate of a ranker; read here without the libraries of the evaluation."""
+    figures = (metrics.get("evaluation") or {}).get("rankers", {}).get(ranker, {})
+    mean: float | None = figures.get("all", {}).get("hit_rate", {}).get("mean")
+    return mean
 
 
 def rollback(

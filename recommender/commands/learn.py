@@ -232,6 +232,9 @@ def evaluate(
     engine: options.Engine = "local",
     address: options.Address = None,
     gpus: options.Gpus = 0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Every metric, of the training and index too.")
+    ] = False,
     off_policy: Annotated[
         Path | None, typer.Option("--off-policy", metavar="LOG", help="Estimate from a log with propensities.")
     ] = None,
@@ -249,6 +252,8 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Show the metrics of a bundle, or measure a shop's files.
+
+    Three answers first: better than best sellers, new products, data to fix.
 
     With --config or --catalog, trains on the earlier part of the events and measures on the later. With
     --off-policy, estimates what BUNDLES, with other weights or another strategy, would have earned in the place of
@@ -269,9 +274,10 @@ def evaluate(
     if bundles is not None:
         if cluster is not None:
             raise typer.BadParameter("--engine ray trains and measures: give --config (or --catalog), not BUNDLES")
-        from recommender.bundle import open_bundle
+        import recommender
+        from recommender.evaluation.headline import with_headline
 
-        metrics = open_bundle(bundles).manifest.metrics
+        metrics = with_headline(recommender.load(bundles))
         if include_history and "evaluation_with_history" not in metrics:
             raise typer.BadParameter(
                 "the bundle was not measured with the history kept in; give --config (or --catalog) to do so"
@@ -281,6 +287,6 @@ def evaluate(
         from training.fit import evaluate_config
 
         metrics = evaluate_config(shop, include_history=include_history, cluster=cluster)
-    from recommender.commands.output import show_figures
+    from recommender.commands.output import show_evaluation
 
-    emit(metrics, show_figures(metrics), as_json)
+    emit(metrics, show_evaluation(metrics, verbose), as_json)

@@ -12,6 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from recommender.catalog.report import DataReport
     from recommender.catalog.summary import ColumnSummary
+    from recommender.evaluation.comparison import Comparison
     from recommender.ranking.results import Recommendation, Recommendations
 
 Product = Callable[[str], Mapping[str, Any]]
@@ -98,6 +99,60 @@ def show_figures(figures: Mapping[str, Any]) -> str:
     measured = [figures[name] for name in names if figures.get(name)]
     evaluation = [part for each in measured for part in (Text(table(each)), Text(""))]
     return _render(*evaluation, *_figures(others, ""))
+
+
+def show_evaluation(figures: Mapping[str, Any], verbose: bool = False) -> str:
+    """Return the metrics of a bundle in 80 columns: three answers, then recall and hit rate of each ranker.
+
+    Parameters
+    ----------
+    figures
+        From `recommender.evaluation.headline.with_headline`.
+    verbose
+        All metrics of the manifest instead of the short table.
+    """
+    from recommender.evaluation.headline import label_lines
+    from recommender.evaluation.table import all_ahead, short_table, wrapped
+
+    measured = [figures[name] for name in ("evaluation", "evaluation_with_history") if figures.get(name)]
+    measured = [each for each in measured if each["queries"]]
+    first = [line for each in measured[:1] for line in all_ahead(each)]
+    answers = [f"{answer['question']} {answer['sentence']}" for answer in figures["headline"]]
+    lines = [short for line in [*first, *answers] for short in wrapped(line)]
+    if verbose:
+        rest = {name: value for name, value in figures.items() if name != "headline"}
+        return "\n".join([*lines, "", show_figures(rest)])
+    tables = [part for each in measured[:1] for part in ("", short_table(each))]
+    for each in measured[1:]:
+        tables += ["", *(short for line in all_ahead(each) for short in wrapped(line)), short_table(each)]
+    labels = [] if measured else label_lines(figures)
+    lost = [*wrapped(figures["lost"])] if figures.get("lost") else []
+    return "\n".join([*lines, *labels, *tables, *lost, "", "--verbose shows all metrics; report draws them"])
+
+
+def show_comparison(comparison: "Comparison") -> str:
+    """Return two generations in lines of 80 columns: differences of metrics, overlap, and what changed most."""
+    from recommender.evaluation.comparison import verdict
+    from recommender.evaluation.table import wrapped
+
+    lines = [f"before {comparison.before.generation}, after {comparison.after.generation}"]
+    if comparison.metrics:
+        lines.append(f"{'':32} {'before':>7} {'after':>7}  difference, 95 % interval")
+    for name, row in comparison.metrics.items():
+        change, mark = row.difference, {"higher": "  higher", "lower": "  LOWER"}.get(verdict(row.difference), "")
+        interval = f"{change.mean:+.4f} {change.low:+.4f} {change.high:+.4f}{mark}"
+        lines.append(f"{name:32} {row.first:7.4f} {row.second:7.4f}  {interval}")
+    lines += wrapped(f"Not measured: {comparison.unmeasured}.") if comparison.unmeasured else []
+    for kind, share in comparison.overlap.items():
+        people = "synthetic users" if comparison.synthetic else "users"
+        named = "similar products of" if kind == "product" else "recommendations for"
+        count = f"{comparison.compared[kind]:,} {'products' if kind == 'product' else people}"
+        lines += ["", f"{named} {count}: {share:.1%} of 12 in common; least"]
+        changed = [answer for answer in comparison.changed if answer.kind == kind]
+        lines += [f"  {answer.overlap:6.1%}  {answer.name[:68]}" for answer in changed] or [
+            "  all lists are equal"
+        ]
+    return "\n".join(lines)
 
 
 def _figures(figures: Mapping[str, Any], path: str) -> "Iterator[Text | Table]":

@@ -202,7 +202,7 @@ def search(
     seed: Annotated[int, typer.Option("--seed", help="Of the drawn queries.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Search by ids, titles, typos, attributes and random words.
+    """Search by ids, titles, typos and attributes.
 
     Queries are made of the products' own values; by words alone, vectors alone, both, and rank fusion.
     """

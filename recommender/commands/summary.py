@@ -23,8 +23,10 @@ class FitSummary:
     quality
         By measure, such as recall@12: this recommender's mean with its 95 % interval, that of popularity, and the
         lead over it with its interval. Empty where there were too few events to measure it.
+    answer
+        Whether recommendations are better than best sellers, in a sentence; where this was not measured, why.
     retrieval_recall
-        Recall@10 of the index against an exact scan.
+        Recall@10 of the index against an exact scan: how fast search may be, not how good recommendations are.
     seconds
         Wall time.
     stages
@@ -43,6 +45,7 @@ class FitSummary:
     generation: str
     bundles: str
     quality: dict[str, dict[str, Any]]
+    answer: str
     retrieval_recall: float | None
     seconds: float
     stages: dict[str, float]
@@ -54,7 +57,8 @@ class FitSummary:
     @classmethod
     def of(cls, rec: "Recommender", bundles: Path | str, seconds: float) -> "FitSummary":
         """Summarise an opened generation that took `seconds` to fit."""
-        from recommender.evaluation.table import ahead
+        from recommender.evaluation.headline import better_than_best_sellers
+        from recommender.evaluation.table import all_ahead
 
         metrics = rec.manifest.metrics
         folder = shlex.quote(str(bundles))
@@ -62,12 +66,13 @@ class FitSummary:
             rec.generation,
             str(bundles),
             _quality(metrics.get("evaluation") or {}),
+            better_than_best_sellers(metrics).sentence,
             (metrics.get("recall") or {}).get("recall"),
             round(seconds, 1),
             dict(metrics.get("seconds") or {}),
             [f"recommender similar {folder} {shlex.quote(rec.ids[0])}", f"recommender serve {folder}"],
             metrics.get("lost", ""),
-            ahead(metrics.get("evaluation") or {}),
+            " ".join(all_ahead(metrics.get("evaluation") or {})),
             metrics.get("warm_start") or {},
         )
 
@@ -83,7 +88,7 @@ class FitSummary:
             [
                 f"published {self.generation} in {self.bundles}",
                 *([self.ahead] if self.ahead else []),
-                f"quality  {'; '.join(map(_line, self.quality, self.quality.values())) or self._unmeasured()}",
+                f"quality  {self._evaluated_last() if self.warm_start else self.answer}",
                 *([self._start()] if self.warm_start else []),
                 f"time     {_duration(self.seconds)}{f' ({stages})' if stages else ''}",
                 f"next     {' or '.join(self.next)}",
@@ -100,13 +105,8 @@ class FitSummary:
             recall += f" ({starts[0]['soft_recall']:.3f} after the last full fit)" if len(starts) > 1 else ""
         return f"from     {self.warm_start['from']}; {recall}{f'; A FULL FIT IS DUE: {due}' if due else ''}"
 
-    def _unmeasured(self) -> str:
-        if self.warm_start:
-            return f"evaluated by full fits alone; the last had events until {self.warm_start['full_fit_until']}"
-        text = "not compared with popularity, which takes events before and after a split"
-        if self.retrieval_recall is None:
-            return text
-        return f"{text}; the index finds {self.retrieval_recall:.1%} of the exact top 10"
+    def _evaluated_last(self) -> str:
+        return f"evaluated by full fits alone; the last had events until {self.warm_start['full_fit_until']}"
 
 
 def _quality(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -123,13 +123,6 @@ def _quality(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for measure in ("recall", "ndcg")
         if own[measure]["mean"] is not None
     }
-
-
-def _line(measure: str, figures: Mapping[str, Any]) -> str:
-    low, high = figures["lead"]["low"], figures["lead"]["high"]
-    verdict = "better" if low > 0 else "worse" if high < 0 else "no significant difference"
-    interval = f"{figures['low']:.3f} to {figures['high']:.3f}"
-    return f"{measure} {figures['mean']:.3f} ({interval}), popularity {figures['popularity']:.3f}: {verdict}"
 
 
 def _duration(seconds: float) -> str:

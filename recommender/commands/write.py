@@ -116,6 +116,8 @@ def map_products(
     """
     from recommender.pages import write_map
 
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"the map is a page: --out is {str(out)!r}, expected such as map.html")
     with opened(bundles) as (rec, _):
         n = write_map(rec, out, block, method)
     size = out.stat().st_size

@@ -5,6 +5,7 @@ Full ranking over all items, items of the history masked, ties by id; intervals 
 
 from recommender.evaluation.ablation import Ablation
 from recommender.evaluation.bootstrap import Interval, Intervals, bootstrap
+from recommender.evaluation.comparison import ChangedAnswer, Comparison
 from recommender.evaluation.evaluate import evaluate
 from recommender.evaluation.off_policy import OffPolicyEstimate, OffPolicyReport, off_policy
 from recommender.evaluation.report import EvaluationReport
@@ -13,6 +14,8 @@ from recommender.evaluation.table import table
 
 __all__ = [
     "Ablation",
+    "ChangedAnswer",
+    "Comparison",
     "EvaluationReport",
     "Interval",
     "Intervals",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recommender.core.blocks import Float, Rows
+from recommender.core.blocks import Float, Mask, Rows
 from recommender.evaluation.metrics import Floats
 
 HEAD = 0.1  # share of products that count as the most popular
@@ -64,3 +64,19 @@ def popular_share(rows: Rows, popularity: Floats) -> float:
     head[np.argsort(-popularity, kind="stable")[: max(1, round(HEAD * len(popularity)))]] = True
     listed = rows[rows >= 0]
     return float(head[listed].mean()) if len(listed) else float("nan")
+
+
+def cold_share(rows: Rows, cold: Mask) -> Floats:
+    """Return the share of each list's places that new products have, (b,); NaN for an empty list.
+
+    Parameters
+    ----------
+    rows
+        (b, k), padded with -1.
+    cold
+        Products without events before the split, (n,).
+    """
+    listed = rows >= 0
+    count = listed.sum(axis=1)
+    shares = (cold[rows] & listed).sum(axis=1) / np.maximum(count, 1)
+    return np.where(count > 0, shares, np.nan)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
 _TOP = 3  # values of a column
+PARTS = {"image": ("Photos", "photo"), "text": ("Texts", "text"), "category": ("Categories", "category")}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ def data_quality(recommender: "Recommender") -> DataQuality:
         variants=int((np.bincount(groups)[groups] > 1).sum()),
         indistinguishable=int(_indistinguishable(recommender, listed).sum()),
     )
+
+
+def missing_parts(recommender: "Recommender") -> dict[str, int]:
+    """Count the products without a photo, a text or a category, by block; all of them where no product has one."""
+    segment, layout = recommender.segment, recommender.layout
+    rows = np.asarray(recommender.attributes.ids.in_order)  # without removed products
+    known = {name: int(segment.present[rows, layout.index(name)].sum()) for name in PARTS if name in layout.names}
+    return {name: len(rows) - known.get(name, 0) for name in PARTS}
 
 
 def _column(attributes: Attributes, name: str, listed: Mask) -> dict[str, Any]:

@@ -168,13 +168,17 @@ def _report(
     candidates = _candidates(train, recommender.n)
     relevant = {name: queries.relevant_among(mask) for name, mask in candidates.items()}
     popularity, content = Popularity(train, recommender.n).counts, _content(recommender)
+    cold = ~warm_items(train, recommender.n)
     return EvaluationReport(
         k=k,
         user_ids=queries.user_ids,
-        rankers=tuple(_measured(ranker, lists, relevant, popularity, content, k) for ranker, lists in ranked),
+        rankers=tuple(
+            _measured(ranker, lists, relevant, popularity, content, cold, k) for ranker, lists in ranked
+        ),
         n=recommender.n,
         interactions=int(relevant["all"].nnz),
         cold_interactions=int(relevant["cold"].nnz),
+        cold_products=int(cold.sum()),
         include_history=queries.include_history,
     )
 
@@ -192,6 +196,7 @@ def _measured(
     relevant: Mapping[str, csr_array],
     popularity: metrics.Floats,
     content: Float,
+    cold: Mask,
     k: int,
 ) -> RankerMetrics:
     lists = {name: rows[:, :k] for name, rows in ranked.lists.items()}
@@ -205,4 +210,5 @@ def _measured(
         beyond_accuracy.popular_share(lists["all"], popularity),
         ranked.seconds,
         ranker.detail,
+        beyond_accuracy.cold_share(lists["all"], cold),
     )

@@ -37,6 +37,8 @@ class RankerMetrics:
         To rank all queries, without fitting.
     detail
         Parameters of a baseline; of several splits, each that occurs.
+    cold_shares
+        (q,) the share of each list's places that cold products have; None where it was not measured.
     """
 
     name: str
@@ -48,6 +50,7 @@ class RankerMetrics:
     popular_share: float
     seconds: float
     detail: str = ""
+    cold_shares: Values | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,6 +79,8 @@ class EvaluationReport:
         Whether all held-out interactions count, or those with items that are new to the user.
     in_sample
         Whether the recommender has learned from some of the held-out interactions.
+    cold_products
+        Products without events before the split.
     """
 
     k: int
@@ -89,6 +94,7 @@ class EvaluationReport:
     pairs: Mapping[str, Any] | None = None
     include_history: bool = False
     in_sample: bool = False
+    cold_products: int = 0
 
     @classmethod
     def pool(cls, reports: Sequence["EvaluationReport"]) -> "EvaluationReport":
@@ -102,6 +108,7 @@ class EvaluationReport:
             rankers=tuple(_pooled([report[name] for report in reports]) for name in names),
             interactions=sum(report.interactions for report in reports),
             cold_interactions=sum(report.cold_interactions for report in reports),
+            cold_products=round(np.mean([report.cold_products for report in reports])),
             split_dates=tuple(date for report in reports for date in report.split_dates),
             ablation=None,
             pairs=None,
@@ -126,6 +133,7 @@ class EvaluationReport:
             "split_dates": [*self.split_dates],
             "interactions": self.interactions,
             "cold_share": round(self.cold_interactions / max(self.interactions, 1), 4),
+            "cold_product_share": round(self.cold_products / max(self.n, 1), 4),
             "include_history": self.include_history,
             "in_sample": self.in_sample,
             "rankers": self._rankers(),
@@ -177,6 +185,7 @@ def _overview(ranker: RankerMetrics) -> dict[str, Any]:
         "novelty": _rounded(ranker.novelty),
         "diversity": _rounded(ranker.diversity),
         "popular_share": _rounded(ranker.popular_share),
+        "cold_share": None if ranker.cold_shares is None else _rounded(_mean(ranker.cold_shares)),
         "seconds": round(ranker.seconds, 2),
     }
 
@@ -192,7 +201,12 @@ def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 6)
 
 
+def _mean(values: Values) -> float:
+    return float(np.nanmean(values)) if (~np.isnan(values)).any() else float("nan")
+
+
 def _pooled(parts: Sequence[RankerMetrics]) -> RankerMetrics:
+    shares = [part.cold_shares for part in parts if part.cold_shares is not None]
     return RankerMetrics(
         parts[0].name,
         parts[0].group,
@@ -203,4 +217,5 @@ def _pooled(parts: Sequence[RankerMetrics]) -> RankerMetrics:
         float(np.mean([part.popular_share for part in parts])),
         sum(part.seconds for part in parts),
         " / ".join(dict.fromkeys(part.detail for part in parts)),
+        np.concatenate(shares) if len(shares) == len(parts) else None,
     )

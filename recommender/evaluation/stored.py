@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PART, FILE = "evaluation", "queries.npz"
 # Of the bundle's folder, beside the generations and in none of them: without it, a digest says nothing of a user.
 KEY_FILE, KEY_BYTES = ".evaluation_key", 32
+COLD_SHARE = "cold_share"  # the share of a list's places that new products have, if measured
 _FORMAT = 1
 
 
@@ -40,7 +41,8 @@ class StoredEvaluation:
     rankers, candidates, metrics
         Names of the axes of `values`.
     values
-        (rankers, candidates, q, metrics), NaN where a query has no relevant item among the candidates.
+        (rankers, candidates, q, metrics), NaN where a query has no relevant item among the candidates; the share
+        of places that new products have is of lists over "all" candidates.
     """
 
     k: int
@@ -57,7 +59,13 @@ class StoredEvaluation:
         order = np.argsort(users, kind="stable")
         candidates = tuple(report.rankers[0].values)
         values = np.array([[ranker.values[name][order] for name in candidates] for ranker in report.rankers])
-        return cls(report.k, users[order], tuple(report.names), candidates, tuple(RANKING), values)
+        metrics = tuple(RANKING)
+        shares = [ranker.cold_shares[order] for ranker in report.rankers if ranker.cold_shares is not None]
+        if len(shares) == len(report.rankers):
+            column = np.full((*values.shape[:3], 1), np.nan)
+            column[:, candidates.index("all"), :, 0] = shares
+            values, metrics = np.concatenate([values, column], axis=3), (*metrics, COLD_SHARE)
+        return cls(report.k, users[order], tuple(report.names), candidates, metrics, values)
 
     def __len__(self) -> int:
         return len(self.users)

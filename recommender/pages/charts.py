@@ -1,6 +1,6 @@
 """Line charts and interval bars of the report, as SVG coordinates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDTH, HEIGHT, EDGE = 260, 110, 6
@@ -27,6 +27,13 @@ def line(name: str, values: Sequence[float], x: Sequence[float] | None = None) -
 def _scaled(values: Sequence[float], start: float, end: float) -> list[float]:
     low, high = min(values), max(values)
     return [start + (end - start) * ((value - low) / (high - low) if high > low else 0.5) for value in values]
+
+
+def difference(figure: Mapping[str, Any], extent: float) -> dict[str, float] | None:
+    """Return a difference and its interval as percentages of an axis from -`extent` to `extent`, or None."""
+    if figure["mean"] is None or not extent:
+        return None
+    return {name: 50 + 50 * figure[name] / extent for name in ("mean", "low", "high")}
 
 
 def interval(figure: dict[str, Any], maximum: float) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recommender.recommender import Recommender
 
 METHODS = ("pacmap", "umap", "pca")
+_INSTALLS = {"pacmap": "hybrid-recommender[map]", "umap": "umap-learn"}  # the extra has PaCMAP alone
 _MIN_PRODUCTS = 50  # of a neighbour-based projection; fewer are projected by PCA
 _COMPONENTS = 50  # principal components that are projected: further ones are noise and cost time
 _CHUNK = 8192
@@ -78,7 +79,7 @@ def _method(method: str | None) -> str:
         )
     if method != "pca" and not find_spec(method):
         raise RequestError(
-            f"{method} is not installed; `pip install hybrid-recommender[map]`, or choose pca", "/method"
+            f"{method} is not installed; `pip install {_INSTALLS[method]}`, or choose pca", "/method"
         )
     return method
 

@@ -12,14 +12,23 @@ from markupsafe import Markup
 
 def write_page(out: Path, template: str, **data: Any) -> None:
     """Write a page from one of this package's templates, atomically."""
-    environment = Environment(loader=PackageLoader("recommender", "pages"), autoescape=True, trim_blocks=True)
-    environment.filters |= {"script": _script, "base64": _base64}
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        environment.get_template(template).stream(**data).dump(str(temporary), encoding="utf-8")
+        _environment().get_template(template).stream(**data).dump(str(temporary), encoding="utf-8")
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def render(template: str, **data: Any) -> str:
+    """Return a part of a page as HTML."""
+    return _environment().get_template(template).render(**data)
+
+
+def _environment() -> Environment:
+    environment = Environment(loader=PackageLoader("recommender", "pages"), autoescape=True, trim_blocks=True)
+    environment.filters |= {"script": _script, "base64": _base64}
+    return environment
 
 
 def _script(value: Any) -> Markup:

@@ -15,6 +15,7 @@ from recommender.core.blocks import Double, Float, Layout, Rows
 from recommender.encoders.base import Encoder, Metered
 from recommender.encoders.pipeline import EncodedCatalog, encode_catalog
 from recommender.encoders.support.pair import encoder_of
+from recommender.evaluation.bootstrap import bootstrap
 from recommender.evaluation.held_out_attribute import hold_out
 from recommender.progress import progress
 from recommender.towers.item import ItemTower
@@ -29,6 +30,7 @@ NEIGHBOURS = 10
 ERRORS = 3.0  # standard errors that make a gain clear: many weightings are compared
 RATIOS = (1.0, 2.0, 4.0)  # of block weights to each other: no block gets 0
 
+LabelPrecision: TypeAlias = dict[str, float]
 Encode: TypeAlias = Callable[[Catalog], EncodedCatalog]
 
 
@@ -41,11 +43,12 @@ def free_encoding(encoder: Encoder, cache_dir: Path | None) -> Encode | None:
 
 def tune_by_masked_attributes(
     items: TrainingItems, tower: ItemTower, encode: Encode | None, seed: int
-) -> tuple[dict[str, float], dict[str, float]]:
+) -> tuple[dict[str, float], dict[str, float], dict[str, LabelPrecision]]:
     """Choose block weights by masking one column after the other, and the words of its values in the texts.
 
     Under good weights a product's neighbours share the masked value. Each column counts the same, as a ratio to
-    equal weights; those stay unless others are clearly better, and where encoding changed texts costs money.
+    equal weights; those stay unless others are clearly better, and where encoding changed texts costs money. How
+    often neighbours share a value is also the one figure of quality that a shop without events has.
 
     Parameters
     ----------
@@ -61,26 +64,52 @@ def tune_by_masked_attributes(
     Returns
     -------
     tuple
-        Block name to weight, sum 1; and column name to how many times as often neighbours share its value as under
-        equal weights.
+        Block name to weight, sum 1; column name to how many times as often neighbours share its value as under
+        equal weights; and column name to the figures of `_precision`.
     """
     names = tower.layout.names
-    if encode is None or len(names) < 2:
-        return {name: 1.0 / len(names) for name in names}, {}
+    equal_weights = {name: 1.0 / len(names) for name in names}
+    if encode is None or not names:
+        return equal_weights, {}, {}
     rows = np.sort(np.random.default_rng(seed).permutation(len(items.catalog))[:SAMPLE])
     groups = items.groups[rows]
     sample = replace(items.catalog, frame=items.catalog.frame.iloc[rows].reset_index(drop=True))
     weightings = _weightings(tower.layout)
-    ratios = {}
+    ratios, shares_of = {}, {}
     columns = _maskable_columns(sample)
     for values in progress(columns, "masked columns", len(columns), "column"):
         vectors = _masked_vectors(sample, values, tower, encode)
         shared = np.stack([*_shared(vectors, weightings, tower.layout, values, groups)])
+        shares_of[str(values.name)] = shared
         if (equal := np.nanmean(shared[0])) > 0:
             ratios[str(values.name)] = shared / equal
+    if len(columns) < MIN_COLUMNS or len(names) < 2:
+        ratios = {}
     best = best_by_standard_error(_mean_of_columns(list(ratios.values())), ERRORS) if ratios else 0
     weights = dict(zip(names, weightings[best].tolist(), strict=True))
-    return weights, {name: round(float(np.nanmean(shares[best])), 4) for name, shares in ratios.items()}
+    gained = {name: round(float(np.nanmean(shares[best])), 4) for name, shares in ratios.items()}
+    found = {str(values.name): _precision(shares_of[str(values.name)][best], values, groups) for values in columns}
+    return weights, gained, found
+
+
+def _precision(shares: Double, values: pd.Series, groups: Rows) -> LabelPrecision:
+    """Return the share of neighbours with a product's masked value, its 95 % interval, and what chance would give.
+
+    Parameters
+    ----------
+    shares
+        Of each product, (c,); NaN where its value is unknown.
+    values, groups
+        Of each product, (c,): the masked column, and the variants of one product.
+    """
+    codes = pd.factorize(values)[0]
+    same = (codes[:, None] == codes) & (groups[:, None] != groups)
+    chance = same.sum(axis=1) / np.maximum((groups[:, None] != groups).sum(axis=1), 1)
+    known = ~np.isnan(shares)
+    interval = bootstrap(shares[known, None], np.arange(known.sum()).astype(object))[0]
+    figures = {"precision": interval.mean, "low": interval.low, "high": interval.high}
+    figures["chance"] = float(chance[known].mean())
+    return {name: round(value, 4) for name, value in figures.items()} | {"queries": int(known.sum())}
 
 
 def _mean_of_columns(ratios: Sequence[Double]) -> Double:
@@ -96,11 +125,10 @@ def _weightings(layout: Layout) -> list[Double]:
 
 
 def _maskable_columns(sample: Catalog) -> list[pd.Series]:
-    """Return the learned columns whose values enough products share with another; none if they are few."""
+    """Return the learned columns whose values enough products share with another."""
     names = [column.name for column in sample.columns if column.learn and column.kind in ("category", "text")]
     columns = [sample.frame[name] for name in names]
-    shared = [column for column in columns if (column.duplicated(keep=False) & (column != "")).sum() >= MIN_SHARED]
-    return shared if len(shared) >= MIN_COLUMNS else []
+    return [column for column in columns if (column.duplicated(keep=False) & (column != "")).sum() >= MIN_SHARED]
 
 
 def _masked_vectors(sample: Catalog, values: pd.Series, tower: ItemTower, encode: Encode) -> Float:
