@@ -35,6 +35,7 @@ from serving.routes import (
     products,
     questions,
     recommendations,
+    reports,
     users,
 )
 from serving.rsgi import THREADS
@@ -44,6 +45,7 @@ from serving.trending import Trending
 
 ROUTES = (
     recommendations,
+    reports,
     questions,
     placements,
     events,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from recommender.events import Event
 from recommender.stores.attribution import Attribution
+from recommender.stores.orders import OrderLine
 
 # Changed attributes of a product; None once it is removed.
 AttributeValues = Mapping[str, Any] | None
@@ -154,6 +155,19 @@ class EventStore(Protocol):
         """Count the products of events in [start, end) with a recommendation id, once per id and event name.
 
         Left out are events of the future, those that were added as not counted, and answers of drawn arms.
+        """
+
+    def orders(self, start: datetime, end: datetime, days: int) -> list[OrderLine]:
+        """Return the lines of the orders of [start, end), oldest first, less what was returned since.
+
+        A product of a transaction counts once, with its earliest event, whichever event ids it was sent with. A
+        refund without a transaction id is of the latest order of the product before it, by the same user or
+        session. Events count as in `counts`, but not those of simulated shoppers of the storefront.
+
+        Parameters
+        ----------
+        days
+            Length of the period before that is searched for clicks and views of recommendations; 0 for none.
         """
 
     def signing_key(self) -> bytes:

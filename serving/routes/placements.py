@@ -19,8 +19,9 @@ from serving.recommending import recommend
 from serving.reports import rates
 from serving.schemas.events import Period
 from serving.schemas.requests import MAX_PAGE_PRODUCTS, PageParams, RecommendationParams
-from serving.schemas.responses import Answer, Pages, Report
+from serving.schemas.responses import Answer, Pages, Report, ReportLine
 from serving.service import require, service
+from serving.tables import csv_response, wants_csv
 
 bp = APIBlueprint("placements", __name__, url_prefix="/v1")
 REPORT_SECONDS = 30.0
@@ -84,6 +85,8 @@ def report(period: Period) -> Response:
     end = datetime.combine(period.to, time.max, UTC)
     with deadline(REPORT_SECONDS):
         lines = rates(service().store.events.counts(start, end))
+    if wants_csv(period.format):
+        return csv_response(lines, [*ReportLine.model_fields])
     page, cursor = page_of(lines, Attribution._fields, period.limit, period.cursor)
     return json_response({"from": period.from_, "to": period.to, "placements": page, "next_cursor": cursor})
 

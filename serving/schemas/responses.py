@@ -137,6 +137,59 @@ class Report(BaseModel):
     next_cursor: str | None
 
 
+class OrderLineModel(BaseModel):
+    """What one group of recommendations sold in one currency, which is empty where events name none.
+
+    `average_order_value` is the revenue per order; `users` are distinct; `unpriced_units` have no price and are in
+    no revenue. A line has those of day, placement, strategy and arm that `by` names.
+    """
+
+    day: str | None = None
+    placement: str | None = None
+    strategy: str | None = None
+    arm: str | None = None
+    currency: str
+    orders: int
+    units: float
+    revenue: float
+    average_order_value: float
+    users: int
+    unpriced_units: float
+
+
+class ShopTotal(BaseModel):
+    """All orders of the shop in one currency, and the part that recommendations are credited with."""
+
+    currency: str
+    orders: int
+    units: float
+    revenue: float
+    average_order_value: float
+    users: int
+    unpriced_units: float
+    attributed_orders: int
+    attributed_revenue: float
+
+
+class RuleModel(BaseModel):
+    """The attribution rule of the settings, and in words."""
+
+    click_days: int
+    view_days: int
+    rule: str
+
+
+class OrderReport(BaseModel):
+    """Orders that recommendations are credited with."""
+
+    from_: str = Field(alias="from")
+    to: str
+    attribution: RuleModel
+    shop: list[ShopTotal]
+    lines: list[OrderLineModel]
+    next_cursor: str | None
+
+
 class Receipt(BaseModel):
     """The receipt of an event; 'known' if it was sent before, or its user or session was erased since."""
 

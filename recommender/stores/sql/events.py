@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, check_event, latest_plausible
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
 from recommender.stores.base import AttributionCount, Erasure, EventPosition
+from recommender.stores.orders import OrderLine
 from recommender.stores.sql.database import METADATA, Database, Utc, moment_of
+from recommender.stores.sql.orders import read_orders
 from recommender.stores.sql.users import USERS
 
 _EVENTS = sa.Table(
@@ -29,6 +31,8 @@ _EVENTS = sa.Table(
     sa.Column("value", sa.Double),
     sa.Column("quantity", sa.Double),
     sa.Column("price", sa.Double),
+    sa.Column("transaction_id", sa.Text),
+    sa.Column("currency", sa.Text),
     sa.Column("counted", sa.Boolean),  # in reports and trending; NULL of those from a version without it: yes
 )
 # Erased users and sessions, by a hash with the store's salt, so that the table has no ids.
@@ -241,6 +245,11 @@ class SqlEvents:
             ]
         known = [(key, name, items) for key, name, items in rows if key is not None and key.arm != DRAWN]
         return sorted(AttributionCount(*row) for row in known)
+
+    def orders(self, start: datetime, end: datetime, days: int) -> list[OrderLine]:
+        """See `EventStore.orders`."""
+        with self._database.transaction() as connection:
+            return read_orders(connection, _EVENTS, start, end, days)
 
     def signing_key(self) -> bytes:
         """See `EventStore.signing_key`."""
