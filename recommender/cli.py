@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.commands import ask, benchmark, bundles, events, learn, quality, serve, write
+from recommender.commands import ask, benchmark, bundles, events, experiments, learn, quality, serve, write
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 from recommender.version import __version__
@@ -52,6 +52,7 @@ _add(
         "demo": serve.demo,
     },
 )
+_group(app, "experiments", "Plan experiments.", {"power": experiments.power})
 _group(app, "events", "Import events into the event store.", {"import": events.import_events})
 _group(
     app,

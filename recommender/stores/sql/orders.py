@@ -1,6 +1,6 @@
 """Orders in a SQL database: purchases once each, refunds, and the recommendations seen before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -104,7 +104,7 @@ def _touches(events: sa.Table, start: datetime, end: datetime, days: int) -> sa.
 
 
 def _of_same_shopper(
-    later: sa.CTE, earlier: Any, columns: list[sa.ColumnElement[Any]], condition: sa.ColumnElement[bool]
+    later: sa.CTE, earlier: Any, columns: Sequence[sa.ColumnElement[Any]], condition: sa.ColumnElement[bool]
 ) -> sa.Subquery:
     """Return earlier events beside the later ones of the same product and user, or session without another user.
 
