@@ -34,10 +34,10 @@ def power(
 
     found = plan(rate, lift, visitors_per_day, power=power, alpha=alpha, arms=arms, deviation=deviation)
     text = (
-        f"{found.days} days ({found.visitors:,} visitors): a lift of {lift:.1%} is found by then with a probability of"
-        f" {found.power:.0%}, looked at every day\n"
-        f"{found.median_days} days are enough for half of such experiments; a test that is looked at once only needs"
-        f" {found.fixed_days} days\n"
+        f"{found.days} days ({found.visitors:,} visitors): by then a lift of {lift:.1%} is found with"
+        f" a probability of {found.power:.0%}, looked at every day\n"
+        f"half of such experiments find it within {found.median_days} days; a test that is looked at only once, at"
+        f" the end, needs {found.fixed_days}\n"
         f"write into the experiment: planned_visitors = {found.visitors}"
     )
     emit(asdict(found), text, as_json)

@@ -7,8 +7,8 @@ variance V and a parameter ρ, the interval
     estimate ± sqrt(V · 2 (nρ² + 1) / (nρ²) · log(sqrt(nρ² + 1) / α))
 
 covers the truth at all n at once with a probability that tends to 1 − α the later the first look is. It inverts
-the mixture sequential probability ratio test with a normal mixture (Robbins 1970; Johari, Koomen, Pekelis and Walsh,
-"Always Valid Inference: Continuous Monitoring of A/B Tests", Operations Research 2022).
+the mixture sequential probability ratio test with a normal mixture (Robbins 1970; Johari, Koomen, Pekelis and
+Walsh, "Always Valid Inference: Continuous Monitoring of A/B Tests", Operations Research 2022).
 """
 
 import math

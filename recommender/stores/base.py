@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from recommender.events import Event
 from recommender.stores.attribution import Attribution
-from recommender.stores.orders import OrderLine
+from recommender.stores.orders import FirstView, OrderLine
 
 # Changed attributes of a product; None once it is removed.
 AttributeValues = Mapping[str, Any] | None
@@ -168,6 +168,12 @@ class EventStore(Protocol):
         ----------
         days
             Length of the period before that is searched for clicks and views of recommendations; 0 for none.
+        """
+
+    def first_views(self, placements: Sequence[str], start: datetime, end: datetime) -> list[FirstView]:
+        """Return when each session and user first saw recommendations of placements in [start, end), by their ids.
+
+        By the events `view_item_list` that count in `orders`; answers of drawn arms are left out.
         """
 
     def signing_key(self) -> bytes:

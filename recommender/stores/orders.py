@@ -66,6 +66,25 @@ class OrderLine:
         return None
 
 
+class FirstView(NamedTuple):
+    """When a session, or a user without one, first saw recommendations of one attribution.
+
+    Parameters
+    ----------
+    session_id, user_id
+        Of the events; one of them may be empty.
+    attribution
+        Of what was seen.
+    timestamp
+        The earliest in the period.
+    """
+
+    session_id: str
+    user_id: str
+    attribution: Attribution
+    timestamp: datetime
+
+
 class Purchase(NamedTuple):
     """A purchase of one product, as it was sent."""
 

@@ -202,11 +202,14 @@ class UserEventsQuery(UserEvents):
     user_id: Id
 
 
-class Period(Page):
+class Days(RequestModel):
     """Days, both included; in UTC."""
 
     from_: date = Field(alias="from")
     to: date
+    format: Literal["json", "csv"] | None = Field(
+        default=None, description="CSV has all lines, without pages; by default what the header Accept prefers."
+    )
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -214,16 +217,26 @@ class Period(Page):
             raise ValueError(f"from {self.from_} is after to {self.to}")
         return self
 
-    format: Literal["json", "csv"] | None = Field(
-        default=None, description="CSV has all lines, without pages; by default what the header Accept prefers."
-    )
-
     @property
     def bounds(self) -> tuple[datetime, datetime]:
         """The first moment of the period, and the first one after it."""
         day = timedelta(days=1)
         after = min(self.to, date.max - day) + day
         return datetime.combine(self.from_, time(), UTC), datetime.combine(after, time(), UTC)
+
+
+class Period(Days, Page):
+    """Days of a report, and which part of its lines to return."""
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+class ExperimentPeriod(Days):
+    """Days of an experiment: the first one should be that on which it began."""
+
+    to: date = Field(default_factory=_today, description="By default today.")
 
 
 Dimension = Literal["day", "placement", "strategy", "arm"]

@@ -190,6 +190,89 @@ class OrderReport(BaseModel):
     next_cursor: str | None
 
 
+class ArmModel(BaseModel):
+    """What the visitors of an arm bought; revenue by currency, of units with a price."""
+
+    arm: str
+    share: float
+    visitors: int
+    converted: int
+    conversion_rate: float | None
+    orders: int
+    units: float
+    revenue: dict[str, float]
+    revenue_per_visitor: dict[str, float]
+
+
+class EffectDay(BaseModel):
+    """The means until the end of a day, and the effect with its interval; null while too few have converted."""
+
+    day: str
+    control: float | None
+    mean: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    p_value: float
+
+
+class EffectModel(BaseModel):
+    """What an arm adds to the first arm's mean per visitor; `lift` is that as a share.
+
+    `p_value` and the interval hold on all days together.
+    """
+
+    arm: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    p_value: float
+    lift: float | None
+    is_significant: bool
+    variance_reduction: float
+    days: list[EffectDay]
+
+
+class MetricModel(BaseModel):
+    """The effects of the arms on a metric; revenue per visitor has a currency."""
+
+    metric: Literal["conversion_rate", "revenue_per_visitor"]
+    currency: str | None
+    effects: list[EffectModel]
+
+
+class VisitorsDay(BaseModel):
+    """Visitors of each arm until the end of a day, and the p-value of their ratio."""
+
+    day: str
+    visitors: dict[str, int]
+    sample_ratio_p_value: float
+
+
+class RatioModel(BaseModel):
+    """Whether the arms have visitors in the ratio of their shares."""
+
+    p_value: float
+    is_mismatch: bool
+
+
+class ExperimentReport(BaseModel):
+    """The arms of an experiment, and what can be concluded."""
+
+    from_: str = Field(alias="from")
+    to: str
+    experiment: str
+    placements: list[str]
+    planned_visitors: int
+    method: str
+    arms: list[ArmModel]
+    metrics: list[MetricModel]
+    days: list[VisitorsDay]
+    sample_ratio: RatioModel
+    mixed_visitors: int
+    warnings: list[str]
+
+
 class Receipt(BaseModel):
     """The receipt of an event; 'known' if it was sent before, or its user or session was erased since."""
 

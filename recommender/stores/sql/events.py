@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, check_event, latest_plausible
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
 from recommender.stores.base import AttributionCount, Erasure, EventPosition
-from recommender.stores.orders import OrderLine
+from recommender.stores.orders import FirstView, OrderLine
 from recommender.stores.sql.database import METADATA, Database, Utc, moment_of
-from recommender.stores.sql.orders import read_orders
+from recommender.stores.sql.orders import read_first_views, read_orders
 from recommender.stores.sql.users import USERS
 
 _EVENTS = sa.Table(
@@ -250,6 +250,11 @@ class SqlEvents:
         """See `EventStore.orders`."""
         with self._database.transaction() as connection:
             return read_orders(connection, _EVENTS, start, end, days)
+
+    def first_views(self, placements: Sequence[str], start: datetime, end: datetime) -> list[FirstView]:
+        """See `EventStore.first_views`."""
+        with self._database.transaction() as connection:
+            return read_first_views(connection, _EVENTS, placements, start, end)
 
     def signing_key(self) -> bytes:
         """See `EventStore.signing_key`."""

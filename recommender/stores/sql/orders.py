@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from recommender.events import EARLIEST, PLAYED
-from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH
-from recommender.stores.orders import CLICKS, VIEW, OrderLine, Purchase, Refund, Touch, order_lines
+from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
+from recommender.stores.orders import CLICKS, VIEW, FirstView, OrderLine, Purchase, Refund, Touch, order_lines
 
 _NAME = ("event_id", "item_id")
 
@@ -39,6 +39,22 @@ def read_orders(
         (row.event_id, row.item_id): Touch(row.recommendation_id, row.moment) for row in found if not row.is_click
     }
     return [*order_lines(bought, refunds, clicks, views)]
+
+
+def read_first_views(
+    connection: sa.Connection, events: sa.Table, placements: Sequence[str], start: datetime, end: datetime
+) -> list[FirstView]:
+    """Return when each session and user first saw recommendations of placements in [start, end)."""
+    whole, seen = events.c.recommendation_id, events.c.event_name == VIEW
+    prefix = sa.func.substr(whole, 1, sa.func.length(whole) - SUFFIX_LENGTH).label("prefix")
+    during = (events.c.timestamp >= max(start, EARLIEST)) & (events.c.timestamp < min(end, datetime.now(UTC)))
+    named = sa.or_(sa.false(), *(whole.contains(f"~{name}~", autoescape=True) for name in placements))
+    shopper = (events.c.session_id, events.c.user_id, prefix)
+    first = sa.select(*shopper, sa.func.min(events.c.timestamp)).where(seen, during, _counts(events), named)
+    rows = connection.execute(first.where(sa.func.length(whole) > SUFFIX_LENGTH).group_by(*shopper))
+    found = [(*who, Attribution.parse(prefix), moment) for *who, prefix, moment in rows]
+    of_placements = [FirstView(*row) for row in found if row[2] is not None and row[2].placement in placements]
+    return sorted(each for each in of_placements if each.attribution.arm != DRAWN)
 
 
 def _counts(events: Any) -> sa.ColumnElement[bool]:
