@@ -35,6 +35,7 @@ from serving.routes import (
     products,
     questions,
     recommendations,
+    report_page,
     reports,
     users,
 )
@@ -46,6 +47,7 @@ from serving.trending import Trending
 ROUTES = (
     recommendations,
     reports,
+    report_page,
     questions,
     placements,
     events,

@@ -1,6 +1,6 @@
 """Report of an experiment: visitors, orders and revenue of its arms, and what can be concluded on any day."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,8 +52,9 @@ class ExperimentData:
 
     @property
     def currencies(self) -> list[str]:
-        """Those of the orders; "" for those of none."""
-        return sorted({line.currency or "" for _, line in self.orders if line.revenue is not None})
+        """Those of the orders, the most frequent first; "" for orders without one."""
+        counts = Counter(line.currency or "" for _, line in self.orders if line.revenue is not None)
+        return sorted(counts, key=lambda currency: (-counts[currency], currency))
 
 
 def find_experiment(placements: Mapping[str, Placement], name: str) -> tuple[Experiment, list[str]]:

@@ -49,9 +49,9 @@ def sample_ratio(counts: ArrayLike, shares: Sequence[float]) -> SampleRatio:
     Notes
     -----
     The Bayes factor of a Dirichlet prior, centred on the shares, against the shares themselves; the inverse of its
-    largest value so far is a p-value at all looks (Lindon and Malek, "Anytime-Valid Inference for Multinomial Count
-    Data", NeurIPS 2022). It is the mean of those of three priors, of which the narrow ones find small mismatches
-    among many visitors and the wide one large mismatches among few.
+    largest value so far is a p-value at all looks (Lindon and Malek, "Anytime-Valid Inference for Multinomial
+    Count Data", NeurIPS 2022). It is the mean of the factors of three priors: the narrow ones find small
+    mismatches among many visitors, the wide one large mismatches among few.
     """
     expected = np.asarray(shares, dtype=np.float64) / np.sum(shares)
     seen = np.asarray(counts, dtype=np.float64).reshape(-1, len(expected))
