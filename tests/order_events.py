@@ -33,7 +33,7 @@ def simulated(n: int, seed: int = 0, days: int = 40) -> tuple[list[Event], list[
         who = rng.integers(users)
         form = rng.random()
         user = "" if form < 0.35 else f"{PLAYED}u{who}" if form > 0.98 else f"u{who}"
-        session = "" if 0.35 <= form < 0.5 else f"s{who}-{rng.integers(2)}"
+        session = "" if 0.35 <= form < 0.5 else f"s{who // 2}-{rng.integers(3)}"  # of two users
         kind = rng.choice(
             ["view_item_list", "select_item", "view_item", "add_to_cart", "purchase", "refund", "dismiss"],
             p=[0.4, 0.15, 0.1, 0.08, 0.2, 0.05, 0.02],

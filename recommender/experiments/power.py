@@ -103,12 +103,12 @@ def plan(
 def _found_by(drift: float, days: int, alpha: float) -> Double:
     """Return the probability of having found the effect by each day, with intervals narrowest on the last."""
     rng = np.random.default_rng(0)  # the same paths each time, so that a plan is the same
-    looks = np.arange(1, days + 1, dtype=np.float64)
+    days_so_far = np.arange(1, days + 1, dtype=np.float64)
     # half the width of a confidence sequence in standard errors
-    bound = radius(looks, np.ones(days), days, alpha)
+    bound = radius(days_so_far, np.ones(days), days, alpha)
     found, position = np.zeros(_PATHS, dtype=bool), np.zeros(_PATHS)
     share = np.empty(days)
-    for at, day in enumerate(looks):
+    for at, day in enumerate(days_so_far):
         position += rng.standard_normal(_PATHS) + drift
         found |= np.abs(position) > bound[at] * math.sqrt(day)
         share[at] = found.mean()
