@@ -32,7 +32,7 @@ def errors(runs: int, **options: Any) -> tuple[float, float, float]:
 
 
 def test_experiments_without_an_effect_find_none_however_often_they_are_looked_at() -> None:
-    conversions, revenue, ratio = errors(300)
+    conversions, revenue, ratio = errors(200)
     assert conversions < 0.05  # 1.2 % of 2,000
     assert revenue < 0.05
     assert ratio < 0.01
@@ -69,7 +69,7 @@ def coverage(runs: int, lift: float) -> float:
 
 
 def test_intervals_cover_a_known_effect_on_all_days_together() -> None:
-    assert coverage(200, lift=0.5) > 0.92
+    assert coverage(120, lift=0.5) > 0.92
 
 
 @pytest.mark.slow
