@@ -12,7 +12,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from recommender.commands import ask, benchmark, bundles, compare, events, learn, placements, quality, serve, write
+from recommender.commands import (
+    ask,
+    benchmark,
+    bundles,
+    compare,
+    events,
+    experiments,
+    learn,
+    placements,
+    quality,
+    serve,
+    write,
+)
 from recommender.errors import RecommenderError, full_installation
 from recommender.progress import print_notices
 from recommender.version import __version__
@@ -84,6 +96,7 @@ _group(
     {"import": events.import_events, "answers": events.export_answers},
     _OPERATION,
 )
+_group(app, "experiments", "Plan experiments.", {"power": experiments.power}, _QUALITY)
 _group(
     app,
     "bundles",

@@ -179,6 +179,16 @@ class Client:
         """Count impressions, clicks and purchases between two days such as "2026-11-01", both included."""
         return self._get("/v1/reports/placements", **{"from": start, "to": end}, cursor=cursor)
 
+    def order_report(
+        self, start: str, end: str, by: Sequence[str] | None = None, cursor: str | None = None
+    ) -> Json:
+        """Return orders and revenue between two days, by day, placement, strategy and arm or some."""
+        return self._get("/v1/reports/orders", **{"from": start, "to": end}, by=by, cursor=cursor)
+
+    def experiment_report(self, name: str, start: str, end: str | None = None) -> Json:
+        """Compare the arms of an experiment since the day on which it began, until a day or today."""
+        return self._get(f"/v1/reports/experiments/{name}", **{"from": start, "to": end})
+
     def generations(self, cursor: str | None = None) -> Json:
         """List the published generations, or those after a page with this ``next_cursor``."""
         return self._get("/v1/bundles", cursor=cursor)

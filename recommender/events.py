@@ -38,6 +38,7 @@ MAX_ID_BYTES = 1024
 # Of a value, a quantity or a price: sums and products of such numbers are finite.
 MAX_AMOUNT = 1e15
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CURRENCY = re.compile("[A-Z]{3}")
 _REQUIRED = ("event_id", "item_id", "event_name")
 _IDS = (*_REQUIRED, "user_id", "session_id", "recommendation_id")
 _AMOUNTS = ("value", "quantity", "price")
@@ -89,6 +90,10 @@ class Event:
         The sender's id; a store that sees it twice keeps the event once.
     session_id, recommendation_id, quantity, price
         Optional context, stored with the event.
+    transaction_id
+        The shop's id of the order that a purchase or refund belongs to.
+    currency
+        Of the price: a code of ISO 4217 such as EUR.
     """
 
     item_id: str
@@ -101,6 +106,8 @@ class Event:
     recommendation_id: str = ""
     quantity: float | None = None
     price: float | None = None
+    transaction_id: str | None = None
+    currency: str | None = None
 
 
 def check_event(event: Event) -> None:
@@ -113,6 +120,11 @@ def check_event(event: Event) -> None:
     for name, number in zip(_AMOUNTS, _amounts(event), strict=True):
         if number is not None and not abs(number) <= MAX_AMOUNT:  # not so for NaN either
             raise RequestError(f"{name} is {number}; expected a number of at most {MAX_AMOUNT:g}", f"/{name}")
+    if event.transaction_id is not None and (error := id_error(event.transaction_id)) is not None:
+        raise RequestError(f"transaction_id {error}", "/transaction_id")
+    if event.currency is not None and not _CURRENCY.fullmatch(event.currency):
+        found = f"currency is {event.currency[:60]!r}"
+        raise RequestError(f"{found}; expected a code of ISO 4217 such as EUR", "/currency")
     if event.timestamp.tzinfo is None or not is_plausible(event.timestamp):
         period = f"a moment with a time zone from {EARLIEST.year} until now"
         raise RequestError(f"timestamp is {event.timestamp.isoformat()}; expected {period}", "/timestamp")

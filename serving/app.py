@@ -38,6 +38,8 @@ from serving.routes import (
     products,
     questions,
     recommendations,
+    report_page,
+    reports,
     search,
     users,
 )
@@ -48,6 +50,8 @@ from serving.trending import Trending
 
 ROUTES = (
     recommendations,
+    reports,
+    report_page,
     questions,
     search,
     placements,

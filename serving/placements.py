@@ -157,6 +157,11 @@ class PlacementState:
         """The collections by name."""
         return {name: entry.model for name, entry in self.collections.items()}
 
+    @property
+    def placement_models(self) -> dict[str, Placement]:
+        """The placements by name."""
+        return {name: entry.model for name, entry in self.placements.items()}
+
     def rules(self, name: str, placement: Placement, recommender: Recommender) -> CompiledRules:
         """Return the rules of a placement over a bundle, compiled anew where one begins or ends."""
         key, moment = (name, recommender.generation), datetime.now(UTC)

@@ -99,6 +99,30 @@ class DefinitionTables(Section):
             raise ConfigError(f"{file}: {messages}") from None
 
 
+class AttributionRule(Section):
+    """Which recommendation a product of an order is credited to: the latest one clicked, else the latest one seen.
+
+    Attributes
+    ----------
+    click_days
+        How many days before the order a click counts.
+    view_days
+        How many days before it a view counts where there is no click; 0 for not at all.
+    """
+
+    click_days: Annotated[int, Field(ge=1, le=90)] = 7
+    view_days: Annotated[int, Field(ge=0, le=90)] = 1
+
+    @model_validator(mode="after")
+    def _clicks_last_longer(self) -> Self:
+        if self.view_days > self.click_days:
+            raise ValueError(
+                f"view_days is {self.view_days} and click_days {self.click_days}; expected no more days for a view"
+                " than for a click"
+            )
+        return self
+
+
 class Settings(BaseSettings):
     """All settings of the service."""
 
@@ -163,6 +187,9 @@ class Settings(BaseSettings):
         {}, description="API keys by name; without any, everybody on this machine may do everything."
     )
     insecure: bool = Field(False, description="Serve other machines without keys: whoever gets there is an admin.")
+    attribution: AttributionRule = Field(
+        AttributionRule(), description="Which recommendation an order is credited to, in reports."
+    )
     placements: dict[Slug, Placement] = Field(
         {}, description="Placements by name; those of the store go over them."
     )

@@ -80,6 +80,9 @@ def test_operations(client: Client) -> None:
     assert client.generations()["in_service"] == generation
     assert client.activate(generation) == {"generation": generation}
     assert "placements" in client.report("2026-11-01", "2026-11-30")
+    assert client.order_report("2026-11-01", "2026-11-30", by=["day", "arm"])["lines"] == []
+    with pytest.raises(ServiceError, match="unknown experiment 'x'"):
+        client.experiment_report("x", "2026-11-01")
     with pytest.raises(ServiceError) as refused:
         client.rollback()
     assert refused.value.status == 409

@@ -63,7 +63,7 @@ def test_python_and_toml_are_well_formed(page: Path) -> None:
         ast.parse(source)
     for text in blocks(page, "toml"):
         tables = tomllib.loads(text)
-        if {"placements", "port", "keys"} & set(tables):
+        if {"placements", "port", "keys", "attribution"} & set(tables):
             Settings(**tables)
         else:
             Config.model_validate({"catalog": {"path": "products.csv"}, **tables})

@@ -83,7 +83,7 @@ def recommend(
     explain: options.Explain = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show recommendations for a history or a user, by any strategy."""
+    """Show recommendations for a history or a user by any strategy."""
     if history is not None and user is not None:
         raise typer.BadParameter("give either --history, or --user with --events or --store")
     attributes: dict[str, Any] = attributes_of(user_attribute, "--user-attribute")

@@ -52,6 +52,13 @@ question = {strategy = "similar", limit = 8}
 
 [placements.home]
 question = {strategy = "for_you"}
+
+[placements.basket]
+question = {strategy = "cart", limit = 4}
+
+[placements.basket.experiment]
+name = "basket"
+arms = [{name = "usual", share = 0.5}, {name = "popular", share = 0.5, strategy = "popular"}]
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from recommender.events import Event
 from recommender.stores.attribution import Attribution
+from recommender.stores.orders import FirstView, OrderLine
 
 # Changed attributes of a product; None once it is removed.
 AttributeValues = Mapping[str, Any] | None
@@ -245,6 +246,25 @@ class EventStore(Protocol):
 
     def exposures(self, start: datetime, end: datetime) -> list[Exposure]:
         """Count the answers that showed each product by day: the events `view_item_list` that `counts` counts."""
+
+    def orders(self, start: datetime, end: datetime, days: int) -> list[OrderLine]:
+        """Return the lines of the orders of [start, end), oldest first, less what was returned since.
+
+        A product of a transaction counts once, with its earliest event, whichever event ids it was sent with. A
+        refund without a transaction id is of the latest order of the product before it, by the same user or
+        session. Events count as in `counts`, but not those of simulated shoppers of the storefront.
+
+        Parameters
+        ----------
+        days
+            Length of the period before that is searched for clicks and views of recommendations; 0 for none.
+        """
+
+    def first_views(self, placements: Sequence[str], start: datetime, end: datetime) -> list[FirstView]:
+        """Return when each session and user first saw recommendations of placements in [start, end), by their ids.
+
+        By the events `view_item_list` that count in `orders`; answers of drawn arms are left out.
+        """
 
     def signing_key(self) -> bytes:
         """Return the key that signs recommendation ids: made with the store, the same for all who open it."""

@@ -19,8 +19,9 @@ from serving.recommending import recommend
 from serving.reports import rates
 from serving.schemas.events import Period
 from serving.schemas.requests import MAX_PAGE_PRODUCTS, PageParams, RecommendationParams
-from serving.schemas.responses import Answer, Pages, Report
+from serving.schemas.responses import Answer, Pages, Report, ReportLine
 from serving.service import require, service
+from serving.tables import csv_response, wants_csv
 
 bp = APIBlueprint("placements", __name__, url_prefix="/v1")
 REPORT_SECONDS = 30.0
@@ -90,6 +91,8 @@ def report(period: Period) -> Response:
     with deadline(REPORT_SECONDS):
         counts, exposures = events.counts(start, end), events.exposures(start, end)
     lines = rates(counts, exposures, here.live.recommender.attributes)
+    if wants_csv(period.format):
+        return csv_response(lines, [name for name in ReportLine.model_fields if name != "ages"])
     page, cursor = page_of(lines, Attribution._fields, period.limit, period.cursor)
     return json_response({"from": period.from_, "to": period.to, "placements": page, "next_cursor": cursor})
 

@@ -1,10 +1,11 @@
 """Requests about events, users and products."""
 
 from collections.abc import Iterator
-from datetime import date
-from typing import Annotated, Any, ClassVar, Self
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     SkipValidation,
@@ -15,19 +16,21 @@ from pydantic import (
 )
 
 from recommender.events import MAX_AMOUNT, Event, add_lines, as_return
+from recommender.items.prices import currency_code
 from serving.schemas.base import RequestModel
-from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId
+from serving.schemas.requests import Amount, EventName, Id, Moment, StoredId, split_by_commas
 
 # Products of all events of a batch together.
 MAX_LINES = 2_000
 MAX_CURSOR_LENGTH = 8192
 # Members of Google Analytics 4's events and of their items that say nothing here.
 _GA4 = (
-    *("affiliation", "coupon", "creative_name", "creative_slot", "currency", "discount", "index", "item_list_id"),
+    *("affiliation", "coupon", "creative_name", "creative_slot", "discount", "index", "item_list_id"),
     *("item_list_name", "location_id", "promotion_id", "promotion_name"),
 )
-_GA4_EVENT = ("customer_type", "payment_type", "shipping", "shipping_tier", "tax", "transaction_id")
+_GA4_EVENT = ("customer_type", "payment_type", "shipping", "shipping_tier", "tax")
 _GA4_ITEM = (
+    "currency",
     "item_brand",
     "item_name",
     "item_variant",
@@ -55,6 +58,28 @@ class Ga4Model(RequestModel):
         return {name: each for name, each in value.items() if name not in cls.ignored}
 
 
+def _blank_is_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _as_text(value: object) -> object:
+    """Return an id that is a whole number, as data layers of shops have it, as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_code(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not (code := currency_code(value)):
+        raise ValueError("expected a code of ISO 4217 such as EUR")
+    return code
+
+
+# Tags send blank ones where they know none.
+OrderId = Annotated[StoredId | None, BeforeValidator(_as_text), BeforeValidator(_blank_is_none)]
+Currency = Annotated[str | None, BeforeValidator(_as_code), BeforeValidator(_blank_is_none)]
+
+
 class EventItem(Ga4Model):
     """One product of an event."""
 
@@ -79,6 +104,8 @@ class EventMessage(Ga4Model):
     session_id: StoredId | None = None
     recommendation_id: StoredId | None = None
     value: Amount | None = Field(default=None, description="Stars of a `rate` event.")
+    transaction_id: OrderId = Field(default=None, description="Of the order of a purchase or refund.")
+    currency: Currency = Field(default=None, description="Of the prices, by ISO 4217.")
     items: tuple[EventItem, ...] = Field(min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -112,6 +139,8 @@ class EventMessage(Ga4Model):
                 recommendation_id=self.recommendation_id or "",
                 quantity=quantity,
                 price=price,
+                transaction_id=self.transaction_id,
+                currency=self.currency,
             )
 
 
@@ -173,16 +202,62 @@ class UserEventsQuery(UserEvents):
     user_id: Id
 
 
-class Period(Page):
+class Days(RequestModel):
     """Days, both included; in UTC."""
 
     from_: date = Field(alias="from")
     to: date
+    format: Literal["json", "csv"] | None = Field(
+        default=None, description="CSV has all lines, without pages; by default what the header Accept prefers."
+    )
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
         if self.to < self.from_:
             raise ValueError(f"from {self.from_} is after to {self.to}")
+        return self
+
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """The first moment of the period, and the first one after it."""
+        day = timedelta(days=1)
+        after = min(self.to, date.max - day) + day
+        return datetime.combine(self.from_, time(), UTC), datetime.combine(after, time(), UTC)
+
+
+class Period(Days, Page):
+    """Days of a report, and which part of its lines to return."""
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+class ExperimentPeriod(Days):
+    """Days of an experiment: the first one should be that on which it began."""
+
+    to: date = Field(default_factory=_today, description="By default today.")
+
+
+Dimension = Literal["day", "placement", "strategy", "arm"]
+
+
+class OrderPeriod(Period):
+    """Days of a report of orders, and what its lines are for."""
+
+    by: Annotated[
+        tuple[Dimension, ...],
+        BeforeValidator(split_by_commas),
+        WithJsonSchema({"type": "string", "examples": ["placement,day"]}),
+    ] = Field(
+        default=("day", "placement", "strategy", "arm"),
+        description="What a line is for, beside the currency: some of day, placement, strategy and arm.",
+    )
+
+    @model_validator(mode="after")
+    def _no_twice(self) -> Self:
+        if len({*self.by}) < len(self.by):
+            raise ValueError(f"by names {', '.join(self.by)}; expected each once")
         return self
 
 

@@ -97,10 +97,20 @@ class Arm(DefinitionModel):
 
 
 class Experiment(DefinitionModel):
-    """An A/B test: assigns sessions, or users where no session is named, to arms by a hash, so that each stays."""
+    """An A/B test: assigns sessions, or users where no session is named, to arms by a hash, so that each stays.
+
+    Attributes
+    ----------
+    arms
+        The first one is the control of reports.
+    planned_visitors
+        For so many visitors the intervals of reports are narrowest; `recommender experiments power` computes it.
+        It is not to be changed once the experiment has begun.
+    """
 
     name: Slug
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=20)]
+    planned_visitors: Annotated[int, NotBoolean, Field(ge=100, le=10**10)] = 20_000
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

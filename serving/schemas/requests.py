@@ -74,7 +74,8 @@ _PAIR = r"[a-z]+=\d+(\.\d+)?"
 _PAIRS = f"^{_PAIR}(,{_PAIR})*$"
 
 
-def _split(value: object) -> object:
+def split_by_commas(value: object) -> object:
+    """Return the parts of a text between commas; anything else unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -155,7 +156,7 @@ class QueryParams(CommonParams):
     ] = None
     fields: Annotated[
         tuple[str, ...],
-        BeforeValidator(_split),
+        BeforeValidator(split_by_commas),
         WithJsonSchema({"type": "string", "examples": ["title,price"]}),
     ] = Field(default=(), max_length=50, description="Attributes of the products to return.")
 

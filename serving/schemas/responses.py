@@ -207,6 +207,142 @@ class Report(BaseModel):
     next_cursor: str | None
 
 
+class OrderLineModel(BaseModel):
+    """What one group of recommendations sold in one currency, which is empty where events name none.
+
+    `average_order_value` is the revenue per order; `users` are distinct; `unpriced_units` have no price and are in
+    no revenue. A line has those of day, placement, strategy and arm that `by` names.
+    """
+
+    day: str | None = None
+    placement: str | None = None
+    strategy: str | None = None
+    arm: str | None = None
+    currency: str
+    orders: int
+    units: float
+    revenue: float
+    average_order_value: float
+    users: int
+    unpriced_units: float
+
+
+class ShopTotal(BaseModel):
+    """All orders of the shop in one currency, and the part that recommendations are credited with."""
+
+    currency: str
+    orders: int
+    units: float
+    revenue: float
+    average_order_value: float
+    users: int
+    unpriced_units: float
+    attributed_orders: int
+    attributed_revenue: float
+
+
+class RuleModel(BaseModel):
+    """The attribution rule of the settings, and in words."""
+
+    click_days: int
+    view_days: int
+    rule: str
+
+
+class OrderReport(BaseModel):
+    """Orders that recommendations are credited with."""
+
+    from_: str = Field(alias="from")
+    to: str
+    attribution: RuleModel
+    shop: list[ShopTotal]
+    lines: list[OrderLineModel]
+    next_cursor: str | None
+
+
+class ArmModel(BaseModel):
+    """What the visitors of an arm bought; revenue by currency, of units with a price."""
+
+    arm: str
+    share: float
+    visitors: int
+    converted: int
+    conversion_rate: float | None
+    orders: int
+    units: float
+    revenue: dict[str, float]
+    revenue_per_visitor: dict[str, float]
+
+
+class EffectDay(BaseModel):
+    """The means until the end of a day, and the effect with its interval; null while too few have converted."""
+
+    day: str
+    control: float | None
+    mean: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    p_value: float
+
+
+class EffectModel(BaseModel):
+    """What an arm adds to the first arm's mean per visitor; `lift` is that as a share.
+
+    `p_value` and the interval hold on all days together.
+    """
+
+    arm: str
+    effect: float | None
+    low: float | None
+    high: float | None
+    p_value: float
+    lift: float | None
+    is_significant: bool
+    variance_reduction: float
+    days: list[EffectDay]
+
+
+class MetricModel(BaseModel):
+    """The effects of the arms on a metric; revenue per visitor has a currency."""
+
+    metric: Literal["conversion_rate", "revenue_per_visitor"]
+    currency: str | None
+    effects: list[EffectModel]
+
+
+class VisitorsDay(BaseModel):
+    """Visitors of each arm until the end of a day, and the p-value of their ratio."""
+
+    day: str
+    visitors: dict[str, int]
+    sample_ratio_p_value: float
+
+
+class RatioModel(BaseModel):
+    """Whether the arms have visitors in the ratio of their shares."""
+
+    p_value: float
+    is_mismatch: bool
+
+
+class ExperimentReport(BaseModel):
+    """The arms of an experiment, and what can be concluded."""
+
+    from_: str = Field(alias="from")
+    to: str
+    experiment: str
+    placements: list[str]
+    planned_visitors: int
+    method: str
+    arms: list[ArmModel]
+    metrics: list[MetricModel]
+    days: list[VisitorsDay]
+    sample_ratio: RatioModel
+    mixed_visitors: int
+    warnings: list[str]
+
+
 class Receipt(BaseModel):
     """The receipt of an event; 'known' if it was sent before, or its user or session was erased since."""
 

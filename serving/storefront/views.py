@@ -172,7 +172,10 @@ def kit() -> Response:
     item_id = request.args.get("item_id") or rec.recommend(k=1, strategy="popular")[0].item_id
     facts = {name: value for name, value in rec.product(item_id).items() if name not in _private()}
     return _page(
-        "kit", item=facts, has_image=rec.thumbnail(item_id) is not None, placements=service().settings.placements
+        "kit",
+        item=facts,
+        has_image=rec.thumbnail(item_id) is not None,
+        placements=service().placements.state.placement_models,
     )
 
 

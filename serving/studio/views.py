@@ -16,6 +16,7 @@ from serving.access import accepts_forms, needs
 from serving.pages import page_response
 from serving.placements import ServedDefinition
 from serving.problems import Problem, problem_of
+from serving.routes.report_page import report_response
 from serving.schemas.base import RequestModel
 from serving.schemas.placements import Placement, Rule, Slug
 from serving.service import service
@@ -329,6 +330,18 @@ def day(moment: datetime | float | None) -> str:
     return f"{shown:%d %b %Y, %H:%M}"
 
 
+@bp.get("/reports")
+@needs(None)
+def reports() -> Response:
+    """Show what recommendations sold, and an experiment, in a period."""
+    if not g.editor.may_edit:
+        raise Problem(403, "forbidden", f"key {g.editor.name!r} has no scope 'admin', which reports need")
+    csv = not service().access.has_keys  # a browser sends no key with a link
+    response = report_response("studio/reports.html", "/studio/reports", csv=csv, section="reports", **_common())
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def page(template: str, status: int = 200, /, **values: Any) -> Response:
     """Return a page of the studio."""
     response = page_response(_render(template, values), forms=True)
@@ -344,7 +357,10 @@ def part(template: str, /, **values: Any) -> Response:
 
 def _render(template: str, values: Mapping[str, Any]) -> Callable[[str], str]:
     def render(nonce: str) -> str:
-        common = {"editor": g.get("editor"), "token": session.token(), "nonce": nonce, "ago": ago, "day": day}
-        return render_template(f"studio/{template}.html", **common, **values)
+        return render_template(f"studio/{template}.html", nonce=nonce, **_common(), **values)
 
     return render
+
+
+def _common() -> dict[str, Any]:
+    return {"editor": g.get("editor"), "token": session.token(), "ago": ago, "day": day}

@@ -13,8 +13,10 @@ import sqlalchemy as sa
 from recommender.events import EARLIEST, EVENT_WEIGHTS, PLAYED, Event, check_event, latest_plausible
 from recommender.stores.attribution import DRAWN, SUFFIX_LENGTH, Attribution
 from recommender.stores.base import AttributionCount, Erasure, EventPosition, Exposure
+from recommender.stores.orders import FirstView, OrderLine
 from recommender.stores.sql.answers import ANSWERS
 from recommender.stores.sql.database import METADATA, Database, Utc, moment_of
+from recommender.stores.sql.orders import read_first_views, read_orders
 from recommender.stores.sql.users import USERS
 
 _EVENTS = sa.Table(
@@ -30,6 +32,8 @@ _EVENTS = sa.Table(
     sa.Column("value", sa.Double),
     sa.Column("quantity", sa.Double),
     sa.Column("price", sa.Double),
+    sa.Column("transaction_id", sa.Text),
+    sa.Column("currency", sa.Text),
     sa.Column("counted", sa.Boolean),  # in reports and trending; NULL of those from a version without it: yes
 )
 # Erased users and sessions, by a hash with the store's salt, so that the table has no ids.
@@ -259,6 +263,16 @@ class SqlEvents:
             rows = connection.execute(sa.select(*kind, sa.func.count()).group_by(*kind)).all()
         known = [(Attribution.parse(prefix), *rest) for prefix, *rest in rows]
         return [Exposure(key, *rest) for key, *rest in known if key is not None and key.arm != DRAWN]
+
+    def orders(self, start: datetime, end: datetime, days: int) -> list[OrderLine]:
+        """See `EventStore.orders`."""
+        with self._database.transaction() as connection:
+            return read_orders(connection, _EVENTS, start, end, days)
+
+    def first_views(self, placements: Sequence[str], start: datetime, end: datetime) -> list[FirstView]:
+        """See `EventStore.first_views`."""
+        with self._database.transaction() as connection:
+            return read_first_views(connection, _EVENTS, placements, start, end)
 
     def signing_key(self) -> bytes:
         """See `EventStore.signing_key`."""

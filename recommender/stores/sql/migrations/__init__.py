@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from recommender.stores.sql.database import Database
 
-HEAD = "0007"
+HEAD = "0008"
 _LOCK = 0x7265636F  # id of the advisory lock
 
 
