@@ -366,7 +366,7 @@ class AutocompleteParams(RequestModel):
     filter: str | None = Field(default=None, examples=['price < 50 AND NOT brand: ANY("Acme")'])
     fields: Annotated[
         tuple[str, ...],
-        BeforeValidator(_split),
+        BeforeValidator(split_by_commas),
         WithJsonSchema({"type": "string", "examples": ["title,price"]}),
     ] = Field(default=(), max_length=50, description="Attributes of the products to return.")
 
