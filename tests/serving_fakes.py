@@ -111,7 +111,7 @@ def publish(bundles: Path, generation: str) -> None:
     (bundles / "CURRENT").write_text(f"{generation}\n")
 
 
-def load(bundles: Path, overlay: ItemOverlay, *, generation: str | None = None) -> Any:
+def load(bundles: Path, overlay: ItemOverlay, *, generation: str | None = None, unsearched: Any = ()) -> Any:
     """Open what is current; generations that are called bad cannot be opened."""
     generation = generation or current(bundles)
     if generation.startswith("bad"):
