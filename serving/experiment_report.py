@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.experiments import Comparison, Effect, SampleRatio, compare, sample_ratio
+from recommender.experiments import ArmEffect, ExperimentResult, SampleRatio, compare, sample_ratio
 from recommender.stores import EventStore
 from recommender.stores.orders import FirstView, OrderLine
 from serving.problems import Problem
@@ -126,7 +126,7 @@ def _visitor(view: FirstView) -> str:
     return view.session_id or view.user_id
 
 
-def compare_metric(data: ExperimentData, experiment: Experiment, currency: str | None) -> Comparison:
+def compare_metric(data: ExperimentData, experiment: Experiment, currency: str | None) -> ExperimentResult:
     """Compare the arms by revenue per visitor in a currency, or by conversion rate where it is None."""
     before: dict[str, float] = defaultdict(float)
     for visitor, line in data.history:
@@ -209,7 +209,7 @@ def _arm(data: ExperimentData, name: str, share: float) -> dict[str, Any]:
     }
 
 
-def _metric(metric: str, currency: str | None, found: Comparison) -> dict[str, Any]:
+def _metric(metric: str, currency: str | None, found: ExperimentResult) -> dict[str, Any]:
     return {
         "metric": metric,
         "currency": currency,
@@ -217,7 +217,7 @@ def _metric(metric: str, currency: str | None, found: Comparison) -> dict[str, A
     }
 
 
-def _effect(effect: Effect, found: Comparison, column: int) -> dict[str, Any]:
+def _effect(effect: ArmEffect, found: ExperimentResult, column: int) -> dict[str, Any]:
     """Return an effect now and by day; what is unknown is None."""
     days = [
         {

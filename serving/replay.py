@@ -18,7 +18,7 @@ from serving.schemas.requests import RecommendationParams
 MAX_HISTORY = 200  # events, as a request of the service reads
 
 
-class Histories:
+class StoredHistories:
     """The events of users and sessions before a moment.
 
     Parameters
@@ -46,7 +46,7 @@ class Histories:
 def replay(
     recommender: Recommender,
     answers: Iterable[Mapping[str, Any]],
-    histories: Histories,
+    histories: StoredHistories,
     changes: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """Yield what a recommender shows at each position in the place of logged answers, without exploring.
@@ -70,7 +70,7 @@ def replay(
 
 
 def answer_again(
-    recommender: Recommender, answer: Mapping[str, Any], histories: Histories, changes: Mapping[str, Any]
+    recommender: Recommender, answer: Mapping[str, Any], histories: StoredHistories, changes: Mapping[str, Any]
 ) -> Recommendations:
     """Answer the request of a logged answer, with changes, by the rules that were in force."""
     if not answer.get("request"):

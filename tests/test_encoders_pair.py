@@ -151,7 +151,7 @@ def test_a_bundle_carries_the_encoder_that_was_trained_for_it(mixed):
     assert built["name"] == "tfidf (texts) and vectors photos.parquet (images)"
     assert "encoder" in rec.manifest.parts
     assert json.loads(rec.manifest.to_json())["config"]["encoder"]["text"]["model"] is None
-    assert len(answer.item_ids) == 5
+    assert 0 < len(answer.item_ids) <= 5  # those that match
 
 
 def test_vectors_of_another_fingerprint_are_refused(mixed):

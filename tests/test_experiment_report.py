@@ -18,8 +18,9 @@ from serving.app import create_app
 from serving.experiment_report import experiment_report, find_experiment, read_experiment
 from serving.placements import arm_of
 from serving.problems import Problem
+from serving.schemas.placements import Experiment, Placement
 from serving.service import KEY as SERVICE
-from serving.settings import Experiment, Placement, Settings
+from serving.settings import Settings
 from tests.serving_fakes import load, publish
 from tests.test_stores import postgres, store, url  # noqa: F401
 

@@ -12,9 +12,10 @@ from recommender.stores.attribution import Attribution
 from serving.app import create_app
 from serving.charts import HEIGHT, Series, bar_chart, line_chart
 from serving.report_page import colors_of, revenue_chart, verdict
+from serving.schemas.placements import Placement
 from serving.service import KEY as SERVICE
 from serving.settings import Key as ApiKey
-from serving.settings import Placement, Settings
+from serving.settings import Settings
 from tests.browser import listening, quiet_page
 from tests.serving_fakes import load, publish
 from tests.test_experiment_report import DAYS, EXPERIMENT, START, TODAY, order, shop_events

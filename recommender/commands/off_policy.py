@@ -48,14 +48,14 @@ def _replayed(bundles: Path, log: "pd.DataFrame", store: str | None, changes: di
     from recommender.progress import progress
     from recommender.recommender import load
     from recommender.stores import open_store
-    from serving.replay import Histories, replay
+    from serving.replay import StoredHistories, replay
 
     if "request" not in log.columns or "recommendation_id" not in log.columns:
         raise typer.BadParameter("the log has no requests to ask again; give --policy in the place of BUNDLES")
-    histories = Histories(())
+    histories = StoredHistories(())
     if store is not None:
         with open_store(store) as live:
-            histories = Histories(live.events.scan())
+            histories = StoredHistories(live.events.scan())
     first = log[log["request"] != ""]
     answers = first.assign(timestamp=pd.to_datetime(first["timestamp"], utc=True, format="ISO8601"))
     records: list[Any] = answers.to_dict("records")

@@ -21,6 +21,8 @@ from recommender.core.blocks import NO_ROWS, USER_TERMS, Double, Float, Layout, 
 from recommender.core.cooccurrence import Cooccurrence
 from recommender.retrieval.kernels import kernels
 
+# Compiled loops pay off above so many rows, and small shops need not load them.
+COMPILED_MIN_ROWS = 8_000
 NO_VALUES: Double = np.empty(0)
 NO_TABLE = Cooccurrence.empty(0)
 
@@ -209,7 +211,8 @@ class Scorer:
 
     def _block_parts(self, weighted: Double, rows: Rows, parts: Double) -> None:
         """Write the terms of the blocks to their columns; with numba or without, to the same bits."""
-        if (loops := kernels()) is not None:
+        loops = kernels() if len(self.vectors) > COMPILED_MIN_ROWS else None
+        if loops is not None:
             loops.block_parts(self.vectors, rows, weighted, self._stops, parts)
             return
         products = self.vectors[rows] * weighted  # in float64

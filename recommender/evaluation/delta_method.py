@@ -5,7 +5,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 Values: TypeAlias = NDArray[np.float64]
 Codes: TypeAlias = NDArray[np.intp]
@@ -54,6 +53,8 @@ class Ratio:
         As many degrees of freedom as Satterthwaite's of a sum of squares ("An Approximate Distribution of
         Estimates of Variance Components", Biometrics 1946), so that a few heavy clusters make it wide.
         """
+        from scipy.stats import t as student  # half a second, which other evaluations need not wait for
+
         width = float(student.ppf(0.975, max(self.effective_clusters - 1, 1.0))) * self.std_error
         return self.value - width, self.value + width
 

@@ -17,7 +17,7 @@ PLANNED = 20_000
 
 
 @dataclass(frozen=True)
-class Effect:
+class ArmEffect:
     """What an arm adds to the mean per visitor of the control, at the end of each day.
 
     Parameters
@@ -59,7 +59,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExperimentResult:
     """The arms of an experiment by one metric.
 
     Parameters
@@ -80,7 +80,7 @@ class Comparison:
     arms: tuple[str, ...]
     visitors: Double
     means: Double
-    effects: tuple[Effect, ...]
+    effects: tuple[ArmEffect, ...]
 
     def to_frame(self) -> Any:
         """Return a pandas frame with a row per day and arm but the control."""
@@ -110,7 +110,7 @@ def compare(
     *,
     planned: float = PLANNED,
     alpha: float = 0.05,
-) -> Comparison:
+) -> ExperimentResult:
     """Compare the arms of an experiment by the mean per visitor, with intervals that hold at every look.
 
     Parameters
@@ -160,7 +160,7 @@ def compare(
     means = np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0)
     pair, level = planned * 2 / len(arms), alpha / (len(arms) - 1)
     effects = tuple(_effect(name, i, moments, pair, level) for i, name in enumerate(arms) if i)
-    return Comparison(tuple(days.tolist()), tuple(arms), n, means, effects)
+    return ExperimentResult(tuple(days.tolist()), tuple(arms), n, means, effects)
 
 
 def _visitors(visitors: Columns, arms: Sequence[str]) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _moments(table: dict[str, Any], outcomes: Columns, arms: int) -> tuple[Any, 
     return days, found
 
 
-def _effect(arm: str, i: int, moments: Sequence[_Moments], planned: float, alpha: float) -> Effect:
+def _effect(arm: str, i: int, moments: Sequence[_Moments], planned: float, alpha: float) -> ArmEffect:
     estimates, variances, reduction = np.full(len(moments), np.nan), np.full(len(moments), np.inf), 0.0
     for at, each in enumerate(moments):
         if each.nonzero[[0, i]].min() >= MIN_NONZERO:
@@ -274,4 +274,4 @@ def _effect(arm: str, i: int, moments: Sequence[_Moments], planned: float, alpha
     mean = float(last.y[0] / last.n[0]) if last is not None and last.n[0] else np.nan
     p_values = p_value(np.where(seen, estimates, 0.0), total, variances, planned, alpha)
     bounds = np.where(seen, low, -np.inf), np.where(seen, high, np.inf)
-    return Effect(arm, estimates, *bounds, p_values, reduction, mean, alpha)
+    return ArmEffect(arm, estimates, *bounds, p_values, reduction, mean, alpha)

@@ -35,7 +35,7 @@ class Exploration:
 
 
 @dataclass(frozen=True)
-class Draw:
+class ExplorationDraw:
     """Which products of a pool are shown at which positions, and the order of the ranked ones.
 
     Parameters
@@ -58,7 +58,7 @@ class Draw:
     other: float
 
 
-def draw(scores: Double, positions: Rows, exploration: Exploration) -> Draw:
+def draw(scores: Double, positions: Rows, exploration: Exploration) -> ExplorationDraw:
     """Draw products of a pool by score for a share of the positions.
 
     Parameters
@@ -78,7 +78,7 @@ def draw(scores: Double, positions: Rows, exploration: Exploration) -> Draw:
     retained = 1 - float(inclusion.sum()) / each
     other = exploration.share / each * retained
     own = other + (1 - exploration.share) * retained  # of a shuffled list, and of one in order
-    return Draw(order, chosen, where, inclusion / each, own, other)
+    return ExplorationDraw(order, chosen, where, inclusion / each, own, other)
 
 
 def softmax_with_floor(scores: Double) -> Double:

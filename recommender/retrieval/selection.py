@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.core.blocks import Double, Float, Rows
-from recommender.core.scoring import Query, Scorer
+from recommender.core.scoring import COMPILED_MIN_ROWS, Query, Scorer
 from recommender.retrieval.kernels import kernels
 
 OUT = np.float32(-np.inf)  # the score of an ineligible row
 # Up to EXACT_ROWS * k rows are scored exactly without an estimate first, which would take as long.
 EXACT_ROWS = 8
-# The compiled loops pay off above so many rows, and up to such a k (they insert into a sorted list).
-COMPILED_MIN_ROWS, COMPILED_MAX_K = 8_000, 256
+COMPILED_MAX_K = 256  # the compiled loops insert into a sorted list
 # From rows to estimated scores and twice their largest error.
 Estimate = Callable[[Rows], tuple[Float, float]]
 

@@ -81,6 +81,10 @@ export interface EventMessage {
   recommendation_id?: string | null;
   /** Stars of a `rate` event. */
   value?: number | null;
+  /** Of the order of a purchase or refund. */
+  transaction_id?: string | null;
+  /** Of the prices, by ISO 4217. */
+  currency?: string | null;
   items: readonly EventItem[];
 }
 
