@@ -60,7 +60,8 @@ def write_map(
     """
     if shop_url is not None and not (shop_url.startswith(("http://", "https://")) and "{id}" in shop_url):
         raise RequestError(
-            f"shop_url is {shop_url!r}; expected an address such as https://shop.example/products/{{id}}", "/shop_url"
+            f"shop_url is {shop_url!r}; expected an address such as https://shop.example/products/{{id}}",
+            "/shop_url",
         )
     coordinates = positions(recommender, block, method)
     attributes = recommender.attributes

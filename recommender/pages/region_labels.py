@@ -27,7 +27,9 @@ def region_labels(coordinates: Float, words: Sequence[Sequence[str]]) -> list[di
     words
         Of each product, length n.
     """
-    counts = [k for k in LEVELS if k * _MIN_PRODUCTS <= len(coordinates)] or [len(coordinates) // _MIN_PRODUCTS or 1]
+    counts = [k for k in LEVELS if k * _MIN_PRODUCTS <= len(coordinates)] or [
+        len(coordinates) // _MIN_PRODUCTS or 1
+    ]
     vocabulary = {word: code for code, word in enumerate(dict.fromkeys(word for some in words for word in some))}
     names = list(vocabulary)
     products = np.repeat(np.arange(len(words)), [len(some) for some in words])
@@ -38,7 +40,9 @@ def region_labels(coordinates: Float, words: Sequence[Sequence[str]]) -> list[di
         frequencies = np.bincount(clusters[products] * len(names) + codes, minlength=k * len(names))
         z = log_odds(frequencies.reshape(k, len(names)).astype(np.float64))
         for cluster in range(k):
-            text = _text([names[word] for word in np.argsort(-z[cluster], kind="stable")[:8] if z[cluster, word] > _MIN_Z])
+            text = _text(
+                [names[word] for word in np.argsort(-z[cluster], kind="stable")[:8] if z[cluster, word] > _MIN_Z]
+            )
             members = coordinates[clusters == cluster]
             if text:
                 x, y = np.median(members, axis=0).tolist()
@@ -66,8 +70,8 @@ def log_odds(counts: Double) -> Double:
     """Return how surely each word is more frequent in a cluster than in the others, as z-scores of log-odds.
 
     The weighted log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn, "Fightin' Words",
-    Political Analysis 2008, equations 16, 20 and 22). Words that are frequent everywhere, such as "with", are near 0
-    without a list of stop words, and so are words that are seen once.
+    Political Analysis 16(4), 2008). Words that are as frequent everywhere, such as "with", are near 0 without a list
+    of stop words, and so are words that are seen once; c-TF-IDF (Grootendorst, arXiv:2203.05794) has neither.
 
     Parameters
     ----------

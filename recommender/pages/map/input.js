@@ -6,6 +6,7 @@ canvas.onpointerdown = (event) => {
   pointers.set(event.pointerId, event);
   travelled = 0;
   lasso = (isLassoArmed() || event.shiftKey) && pointers.size === 1 ? [[event.clientX, event.clientY]] : null;
+  if (lasso) hover(-1);
 };
 canvas.onpointerup = (event) => {
   pointers.delete(event.pointerId);

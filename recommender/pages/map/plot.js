@@ -81,7 +81,7 @@ function paint() {
   const seen = [], faint = [];
   for (const i of within(-40, -40, width + 40, height + 40)) (isShown(i) ? seen : faint).push(i);
   const size = Math.max(2, Math.min(7, 1.4 * Math.sqrt(view.scale / Math.sqrt(n)) / 1.6));
-  pen.fillStyle = dark.matches ? "#ffffff1c" : "#0000001c";
+  pen.fillStyle = dark.matches ? "#ffffff2c" : "#0000001c";
   drawDots(faint, size);
   const byInk = inks.map(() => []);
   for (const i of seen) byInk[colours[i]].push(i);
@@ -139,7 +139,10 @@ function drawLabels() {
     if (!pen.globalAlpha) continue;
     const height = 17 - 2 * Math.min(label.level, 2);
     pen.font = `600 ${height}px ${style.fontFamily}`;
-    const half = pen.measureText(label.text).width / 2 + 6, [x, y] = [label.x * view.scale + view.x, label.y * view.scale + view.y];
+    const half = pen.measureText(label.text).width / 2 + 6, y = label.y * view.scale + view.y;
+    let x = label.x * view.scale + view.x;
+    if (x < 0 || x > canvas.clientWidth || y < 0 || y > canvas.clientHeight) continue;
+    x = Math.max(half, Math.min(canvas.clientWidth - half, x));
     const box = [x - half, y - height, x + half, y + height];
     if (taken.some(([x0, y0, x1, y1]) => box[0] < x1 && box[2] > x0 && box[1] < y1 && box[3] > y0)) continue;
     taken.push(box);
