@@ -27,9 +27,8 @@ def region_labels(coordinates: Float, words: Sequence[Sequence[str]]) -> list[di
     words
         Of each product, length n.
     """
-    counts = [k for k in LEVELS if k * _MIN_PRODUCTS <= len(coordinates)] or [
-        len(coordinates) // _MIN_PRODUCTS or 1
-    ]
+    most = max(1, len(coordinates) // _MIN_PRODUCTS)
+    counts = [k for k in LEVELS if k <= most] or [most]
     vocabulary = {word: code for code, word in enumerate(dict.fromkeys(word for some in words for word in some))}
     names = list(vocabulary)
     products = np.repeat(np.arange(len(words)), [len(some) for some in words])
@@ -40,12 +39,12 @@ def region_labels(coordinates: Float, words: Sequence[Sequence[str]]) -> list[di
         frequencies = np.bincount(clusters[products] * len(names) + codes, minlength=k * len(names))
         z = log_odds(frequencies.reshape(k, len(names)).astype(np.float64))
         for cluster in range(k):
-            text = _text(
-                [names[word] for word in np.argsort(-z[cluster], kind="stable")[:8] if z[cluster, word] > _MIN_Z]
-            )
+            best = np.argsort(-z[cluster], kind="stable")[:8]
+            text = _text([names[word] for word in best if z[cluster, word] > _MIN_Z])
             members = coordinates[clusters == cluster]
             if text:
-                x, y = np.median(members, axis=0).tolist()
+                away = np.linalg.norm(members - np.median(members, axis=0), axis=1)
+                x, y = members[away.argmin()].tolist()  # on a product, not in a gap between some
                 labels.append({"text": text, "x": x, "y": y, "level": level, "n": len(members)})
     return labels
 
@@ -70,8 +69,9 @@ def log_odds(counts: Double) -> Double:
     """Return how surely each word is more frequent in a cluster than in the others, as z-scores of log-odds.
 
     The weighted log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi and Quinn, "Fightin' Words",
-    Political Analysis 16(4), 2008). Words that are as frequent everywhere, such as "with", are near 0 without a list
-    of stop words, and so are words that are seen once; c-TF-IDF (Grootendorst, arXiv:2203.05794) has neither.
+    Political Analysis 16(4), 2008). Words that are as frequent everywhere, such as "with", are near 0 without a
+    list of stop words, and so are words that are seen once; c-TF-IDF (Grootendorst, arXiv:2203.05794) merely
+    lowers the first.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ function paint() {
   const seen = [], faint = [];
   for (const i of within(-40, -40, width + 40, height + 40)) (isShown(i) ? seen : faint).push(i);
   const size = Math.max(2, Math.min(7, 1.4 * Math.sqrt(view.scale / Math.sqrt(n)) / 1.6));
-  pen.fillStyle = dark.matches ? "#ffffff2c" : "#0000001c";
+  pen.fillStyle = dark.matches ? "#34312e" : "#dfdad2";
   drawDots(faint, size);
   const byInk = inks.map(() => []);
   for (const i of seen) byInk[colours[i]].push(i);
