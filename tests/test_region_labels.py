@@ -1,4 +1,4 @@
-"""Labels of the map's regions: planted clusters get their own words, by scores that equal the published formula."""
+"""Labels of the map's regions: planted clusters get their words, by scores that equal the published formula."""
 
 import math
 
