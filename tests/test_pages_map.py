@@ -131,10 +131,160 @@ def test_the_page_in_a_browser(rec: Recommender, tmp_path: Path, browser: Any) -
         assert page.evaluate("view.scale") > before
 
 
+def test_a_click_opens_a_product_with_its_similar_items(rec: Recommender, tmp_path: Path, browser: Any) -> None:
+    out = tmp_path / "map.html"
+    write_map(rec, out, method="pca", shop_url="https://shop.example/p?id={id}&from=map")
+    with quiet_page(browser, out.as_uri(), viewport={"width": 1100, "height": 700}) as page:
+        ids = page.evaluate("data.ids")
+        shown = page.evaluate("Array.from({length: n}, (_, i) => neighboursOf(i).map((j) => data.ids[j]))")
+        assert {item_id: rec.similar(item_id, 10).item_ids for item_id in ids} == dict(
+            zip(ids, shown, strict=True)
+        )
+
+        item_id = click_a_product(page)
+        fields = dict(zip(texts(page, "#product dt"), texts(page, "#product dd"), strict=True))
+        assert page.locator("#product h2").inner_text() == rec.product(item_id)["title"]
+        assert (fields["id"], fields["brand"]) == (item_id, rec.product(item_id)["brand"])
+        assert page.locator("#product a").get_attribute("href") == f"https://shop.example/p?id={item_id}&from=map"
+        neighbours = rec.similar(item_id, 10).item_ids
+        assert (
+            page.evaluate("[...document.querySelectorAll('#neighbours button')].map((b) => b.dataset.id)")
+            == neighbours
+        )
+
+        page.locator("#neighbours button").nth(2).click()
+        assert page.locator("#product dd").first.inner_text() == neighbours[2]
+        page.keyboard.press("Escape")
+        assert page.locator("#product").is_hidden()
+
+
+def test_neighbours_on_the_map_of_a_block_are_by_this_block(rec: Recommender, tmp_path: Path) -> None:
+    products = page_data(rec, tmp_path / "text.html", block="text", method="pca")
+    ids, k = products["ids"], products["k"]
+    only = {name: float(name == "text") for name in rec.weights["item"]}
+    for i in range(0, len(ids), 7):
+        rows = [j for j in products["neighbours"][i * k : (i + 1) * k] if j >= 0]
+        assert [ids[j] for j in rows] == rec.similar(ids[i], k, weights=only).item_ids
+
+
+def test_a_lasso_exports_the_ids_of_a_planted_cluster(
+    rec: Recommender, tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    coordinates = generator.uniform(0.5, 1.0, (rec.n, 2)).astype(np.float32)
+    planted = generator.choice(rec.n, 17, replace=False)
+    coordinates[planted] = generator.uniform(0.1, 0.25, (17, 2))
+    monkeypatch.setattr("recommender.pages.map_page.positions", lambda *_: coordinates)
+    write_map(rec, tmp_path / "map.html")
+    wanted = {rec.attributes.id_of(int(row)) for row in planted}
+    with quiet_page(browser, (tmp_path / "map.html").as_uri(), viewport={"width": 1100, "height": 700}) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.keyboard.press("l")
+        around = [(0.08, 0.07), (0.36, 0.08), (0.34, 0.34), (0.07, 0.36)]
+        corners = [page.evaluate(f"[{x} * view.scale + view.x, {y} * view.scale + view.y]") for x, y in around]
+        page.mouse.move(*corners[0])
+        page.mouse.down()
+        for corner in corners[1:]:
+            page.mouse.move(*corner, steps=3)
+        page.mouse.up()
+        assert page.locator("#selected").inner_text() == "17 selected"
+        with page.expect_download() as download:
+            page.click("#download")
+        assert set(Path(download.value.path()).read_text().split()) == wanted
+
+        page.click("#copy-ids")
+        page.wait_for_function("$('#selected').textContent.startsWith('Copied the ids')")
+        assert set(page.evaluate("navigator.clipboard.readText()").split()) == wanted
+        page.click("#copy-filter")
+        page.wait_for_function("$('#selected').textContent.startsWith('Copied a filter')")
+        copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+        answer = rec.similar(min(wanted), 80, filter=copied, variants="all", stock="all")
+        assert set(answer.item_ids) == wanted - {min(wanted)}
+
+        page.keyboard.press("Escape")
+        assert page.locator("#selection").is_hidden()
+
+
+def test_the_legend_has_the_colours_of_the_points(rec: Recommender, tmp_path: Path, browser: Any) -> None:
+    write_map(rec, tmp_path / "map.html", method="pca")
+    with quiet_page(browser, (tmp_path / "map.html").as_uri()) as page:
+        page.select_option("#column", label="brand")
+        legend = page.evaluate(
+            """[...document.querySelectorAll("#values button")]
+            .map((button) => [button.title, getComputedStyle(button.firstChild).backgroundColor])"""
+        )
+        inks = page.evaluate("data.ids.map((id, i) => [id, inks[colours[i]]])")
+        for item_id, ink in inks:
+            red, green, blue = (int(ink[at : at + 2], 16) for at in (1, 3, 5))
+            assert dict(legend)[rec.product(item_id)["brand"]] == f"rgb({red}, {green}, {blue})"
+        page.select_option("#column", label="popularity")
+        brightest = page.evaluate("data.ids.filter((_, i) => colours[i] === STEPS - 1)")
+        assert rec.popular(1).item_ids[0] in brightest
+        assert len(brightest) < rec.n / 4
+
+
+def test_the_keyboard_moves_zooms_searches_and_lists(rec: Recommender, tmp_path: Path, browser: Any) -> None:
+    write_map(rec, tmp_path / "map.html", method="pca")
+    with quiet_page(browser, (tmp_path / "map.html").as_uri(), viewport={"width": 390, "height": 844}) as page:
+        page.locator("#map").focus()
+        first = page.evaluate("({...view})")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("view.x") < first["x"]
+        page.keyboard.press("-")
+        assert page.evaluate("view.scale") < first["scale"]
+        page.keyboard.press("0")
+        assert page.evaluate("({...view})") == first
+        page.keyboard.press("/")
+        title = rec.product(rec.ids[0])["title"]
+        page.keyboard.type(f"0+l {title}")
+        assert page.evaluate("({...view})") == first  # keys are no shortcuts while one types
+        page.fill("#search", title)
+        page.locator("#listing summary").press("Enter")
+        page.locator("#list button").first.press("Enter")
+        assert page.locator("#product h2").inner_text() == title
+        assert page.evaluate("document.activeElement.id") == "product-title"
+        page.keyboard.press("Escape")
+        assert page.locator("#product").is_hidden()
+        assert page.locator("#search").input_value() == title
+        page.keyboard.press("Escape")
+        assert page.locator("#search").input_value() == ""
+
+
+def test_an_address_without_the_id_is_an_error(rec: Recommender, tmp_path: Path) -> None:
+    for wrong in ("https://shop.example/", "javascript:alert('{id}')"):
+        with pytest.raises(
+            RequestError, match=r"expected an address such as https://shop.example/products/\{id\}"
+        ):
+            write_map(rec, tmp_path / "map.html", method="pca", shop_url=wrong)
+
+
+def click_a_product(page: Any) -> str:
+    """Click a point that no panel hides; returns its id."""
+    i, x, y = page.evaluate(
+        """(() => { const free = room();
+        return [...Array(n).keys()].map((i) => [i, screenX(i), screenY(i)])
+            .find(([i, x, y]) => x > free.x && y > free.y && x < free.x + free.w && nearest(x, y) === i) })()"""
+    )
+    page.mouse.click(x, y)
+    return str(page.evaluate(f"data.ids[{i}]"))
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    return list(page.locator(selector).all_inner_texts())
+
+
+def page_data(rec: Recommender, out: Path, **options: Any) -> dict[str, Any]:
+    write_map(rec, out, **options)
+    return dict(
+        json.loads(out.read_text().split('id="products" type="application/json">')[1].split("</script>")[0])
+    )
+
+
 def test_titles_cannot_end_the_script(rec: Recommender, tmp_path: Path, browser: Any) -> None:
     tricky = SimpleNamespace(**{name: getattr(rec.attributes, name) for name in dir(rec.attributes)})
     tricky.value = lambda name, row: "</script><img src=x onerror=alert(1)>&"
     sly = SimpleNamespace(**{name: getattr(rec, name) for name in ("bundle", "manifest", "layout", "segment")})
+    sly.similar_many = rec.similar_many
     sly.attributes, sly.weights, sly.generation, sly.thumbnail = tricky, rec.weights, rec.generation, rec.thumbnail
     write_map(sly, tmp_path / "sly.html", method="pca")
     with quiet_page(browser, (tmp_path / "sly.html").as_uri()) as page:

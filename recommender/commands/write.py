@@ -108,18 +108,23 @@ def map_products(
     method: Annotated[
         str | None, typer.Option("--method", help="pacmap, umap or pca. [default: the first installed]")
     ] = None,
+    shop_url: Annotated[
+        str | None,
+        typer.Option("--shop-url", help="Address of a product's page, with {id} for the id."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Draw a map of all products, an HTML page.
 
-    Similar products are near each other.
+    Similar products are near each other. A click shows a product's photo, attributes and similar items; a lasso
+    selects products, whose ids can be copied as a filter.
     """
     from recommender.pages import write_map
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"the map is a page: --out is {str(out)!r}, expected such as map.html")
     with opened(bundles) as (rec, _):
-        n = write_map(rec, out, block, method)
+        n = write_map(rec, out, block, method, shop_url)
     size = out.stat().st_size
     emit(
         {"out": str(out), "products": n, "bytes": size},
