@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recommender.bundle import Bundle, local_copy, open_bundle
 from recommender.core.blocks import Layout
 from recommender.errors import RequestError, UnknownItemError, nearest

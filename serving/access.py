@@ -114,19 +114,16 @@ class Access:
         return bool(self._keys)
 
     def name_of(self, text: str) -> str | None:
-        """Return the name of a key that is valid now on this page; None if there is none."""
+        """Return the name of a key that is valid now on this page and market; None if there is none."""
         name = self._find(text)
         return name if name is not None and self.valid(name) is not None else None
 
     def valid(self, name: str) -> Key | None:
-        """Return the key of a name if it is valid now on this page; None otherwise."""
+        """Return the key of a name if it is valid now on this page and market; None otherwise."""
         key = self._keys.get(name)
-        if (
-            key is None
-            or key.is_expired
-            or not key.is_for(market_of(request))
-            or (key.origins and _origin(request) not in key.origins)
-        ):
+        if key is None or key.is_expired or not key.is_for(market_of(request)):
+            return None
+        if key.origins and _origin(request) not in key.origins:
             return None
         return key
 

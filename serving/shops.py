@@ -67,8 +67,8 @@ def _market_store(name: str, place: Path | str, shared: bool, bundles: Path, set
     if (file := file_of(store_url(bundles, settings))) is not None:
         return f"sqlite:///{file.with_name(f'{file.stem}.{name}{file.suffix}')}"
     raise ConfigError(
-        f"markets.{name}.store is missing: each market has a store of its own, such as another database, or a schema"
-        f" of the same: postgresql://shop@db/shop?options=-csearch_path%3D{name}"
+        f"markets.{name}.store is missing: each market has a store of its own, such as another database, or a"
+        f" schema of the same: postgresql://shop@db/shop?options=-csearch_path%3D{name}"
     )
 
 
