@@ -1,7 +1,6 @@
 """Memory that further markets of a service cost a worker: with the same bundle, and with bundles of their own."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ def measure_markets(bundles: Path, count: int) -> dict[str, dict[str, float]]:
     """Return what one worker has in memory without markets, and what each of `count` markets adds, in MiB.
 
     Each market answers the same requests for similar products, half of them with weights. Another bundle is a
-    copy. ``mapped`` are pages of files of bundles, which the workers of a machine share; ``own`` is the worker's
-    other memory, without libraries.
+    copy. ``mapped`` are pages of files of bundles, each counted once, which the workers of a machine share;
+    ``own`` is the worker's other memory, without libraries.
     """
     rec = recommender.load(bundles)
     weights = f"{next(iter(rec.layout.dims))}=0.5"
@@ -33,10 +32,11 @@ def measure_markets(bundles: Path, count: int) -> dict[str, dict[str, float]]:
     with TemporaryDirectory(dir=bundles.resolve().parent) as folder:
         copies = [Path(folder, name) for name in ("own", *(f"m{number}" for number in range(count)))]
         for copy in copies:
-            shutil.copytree(bundles, copy, copy_function=os.link)
+            shutil.copytree(bundles, copy)
         same = {copy.name: {} for copy in copies[1:]}
         other = {copy.name: {"bundles": str(copy)} for copy in copies[1:]}
         kinds = {"without markets": {}, "same bundle": same, "another bundle": other}
+        _memory(Path(folder), {}, requests)  # what is compiled on first use is cached from now on
         shown = progress(kinds.items(), "services", len(kinds), "service")
         found = {kind: _memory(Path(folder), markets, requests) for kind, markets in shown}
     base = found.pop("without markets")
@@ -60,4 +60,4 @@ def _memory(folder: Path, markets: Mapping[str, Any], requests: Sequence[dict[st
                 client.get("/v1/similar", params=params, headers={"X-Market": market}).raise_for_status()
         (pid,) = service.worker_pids()
         memory = mapped(pid, folder)
-    return {"own": round(memory["all", "own"], 1), "mapped": round(memory["all", "bundle"], 1)}
+    return {"own": round(memory["all", "own"], 1), "mapped": round(memory["proportional", "bundle"], 1)}
