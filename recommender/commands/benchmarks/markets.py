@@ -33,9 +33,11 @@ def measure_markets(bundles: Path, count: int) -> dict[str, dict[str, float]]:
         copies = [Path(folder, name) for name in ("own", *(f"m{number}" for number in range(count)))]
         for copy in copies:
             shutil.copytree(bundles, copy)
-        same = {copy.name: {} for copy in copies[1:]}
-        other = {copy.name: {"bundles": str(copy)} for copy in copies[1:]}
-        kinds = {"without markets": {}, "same bundle": same, "another bundle": other}
+        kinds: dict[str, dict[str, Any]] = {
+            "without markets": {},
+            "same bundle": {copy.name: {} for copy in copies[1:]},
+            "another bundle": {copy.name: {"bundles": str(copy)} for copy in copies[1:]},
+        }
         _memory(Path(folder), {}, requests)  # what is compiled on first use is cached from now on
         shown = progress(kinds.items(), "services", len(kinds), "service")
         found = {kind: _memory(Path(folder), markets, requests) for kind, markets in shown}
