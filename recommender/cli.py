@@ -130,6 +130,7 @@ _benchmark = _group(
         "batch": benchmark.batch,
         "architecture": benchmark.architecture,
         "rules": benchmark.rules,
+        "markets": benchmark.markets,
         "answers": benchmark.answers,
     },
     _QUALITY,

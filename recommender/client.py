@@ -45,6 +45,8 @@ class Client:
         The service's base URL.
     key
         An API key, if the service has any.
+    market
+        The market whose shop answers; by default the service's own.
     timeout
         In seconds, for each call.
     transport
@@ -57,9 +59,15 @@ class Client:
     """
 
     def __init__(
-        self, url: str, key: str | None = None, timeout: float = 5.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        key: str | None = None,
+        timeout: float = 5.0,
+        transport: httpx.BaseTransport | None = None,
+        market: str | None = None,
     ) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        headers |= {} if market is None else {"X-Market": market}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recommender.bundle import Bundle, local_copy, open_bundle
 from recommender.core.blocks import Layout
 from recommender.errors import RequestError, UnknownItemError, nearest
@@ -62,6 +64,7 @@ def load(
     encoder: "Encoder | None" = None,
     generation: str | None = None,
     unsearched: Collection[str] = (),
+    catalogue_supersedes: bool = True,
 ) -> "Recommender":
     """Open a published bundle.
 
@@ -78,6 +81,8 @@ def load(
         The generation to open; by default the current one.
     unsearched
         Attributes whose words no search finds, see `Recommender`.
+    catalogue_supersedes
+        Whether newer rows of the catalogue go over live changes, see `Recommender`.
 
     Returns
     -------
@@ -90,7 +95,8 @@ def load(
         If there is no bundle, or it is incomplete, damaged or of a newer format.
     """
     root = local_copy(bundles, parts=generation is None)
-    return Recommender(open_bundle(root, generation), overlay, encoder, unsearched=unsearched)
+    bundle = open_bundle(root, generation)
+    return Recommender(bundle, overlay, encoder, unsearched=unsearched, catalogue_supersedes=catalogue_supersedes)
 
 
 class Recommender:
@@ -109,6 +115,8 @@ class Recommender:
         Retrieves over other arrays than the bundle's own.
     unsearched
         Attributes whose words no search finds, such as those that only the shop may see.
+    catalogue_supersedes
+        Whether newer rows of the catalogue go over live changes; not where these are prices of another market.
     """
 
     def __init__(
@@ -118,6 +126,7 @@ class Recommender:
         encoder: "Encoder | None" = None,
         planner: Planner | None = None,
         unsearched: Collection[str] = (),
+        catalogue_supersedes: bool = True,
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -130,7 +139,8 @@ class Recommender:
         self.item_tower = open_item_tower(bundle, self.layout)
         self.user_tower = open_user_tower(bundle)
         self.n = self.segment.n
-        self.row_times = open_row_times(bundle, self.n)
+        times = open_row_times(bundle, self.n)
+        self.row_times = times if catalogue_supersedes else np.broadcast_to(np.nan, times.shape)
         self._products = Products(self.attributes, open_thumbnails(bundle), overlay, self.row_times)
         histories = HistoryQueries(self.attributes, self.segment, self.user_tower)
         self._contents = contents = ContentQueries(bundle, self.item_tower, encoder)

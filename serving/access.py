@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flask import Flask, Request, g, request
 from werkzeug.exceptions import HTTPException
 
+from serving.markets import HEADER, market_of
 from serving.metrics import metrics
 from serving.problems import Problem
 from serving.rates import SharedCounters, SharedRateLimiter
@@ -113,14 +114,16 @@ class Access:
         return bool(self._keys)
 
     def name_of(self, text: str) -> str | None:
-        """Return the name of a key that is valid now on this page; None if there is none."""
+        """Return the name of a key that is valid now on this page and market; None if there is none."""
         name = self._find(text)
         return name if name is not None and self.valid(name) is not None else None
 
     def valid(self, name: str) -> Key | None:
-        """Return the key of a name if it is valid now on this page; None otherwise."""
+        """Return the key of a name if it is valid now on this page and market; None otherwise."""
         key = self._keys.get(name)
-        if key is None or key.is_expired or (key.origins and _origin(request) not in key.origins):
+        if key is None or key.is_expired or not key.is_for(market_of(request)):
+            return None
+        if key.origins and _origin(request) not in key.origins:
             return None
         return key
 
@@ -164,7 +167,7 @@ class Access:
     def has(self, scope: Scope) -> bool:
         """Return whether the current request was sent with a valid key that has this scope."""
         key = self._key()
-        return key is not None and not key.is_expired and scope in key.scopes
+        return key is not None and not key.is_expired and scope in key.scopes and key.is_for(market_of(request))
 
     def _key(self) -> Key | None:
         name = self._find(_sent(request))
@@ -216,6 +219,10 @@ class Access:
             raise _refused("origin", 403, "forbidden-origin", f"key {name!r} is for pages of other origins")
         if scope not in key.scopes:
             raise _refused("scope", 403, "forbidden", f"key {name!r} has no scope {scope!r}, which this needs")
+        if not key.is_for(market := market_of(current)):
+            found = f"{HEADER} is {market[:100]!r}" if market else f"the request has no {HEADER}"
+            detail = f"key {name!r} is for the markets {', '.join(key.markets)}; {found}"
+            raise _refused("market", 403, "forbidden-market", detail)
         return name
 
     def _find(self, text: str) -> str | None:

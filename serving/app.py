@@ -8,10 +8,11 @@ from pathlib import Path
 from apiflask import APIFlask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from recommender.bundle import local_copy
 from recommender.bundle.remote import origin
-from recommender.errors import ConfigError, StoreUnavailableError
+from recommender.errors import StoreUnavailableError
 from recommender.recommender import load
-from recommender.stores import deadline, default_store, open_store
+from recommender.stores import deadline, open_store
 from recommender.version import __version__
 from serving import metrics, openapi, problems, storefront, studio, tracing
 from serving.access import Access, needs
@@ -21,6 +22,7 @@ from serving.health import Health, check_disk
 from serving.hot_reload import LiveRecommender, Loader
 from serving.json_codec import OrjsonProvider
 from serving.live_store import LiveStore
+from serving.markets import Markets, choose_market, task_of
 from serving.middleware import Api, RequestLog, allow_origins
 from serving.placements import LivePlacements
 from serving.query_encoder import QueryEncoder, RemoteEncoder
@@ -46,6 +48,7 @@ from serving.routes import (
 from serving.rsgi import THREADS
 from serving.service import KEY, Service
 from serving.settings import Settings
+from serving.shops import Shop, file_of, market_shops, store_url
 from serving.trending import Trending
 
 ROUTES = (
@@ -101,26 +104,80 @@ def create_app(
     ------
     BundleError
         If there is no bundle to serve.
+    ConfigError
+        If a market has no store of its own.
     StoreError
         If there can be no such store; one that does not answer is opened as soon as it does.
     """
     bundles, settings = Path(bundles), settings or Settings.load()
-    url, timeout = store_url(bundles, settings), settings.store_timeout_ms / 1000
-    live_store = LiveStore(partial(open_store, url, timeout), timeout, STORE_THREADS)
+    if isinstance(encoder, Path):
+        encoder = RemoteEncoder(encoder)
+    if settings.private_fields:
+        load = partial(load, unsearched=settings.private_fields)  # type: ignore[call-arg]
+    app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
+    app.json = OrjsonProvider(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    counters = None if settings.redis is None else SharedCounters(settings.redis)
+    access = Access(app, settings, counters)
+    open_shop = partial(
+        _open_shop,
+        settings=settings,
+        load=load,
+        encoder=encoder,
+        starting_until=starting_until,
+        access=access,
+        counters=counters,
+        visitors=_visitor_limit(settings.visitors_per_address, counters),
+    )
+
+    def open_market(shop: Shop) -> Service:
+        market = open_shop(shop, markets=Markets())
+        _watch(market, watch_seconds)
+        return market
+
+    shops = [*market_shops(bundles, settings)]
+    markets = Markets({shop.market: partial(open_market, shop) for shop in shops})
+    service = open_shop(Shop(bundles, store_url(bundles, settings)), markets=markets)
+    for name in markets.names:
+        service.live.add_task(task_of(name), partial(markets.check, name))
+    app.extensions[KEY] = service
+    _add_routes(app, service)
+    _watch(service, watch_seconds)
+    return app
+
+
+def _open_shop(
+    shop: Shop,
+    *,
+    settings: Settings,
+    load: Loader,
+    encoder: QueryEncoder | None,
+    starting_until: float,
+    access: Access,
+    counters: SharedCounters | None,
+    visitors: VisitorLimit | SharedVisitorLimit,
+    markets: Markets,
+) -> Service:
+    """Open the bundle and the store of one shop; see `create_app` and `Service`."""
+    bundles, timeout = local_copy(shop.bundles, settings.cache, offline=True), settings.store_timeout_ms / 1000
+    live_store = LiveStore(partial(open_store, shop.store, timeout), timeout, STORE_THREADS)
     with suppress(StoreUnavailableError):
         live_store.open(START_SECONDS)
     store = live_store.guarded
-    if isinstance(encoder, Path):
-        encoder = RemoteEncoder(encoder)
+    encoder = encoder if shop.has_encoder else None
     if encoder is not None:
         load = partial(load, encoder=encoder)  # type: ignore[call-arg]
-    if settings.private_fields:
-        load = partial(load, unsearched=settings.private_fields)  # type: ignore[call-arg]
+    if shop.shares_bundle:
+        load = partial(load, catalogue_supersedes=False)  # type: ignore[call-arg]
     follower = Follower(bundles)
     placed = LivePlacements(settings, store.definitions)
     with suppress(StoreUnavailableError), deadline(START_SECONDS):
         placed.refresh()
-    live = LiveRecommender(bundles, store.overlay, load, placed.generations)
+    try:
+        live = LiveRecommender(bundles, store.overlay, load, placed.generations)
+    except BaseException:
+        live_store.close()
+        raise
 
     def follow() -> None:
         placed.refresh(lambda: live.recommender)
@@ -129,12 +186,7 @@ def create_app(
     trending = Trending(store.events, settings.trending_days, settings.retention_days)
     secret = settings.signing_key
     signer = Signer(store.events, None if secret is None else secret.get_secret_value())
-    app = Api("serving", title="Recommender", version=__version__, docs_path=None, json_errors=False)
-    app.json = OrjsonProvider(app)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    counters = None if settings.redis is None else SharedCounters(settings.redis)
-    access = Access(app, settings, counters)
-    database = file_of(url)
+    database = file_of(shop.store)
     tasks: dict[str, Callable[[], None] | None] = {
         "store": partial(live_store.refresh, follow),
         "events": trending.refresh,
@@ -143,14 +195,12 @@ def create_app(
         "signing key": signer.refresh,
         "replica": None if origin(bundles) is None else follower.check,
         "rates": None if counters is None else counters.check,
-        "metrics": partial(metrics.update_gauges, live),
+        "metrics": partial(metrics.update_gauges, live, shop.market, markets.names),
     }
     for name, task in tasks.items():
         if task is not None:
             live.add_task(name, task)
-    health = Health(live, live_store, encoder is not None, starting_until)
-    visitors = _visitor_limit(settings.visitors_per_address, counters)
-    app.extensions[KEY] = Service(
+    return Service(
         live=live,
         store=store,
         trending=trending,
@@ -159,20 +209,27 @@ def create_app(
         bundles=bundles,
         access=access,
         follower=follower,
-        health=health,
+        health=Health(live, live_store, encoder is not None, starting_until, markets),
         signer=signer,
         visitors=visitors,
         encodes_queries=encoder is not None,
+        market=shop.market,
+        currency=shop.currency,
+        shares_bundle=shop.shares_bundle,
+        markets=markets,
     )
-    _add_routes(app, access, settings)
-    if watch_seconds is not None:
-        follower.watch(settings.poll_seconds)
-        live.watch(watch_seconds)
-    return app
 
 
-def _add_routes(app: Api, access: Access, settings: Settings) -> None:
+def _watch(service: Service, seconds: float | None) -> None:
+    """Follow bundles and store from now on, every so many seconds; None is not at all."""
+    if seconds is not None:
+        service.follower.watch(service.settings.poll_seconds)
+        service.live.watch(seconds)
+
+
+def _add_routes(app: Api, service: Service) -> None:
     """Add what surrounds every request, and the routes."""
+    access, settings = service.access, service.settings
     app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies)  # type: ignore[method-assign]
@@ -180,8 +237,9 @@ def _add_routes(app: Api, access: Access, settings: Settings) -> None:
     if access.origins:
         allow_origins(app, access.origins)
     app.before_request(access.check)
+    choose_market(app, service.markets)
     problems.register(app)
-    openapi.describe(app)
+    openapi.describe(app, service.markets.names)
     needs(None)(app.view_functions["static"])  # styles and scripts of pages, which browsers ask for without a key
     for module in ROUTES:
         app.register_blueprint(module.bp)
@@ -194,16 +252,3 @@ def _add_routes(app: Api, access: Access, settings: Settings) -> None:
 def _visitor_limit(limit: int, counters: SharedCounters | None) -> VisitorLimit | SharedVisitorLimit:
     own = VisitorLimit(limit)
     return own if counters is None else SharedVisitorLimit(counters, limit, own)
-
-
-def file_of(url: str) -> Path | None:
-    """Return the file of an SQLite store; None if it is none or in memory."""
-    scheme, _, path = url.partition(":///")
-    return Path(path) if scheme == "sqlite" and path and path != ":memory:" else None
-
-
-def store_url(bundles: Path, settings: Settings) -> str:
-    """Return the URL of the service's store: that of the settings, or of the file beside a bundle's folder."""
-    if settings.store is None and (url := origin(bundles)) is not None:
-        raise ConfigError(f"{url} is served by any number of machines, which share a store; give it: --store")
-    return settings.store or default_store(bundles)

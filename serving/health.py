@@ -10,6 +10,7 @@ from typing import NamedTuple
 from recommender.errors import StoreError
 from serving.hot_reload import LiveRecommender
 from serving.live_store import LiveStore
+from serving.markets import Markets, task_of
 
 MIN_FREE_BYTES = 1 << 20
 # Components of replicas whose failure leaves every answer as it is, and what it means.
@@ -53,12 +54,19 @@ class Health:
         Whether there should be a query encoder.
     starting_until
         Until when, by `time.monotonic`, an encoder that does not answer is starting.
+    markets
+        Each of them is a component.
     """
 
     def __init__(
-        self, live: LiveRecommender, store: LiveStore, encodes_queries: bool, starting_until: float
+        self,
+        live: LiveRecommender,
+        store: LiveStore,
+        encodes_queries: bool,
+        starting_until: float,
+        markets: Markets,
     ) -> None:
-        self._live, self._store = live, store
+        self._live, self._store, self._markets = live, store, markets
         self._starting_until = starting_until
         self._components: dict[str, Callable[[], Component]] = {"bundle": self._bundle, "store": self._of_store}
         if encodes_queries:
@@ -66,6 +74,7 @@ class Health:
         if "disk" in live.tasks:
             self._components["disk"] = self._disk
         self._components |= {name: partial(self._shared, name) for name in _SHARED if name in live.tasks}
+        self._components |= {task_of(name): partial(self._market, name) for name in markets.names}
 
     def components(self) -> dict[str, Component]:
         """Return the components by name; waits for nothing."""
@@ -102,6 +111,12 @@ class Health:
     def _shared(self, name: str) -> Component:
         errors = self._problems(name)
         return Component("degraded", _SHARED[name], errors) if errors else OK
+
+    def _market(self, name: str) -> Component:
+        errors = self._problems(task_of(name))
+        if not self._markets.is_open(name):
+            return Component("down", "its bundle or its store cannot be opened; the other markets answer", errors)
+        return Component("degraded", f"ask with the header X-Market: {name}", errors) if errors else OK
 
     def _problems(self, *tasks: str) -> list[str]:
         problems = self._live.problems

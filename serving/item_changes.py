@@ -98,6 +98,13 @@ def with_availability(recommender: Recommender, item_id: str, attributes: Mappin
     return attributes if stock is None else {**attributes, "availability": stock}
 
 
+def with_currency(currency: str | None, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return attributes with the currency of the market, if they have a price and name none."""
+    if currency is None or "currency" in attributes or all(attributes.get(name) is None for name in _PRICES):
+        return attributes
+    return {**attributes, "currency": currency}
+
+
 def _words(recommender: Recommender) -> AvailabilityWords:
     return AvailabilityWords(recommender.manifest.config.get("catalog", {}).get("availability_words"))
 

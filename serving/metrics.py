@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cache
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving import tracing
+from serving.markets import task_of
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from serving.hot_reload import LiveRecommender
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+CONCERNS = ("bundle", "experiment", "store", "events", "encoder", "disk", "replica", "rates")
 
 
 @contextmanager
@@ -41,19 +43,25 @@ class Metrics:
         self.stages = Histogram(
             "recommender_stage_seconds", "Parts of a request: history, search, encode", ["stage"], buckets=buckets
         )
-        self.answers = Counter("recommender_answers", "Answers", ["placement", "strategy", "plan", "fallback"])
+        self.answers = Counter(
+            "recommender_answers", "Answers", ["placement", "strategy", "plan", "fallback", "market"]
+        )
         self.short = Counter("recommender_short_lists", "Answers with fewer products than eligible; must stay 0")
-        self.events = Counter("recommender_events", "Events received", ["event_name", "status"])
+        self.events = Counter("recommender_events", "Events received", ["event_name", "status", "market"])
         self.uncounted = Counter(
             "recommender_uncounted_events", "Events left out of reports: too many visitors of one address"
         )
         self.refused = Counter("recommender_refused", "Requests refused for their key, scope or rate", ["why"])
         self.recall = Gauge(
-            "recommender_bundle_recall", "Recall of the retrieval at the build", multiprocess_mode="mostrecent"
+            "recommender_bundle_recall",
+            "Recall of the retrieval at the build",
+            ["market"],
+            multiprocess_mode="mostrecent",
         )
         self.published = Gauge(
             "recommender_bundle_published_seconds",
             "Time of the bundle's publication",
+            ["market"],
             multiprocess_mode="mostrecent",
         )
         self.problems = Gauge(
@@ -88,8 +96,8 @@ def _stages(name: str) -> "Histogram":
 
 
 @cache
-def _answers(placement: str, strategy: str, plan: str, fallback: str) -> "Counter":
-    return metrics().answers.labels(placement, strategy, plan, fallback)
+def _answers(*labels: str) -> "Counter":
+    return metrics().answers.labels(*labels)
 
 
 def stage(name: str) -> AbstractContextManager[object]:
@@ -98,21 +106,21 @@ def stage(name: str) -> AbstractContextManager[object]:
     return tracing.span(name, timer) if tracing.enabled.is_set() else timer
 
 
-def count_answer(placement: str, result: "Recommendations", expected: int) -> None:
+def count_answer(placement: str, result: "Recommendations", expected: int, market: str = "") -> None:
     """Count an answer, and whether it has fewer products than expected."""
-    _answers(placement, result.strategy, result.plan, result.fallback_used or "").inc()
+    _answers(placement, result.strategy, result.plan, result.fallback_used or "", market).inc()
     if len(result.items) < expected:
         metrics().short.inc()
 
 
-def update_gauges(live: "LiveRecommender") -> None:
-    """Set the gauges of the bundle in service and of problems."""
+def update_gauges(live: "LiveRecommender", market: str, markets: Iterable[str]) -> None:
+    """Set the gauges of the bundle in service; and of problems, where it is not that of a market."""
     manifest, gauges = live.recommender.manifest, metrics()
     recall = manifest.metrics.get("recall", {}).get("recall")
     if recall is not None:
-        gauges.recall.set(recall)
-    gauges.published.set(datetime.fromisoformat(manifest.created_at).timestamp())
-    for concern in ("bundle", "experiment", "store", "events", "encoder", "disk", "replica", "rates"):
+        gauges.recall.labels(market).set(recall)
+    gauges.published.labels(market).set(datetime.fromisoformat(manifest.created_at).timestamp())
+    for concern in () if market else (*CONCERNS, *map(task_of, markets)):
         gauges.problems.labels(concern).set(concern in live.problems)
 
 

@@ -17,6 +17,7 @@ from flask import Request, Response, request
 
 from serving.bodies import plain, too_large
 from serving.logs import REQUEST_ID
+from serving.markets import HEADER
 from serving.metrics import requests
 from serving.problems import Problem
 
@@ -117,7 +118,9 @@ def allow_origins(app: APIFlask, origins: Collection[str]) -> None:
         origin = request.headers.get("Origin")
         if origin in origins:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Request-ID"
+            response.headers["Access-Control-Allow-Headers"] = (
+                f"Authorization, Content-Type, {HEADER}, X-Request-ID"
+            )
             response.headers["Access-Control-Allow-Methods"] = "GET, POST"
             response.headers["Access-Control-Max-Age"] = "7200"  # else browsers ask again before each call
             response.headers.add("Vary", "Origin")

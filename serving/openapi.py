@@ -1,13 +1,14 @@
 """The served OpenAPI 3.1 document."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
 from apiflask import APIFlask
 
 from serving.access import scope_of
+from serving.markets import HEADER
 from serving.schemas.responses import ProblemDetails
 from serving.settings import Scope
 
@@ -27,14 +28,14 @@ _REFUSALS = {
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
-def describe(app: APIFlask) -> None:
-    """Configure the document beyond the decorators of the views."""
+def describe(app: APIFlask, markets: Collection[str] = ()) -> None:
+    """Configure the document beyond the decorators of the views; with the header of markets, if there are any."""
     app.config.update(_CONFIG)
     app.security_schemes = {"key": {"type": "http", "scheme": "bearer"}}
-    app.spec_processor(partial(_corrected, app))
+    app.spec_processor(partial(_corrected, app, markets))
 
 
-def _corrected(app: APIFlask, spec: Any) -> Any:
+def _corrected(app: APIFlask, markets: Collection[str], spec: Any) -> Any:
     """Add the scope of each operation, describe errors as problems, and remove empty defaults."""
     schemas = spec["components"]["schemas"]
     for name in ("HTTPError", "ValidationError"):
@@ -52,7 +53,25 @@ def _corrected(app: APIFlask, spec: Any) -> Any:
         for parameter in operation["parameters"]:
             if parameter["schema"].get("default", True) in (None, []):
                 del parameter["schema"]["default"]
+    if markets:
+        _add_market(spec, markets)
     return spec
+
+
+def _add_market(spec: Any, markets: Collection[str]) -> None:
+    """Add the header that names the market to every call of the API."""
+    spec["components"]["parameters"] = {
+        "Market": {
+            "name": HEADER,
+            "in": "header",
+            "description": "The market that answers; without it the service's own shop.",
+            "schema": {"type": "string", "enum": [*markets]},
+        }
+    }
+    for (path, _), operation in _operations(spec):
+        if path.startswith("/v1/"):
+            operation["parameters"].append({"$ref": "#/components/parameters/Market"})
+            operation["responses"].setdefault("404", {"description": "Unknown market", "content": _PROBLEM})
 
 
 def _operations(spec: Any) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -92,7 +92,7 @@ def recommend(
         explored = explore(service, answer, arguments, placement.exploration.share, described, (name, arm))
         if explored is not None:
             result, relaxed, recommendation_id = explored
-            count_answer(name, result, min(params.limit, result.eligible))
+            count_answer(name, result, min(params.limit, result.eligible), service.market)
             body = content(recommender, result, params, [*warnings, *more, *relaxed], name)
             return {"recommendation_id": recommendation_id, **body}
         warnings = [*warnings, NOT_LOGGED]
@@ -372,7 +372,7 @@ def response_body(
 
 def counted(service: Service, result: Recommendations, limit: int, placement: str = "", arm: str = "") -> str:
     """Count a result as an answer, and return its id for attribution."""
-    count_answer(placement, result, min(limit, result.eligible))
+    count_answer(placement, result, min(limit, result.eligible), service.market)
     return service.signer.new_id(Attribution(result.generation, placement, result.strategy, arm))
 
 

@@ -26,12 +26,13 @@ from recommender.progress import notice
 from recommender.stores import deadline, open_store, store_modules
 from serving import logs, metrics
 from serving import query_encoder as encoding
-from serving.app import create_app, file_of, store_url
+from serving.app import create_app
 from serving.bodies import BodyReader
 from serving.processes import end_with
 from serving.rsgi import Application
 from serving.service import KEY
 from serving.settings import Settings
+from serving.shops import file_of, market_shops, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -288,7 +289,17 @@ def check_port(host: str, port: int) -> None:
 def _check(bundles: Path, settings: Settings) -> None:
     """Raise an error if workers could not start; makes the store's tables once, before they would all do it."""
     open_bundle(bundles).close()
-    url = store_url(bundles, settings)
+    _make_tables(store_url(bundles, settings))
+    for shop in market_shops(bundles, settings):
+        try:
+            open_bundle(local_copy(shop.bundles, settings.cache, offline=True)).close()
+            _make_tables(shop.store)
+        except RecommenderError as error:
+            logger.error("market %s cannot answer yet, the others do: %s", shop.market, error)
+
+
+def _make_tables(url: str) -> None:
+    """Make the tables of a store; one that does not answer is waited for while serving."""
     if (file := file_of(url)) is not None and not file.parent.is_dir():
         raise StoreError(
             f"unable to open database file {file}: its folder does not exist; create it, or change --store"

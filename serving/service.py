@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flask import current_app
+from flask import current_app, g
 
 from recommender.ranking.cache import SizedCache
 from recommender.ranking.results import Recommendations
@@ -13,6 +13,7 @@ from serving.attributing import Signer, VisitorLimit
 from serving.follower import Follower
 from serving.health import Health
 from serving.hot_reload import LiveRecommender
+from serving.markets import Markets
 from serving.placements import LivePlacements
 from serving.rates import SharedVisitorLimit
 from serving.settings import Scope, Settings
@@ -29,7 +30,7 @@ def _no_answers() -> SizedCache[tuple[Recommendations, bytes]]:
 
 @dataclass(frozen=True)
 class Service:
-    """Everything that one app serves from.
+    """Everything that one app serves from, or one market of it.
 
     Parameters
     ----------
@@ -59,6 +60,14 @@ class Service:
         Results that anybody who asks the same gets, and their JSON without the id, by what they depend on.
     encodes_queries
         Whether there is an encoder of text and image queries.
+    market
+        The name of the market; empty for the service's own shop.
+    currency
+        Of changed prices and of events that name none; None if it is not known.
+    shares_bundle
+        Whether the bundle is another market's, or the service's own, too.
+    markets
+        The services of the markets; none for a market.
     """
 
     live: LiveRecommender
@@ -74,17 +83,22 @@ class Service:
     visitors: VisitorLimit | SharedVisitorLimit
     answers: SizedCache[tuple[Recommendations, bytes]] = field(default_factory=_no_answers)
     encodes_queries: bool = False
+    market: str = ""
+    currency: str | None = None
+    shares_bundle: bool = False
+    markets: Markets = field(default_factory=Markets)
 
     def close(self) -> None:
-        """Stop reloading and close the store."""
+        """Stop reloading and close the stores."""
+        self.markets.close()
         self.follower.close()
         self.live.close()
         self.store.close()
 
 
 def service() -> Service:
-    """Return the service of the current app."""
-    current: Service = current_app.extensions[KEY]
+    """Return the service of the current app, or that of the market which the current request names."""
+    current: Service = g.get("service") or current_app.extensions[KEY]
     return current
 
 

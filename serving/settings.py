@@ -56,6 +56,8 @@ class Key(Section):
     fixed
         Members of every request for recommendations, searches and explanations: limit, explain, fields and weights
         override the request's, and filter applies beside the request's.
+    markets
+        Markets that it may be used for; by default all, and the service's own shop.
     """
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -64,11 +66,16 @@ class Key(Section):
     origins: tuple[Origin, ...] = ()
     rate: Annotated[float, Field(gt=0)] | None = None
     fixed: dict[str, Any] = {}
+    markets: tuple[Slug, ...] = ()
 
     @property
     def is_expired(self) -> bool:
         """Whether it is refused by now."""
         return self.expires is not None and self.expires <= datetime.now(UTC)
+
+    def is_for(self, market: str) -> bool:
+        """Return whether it may be used for a market; empty is the service's own shop."""
+        return not self.markets or market in self.markets
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
@@ -81,6 +88,24 @@ class Key(Section):
     def hash(key: str) -> str:
         """Return what is written of a key; keys are random, so that no slow hash is needed."""
         return sha256(key.encode()).hexdigest()
+
+
+class Market(Section):
+    """A further shop, language or currency that the service answers for.
+
+    Attributes
+    ----------
+    bundles
+        Its folder of bundles, or their URL; by default those of the service.
+    store
+        Its store; by default an SQLite file beside its bundles or the service's store.
+    currency
+        Of changed prices and of events that name none, by ISO 4217.
+    """
+
+    bundles: Annotated[str, Field(min_length=1)] | None = None
+    store: str | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
 
 
 class DefinitionTables(Section):
@@ -190,6 +215,10 @@ class Settings(BaseSettings):
     attribution: AttributionRule = Field(
         AttributionRule(), description="Which recommendation an order is credited to, in reports."
     )
+    markets: dict[Slug, Market] = Field(
+        {},
+        description="Further shops by name, which the header X-Market chooses: a bundle, a store and a currency.",
+    )
     placements: dict[Slug, Placement] = Field(
         {}, description="Placements by name; those of the store go over them."
     )
@@ -205,6 +234,18 @@ class Settings(BaseSettings):
                 " there could erase users; add a key (recommender key makes one), listen on 127.0.0.1, or set"
                 " --insecure where something else keeps strangers out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _separates_markets(self) -> Self:
+        known = ", ".join(self.markets) or "none, since there is no table markets"
+        for name, key in self.keys.items():
+            if unknown := [market for market in key.markets if market not in self.markets]:
+                raise ValueError(f"keys.{name}.markets has {unknown[0]!r}; the markets are {known}")
+        stores: dict[str | None, str] = {self.store: "the service"}
+        for name, market in self.markets.items():
+            if market.store is not None and (other := stores.setdefault(market.store, name)) != name:
+                raise ValueError(f"markets.{name}.store is that of {other}; give each market a store of its own")
         return self
 
     @model_validator(mode="after")

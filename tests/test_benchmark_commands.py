@@ -86,3 +86,10 @@ def test_the_costliest_requests_are_measured_and_none_fails(demo_bundles: Path) 
 def test_no_fault_loses_data(demo_bundles: Path) -> None:
     report = run("faults", demo_bundles, "--kills", 1, "--swaps", 2, "--malformed", 60)
     assert all(result.get("passed", "left out" in result) for result in report.values())
+
+
+def test_markets_of_the_same_bundle_map_its_pages_once(demo_bundles: Path) -> None:
+    figures = run("markets", demo_bundles, "--markets", 2)
+    mapped = {name: each["mapped"] for name, each in figures.items()}
+    assert mapped["each market, same bundle"] < 0.5 * mapped["a worker without markets"]
+    assert mapped["each market, another bundle"] > 0.5 * mapped["a worker without markets"]

@@ -254,6 +254,24 @@ def batch(
     emit(figures, show_figures(figures), as_json)
 
 
+def markets(
+    bundles: options.Bundles,
+    count: Annotated[int, typer.Option("--markets", min=1, help="Number of markets.")] = 4,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure the memory that further markets cost a worker.
+
+    With the service's bundle, and with a bundle of their own.
+    """
+    from recommender.commands.benchmarks.markets import measure_markets
+
+    figures = measure_markets(bundles, count)
+    lines = [
+        f"{name:30}{each['own']:>10} MiB own{each['mapped']:>10} MiB mapped" for name, each in figures.items()
+    ]
+    emit(figures, "\n".join(lines), as_json)
+
+
 def _one_thread() -> None:
     """Let numpy use one thread; it reads these when it is imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

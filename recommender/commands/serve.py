@@ -85,6 +85,9 @@ def key(
         list[str] | None,
         typer.Option("--fixed", help="Member that it fixes: limit=8 or 'filter=price < 50'; repeatable."),
     ] = None,
+    markets: Annotated[
+        list[str] | None, typer.Option("--market", help="Market that it is for; repeatable. [default: all]")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Create an API key for the service.
@@ -106,6 +109,7 @@ def key(
         "origins": origins or [],
         "rate": rate,
         "fixed": dict(map(_member, fixed or [])),
+        "markets": markets or [],
     }
     try:
         entry = Key.model_validate(given).model_dump(mode="json", exclude_defaults=True)

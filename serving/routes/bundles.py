@@ -59,13 +59,17 @@ def roll_back() -> Response:
 
 
 def _activated(generation: str | None) -> Response:
+    here = service()
+    if here.shares_bundle:
+        detail = f"market {here.market!r} shares its bundle; activate a generation where the bundle belongs"
+        raise Problem(409, "conflict", detail)
     try:
-        now = rollback(service().bundles, generation)
+        now = rollback(here.bundles, generation)
     except BundleError as error:
         raise Problem(409, "conflict", str(error)) from None
     except OSError as error:
-        detail = f"{service().bundles} cannot be written: {error.strerror}; activate where bundles are published"
+        detail = f"{here.bundles} cannot be written: {error.strerror}; activate where bundles are published"
         raise Problem(503, "not-writable", detail) from None
-    service().follower.wake()  # the parts of that generation may not be here
-    service().live.refresh("bundle", "experiment", "metrics")
+    here.follower.wake()  # the parts of that generation may not be here
+    here.live.refresh("bundle", "experiment", "metrics")
     return json_response({"generation": now})

@@ -65,7 +65,7 @@ def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
     """Store the events of messages together, and return a receipt for each message."""
     here = service()
     recommender = here.live.recommender
-    events: list[list[Event]] = [list(message.to_events()) for message in messages]
+    events: list[list[Event]] = [list(message.to_events(here.currency)) for message in messages]
     unknown = {event.item_id for some in events for event in some if event.item_id not in recommender}
     genuine = [_is_genuine(message) for message in messages]
     counts = [yes and admitted for yes, admitted in zip(genuine, _admitted(messages), strict=True)]
@@ -75,7 +75,7 @@ def _store(messages: Sequence[EventMessage]) -> list[dict[str, Any]]:
     receipts = []
     for message, some, is_genuine in zip(messages, events, genuine, strict=True):
         status = "stored" if sum(next(new) for _ in some) else "known"
-        metrics().events.labels(message.event_name, status).inc()
+        metrics().events.labels(message.event_name, status, here.market).inc()
         warnings = [_unknown(event.item_id, recommender) for event in some if event.item_id in unknown]
         receipts.append(
             {

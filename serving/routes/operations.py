@@ -59,13 +59,16 @@ def metrics() -> Response:
 @bp.output(Info)
 def info() -> Response:
     """Return the bundle in service, its attributes, weights and metrics."""
-    current = service().live.recommender
+    here = service()
+    current = here.live.recommender
+    market = {"market": here.market, "currency": here.currency} if here.market else {}
     return json_response(
         {
+            **market,
             "version": __version__,
             "bundle": current.generation,
             "products": len(current),
-            "attributes": visible(service(), current.attributes.names),
+            "attributes": visible(here, current.attributes.names),
             "weights": current.weights,
             "metrics": current.manifest.metrics,
         }

@@ -8,7 +8,7 @@ from flask import Response
 
 from recommender.items.sales import SALE, complete_offer
 from serving.access import needs, source_of_request
-from serving.item_changes import checked, waits, with_availability
+from serving.item_changes import checked, waits, with_availability, with_currency
 from serving.json_codec import json_response
 from serving.problems import Problem
 from serving.recommending import visible
@@ -113,12 +113,14 @@ def _attributes_of(item_id: str, product: ProductData) -> dict[str, Any]:
 
 
 def _put(changes: Mapping[str, Mapping[str, Any]], replace: bool = False, batch: bool = False) -> Response:
-    recommender, overlay = service().live.recommender, service().live.overlay
+    here = service()
+    recommender, overlay = here.live.recommender, here.live.overlay
     changes = {
         item_id: checked(recommender, attributes, f"/items/{position}" if batch else "")
         for position, (item_id, attributes) in enumerate(changes.items())
     }
     changes = {item_id: with_availability(recommender, item_id, change) for item_id, change in changes.items()}
+    changes = {item_id: with_currency(here.currency, change) for item_id, change in changes.items()}
     has_sales = SALE.issubset(recommender.attributes.names)
     changes = {
         item_id: complete_offer(change) if has_sales or not SALE.isdisjoint(_earlier(item_id)) else change

@@ -104,7 +104,8 @@ def _similar(item_id: str, query: QueryParams) -> Response:
         return _recommend(query, seeds=_item(item_id), strategy="similar")
     here = service()
     recommender, query = here.live.recommender, with_fixed(here, query)
-    state = (recommender.revision, request.full_path, here.access.fixed, sorted(here.access.private_fields))
+    key = here.access.fixed, sorted(here.access.private_fields)
+    state = (here.market, recommender.revision, request.full_path, *key)
     etag = blake2b(repr(state).encode(), digest_size=12).hexdigest()
     headers = {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     if etag in request.headers.get("If-None-Match", ""):

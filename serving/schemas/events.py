@@ -121,8 +121,14 @@ class EventMessage(Ga4Model):
             raise ValueError(f"the quantities add up to more than {MAX_AMOUNT:g}")
         return self
 
-    def to_events(self) -> Iterator[Event]:
-        """Yield one event per product, whose lines are added up; fewer than none bought are a return."""
+    def to_events(self, currency: str | None = None) -> Iterator[Event]:
+        """Yield one event per product, whose lines are added up; fewer than none bought are a return.
+
+        Parameters
+        ----------
+        currency
+            Of the shop, where the message names none.
+        """
         lines: dict[str, list[tuple[float | None, float | None]]] = {}
         for item in self.items:
             lines.setdefault(item.item_id, []).append((item.quantity, item.price))
@@ -140,7 +146,7 @@ class EventMessage(Ga4Model):
                 quantity=quantity,
                 price=price,
                 transaction_id=self.transaction_id,
-                currency=self.currency,
+                currency=self.currency or currency,
             )
 
 

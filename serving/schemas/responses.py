@@ -483,8 +483,10 @@ class Ready(BaseModel):
 
 
 class Info(BaseModel):
-    """The bundle in service."""
+    """The bundle in service, and the market that the request names."""
 
+    market: str | None = None
+    currency: str | None = None
     version: str
     bundle: str
     products: int

@@ -32,7 +32,10 @@ def memory(bundles: Path, ids: list[str]) -> dict[str, float]:
 
 
 def mapped(pid: int, bundles: Path) -> dict[tuple[str, str], float]:
-    """Return the memory of a process in MiB, all and unique, by kind: the bundle, libraries, its own."""
+    """Return the memory of a process in MiB by kind: the bundle, libraries, its own.
+
+    All of it, what is unique, and proportional: a page that is mapped n times counts as 1/n each time.
+    """
     mib: dict[tuple[str, str], float] = defaultdict(float)
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         name, *rest = line.split(maxsplit=5)
@@ -41,6 +44,8 @@ def mapped(pid: int, bundles: Path) -> dict[tuple[str, str], float]:
             kind = "bundle" if path.startswith(str(bundles.resolve())) else "library" if ".so" in path else "own"
         elif name == "Rss:":
             mib["all", kind] += int(rest[0]) / 1024
+        elif name == "Pss:":
+            mib["proportional", kind] += int(rest[0]) / 1024
         elif name.startswith("Private_"):
             mib["unique", kind] += int(rest[0]) / 1024
     return mib
