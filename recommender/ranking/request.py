@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Union, get_args
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-Filter: TypeAlias = "str | Mapping[str, Any] | Node | pd.Series[bool]"
+Filter = Union[str, Mapping[str, Any], Node, "pd.Series[bool]"]
 Weights = Mapping[str, float]
 Variants = Literal["collapse", "all"]
 Plan = Literal["auto", "exact", "annoy"]
