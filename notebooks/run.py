@@ -15,10 +15,6 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from recommender.config import Config
-from recommender.demo.shop import make_shop
-from training.fit import fit
-
 FOLDER = Path(__file__).parent
 FORMS = ("text/html", "image/png", "image/jpeg", "text/plain")  # the best form of an output is stored
 
@@ -48,6 +44,10 @@ def run(path: Path, folder: Path) -> None:
 
 def main(paths: list[Path]) -> None:
     """Make a demo shop and run notebooks on it."""
+    from recommender.config import Config
+    from recommender.demo.shop import make_shop
+    from training.fit import fit
+
     with TemporaryDirectory() as name:
         shop = make_shop(Path(name) / "demo-shop", n=400, users=1000, events=15_000).config
         fit(Config.load(shop), shop.parent / "bundles", cache_dir=Path(name) / "cache")

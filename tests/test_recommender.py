@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -335,7 +335,10 @@ def test_a_condition_on_a_frame_is_a_filter(rec: Recommender) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda mask: mask.reset_index(drop=True), "indexed by 0 and others, of type int; expected ids.*set_index"),
+        (
+            lambda mask: mask.reset_index(drop=True),
+            "indexed by 0 and others, of type int; expected ids.*set_index",
+        ),
         (lambda mask: mask.to_numpy(), "is of type ndarray; expected a boolean Series indexed by id"),
         (lambda mask: mask.to_frame(), "is of type DataFrame; expected a boolean Series indexed by id"),
         (lambda mask: mask.astype(int), "a Series of int64; expected one of booleans"),
@@ -350,7 +353,7 @@ def test_a_mask_that_is_not_indexed_by_id_is_refused(
 
 
 def test_an_id_that_is_a_number_is_named(rec: Recommender) -> None:
-    with pytest.raises(RequestError, match="item id 1042 is of type int; ids are strings.*; did you mean '1042'"):
+    with pytest.raises(RequestError, match=r"item id 1042 is of type int; ids are strings.*; did you mean '1042'"):
         rec.similar(1042)  # type: ignore[arg-type]
 
 
