@@ -46,7 +46,7 @@ def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Nod
         return And()
     if isinstance(value, Node):
         return value
-    if hasattr(value, "dtype"):
+    if hasattr(value, "ndim"):  # a Series of pandas, or what was meant to be one
         return IdIn(ids_of_mask(value, pointer))
     if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH and not trusted:
         length = f"{len(value)} characters; at most {MAX_TEXT_LENGTH} are allowed"
