@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscop
 SOURCES := recommender training serving
 MADE_FROM := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test test-slow test-processors lint bench docs
+.PHONY: demo test test-slow test-processors lint bench docs notebooks
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -31,6 +31,10 @@ lint: $(VENV)/installed-test
 # The documentation as a static site in site/; a warning is an error.
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Runs the notebooks on a small shop and stores their outputs in them; takes a few minutes.
+notebooks: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/run.py
 
 bench: $(VENV)/installed-test demo-shop/bundles/CURRENT
 	$(BIN)/recommender benchmark architecture demo-shop/bundles

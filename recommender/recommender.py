@@ -208,12 +208,16 @@ class Recommender:
         return self._products.thumbnail(item_id)
 
     def products(self) -> "pd.DataFrame":
-        """Return the products as a frame, in order of id: id and every attribute, with live changes."""
+        """Return the products as a frame, in order of id: id and every attribute, with live changes.
+
+        It is indexed by id, too, so that a condition on it is a filter: ``filter=frame["price"] < 50``.
+        """
         import pandas as pd
 
         names = list(self.attributes.names)
-        lines = [{"id": item_id, **self._products.fields(item_id, names)} for item_id in self.ids]
-        return pd.DataFrame(lines, columns=["id", *names])
+        ids = self.ids
+        lines = [{"id": item_id, **self._products.fields(item_id, names)} for item_id in ids]
+        return pd.DataFrame(lines, index=pd.Index(ids), columns=["id", *names])
 
     def vectors(self, block: str | None = None) -> "pd.DataFrame":
         """Return the item vectors as a frame, indexed by id.
@@ -337,7 +341,8 @@ class Recommender:
         k
             How many products to return, at least 1.
         filter
-            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series such as
+            ``rec.products()["price"] < 50``; only products that match are returned.
         weights
             Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
             left out retain their learned weight.
@@ -452,7 +457,8 @@ class Recommender:
         context
             Circumstances of the request, such as ``{"hour": 20}``, in the same form.
         filter
-            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series such as
+            ``rec.products()["price"] < 50``; only products that match are returned.
         weights
             Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
             left out retain their learned weight.
@@ -567,7 +573,8 @@ class Recommender:
         user, context
             Attributes of the user and circumstances of the request, see `recommend`.
         filter
-            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series such as
+            ``rec.products()["price"] < 50``; only products that match are returned.
         weights
             Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
             left out retain their learned weight.
@@ -703,7 +710,8 @@ class Recommender:
         user, context
             Attributes of the user and circumstances of the request, see `recommend`.
         filter
-            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series such as
+            ``rec.products()["price"] < 50``; only products that match are returned.
         weights
             Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
             left out retain their learned weight.
@@ -766,7 +774,8 @@ class Recommender:
         k
             How many products to return, at least 1.
         filter
-            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series such as
+            ``rec.products()["price"] < 50``; only products that match are returned.
         weights
             Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
             left out retain their learned weight.
@@ -869,7 +878,8 @@ class Recommender:
         context
             See `recommend`.
         filter
-            ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+            ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series such as
+            ``rec.products()["price"] < 50``; only products that match are returned.
         weights
             Weight of each term (image, text, category, behaviour, cooccurrence, prior, repeat), at least 0; terms
             left out retain their learned weight.

@@ -216,9 +216,16 @@ def test_file_store_and_history_give_the_same_recommendations(
 
 def test_an_unknown_user_gets_popular_items(run: Run, demo_bundles: Path, demo_shop: Shop) -> None:
     events = demo_shop.config.parent / "events.csv"
-    answer = run("recommend", demo_bundles, "--user", "nobody", "--events", events, "--json").json
+    command = ("recommend", demo_bundles, "--user", "nobody", "--events", events)
+    ran, warning = run(*command, "--json"), "no events of user 'nobody': answered with popular products"
+    answer = ran.json
     assert answer["fallback_used"] == "popular"
     assert len(answer["items"]) == 10
+    assert answer["warnings"] == [warning]
+    assert ran.err.splitlines() == [warning]
+    table = run(*command)
+    assert table.err.splitlines() == [warning]
+    assert warning not in table.out
 
 
 @pytest.mark.parametrize("kind", ["similar", "user"])

@@ -133,7 +133,7 @@ def test_every_requirement_is_pinned_within_its_bounds() -> None:
     pins = dict(line.split("==") for line in lines)
     pinned = {canonicalize_name(name): version for name, version in pins.items()}
     assert len(pinned) == len(lines)
-    for requirement in _requirements("notebook", "postgres", "test"):
+    for requirement in _requirements("mlflow", "notebook", "postgres", "test"):
         version = pinned.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement} is not in constraints.txt"
         assert requirement.specifier.contains(version), f"{requirement}, but constraints.txt has {version}"

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -312,8 +312,49 @@ def test_frames_and_notebooks_show_titles_and_pictures(rec: Recommender) -> None
     frame = answer.to_frame()
     assert frame["item_id"].tolist() == answer.item_ids
     assert frame["title"].str.len().gt(0).all()
+    assert frame.columns[:5].tolist() == ["rank", "item_id", "title", "price", "score"]
+    assert frame["price"].tolist() == [rec.product(item_id)["price"] for item_id in answer.item_ids]
     assert "image" in frame
     assert answer._repr_html_().count("<img") + answer._repr_html_().count("no photo") == 4
+
+
+def test_a_condition_on_a_frame_is_a_filter(rec: Recommender) -> None:
+    mask = rec.products()["price"] < 30
+    assert 0 < mask.sum() < len(mask)
+    seed, *others = rec.ids[:3]
+    assert rec.similar(seed, 8, filter=mask) == rec.similar(seed, 8, filter="price < 30")
+    shuffled = mask.sample(frac=1, random_state=0)
+    for same in (shuffled, mask.astype("boolean").mask(~mask), mask[mask]):  # missing and absent are not true
+        assert rec.similar(seed, 8, filter=same).item_ids == rec.similar(seed, 8, filter=mask).item_ids
+    table, expected = (rec.similar_many(others, 5, filter=each).to_frame() for each in (mask, "price < 30"))
+    pd.testing.assert_frame_equal(table, expected)
+    boosted, text = ([{"when": when, "add": 3.0}] for when in (mask, "price < 30"))
+    assert rec.similar(seed, 8, boost=boosted).item_ids == rec.similar(seed, 8, boost=text).item_ids
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda mask: mask.reset_index(drop=True),
+            "indexed by 0 and others, of type int; expected ids.*set_index",
+        ),
+        (lambda mask: mask.to_numpy(), "is of type ndarray; expected a boolean Series indexed by id"),
+        (lambda mask: mask.to_frame(), "is of type DataFrame; expected a boolean Series indexed by id"),
+        (lambda mask: mask.astype(int), "a Series of int64; expected one of booleans"),
+    ],
+)
+def test_a_mask_that_is_not_indexed_by_id_is_refused(
+    rec: Recommender, change: Callable[[Any], Any], message: str
+) -> None:
+    mask = change(rec.products()["price"] < 30)
+    with pytest.raises(RequestError, match=message):
+        rec.similar(rec.ids[0], filter=mask)
+
+
+def test_an_id_that_is_a_number_is_named(rec: Recommender) -> None:
+    with pytest.raises(RequestError, match=r"item id 1042 is of type int; ids are strings.*; did you mean '1042'"):
+        rec.similar(1042)  # type: ignore[arg-type]
 
 
 def test_an_empty_result_is_a_frame(rec: Recommender) -> None:

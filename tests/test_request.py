@@ -53,7 +53,7 @@ def rec(demo_bundles: Path) -> Recommender:
         ({"exclude_purchased_days": 0}, "exclude_purchased_days is 0; expected a whole number of at least 1"),
         ({"fallback": "popular"}, "fallback is one string, 'popular'; expected a list"),
         ({"items": "SKU-1"}, "items is one string, 'SKU-1'; expected a list of ids"),
-        ({"pin": {1: 5}}, "item id 5 is of type int"),
+        ({"pin": {1: 5}}, "item id 5 is of type int; ids are strings: .*; did you mean '5'"),
     ],
     ids=str,
 )
@@ -166,8 +166,10 @@ def test_tables_are_frames(rec: Recommender) -> None:
     with pytest.raises(RequestError, match="did you mean 'category'"):
         rec.vectors("categroy")
     table = rec.similar_many(rec.ids[:2], 3).to_frame(rec.ids[:2], "seed")
-    assert table.columns.tolist() == ["seed", "rank", "item_id", "score", "strategy"]
+    assert table.columns.tolist() == ["seed", "rank", "item_id", "title", "price", "score", "strategy"]
     assert len(table) == 6
+    assert all(rec.product(row.item_id)["title"] == row.title for row in table.itertuples())
+    assert all(rec.product(row.item_id)["price"] == row.price for row in table.itertuples())
     assert f"{len(rec)} products" in repr(rec)
 
 

@@ -1,5 +1,6 @@
 """Similar products, recommendations and searches in the terminal."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from recommender.commands.shared import (
     trending_of,
     weights_of,
 )
+from recommender.progress import notice
 
 if TYPE_CHECKING:
     from recommender.events import Event
@@ -123,6 +125,11 @@ def recommend(
             diversity=diversity_of(mmr, max_per),
             pin=pins_of(pin),
         )
+        if user is not None and not past and result.fallback_used is not None:
+            warning = f"no events of user {user!r}: answered with {result.strategy} products"
+            notice(warning)
+            if as_json:
+                result = replace(result, warnings=(warning, *result.warnings))
         emit_answer(result, rec, as_json)
 
 

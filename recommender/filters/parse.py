@@ -4,8 +4,9 @@ from functools import lru_cache
 from typing import Any
 
 from recommender.errors import RequestError
-from recommender.filters.conditions import And, Node
+from recommender.filters.conditions import And, IdIn, Node
 from recommender.filters.limits import FilterLimits
+from recommender.filters.masks import ids_of_mask
 from recommender.filters.text import parse_text
 from recommender.filters.tree import parse_tree
 
@@ -23,8 +24,8 @@ def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Nod
     Parameters
     ----------
     value
-        A tree as in JSON, see `parse_tree`, or a line of text, see `parse_text`; None matches everything; a
-        parsed filter is returned unchanged.
+        A tree as in JSON, see `parse_tree`, or a line of text, see `parse_text`; a boolean Series of pandas that
+        is indexed by id; None matches everything; a parsed filter is returned unchanged.
     trusted
         Whether the filter comes from the library itself: its depth and size are not limited.
     pointer
@@ -45,6 +46,8 @@ def parse(value: Any, *, trusted: bool = False, pointer: str = "/filter") -> Nod
         return And()
     if isinstance(value, Node):
         return value
+    if hasattr(value, "ndim"):  # a Series of pandas, or what was meant to be one
+        return IdIn(ids_of_mask(value, pointer))
     if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH and not trusted:
         length = f"{len(value)} characters; at most {MAX_TEXT_LENGTH} are allowed"
         raise RequestError(f"filter has {length}; the tree form may be longer", pointer)

@@ -19,7 +19,13 @@ from recommender.ranking.explanation import Explainer
 from recommender.ranking.others import Others
 from recommender.ranking.request import Boost, Fill, Request, SharedBoosts
 from recommender.ranking.rerank import MAX_POOL, Ranked, eligible_pins, filled, free_positions, rerank
-from recommender.ranking.results import Alternative, Recommendation, Recommendations, RecommendationTable
+from recommender.ranking.results import (
+    FRAME_ATTRIBUTES,
+    Alternative,
+    Recommendation,
+    Recommendations,
+    RecommendationTable,
+)
 from recommender.ranking.searching import SORT, SORTS, fewer_words, order_of
 from recommender.ranking.strategies import ResolvedRequest, Strategies
 from recommender.ranking.why_not import ItemStatus, WhyNot
@@ -182,7 +188,13 @@ class Pipeline:
                 best = ranked.result.selection
                 items = self._items(one, scorer, ranked) if one.request.explain else None
                 table.put(position, best.rows, best.scores, items, _warnings(one, ranked))
+        table.describe = self._frame_attributes
         return table.with_ids(self.products.attributes.id_of)
+
+    def _frame_attributes(self, item_id: str) -> dict[str, Any]:
+        """Return title, price and link of a product, those that the catalogue has."""
+        names = self.products.attributes.names
+        return self.products.fields(item_id, [name for name in FRAME_ATTRIBUTES if name in names])
 
     def why_not(self, request: Request, item_ids: Iterable[str]) -> list[ItemStatus]:
         """Return the rank of items for a request with their explanation, or why they are not eligible."""

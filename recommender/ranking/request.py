@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Union, get_args
 
 import numpy as np
 
@@ -18,9 +18,10 @@ from recommender.ranking.new_products import Freshness
 from recommender.ranking.rerankers import Reranker, create
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL.Image import Image
 
-Filter = str | Mapping[str, Any] | Node
+Filter = Union[str, Mapping[str, Any], Node, "pd.Series[bool]"]
 Weights = Mapping[str, float]
 Variants = Literal["collapse", "all"]
 Plan = Literal["auto", "exact", "annoy"]
@@ -154,7 +155,8 @@ class Request:
     trending
         Item ids with the weight of recent events, see `EventStore.trending`; "trending" ranks by them.
     filter
-        ``price < 50 AND brand: ANY("Acme")``, or the tree form; only products that match are returned.
+        ``price < 50 AND brand: ANY("Acme")``, or the tree form, or a boolean Series of pandas indexed by id; only
+        products that match are returned.
     weights
         Term name to weight, at least 0; terms left out retain their learned weight.
     exclude
@@ -461,9 +463,9 @@ def check_id(item_id: Any, pointer: str = "/item_id") -> None:
     """Raise `RequestError` unless an item id is a string."""
     if isinstance(item_id, str):
         return
-    kind = type(item_id).__name__
-    remedy = f"; ids are strings: read the column with dtype=str, or pass {str(item_id)!r}"
-    raise RequestError(f"item id {item_id!r} is of type {kind}{remedy}", pointer)
+    found = f"item id {item_id!r} is of type {type(item_id).__name__}"
+    meant = str(item_id) if isinstance(item_id, int | np.integer) else None
+    raise RequestError(f"{found}; ids are strings: read the column with dtype=str", pointer, meant)
 
 
 def _boost_of(position: int, boost: BoostRule | Boost | SharedBoosts) -> Boost | SharedBoosts:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # From a product's id to its attributes and its thumbnail.
 Describe = Callable[[str], tuple[dict[str, Any], bytes | None]]
+# Attributes that frames have beside the id, where the catalogue has them.
+FRAME_ATTRIBUTES = ("title", "price", "link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +181,20 @@ class Recommendations:
         }
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one line per product: rank, item_id, title if known, score, and the parts if explained."""
+        """Return one line per product: rank, item_id, title, price and link, score, and the parts if explained.
+
+        Of title, price and link those that the catalogue has.
+        """
         import pandas as pd
 
         lines = []
         for item in self.items:
-            title = {"title": self.describe(item.item_id)[0].get("title")} if self.describe else {}
+            fields = self.describe(item.item_id)[0] if self.describe else {}
             lines.append(
                 {
                     "rank": item.rank,
                     "item_id": item.item_id,
-                    **title,
+                    **{name: fields[name] for name in FRAME_ATTRIBUTES if name in fields},
                     "score": item.score,
                     **(item.parts or {}),
                 }
@@ -250,6 +255,8 @@ class RecommendationTable:
         The warnings of each request, length b.
     items
         For each request its products with explanations, length b; None where no explanation was requested.
+    describe
+        Returns title, price and link of a product, those that the catalogue has, for frames.
     """
 
     rows: Rows
@@ -258,6 +265,7 @@ class RecommendationTable:
     strategies: list[str]
     warnings: list[tuple[str, ...]]
     items: list[tuple[Recommendation, ...] | None]
+    describe: Callable[[str], dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def empty(cls, strategies: list[str], k: int) -> "RecommendationTable":
@@ -289,7 +297,9 @@ class RecommendationTable:
         return self
 
     def to_frame(self, keys: Sequence[str] | None = None, name: str = "request") -> "pd.DataFrame":
-        """Return one line per product: the request, rank, item_id, score, strategy, and the reason if explained.
+        """Return one line per product: request, rank, item_id, title, price and link, score, strategy, reason.
+
+        Of title, price and link those that the catalogue has; the reason if it was explained.
 
         Parameters
         ----------
@@ -302,13 +312,21 @@ class RecommendationTable:
 
         b, k = self.rows.shape
         filled = (self.rows >= 0).ravel()
+        item_ids = self.item_ids.ravel()[filled]
         columns: dict[str, Any] = {
             name: np.repeat(np.arange(b) if keys is None else np.array(keys, dtype=object), k)[filled],
             "rank": np.tile(np.arange(1, k + 1), b)[filled],
-            "item_id": self.item_ids.ravel()[filled],
+            "item_id": item_ids,
+            **self._attributes(item_ids),
             "score": self.scores.ravel()[filled],
             "strategy": np.repeat(np.array(self.strategies, dtype=object), k)[filled],
         }
         if b and all(items is not None for items in self.items):
             columns["reason"] = [item.text for items in self.items for item in items or ()]
         return pd.DataFrame(columns)
+
+    def _attributes(self, item_ids: np.ndarray) -> dict[str, list[Any]]:
+        """Return title, price and link of products by column, those that the catalogue has."""
+        known = {item_id: self.describe(item_id) for item_id in dict.fromkeys(item_ids)} if self.describe else {}
+        names = next(iter(known.values()), {})
+        return {name: [known[item_id][name] for item_id in item_ids] for name in names}
