@@ -48,7 +48,7 @@ from serving.routes import (
 from serving.rsgi import THREADS
 from serving.service import KEY, Service
 from serving.settings import Settings
-from serving.shops import Shop, file_of, market_shops, store_url
+from serving.shops import ServedShop, file_of, market_shops, store_url
 from serving.trending import Trending
 
 ROUTES = (
@@ -130,14 +130,14 @@ def create_app(
         visitors=_visitor_limit(settings.visitors_per_address, counters),
     )
 
-    def open_market(shop: Shop) -> Service:
+    def open_market(shop: ServedShop) -> Service:
         market = open_shop(shop, markets=Markets())
         _watch(market, watch_seconds)
         return market
 
     shops = [*market_shops(bundles, settings)]
     markets = Markets({shop.market: partial(open_market, shop) for shop in shops})
-    service = open_shop(Shop(bundles, store_url(bundles, settings)), markets=markets)
+    service = open_shop(ServedShop(bundles, store_url(bundles, settings)), markets=markets)
     for name in markets.names:
         service.live.add_task(task_of(name), partial(markets.check, name))
     app.extensions[KEY] = service
@@ -147,7 +147,7 @@ def create_app(
 
 
 def _open_shop(
-    shop: Shop,
+    shop: ServedShop,
     *,
     settings: Settings,
     load: Loader,

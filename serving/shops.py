@@ -11,7 +11,7 @@ from serving.settings import Settings
 
 
 @dataclass(frozen=True)
-class Shop:
+class ServedShop:
     """What the service, or one market of it, serves.
 
     Parameters
@@ -39,7 +39,7 @@ class Shop:
     has_encoder: bool = True
 
 
-def market_shops(bundles: Path, settings: Settings) -> Iterator[Shop]:
+def market_shops(bundles: Path, settings: Settings) -> Iterator[ServedShop]:
     """Yield the shops of the markets; raises `ConfigError` if the store of one has to be set.
 
     Parameters
@@ -57,7 +57,7 @@ def market_shops(bundles: Path, settings: Settings) -> Iterator[Shop]:
         shared = place in known
         known.add(place)  # type: ignore[arg-type]
         store = market.store or _market_store(name, place, shared, bundles, settings)
-        yield Shop(at, store, name, market.currency, shared, place == own)
+        yield ServedShop(at, store, name, market.currency, shared, place == own)
 
 
 def _market_store(name: str, place: Path | str, shared: bool, bundles: Path, settings: Settings) -> str:
