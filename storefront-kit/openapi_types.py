@@ -17,6 +17,7 @@ CALLS = (
     "/v1/placements/{name}/recommendations",
     "/v1/pages/recommendations",
     "/v1/search",
+    "/v1/autocomplete",
     "/v1/events:batch",
 )
 _HEAD = "// Made by openapi_types.py from the service's OpenAPI document; do not change by hand.\n"
@@ -49,7 +50,7 @@ def types(spec: Json) -> str:
 def _used(spec: Json, schemas: Json) -> set[str]:
     """Return the schemas that the calls name, and those that these name."""
     used: set[str] = set()
-    found = set(_references([spec["paths"][path]["post"] for path in CALLS])) | {"EventMessage", "Problem"}
+    found = set(_references([spec["paths"][path] for path in CALLS])) | {"EventMessage", "Problem"}
     while found - used:
         used |= found
         found = set(_references([schemas[name] for name in used]))

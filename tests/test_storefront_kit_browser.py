@@ -258,22 +258,14 @@ def test_calls_return_the_services_answers_and_errors(shop: Shop, page: Any, ite
             "recommender.recommend({limit: 1000}).catch(({status, problem}) => [status, problem])"
         )
         assert (refused[0], refused[1]["errors"][0]["pointer"]) == (422, "/limit")
-        empty = {"queries": [], "products": []}
-        answers = [(404, {"status": 404}), (200, {"queries": ["red mug"], "products": []})]
-        asked: list[str] = []
-
-        def answer(route: Any) -> None:
-            asked.append(route.request.url)
-            status, body = answers[-1]
-            route.fulfill(status=status, json=body, headers={"Access-Control-Allow-Origin": "*"})
-
-        page.route("**/v1/autocomplete?**", answer)
-        assert page.evaluate("recommender.autocomplete('red m')") == answers[1][1]
-        assert asked[0].endswith("?q=red+m")
-        answers.pop()
-        assert page.evaluate("recommender.autocomplete('red m')") == empty
-        assert page.evaluate("recommender.autocomplete('red mu')") == empty
-        assert len(asked) == 2  # the service has no such call: it is not asked again
+        title = similar["items"][0]["fields"]["title"]
+        found = page.evaluate("title => recommender.search(title, {limit: 3, fields: ['title']})", title)
+        assert title in [each["fields"]["title"] for each in found["items"]]
+        completed = page.evaluate("title => recommender.autocomplete(title.slice(0, 4))", title)
+        queries = [each["text"] for each in completed["queries"]]
+        assert queries
+        assert all(each.startswith(title[:4].lower()) for each in queries)
+        assert completed["items"]
 
 
 def test_the_content_of_an_element_stands_in_for_a_service_that_fails(shop: Shop, page: Any, item: str) -> None:

@@ -1,8 +1,18 @@
-import { call, ProblemError, query, type CallOptions, type Service } from "./http.js";
+import { call, query, type CallOptions, type Service } from "./http.js";
 import { whenSeen } from "./impressions.js";
 import { eventQueue } from "./queue.js";
 import { clear, keys, persist, read, remove, write } from "./storage.js";
-import type { Answer, EventItem, EventName, PageParams, Pages, RecommendationParams, SearchParams } from "./types.js";
+import type {
+  Answer,
+  Autocompletion,
+  EventItem,
+  EventName,
+  PageParams,
+  Pages,
+  RecommendationParams,
+  SearchAnswer,
+  SearchParams,
+} from "./types.js";
 
 export interface ClientOptions {
   /** The service, such as `https://recs.shop.example`; by default the one that this file comes from. */
@@ -21,12 +31,6 @@ export interface ListOptions {
   fields?: string;
 }
 
-/** What `GET /v1/autocomplete` answers; empty where the service has no such call. */
-export interface Completions {
-  queries: any[];
-  products: any[];
-}
-
 export interface EventDetails {
   /** Of the answer that showed the products; by default that of the last click on each product. */
   recommendation_id?: string;
@@ -41,7 +45,6 @@ const SESSION_DAYS = 30; // without a visit
 const ATTRIBUTION_DAYS = 7; // from a click
 const IMPRESSIONS_MS = 500;
 const MAX_ITEMS = 200;
-const ABSENT = [404, 405, 501];
 
 /** Calls the recommendation service from a shop's pages, and reports what shoppers do. */
 export class StorefrontClient {
@@ -54,7 +57,6 @@ export class StorefrontClient {
   });
   #seen: Record<string, string[]> = {}; // products by the recommendation that shows them
   #consent: boolean | undefined;
-  #completes = true;
 
   constructor({ url, key, consent }: ClientOptions = {}) {
     this.service = { url: (url ?? new URL(import.meta.url).origin).replace(/\/$/, ""), key };
@@ -111,21 +113,13 @@ export class StorefrontClient {
   }
 
   /** The products that match a text. */
-  search(text: string, params: SearchParams = {}, options?: CallOptions): Promise<Answer> {
+  search(text: string, params: SearchParams = {}, options?: CallOptions): Promise<SearchAnswer> {
     return this.#post("/v1/search", { text, ...params }, options);
   }
 
-  /** Queries and products for what is typed so far; empty where the service has no autocomplete. */
-  async autocomplete(text: string, options?: CallOptions): Promise<Completions> {
-    if (this.#completes && text) {
-      try {
-        return await call(this.service, "/v1/autocomplete" + query({ q: text }), null, options);
-      } catch (error) {
-        if (!(error instanceof ProblemError && ABSENT.includes(error.status))) throw error;
-        this.#completes = false;
-      }
-    }
-    return { queries: [], products: [] };
+  /** Queries and products for what is typed so far. */
+  autocomplete(text: string, options?: CallOptions): Promise<Autocompletion> {
+    return call(this.service, "/v1/autocomplete" + query({ q: text }), null, options);
   }
 
   // Events

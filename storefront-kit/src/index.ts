@@ -5,7 +5,7 @@ import { followDataLayer } from "./data-layer.js";
 
 export { ProductRecommendations } from "./carousel.js";
 export { StorefrontClient } from "./client.js";
-export type { ClientOptions, Completions, EventDetails, ListOptions } from "./client.js";
+export type { ClientOptions, EventDetails, ListOptions } from "./client.js";
 export { followDataLayer } from "./data-layer.js";
 export { ProblemError } from "./http.js";
 export type { CallOptions, Service } from "./http.js";

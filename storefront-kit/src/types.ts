@@ -34,6 +34,12 @@ export interface Answer {
   warnings: readonly string[];
 }
 
+/** Queries and products for what was typed. */
+export interface Autocompletion {
+  queries: readonly CompletedQuery[];
+  items: readonly Item[];
+}
+
 /** The receipt of one event of a batch. */
 export interface BatchReceipt {
   event_id: string | null;
@@ -46,6 +52,12 @@ export interface BatchReceipt {
 export interface BoostParams {
   when: Record<string, unknown> | string;
   add: number;
+}
+
+/** A query, and the number of products that have all of its words; variants count once. */
+export interface CompletedQuery {
+  text: string;
+  count: number;
 }
 
 /** Re-ranking for variety. */
