@@ -264,7 +264,7 @@ def test_calls_return_the_services_answers_and_errors(shop: Shop, page: Any, ite
         completed = page.evaluate("title => recommender.autocomplete(title.slice(0, 4))", title)
         queries = [each["text"] for each in completed["queries"]]
         assert queries
-        assert all(each.startswith(title[:4].lower()) for each in queries)
+        assert all(each.lower().startswith(title[:4].lower()) for each in queries)
         assert completed["items"]
 
 
